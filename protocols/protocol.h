@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a protocol is: a pure, incremental reader of one connection's two byte streams.
+ *
+ * A protocol allocates nothing, keeps no state but the block it is given, calls nothing but mem*,
+ * and tells what it found through a sink. It knows nothing of descriptors, threads, contexts or
+ * spans. The caller serialises all calls for one state block; any thread may make them.
+ *
+ * Directions are those of the traced program: IN is what it reads, OUT what it writes. Whether the
+ * program is the client or the server follows from the direction in which the requests travel.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attributes.h"
+
+enum {
+    PREFIX_BYTES_MAX = 32,  /* bytes of each direction that a probe may ask to see */
+    STATE_BYTES_MAX = 384,  /* largest state block; connections hold one each */
+    EXCHANGES_OPEN_MAX = 64 /* requests of one connection without their answer (pipelining) */
+};
+
+enum direction { DIRECTION_IN, DIRECTION_OUT };
+
+static inline enum direction direction_other(enum direction direction)
+{
+    return direction == DIRECTION_IN ? DIRECTION_OUT : DIRECTION_IN;
+}
+
+/* The parts of a message that somebody above the parser needs. Text unless marked as a number. */
+enum field {
+    FIELD_METHOD,
+    FIELD_TARGET,
+    FIELD_VERSION, /* number: 10 for 1.0, 11 for 1.1 */
+    FIELD_STATUS,  /* number */
+    FIELD_HOST,
+    FIELD_USER_AGENT,
+    FIELD_FORWARDED,
+    FIELD_X_FORWARDED_FOR,
+    FIELD_X_FORWARDED_HOST,
+    FIELD_X_FORWARDED_PROTO,
+    FIELD_TRACEPARENT,
+    FIELD_TRACESTATE,
+    FIELD_BAGGAGE,
+    FIELD_COUNT
+};
+
+enum event_kind {
+    EVENT_BEGIN,    /* the first byte of a request: an exchange opens */
+    EVENT_TEXT,     /* a piece of a field's value, in order; see first and last */
+    EVENT_NUMBER,   /* a field's value as a number */
+    EVENT_SPLICE,   /* request heads only: lines may be inserted before data[offset] */
+    EVENT_REQUEST,  /* the request's head is complete and valid: work on it may start */
+    EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
+    EVENT_END,      /* the exchange is over; see reason */
+    EVENT_VOID      /* what began was no message of this protocol: forget the exchange */
+};
+
+enum end_reason {
+    END_COMPLETE,
+    END_SWITCHED,  /* complete, and the connection now carries something else (101, CONNECT) */
+    END_TRUNCATED, /* the stream ended inside the answer */
+    END_UNANSWERED /* the stream ended before the first byte of the answer */
+};
+
+struct event {
+    enum event_kind kind;
+    enum field field;
+    enum end_reason reason;
+    bool first;         /* TEXT: the value starts here (a repeated header starts again) */
+    bool last;          /* TEXT: the value is complete; such a piece may be empty */
+    bool bare_lf;       /* SPLICE: this head ends its lines with LF alone */
+    uint32_t exchange;  /* serial number of the exchange on this connection, from 0 */
+    size_t offset;      /* SPLICE, TEXT: where in data this is */
+    const uint8_t *text;
+    size_t length;
+    int64_t number;
+};
+
+/*
+ * Receives events during feed, skip and finish. `text` is valid during the call only.
+ * The answer matters for SPLICE alone: false pauses, and feed returns the splice's offset; feeding
+ * on from there with the same state does not tell the same splice again.
+ */
+struct sink {
+    bool (*event)(struct sink *sink, const struct event *event);
+};
+
+enum verdict { VERDICT_NO, VERDICT_MORE, VERDICT_YES };
+
+struct prefix {
+    uint8_t bytes[PREFIX_BYTES_MAX];
+    uint8_t length; /* bytes seen so far, at most PREFIX_BYTES_MAX */
+};
+
+/* feed's answer when the stream is not, or no longer, of this protocol; final for the connection */
+#define FEED_LOST SIZE_MAX
+
+/* What is known of a finished exchange, for describe. Absent texts have length 0. */
+struct facts {
+    bool is_server;
+    bool is_secure;             /* inside TLS */
+    bool has_response;          /* FIELD_STATUS is valid */
+    const char *error;          /* transport's error.type, or NULL */
+    struct {
+        const uint8_t *text;
+        uint32_t length;
+    } texts[FIELD_COUNT];
+    int64_t numbers[FIELD_COUNT];
+    const char *peer_address;   /* textual IP address or socket path, NUL-terminated; or NULL */
+    int32_t peer_port;          /* 0: none */
+};
+
+/* Takes the description of a span. Values may be given in pieces: open, append..., close. */
+struct describer {
+    void (*text)(struct describer *, enum attribute, const void *text, size_t length);
+    void (*number)(struct describer *, enum attribute, int64_t number);
+    void (*open)(struct describer *, enum attribute);
+    void (*append)(struct describer *, const void *text, size_t length);
+    void (*close)(struct describer *);
+    void (*name)(struct describer *, const void *text, size_t length);
+    void (*error)(struct describer *); /* span status ERROR */
+};
+
+struct protocol {
+    const char *name;
+    size_t state_bytes; /* at most STATE_BYTES_MAX; the state must be copyable by memcpy */
+
+    /* Is this stream of the protocol? prefixes are indexed by direction. On YES *requests is the
+     * direction in which requests travel. */
+    enum verdict (*probe)(const struct prefix prefixes[2], enum direction *requests);
+
+    /* Makes a fresh state. */
+    void (*start)(void *state, enum direction requests);
+
+    /* Advances over `length` bytes; returns length, a splice's offset (see sink), or FEED_LOST. */
+    size_t (*feed)(void *state, enum direction, const uint8_t *data, size_t length, struct sink *);
+
+    /* Advances over bytes that passed unseen (sendfile, splice, MSG_TRUNC); false: lost. */
+    bool (*skip)(void *state, enum direction, uint64_t length, struct sink *);
+
+    /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
+    void (*finish)(void *state, enum direction, struct sink *);
+
+    /* Tells a finished exchange as a span: name, attributes, status. */
+    void (*describe)(const struct facts *, struct describer *);
+};
+
+/* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
+extern const struct protocol *const protocol_rows[];

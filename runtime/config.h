@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration from the environment, read once (OpenTelemetry specification 1.60, SDK environment
+ * variables and OTLP exporter configuration; BURDOCK_* where no OTEL_* exists). variables.def is the
+ * table. Plain data, texts included, so that nothing refers to an environment the host may replace.
+ * config_read: before threads exist (constructor) or in the command-line tool. Read-only afterwards.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CONFIG_TEXT_MAX = 1024, CONFIG_PROBLEMS_MAX = 16 };
+
+enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
+enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
+
+/* Where finished spans go. */
+enum destination {
+    DESTINATION_STORE, /* no endpoint: the local store */
+    DESTINATION_OTLP,  /* http/protobuf to endpoint */
+    DESTINATION_NONE   /* OTEL_TRACES_EXPORTER=none */
+};
+
+struct config_problem {
+    const char *variable; /* static */
+    const char *why;      /* static */
+};
+
+struct config {
+    bool disabled;     /* BURDOCK_DISABLED: inert */
+    bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
+    char service_name[256];
+    char resource_attributes[CONFIG_TEXT_MAX]; /* as given: k=v,k=v percent-encoded; validated */
+    uint32_t propagators;                      /* enum propagator_bits */
+    enum sampler_kind sampler;
+    bool sampler_parent_based;
+    double sampler_ratio;
+    enum destination destination;
+    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// only */
+    char headers[CONFIG_TEXT_MAX];  /* ready to send: "Name: value\r\n"... */
+    bool gzip;
+    uint32_t export_timeout_ms; /* OTEL_EXPORTER_OTLP_TIMEOUT; 0: none */
+    uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY */
+    uint32_t queue_spans_max;   /* OTEL_BSP_MAX_QUEUE_SIZE */
+    uint32_t batch_spans_max;   /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
+    uint32_t exit_timeout_ms;   /* BURDOCK_EXIT_TIMEOUT: bound of the flush at exit */
+    uint32_t attribute_value_limit; /* characters; UINT32_MAX: none */
+    uint32_t attribute_count_limit;
+    char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
+    char store_directory[CONFIG_TEXT_MAX]; /* BURDOCK_STORE, XDG_STATE_HOME, HOME; "" if none */
+    uint64_t store_bytes_max;              /* BURDOCK_STORE_MAX */
+    char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
+    char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
+    char tracestate[512];
+    uint32_t problem_count;
+    struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
+};
+
+extern struct config config;
+
+/* Fills *config from envp. argv and executable serve the fallback of the service name
+ * (the script for known interpreters, else the executable). Allocates nothing. */
+void config_read(struct config *config, char *const *envp, char *const *argv, const char *executable);

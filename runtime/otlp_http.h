@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OTLP/HTTP over HTTP/1.1 in plaintext, TCP or Unix socket (opentelemetry-proto 1.11, OTLP/HTTP).
+ * Raw system calls only; nothing here is seen by our own hooks. One thread at a time per object:
+ * the exporter thread, or the command-line tool.
+ * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST /v1/traces).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+
+enum otlp_outcome {
+    OTLP_ACCEPTED, /* 2xx; see rejected for a partial success */
+    OTLP_RETRY,    /* 429, 502, 503, 504, no connection, connection lost, no answer in time */
+    OTLP_REFUSED   /* any other answer: must not be sent again */
+};
+
+struct otlp_answer {
+    enum otlp_outcome outcome;
+    int status;              /* HTTP status, 0 if there was no answer */
+    int error;               /* errno of a failed connection, else 0 */
+    int64_t rejected;        /* partial success: spans rejected */
+    uint32_t retry_after_ms; /* from Retry-After (both forms), 0 if absent */
+    char message[256];       /* the collector's words, or "" */
+};
+
+struct otlp_http {
+    int descriptor;      /* -1: not connected */
+    uint64_t identity;   /* SO_COOKIE of our socket, checked before each write */
+    uint8_t *scratch;    /* for gzip and answers; caller's */
+    size_t scratch_bytes;
+};
+
+enum { OTLP_HTTP_SCRATCH_BYTES = 1024 * 1024 };
+
+void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_bytes);
+
+/* Posts one request once, connecting first if needed; the connection stays open for the next.
+ * deadline_ns: CLOCK_MONOTONIC, bounds everything. Never raises a signal, never blocks beyond the
+ * deadline. *stop, if it becomes nonzero meanwhile, shortens the deadline to its value (ns). */
+void otlp_http_post(struct otlp_http *http, const struct config *config, const uint8_t *body,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
+
+void otlp_http_close(struct otlp_http *http);

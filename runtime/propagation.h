@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * W3C Trace Context level 2 and Baggage, text to context and back. Pure functions, any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TRACEPARENT_LENGTH = 55, TRACESTATE_MEMBERS_MAX = 32, FLAG_SAMPLED = 1, FLAG_RANDOM = 2 };
+
+struct trace_ids {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t flags; /* FLAG_SAMPLED | FLAG_RANDOM only */
+};
+
+/* Trace Context 3.2; surrounding SP and HTAB are stripped. False: invalid, *ids is untouched. */
+bool traceparent_parse(const uint8_t *text, size_t length, struct trace_ids *ids);
+
+/* Writes exactly TRACEPARENT_LENGTH bytes, version 00. */
+void traceparent_format(char *out, const struct trace_ids *ids);
+
+/* Trace Context 3.3: is this combined list (headers joined by commas) one to pass on? False: drop
+ * it whole (bad member, more than 32 members). On true the cleaned list (empty members and
+ * optional white space removed) is in out, which must have room for length bytes. */
+bool tracestate_clean(const uint8_t *text, size_t length, char *out, size_t *out_length);
+
+/* Baggage 3.3: fit to pass on verbatim: visible ASCII, at most 8192 bytes and 64 members. */
+bool baggage_acceptable(const uint8_t *text, size_t length);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The local store: append-only files of framed OTLP export requests, one or more per process.
+ *
+ *   file   = <directory>/<start, 16 hex digits of unix ns>-<pid>-<run id or 0>.otlp
+ *   frame  = magic "BRDK" | length u32 LE | CRC-32C of the payload u32 LE | payload
+ *   payload = ExportTraceServiceRequest, exactly what goes to a collector
+ *
+ * A frame is appended by one write; a torn one fails its checksum and the reader goes on at the
+ * next magic. Several processes never share a file. The total is capped: when a file is begun, the
+ * oldest are removed until the total fits. The writer keeps no descriptor open between appends.
+ * Files are 0600; the directory is made 0700, or 01777 when root makes it, since daemons drop their
+ * privileges after we started.
+ * Writer: exporter thread or command-line tool. Raw system calls, no allocation.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+
+enum { STORE_FILE_BYTES_MAX = 16 * 1024 * 1024, STORE_FRAME_BYTES_MAX = 8 * 1024 * 1024,
+    STORE_HEADER_BYTES = 12 };
+
+struct store_writer {
+    const struct config *config;
+    char path[1280];
+    uint64_t written; /* bytes in the current file; 0: begin a new one */
+    bool damaged;     /* the last append failed part way: begin a new file */
+};
+
+void store_writer_init(struct store_writer *writer, const struct config *config);
+
+/* Appends one request. False: not stored (no directory, no space, no permission); -errno in *error. */
+bool store_append(struct store_writer *writer, const uint8_t *payload, size_t length, int *error);
+
+/* Reads a whole file's frames from memory: advances *offset, answers the next intact payload.
+ * False at the end. *torn counts the damaged places passed over. Pure. */
+bool store_next(const uint8_t *file, size_t bytes, size_t *offset, const uint8_t **payload,
+    size_t *length, uint32_t *torn);
