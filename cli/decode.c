@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "cli.h"
+#include "nesting.h"
 #include "otlp.pb-c.h"
 
 /* The generated names, so that a change of the proto package changes these lines only. */
@@ -26,6 +27,9 @@ static OTLP(ExportTraceServiceRequest) *
     unpack(const uint8_t *payload, size_t length, struct arena *arena)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_release, arena};
+    if (!nesting_within(
+            &OTLP_CALL(export_trace_service_request, descriptor), payload, length, NESTING_MAX))
+        return NULL;
     return OTLP_CALL(export_trace_service_request, unpack)(&allocator, length, payload);
 }
 

@@ -92,8 +92,13 @@ static void check_elf(struct findings *findings, const char *path, const struct 
             "link the TLS library dynamically if that traffic matters");
 }
 
-/* "#!/usr/bin/env python3" is followed as far as env, which the kernel runs; what env finds is
- * looked up too, since that is the program people mean. */
+/* "#!/usr/bin/env python3": env becomes python3, which is the program people mean. */
+static bool is_env(const struct elf_facts *facts)
+{
+    const char *slash = strrchr(facts->interpreter, '/');
+    return slash && strcmp(slash, "/env") == 0 && *facts->argument && *facts->argument != '-';
+}
+
 static void check_script(
     struct findings *findings, const char *path, const struct elf_facts *facts, int depth)
 {
@@ -104,7 +109,9 @@ static void check_script(
     }
     finding_add(
         findings, FINDING_OK, format_text("%s is a script for %s", path, facts->interpreter), NULL);
-    if (access(facts->interpreter, X_OK) == 0)
+    if (is_env(facts))
+        doctor_command(findings, facts->argument);
+    else if (access(facts->interpreter, X_OK) == 0)
         doctor_file(findings, facts->interpreter, depth + 1);
     else
         finding_add(findings, FINDING_FAIL,

@@ -40,16 +40,24 @@ static const char *view_text(const struct image *image, uint64_t offset)
     return text;
 }
 
-static void script_read(const struct image *image, struct elf_facts *facts)
+/* The next word of the first line into out; answers the place behind it. */
+static size_t word_read(const struct image *image, size_t at, char *out, size_t room)
 {
-    size_t at = 2, length = 0;
+    size_t length = 0;
     while (at < image->length && (image->bytes[at] == ' ' || image->bytes[at] == '\t'))
         at++;
     while (at + length < image->length && !memchr(" \t\r\n", image->bytes[at + length], 4))
         length++;
+    if (length < room)
+        memcpy(out, image->bytes + at, length);
+    return at + length;
+}
+
+static void script_read(const struct image *image, struct elf_facts *facts)
+{
     facts->kind = FILE_SCRIPT;
-    if (length < sizeof facts->interpreter)
-        memcpy(facts->interpreter, image->bytes + at, length);
+    size_t at = word_read(image, 2, facts->interpreter, sizeof facts->interpreter);
+    word_read(image, at, facts->argument, sizeof facts->argument);
 }
 
 static const ElfW(Phdr) * segment(const struct image *image, const ElfW(Ehdr) * head, unsigned i)

@@ -13,6 +13,7 @@ struct elf_facts {
     bool foreign; /* other word size, byte order or machine than ours */
     bool damaged;
     char interpreter[256]; /* of a script, or PT_INTERP; "" if none */
+    char argument[256];    /* the first one on a script's interpreter line */
     bool go;
     bool links_tls;        /* libssl or libgnutls is among its NEEDED */
     const char *inner_tls; /* a TLS library that is part of the file itself, or NULL */

@@ -126,10 +126,10 @@ static const char *plural(uint32_t count)
 static void print_head(
     const struct traces *traces, const struct trace *trace, const struct terminal *terminal)
 {
-    char id[TRACE_ID_DIGITS + 1], start[64];
+    char id[TRACE_ID_DIGITS + 1], start[64], root[2048];
     time_t seconds = (time_t)(trace->start_ns / 1000000000);
     struct tm local;
-    char *root = terminal_copy(trace->root);
+    terminal_text(trace->root, root, sizeof root, terminal->width);
     id_text(trace->trace_id, id);
     localtime_r(&seconds, &local);
     strftime(start, sizeof start, "%Y-%m-%d %H:%M:%S", &local);
@@ -137,7 +137,6 @@ static void print_head(
         terminal_bold(terminal), id, terminal_plain(terminal), root, trace_milliseconds(trace),
         trace->spans, plural(trace->spans), trace->service_count, plural(trace->service_count),
         trace->errors, plural(trace->errors), start, (unsigned)(trace->start_ns / 1000000 % 1000));
-    free(root);
 }
 
 static const char *kind_name(int kind)

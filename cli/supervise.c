@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,6 +149,20 @@ static void attend(struct supervisor *supervisor)
     }
 }
 
+/* Ends of pipes that we kept would hide from others that the command closed its own. Stderr stays
+ * for the summary. Where close_range is not known the rest stays open too. */
+static void descriptors_release(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+    }
+#ifdef SYS_close_range
+    syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0);
+#endif
+}
+
 struct ending supervise(char **argv)
 {
     struct supervisor supervisor = {0};
@@ -156,6 +171,7 @@ struct ending supervise(char **argv)
     ending.fork_failed = !start(&supervisor, argv, &ending.launch_error);
     if (ending.fork_failed)
         return ending;
+    descriptors_release();
     attend(&supervisor);
     ending.wait_status = supervisor.wait_status;
     return ending;
