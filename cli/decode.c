@@ -10,9 +10,9 @@
 #include "otlp.pb-c.h"
 
 /* The generated names, so that a change of the proto package changes these lines only. */
-#define OTLP(name) Burdock__Otlp__##name
-#define OTLP_CALL(name, verb) burdock__otlp__##name##__##verb
-#define OTLP_VALUE(name) BURDOCK__OTLP__ANY_VALUE__VALUE_##name
+#define OTLP(name) Otlp__##name
+#define OTLP_CALL(name, verb) otlp__##name##__##verb
+#define OTLP_VALUE(name) OTLP__ANY_VALUE__VALUE_##name
 
 static void *arena_alloc(void *arena, size_t bytes)
 {

@@ -221,8 +221,10 @@ static bool parse(int argc, char **argv, struct export_options *options)
 
 static int complain_no_endpoint(const struct config *settings)
 {
-    if (settings->problem_count)
-        complain(settings->problems[0].variable, settings->problems[0].why, NULL);
+    for (uint32_t i = 0; i < settings->problem_count && i < CONFIG_PROBLEMS_MAX; i++) {
+        const struct config_problem *problem = &settings->problems[i];
+        complain(*problem->variable ? problem->variable : "settings", problem->why, NULL);
+    }
     complain("export", "no endpoint that spans can be sent to",
         "give --endpoint http://HOST:4318 or --json FILE");
     return STATUS_USAGE;
