@@ -71,28 +71,21 @@ static const char *value_in(const char *block, size_t length, const char *name)
     return NULL;
 }
 
-static const struct kill_switch {
-    const char *name;
-    bool any_value; /* else only "true", as OpenTelemetry has it */
-} kill_switches[] = {{"BURDOCK_DISABLED", true}, {"OTEL_SDK_DISABLED", false}};
-
-static bool is_on(const struct kill_switch *kill_switch, const char *value)
+/* Reads the settings exactly as the library did when the process began. */
+static void check_settings(struct findings *findings, char *block, size_t length)
 {
-    if (!value || !*value)
-        return false;
-    if (!kill_switch->any_value)
-        return strcasecmp(value, "true") == 0;
-    return strcmp(value, "0") != 0 && strcasecmp(value, "false") != 0;
-}
-
-static void check_switches(struct findings *findings, const char *block, size_t length)
-{
-    for (size_t i = 0; i < sizeof kill_switches / sizeof kill_switches[0]; i++) {
-        const char *name = kill_switches[i].name;
-        if (is_on(&kill_switches[i], value_in(block, length, name)))
-            finding_add(findings, FINDING_FAIL,
-                format_text("the process was started with %s", name), "restart it without");
+    size_t count = 0;
+    char **variables = NULL;
+    for (char *at = block; at < block + length; at += strlen(at) + 1) {
+        variables = reallocate(variables, count + 2, sizeof *variables);
+        variables[count++] = at;
+        variables[count] = NULL;
     }
+    struct config settings;
+    char *const arguments[] = {"", NULL}, *const nothing[] = {NULL};
+    config_read(&settings, variables ? variables : nothing, arguments, "");
+    doctor_switches(findings, &settings);
+    free(variables);
 }
 
 static void check_environment(struct findings *findings, int pid)
@@ -108,7 +101,7 @@ static void check_environment(struct findings *findings, int pid)
         finding_add(findings, FINDING_WARN,
             format_text("the process was not started with libburdock.so in LD_PRELOAD"),
             "start it with burdock run");
-    check_switches(findings, block, length);
+    check_settings(findings, block, length);
     free(block);
 }
 

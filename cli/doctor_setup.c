@@ -146,7 +146,18 @@ static void check_destination(struct findings *findings, const struct config *se
             "unset OTEL_TRACES_EXPORTER");
 }
 
-static void check_switches(struct findings *findings, const struct config *settings)
+/* Only the first of them are kept; a problem may concern no single variable. */
+static void check_problems(struct findings *findings, const struct config *settings)
+{
+    for (uint32_t i = 0; i < settings->problem_count && i < CONFIG_PROBLEMS_MAX; i++) {
+        const struct config_problem *problem = &settings->problems[i];
+        char *what = *problem->variable ? format_text("%s: %s", problem->variable, problem->why)
+                                        : duplicate(problem->why);
+        finding_add(findings, FINDING_WARN, what, "correct or unset it");
+    }
+}
+
+void doctor_switches(struct findings *findings, const struct config *settings)
 {
     if (settings->disabled)
         finding_add(findings, FINDING_FAIL,
@@ -163,25 +174,14 @@ static void check_switches(struct findings *findings, const struct config *setti
         finding_add(findings, FINDING_WARN,
             format_text("OTEL_TRACES_SAMPLER keeps %g of all traces", settings->sampler_ratio),
             "unset OTEL_TRACES_SAMPLER to keep all");
-}
-
-/* Only the first of them are kept; a problem may concern no single variable. */
-static void check_problems(struct findings *findings, const struct config *settings)
-{
-    for (uint32_t i = 0; i < settings->problem_count && i < CONFIG_PROBLEMS_MAX; i++) {
-        const struct config_problem *problem = &settings->problems[i];
-        char *what = *problem->variable ? format_text("%s: %s", problem->variable, problem->why)
-                                        : duplicate(problem->why);
-        finding_add(findings, FINDING_WARN, what, "correct or unset it");
-    }
+    check_problems(findings, settings);
 }
 
 void doctor_settings(struct findings *findings)
 {
     struct config settings;
     settings_read(&settings);
-    check_switches(findings, &settings);
-    check_problems(findings, &settings);
+    doctor_switches(findings, &settings);
     check_destination(findings, &settings);
     check_preload(findings);
 }

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "config.h"
+
 enum finding { FINDING_OK, FINDING_WARN, FINDING_FAIL };
 
 struct findings {
@@ -19,6 +21,8 @@ int findings_close(const struct findings *findings);
 /* The parts of the doctor. */
 void doctor_installation(struct findings *findings);
 void doctor_settings(struct findings *findings);
+/* What in these settings prevents or thins out traces, and what in them is ignored. */
+void doctor_switches(struct findings *findings, const struct config *settings);
 void doctor_command(struct findings *findings, const char *command);
 /* What the file itself says, by any name; depth counts interpreters of scripts. */
 void doctor_file(struct findings *findings, const char *path, int depth);

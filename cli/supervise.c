@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -30,6 +31,7 @@ struct supervisor {
     sigset_t old_mask;
     struct sigaction old_child_action;
     bool stopped; /* the child, as far as we have been told */
+    bool woken;   /* we were stopped too; the SIGCONT that ended it is still to come */
     bool ended;
     int wait_status;
 };
@@ -98,6 +100,7 @@ static void child_changed(struct supervisor *supervisor, int status)
     if (WIFSTOPPED(status)) {
         supervisor->stopped = true;
         stop_self(supervisor, WSTOPSIG(status));
+        supervisor->woken = true;
         return;
     }
     supervisor->stopped = false;
@@ -119,19 +122,33 @@ static void collect(struct supervisor *supervisor)
     }
 }
 
-static void forward(struct supervisor *supervisor, const siginfo_t *info)
+/* A shell continues the whole group, one process after the other: the child may be a moment later
+ * than we are. One that still lies stopped after that moment needs ours. */
+static bool still_stopped(struct supervisor *supervisor)
+{
+    static const struct timespec moment = {0, 10000000};
+    sigset_t child_news;
+    sigemptyset(&child_news);
+    sigaddset(&child_news, SIGCHLD);
+    collect(supervisor);
+    if (supervisor->stopped && sigtimedwait(&child_news, NULL, &moment) == SIGCHLD)
+        collect(supervisor);
+    return supervisor->stopped;
+}
+
+static bool is_for_child(struct supervisor *supervisor, const siginfo_t *info)
 {
     if (info->si_code == SI_KERNEL || info->si_pid == supervisor->child)
-        return;
-    if (info->si_signo == SIGCONT) {
-        /* A shell continues the whole group. Only a child that still lies stopped, or never was,
-         * needs ours. */
-        bool was_stopped = supervisor->stopped;
-        collect(supervisor);
-        if (was_stopped && !supervisor->stopped)
-            return;
-    }
-    if (!supervisor->ended)
+        return false;
+    if (info->si_signo != SIGCONT || !supervisor->woken)
+        return true;
+    supervisor->woken = false;
+    return still_stopped(supervisor);
+}
+
+static void forward(struct supervisor *supervisor, const siginfo_t *info)
+{
+    if (is_for_child(supervisor, info) && !supervisor->ended)
         kill(supervisor->child, info->si_signo);
 }
 

@@ -298,7 +298,7 @@ def read_until(descriptor, words, seconds=10):
     return data
 
 
-def on_terminal(arguments, env):
+def on_terminal(arguments, env, resume):
     pid, master = pty.fork()
     if pid == 0:
         # A shell's part: the job is a group of its own in the foreground, led by us as parent.
@@ -315,7 +315,7 @@ def on_terminal(arguments, env):
             if os.WIFSTOPPED(status):
                 os.write(1, b"SHELL-STOPPED %d\n" % os.WSTOPSIG(status))
                 time.sleep(0.3)
-                os.killpg(job, signal.SIGCONT)
+                resume(job, signal.SIGCONT)
                 continue
             ending = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
             os.write(1, b"SHELL-%s %d\n" % (
@@ -325,8 +325,8 @@ def on_terminal(arguments, env):
 
 
 @contextlib.contextmanager
-def terminal_job(*arguments, env=None):
-    pid, master = on_terminal([BURDOCK, *arguments], env or environment())
+def terminal_job(*arguments, resume=os.killpg):
+    pid, master = on_terminal([BURDOCK, *arguments], environment(), resume)
     try:
         yield master
     finally:
@@ -366,6 +366,22 @@ def test_terminal():
         counts = counted(found.group()) if found else {}
         check(counts.get(20) == 1 and b"STOPPED" not in seen,
               "Ctrl-Z to a command that handles it arrives once", seen)
+    script = ("import signal,time; seen=[]; signal.signal(signal.SIGCONT, lambda *a: seen.append(1));"
+              "print('ready', flush=True);"
+              "end=time.time()+1.2\nwhile time.time()<end: time.sleep(0.02)\n"
+              "print('continued', len(seen))")
+    with terminal_job("run", sys.executable, "-c", script) as master:
+        seen = read_until(master, b"ready")
+        os.write(master, b"\x1a")
+        seen += read_until(master, b"SHELL-EXITED")
+        check(b"SHELL-STOPPED 20" in seen and b"continued 1\r" in seen,
+              "a continued job gets SIGCONT once", seen)
+    with terminal_job("run", "sleep", "1", resume=os.kill) as master:
+        time.sleep(0.4)
+        os.write(master, b"\x1a")
+        seen = read_until(master, b"SHELL-EXITED")
+        check(b"SHELL-STOPPED 20" in seen and b"SHELL-EXITED 0" in seen,
+              "SIGCONT to us alone continues the command", seen)
     with terminal_job("run", "true") as master:
         seen = read_until(master, b"SHELL-EXITED")
         check(b"no spans" in seen, "on a terminal the summary is automatic", seen)
@@ -737,7 +753,7 @@ def test_doctor():
     cases = [("nosuchcommand-x", {}, "command not found"),
              ("true", {"BURDOCK_LIBRARY": "/nosuch.so"}, "not found"),
              ("true", {"BURDOCK_LIBRARY": "/etc/passwd"}, "does not load"),
-             ("true", {"BURDOCK_DISABLED": "1"}, "BURDOCK_DISABLED"),
+             ("true", {"BURDOCK_DISABLED": "true"}, "BURDOCK_DISABLED"),
              ("true", {"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
              ("true", {"OTEL_TRACES_EXPORTER": "none"}, "OTEL_TRACES_EXPORTER"),
              ("true", {"BURDOCK_STORE": "/etc/passwd/store"}, "cannot be written"),
@@ -845,8 +861,8 @@ def test_doctor_process():
     check("fail  libburdock.so is not loaded" in out and done.returncode == 1,
           "doctor PID: not traced", text(done))
     done, out = diagnose(subprocess.Popen([BURDOCK, "run", "--exec", "sleep", "9"],
-                                          env=environment(BURDOCK_DISABLED="1")))
-    check("was started with BURDOCK_DISABLED" in out and done.returncode == 1,
+                                          env=environment(BURDOCK_DISABLED="true")))
+    check("fail  BURDOCK_DISABLED" in out and done.returncode == 1,
           "doctor PID: the kill switch", text(done))
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -876,6 +892,9 @@ def test_help():
 
 def main():
     wanted = sys.argv[1:]
+    # A shell starts what it puts in the background with these ignored; commands would inherit it.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     for name, function in list(globals().items()):
         if name.startswith("test_") and (not wanted or name in wanted):
             print(f"# {name}")
