@@ -69,7 +69,7 @@ def environment(**changes):
     env = {key: value for key, value in os.environ.items()
            if not key.startswith(("OTEL_", "BURDOCK_", "LD_", "NO_COLOR", "COLUMNS", "TRACE"))}
     env.update(BURDOCK_LIBRARY=LIBRARY, BURDOCK_STORE=os.path.join(WORK, "store"), LC_ALL="C.UTF-8",
-               TZ="UTC")
+               TZ="UTC", PATH="/usr/local/bin:/usr/bin:/bin")
     env.update({key: value for key, value in changes.items() if value is not None})
     return env
 
