@@ -54,6 +54,7 @@ enum event_kind {
     EVENT_NUMBER,   /* a field's value as a number */
     EVENT_SPLICE,   /* request heads only: lines may be inserted before data[offset] */
     EVENT_REQUEST,  /* the request's head is complete and valid: work on it may start */
+    EVENT_RECEIVED, /* the request is complete, body included; told once per exchange */
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
     EVENT_END,      /* the exchange is over; see reason */
     EVENT_VOID      /* what began was no message of this protocol: forget the exchange */
