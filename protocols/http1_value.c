@@ -30,7 +30,7 @@ static bool read_length(struct stream *stream, uint8_t byte)
         stream->matched = stream->matched == NUMBER_NONE ? NUMBER_NONE : NUMBER_DONE;
         return true;
     }
-    bool fits = stream->left <= (INT64_MAX - 9) / 10;
+    bool fits = stream->left <= (UINT64_MAX - 9) / 10;
     if (byte < '0' || byte > '9' || !fits || stream->matched == NUMBER_DONE) {
         return false;
     }

@@ -70,12 +70,12 @@ struct event {
     enum event_kind kind;
     enum field field;
     enum end_reason reason;
-    bool first;        /* TEXT: the value starts here (a repeated header starts again) */
-    bool last;         /* TEXT: the value is complete; such a piece may be empty */
-    bool bare_lf;      /* SPLICE: this head ends its lines with LF alone */
-    uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
-    size_t offset;     /* SPLICE, TEXT: where in data this is */
-    const uint8_t *text;
+    bool first;         /* TEXT: the value starts here (a repeated header starts again) */
+    bool last;          /* TEXT: the value is complete; such a piece may be empty */
+    bool bare_lf;       /* SPLICE: this head ends its lines with LF alone */
+    uint32_t exchange;  /* serial number of the exchange on this connection, from 0 */
+    size_t offset;      /* SPLICE, TEXT: where in data this is */
+    const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
     size_t length;
     int64_t number;
 };
@@ -102,16 +102,16 @@ struct prefix {
 /* What is known of a finished exchange, for describe. Absent texts have length 0. */
 struct facts {
     bool is_server;
-    bool is_secure;    /* inside TLS */
-    bool has_response; /* FIELD_STATUS is valid */
-    const char *error; /* transport's error.type, or NULL */
+    bool is_secure;             /* inside TLS */
+    bool has_response;          /* FIELD_STATUS is valid */
+    const char *error;          /* transport's error.type, or NULL */
     struct {
         const uint8_t *text;
         uint32_t length;
     } texts[FIELD_COUNT];
     int64_t numbers[FIELD_COUNT];
-    const char *peer_address; /* textual IP address or socket path, NUL-terminated; or NULL */
-    int32_t peer_port;        /* 0: none */
+    const char *peer_address;   /* textual IP address or socket path, NUL-terminated; or NULL */
+    int32_t peer_port;          /* 0: none */
 };
 
 /* Takes the description of a span. Values may be given in pieces: open, append..., close. */
@@ -136,7 +136,9 @@ struct protocol {
     /* Makes a fresh state. */
     void (*start)(void *state, enum direction requests);
 
-    /* Advances over `length` bytes; returns length, a splice's offset (see sink), or FEED_LOST. */
+    /* Advances over `length` bytes; returns length, a splice's offset (see sink), or FEED_LOST.
+     * After END_SWITCHED it returns how much of data was still of this protocol, maybe 0, in both
+     * directions; the rest is for another probe, and the caller feeds no more in that direction. */
     size_t (*feed)(void *state, enum direction, const uint8_t *data, size_t length, struct sink *);
 
     /* Advances over bytes that passed unseen (sendfile, splice, MSG_TRUNC); false: lost. */
