@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fails when a protocol's folder of vectors has none: no protocol goes untested."""
+"""Prints the vector files of a folder. No protocol goes untested: fails when one has no vector."""
 import pathlib
 import sys
 
 folder = pathlib.Path(sys.argv[1])
-vectors = [line for path in folder.glob("*.txt") for line in path.read_text().splitlines()
-           if line.startswith("== ")]
-if not vectors:
-    sys.exit(f"no vectors in {folder}: add one before the protocol")
-print(len(vectors))
+files = [path for path in sorted(folder.glob("*.txt")) if "\n== " in path.read_text()]
+if not files:
+    sys.exit(f"no vectors in {folder}: write one before the protocol")
+print("\n".join(map(str, files)))
