@@ -238,6 +238,7 @@ static size_t feed(
 {
     struct http1 *http = state;
     struct reader reader = reader_of(http, direction, data, sink);
+    http->lost |= http->over[reader.role];
     enum step step = http->lost ? STEP_LOST : STEP_ON;
     while (step == STEP_ON && reader.at < length) {
         if (http->switched && reader.stream->stage == STAGE_BETWEEN) {
@@ -283,6 +284,7 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
 {
     struct http1 *http = state;
     struct reader reader = reader_of(http, direction, NULL, sink);
+    http->lost |= http->over[reader.role];
     if (http->lost) {
         return false;
     }
@@ -293,16 +295,16 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
     return false;
 }
 
-/* A head that will never be complete was no request. It is the newest, and nothing follows it. */
+/* A head that will never be complete was no request. Its serial number is not given again, since
+ * nothing more is read of requests. */
 static void drop_half_read(struct reader *reader)
 {
     struct http1 *http = reader->http;
-    if (!http->reading_head) {
-        return;
+    if (http->reading_head) {
+        http->reading_head = false;
+        http->over[REQUESTS] = true;
+        http1_tell(reader, EVENT_VOID, --http->next);
     }
-    http->reading_head = false;
-    http->streams[REQUESTS].stage = STAGE_BETWEEN;
-    http1_tell(reader, EVENT_VOID, --http->next);
 }
 
 static void end_all(struct reader *reader)
@@ -319,7 +321,8 @@ static void end_all(struct reader *reader)
     }
 }
 
-/* A client that shuts its direction down may still get its answers. */
+/* A client that shuts its direction down may still get its answers; a request after the end of
+ * the answers ends when its direction does. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
     struct http1 *http = state;
@@ -327,10 +330,8 @@ static void finish(void *state, enum direction direction, struct sink *sink)
     if (http->lost) {
         return;
     }
-    if (reader.role == RESPONSES) {
-        http->answers_over = true;
-    }
-    if (http->answers_over) {
+    http->over[reader.role] = true;
+    if (http->over[RESPONSES]) {
         end_all(&reader);
         return;
     }

@@ -101,7 +101,7 @@ struct http1 {
     uint8_t requests; /* enum direction in which they travel */
     bool reading_head;
     bool switched;
-    bool answers_over; /* the responses' direction has finished */
+    bool over[2]; /* by role: nothing more is read of it */
     bool lost;
 };
 

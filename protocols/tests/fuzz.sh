@@ -8,4 +8,4 @@ corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT
 "$replay" --seeds "$corpus" "$@"
 "$target" -max_total_time="${FUZZ_SECONDS:-10}" -max_len=4096 -artifact_prefix="${FUZZ_CRASHES:-./}" \
-    "$corpus"
+    -error_exitcode=1 "$corpus"
