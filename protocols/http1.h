@@ -123,6 +123,11 @@ enum step { STEP_ON, STEP_PAUSE, STEP_LOST };
 /* http1_head.c: from the first byte of a start line through the empty line. */
 enum step http1_head_read(struct reader *);
 
+/* http1_name.c: where a token ends; which header it names, its letters in any case. An answer has
+ * fewer headers that matter. */
+size_t http1_name_scan(const uint8_t *data, size_t at, size_t end);
+enum header http1_name_header(const uint8_t *name, size_t length, enum role);
+
 /* http1_value.c: Content-Length, Transfer-Encoding, Expect. */
 bool http1_value_read(struct stream *, const uint8_t *text, size_t length);
 bool http1_value_end(struct stream *);
