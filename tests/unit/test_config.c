@@ -34,7 +34,7 @@ static void test_defaults(void)
     CHECK(c.destination == DESTINATION_STORE && c.schedule_delay_ms == 1000,
         "no endpoint: the store, each second");
     CHECK(c.export_timeout_ms == 10000 && c.queue_spans_max == 2048 && c.batch_spans_max == 512 &&
-            c.exit_timeout_ms == 2000,
+              c.exit_timeout_ms == 2000,
         "times and sizes");
     CHECK(c.attribute_value_limit == UINT32_MAX && c.attribute_count_limit == 128, "limits");
     CHECK(strcmp(c.run_directory, "/dev/shm") == 0 && c.store_bytes_max == 256u << 20, "places");
@@ -52,7 +52,8 @@ static void test_values(void)
     CHECK(c.problem_count == 4 && c.queue_spans_max == 2048 && c.attribute_count_limit == 128,
         "bad numbers are ignored and reported");
     READ("OTEL_BSP_SCHEDULE_DELAY= 250 ", "OTEL_BSP_MAX_QUEUE_SIZE=100");
-    CHECK(c.schedule_delay_ms == 250 && c.batch_spans_max == 100, "a batch is no more than a queue");
+    CHECK(
+        c.schedule_delay_ms == 250 && c.batch_spans_max == 100, "a batch is no more than a queue");
     READ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=9", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=7",
         "OTEL_ATTRIBUTE_COUNT_LIMIT=3");
     CHECK(c.attribute_value_limit == 9 && c.attribute_count_limit == 3, "the nearer limit wins");
@@ -66,7 +67,8 @@ static void test_values(void)
     READ("BURDOCK_STORE_MAX=3g", "BURDOCK_RUN=abc9", "BURDOCK_DIR=relative", "BURDOCK_STORE=/s",
         "HOME=/h", "XDG_STATE_HOME=/x");
     CHECK(c.store_bytes_max == 3ull << 30 && strcmp(c.run_id, "abc9") == 0, "sizes have suffixes");
-    CHECK(problem_with("BURDOCK_DIR") && strcmp(c.run_directory, "/dev/shm") == 0, "no relative path");
+    CHECK(problem_with("BURDOCK_DIR") && strcmp(c.run_directory, "/dev/shm") == 0,
+        "no relative path");
     CHECK(strcmp(c.store_directory, "/s") == 0, "BURDOCK_STORE wins");
     READ("BURDOCK_STORE_MAX=99999999999G", "BURDOCK_RUN=../x", "BURDOCK_STORE_MAX=1K");
     CHECK(c.problem_count == 2 && c.run_id[0] == 0 && c.store_bytes_max == 256u << 20,
@@ -94,12 +96,12 @@ static void test_choices(void)
         READ("OTEL_TRACES_SAMPLER_ARG=0.25", text);
         bool ratio = rows[i].kind == SAMPLER_RATIO;
         CHECK(c.sampler == rows[i].kind && c.sampler_parent_based == rows[i].parent_based &&
-                c.sampler_ratio == (ratio ? 0.25 : 1) && c.problem_count == 0,
+                  c.sampler_ratio == (ratio ? 0.25 : 1) && c.problem_count == 0,
             "sampler %s", rows[i].name);
     }
     READ("OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_SAMPLER_ARG=0.5");
     CHECK(problem_with("OTEL_TRACES_SAMPLER") && c.sampler == SAMPLER_ALWAYS_ON &&
-            c.sampler_parent_based && c.sampler_ratio == 1,
+              c.sampler_parent_based && c.sampler_ratio == 1,
         "an unsupported sampler gives the default");
     static const struct {
         const char *text;
@@ -130,7 +132,8 @@ static void test_choices(void)
     CHECK(c.destination == DESTINATION_NONE, "no exporter");
     READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
         "OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=zstd");
-    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 2 && c.gzip, "unknown ones ignored");
+    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 2 && c.gzip,
+        "unknown ones ignored");
     READ("OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=none");
     CHECK(!c.gzip, "compression of the signal");
 }
@@ -153,12 +156,12 @@ static void test_endpoint(void)
         snprintf(traces, sizeof(traces), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=%s", rows[i].traces);
         READ(traces, base);
         CHECK(c.destination == DESTINATION_OTLP && strcmp(c.endpoint, rows[i].url) == 0 &&
-                c.schedule_delay_ms == 5000 && c.problem_count == 0,
+                  c.schedule_delay_ms == 5000 && c.problem_count == 0,
             "%s %s: %s", rows[i].base, rows[i].traces, c.endpoint);
     }
     static const char *const bad[] = {"h:4318", "ftp://h", "http://", "http://u:p@h", "http://h:0",
-        "http://h:70000", "http://h:x", "http://[::1", "http://h/a b", "http://h/\r\nX:1", "unix://x",
-        "http://:80"};
+        "http://h:70000", "http://h:x", "http://[::1", "http://h/a b", "http://h/\r\nX:1",
+        "unix://x", "http://:80"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(base, sizeof(base), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", bad[i]);
         READ(base);
@@ -166,8 +169,8 @@ static void test_endpoint(void)
             "no endpoint: row %zu", i);
     }
     READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h");
-    CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") &&
-            c.schedule_delay_ms == 1000,
+    CHECK(c.destination == DESTINATION_STORE &&
+              problem_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") && c.schedule_delay_ms == 1000,
         "https goes to the store, and says so");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=GRPC");
     CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
@@ -181,7 +184,8 @@ static void test_endpoint(void)
 
 static void test_lists(void)
 {
-    READ("OTEL_EXPORTER_OTLP_HEADERS=api-key=a%20b, X = y=z ,,bad,Host=h,c=%0d%0aE: 1,d=%zz,e=%E2%82%AC");
+    READ("OTEL_EXPORTER_OTLP_HEADERS=api-key=a%20b, X = y=z ,,bad,Host=h,c=%0d%0aE: "
+         "1,d=%zz,e=%E2%82%AC");
     CHECK(strcmp(c.headers, "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
         "headers are decoded");
     CHECK(c.problem_count == 4, "and those that would break a request are not sent");
@@ -192,7 +196,7 @@ static void test_lists(void)
         sprintf(many + strlen(many), "k%u=v%u,", i, i);
     READ(many);
     CHECK(c.problem_count > CONFIG_PROBLEMS_MAX && strlen(c.headers) < sizeof(c.headers) &&
-            strcmp(c.headers + strlen(c.headers) - 2, "\r\n") == 0,
+              strcmp(c.headers + strlen(c.headers) - 2, "\r\n") == 0,
         "too many headers end with a whole one");
 
     READ("OTEL_RESOURCE_ATTRIBUTES=service.name=a%20b,k=v");
@@ -212,8 +216,7 @@ static void test_service_name(void)
 {
     static const struct {
         const char *executable, *line, *name;
-    } rows[] = {{"/usr/sbin/nginx", "nginx -g x", "nginx"},
-        {"/opt/app (deleted)", "app", "app"},
+    } rows[] = {{"/usr/sbin/nginx", "nginx -g x", "nginx"}, {"/opt/app (deleted)", "app", "app"},
         {"/usr/bin/python3.11", "python3 /srv/shop.py --port 1", "shop"},
         {"/usr/bin/python3.11", "python3 -u -W ignore -X dev /srv/a.b.py", "a.b"},
         {"/usr/bin/python3.11", "python3 -m http.server 80", "http.server"},
@@ -232,8 +235,9 @@ static void test_service_name(void)
         {"/usr/bin/java", "java -Xmx1g -jar /srv/cart-1.0.jar --x", "cart-1.0"},
         {"/usr/bin/java", "java -cp a:b com.example.Main x", "com.example.Main"},
         {"/usr/bin/bash", "bash -e ./run.sh a", "run"}, {"/usr/bin/dash", "sh -c ls", "dash"},
-        {"/usr/bin/dash", "sh -ec ls", "dash"}, {"/usr/bin/bash", "bash -o pipefail start.sh", "start"},
-        {NULL, "./tool x", "tool"}, {NULL, "", "unknown_service"}};
+        {"/usr/bin/dash", "sh -ec ls", "dash"},
+        {"/usr/bin/bash", "bash -o pipefail start.sh", "start"}, {NULL, "./tool x", "tool"},
+        {NULL, "", "unknown_service"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char line[128], name[256], *argv[16] = {NULL};
         unsigned count = 0;
@@ -276,10 +280,10 @@ static void test_noise(void)
         }
         config_read(&c, entries, entries, entries[0]);
         unterminated += strnlen(c.headers, sizeof(c.headers)) == sizeof(c.headers) ||
-            strnlen(c.endpoint, sizeof(c.endpoint)) == sizeof(c.endpoint) ||
-            strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
-                sizeof(c.resource_attributes) ||
-            strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
+                        strnlen(c.endpoint, sizeof(c.endpoint)) == sizeof(c.endpoint) ||
+                        strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
+                            sizeof(c.resource_attributes) ||
+                        strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
         for (unsigned i = 0; i < 3; i++)
             free(entries[i]);
     }
