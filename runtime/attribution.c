@@ -5,7 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
-#include "text.h"
+#include "text_pool.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */

@@ -9,7 +9,7 @@
 #include "descriptor.h"
 #include "pool.h"
 #include "sys.h"
-#include "text.h"
+#include "text_pool.h"
 
 #ifndef SO_COOKIE
 #define SO_COOKIE 57

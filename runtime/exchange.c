@@ -9,7 +9,7 @@
 #include "process.h"
 #include "record.h"
 #include "sampler.h"
-#include "text.h"
+#include "text_pool.h"
 
 static struct pool exchanges = {.block_bytes = 1024};
 _Static_assert(sizeof(struct exchange) <= 1024, "an exchange fits its block");

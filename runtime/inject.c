@@ -18,7 +18,7 @@
 #include "counters.h"
 #include "originals.h"
 #include "stream_internal.h"
-#include "text.h"
+#include "text_pool.h"
 
 struct originals originals;
 

@@ -10,7 +10,7 @@
 #include "exporter.h"
 #include "stream_internal.h"
 #include "sys.h"
-#include "text.h"
+#include "text_pool.h"
 
 /* Why an exchange ends that did not end by itself. */
 enum cause { CAUSE_PROTOCOL, CAUSE_PEER, CAUSE_HOST, CAUSE_ERROR };
