@@ -21,7 +21,7 @@ static bool is_space(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-struct slice slice_trim(struct slice slice)
+struct slice url_trim(struct slice slice)
 {
     while (slice.length > 0 && is_space(slice.text[0])) {
         slice = slice_from(slice, 1);
@@ -135,7 +135,7 @@ struct target target_parse(struct slice slice, bool is_connect)
 
 struct slice list_first(struct slice slice)
 {
-    return slice_trim(slice_until(slice, slice_find(slice, ',')));
+    return url_trim(slice_until(slice, slice_find(slice, ',')));
 }
 
 /* The end of one `name=value`: a separator outside a quoted-string. */
@@ -166,7 +166,7 @@ struct slice forwarded_find(struct slice slice, const char *name)
 {
     while (slice.length > 0) {
         size_t end = find_pair_end(slice);
-        struct slice pair = slice_trim(slice_until(slice, end));
+        struct slice pair = url_trim(slice_until(slice, end));
         size_t equals = slice_find(pair, '=');
         if (slice_is_word(slice_until(pair, equals), name)) {
             return without_quotes(slice_from(pair, equals + 1));

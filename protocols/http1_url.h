@@ -29,7 +29,7 @@ struct target {
 
 struct slice slice_from(struct slice, size_t from);
 struct slice slice_until(struct slice, size_t to);
-struct slice slice_trim(struct slice); /* spaces and tabs at both ends */
+struct slice url_trim(struct slice); /* spaces and tabs at both ends */
 /* The index of the first `byte`, or the length. */
 size_t slice_find(struct slice, uint8_t byte);
 /* With the letters of `literal`, a lower-case word, in any case. */

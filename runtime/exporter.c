@@ -68,7 +68,9 @@ static void make_resource(void)
     facts.executable_path = executable;
     facts.host_name = name.nodename;
     facts.pid = sys(SYS_getpid);
-    strncpy(facts.os_version, name.release, sizeof(facts.os_version) - 1);
+    struct format version;
+    format_start(&version, facts.os_version, sizeof(facts.os_version));
+    format_text(&version, name.release);
     make_instance_id(facts.instance_id);
     resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
 }

@@ -285,7 +285,9 @@ void rings_publish_counters(void)
         return;
     memcpy(file->counters, counters, sizeof(file->counters));
     if (process.broken && process.broken_why != NULL && !file->broken) {
-        strncpy(file->broken_why, process.broken_why, sizeof(file->broken_why) - 1);
+        struct format why;
+        format_start(&why, file->broken_why, sizeof(file->broken_why));
+        format_text(&why, process.broken_why);
         file->broken = 1;
     }
 }
