@@ -480,6 +480,8 @@ enum step http1_head_read(struct reader *reader)
     while (step == STEP_ON && reader->at < reader->end && is_in_head(stream)) {
         step = steps[stream->stage](reader);
     }
-    stream->budget -= (uint32_t)(reader->at - from);
+    if (is_in_head(stream)) { /* else a chunked body has begun, with a budget of its own */
+        stream->budget -= (uint32_t)(reader->at - from);
+    }
     return step;
 }
