@@ -39,6 +39,7 @@ struct otlp_answer {
 struct otlp_http {
     int descriptor;    /* -1: not connected */
     uint64_t identity; /* SO_COOKIE of our socket, checked before each use */
+    int64_t pid;       /* who connected: a forked child makes its own connection */
     uint8_t *scratch;  /* for gzip and answers; caller's, at least OTLP_HTTP_SCRATCH_BYTES */
     size_t scratch_bytes;
 };
