@@ -31,9 +31,14 @@ static void begin_counted(struct reader *reader, uint64_t length)
 
 void http1_body_complete(struct reader *reader)
 {
+    struct http1 *http = reader->http;
     reader->stream->stage = STAGE_BETWEEN;
     if (reader->role == RESPONSES) {
         http1_end_oldest(reader, END_COMPLETE);
+        return;
+    }
+    if (http1_open_count(http) > 0) { /* else it was answered before all of it had come */
+        http1_tell(reader, EVENT_RECEIVED, http->next - 1);
     }
 }
 

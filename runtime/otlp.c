@@ -31,12 +31,12 @@ struct writer {
     bool full;    /* they grew more; what is written is void */
 };
 
-static void put_byte(struct writer *w, uint8_t byte)
+static inline void put_byte(struct writer *w, uint8_t byte)
 {
     *--w->at = byte;
 }
 
-static void put_varint(struct writer *w, uint64_t value)
+static inline void put_varint(struct writer *w, uint64_t value)
 {
     if (value < 0x80) {
         put_byte(w, (uint8_t)value);
@@ -50,10 +50,31 @@ static void put_varint(struct writer *w, uint64_t value)
     *at = (uint8_t)value;
 }
 
+/* Most keys and values are short; a call to memcpy costs more than the copy. Two moves that overlap
+ * cover each range of lengths. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t length)
+{
+    if (length > 32) {
+        memcpy(to, from, length);
+    } else if (length >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + length - 16, from + length - 16, 16);
+    } else if (length >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + length - 8, from + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + length - 4, from + length - 4, 4);
+    } else {
+        for (size_t i = 0; i < length; i++)
+            to[i] = from[i];
+    }
+}
+
 static void put_bytes(struct writer *w, const void *data, size_t length)
 {
     w->at -= length;
-    memcpy(w->at, data, length);
+    copy_short(w->at, data, length);
 }
 
 static void put_fixed64(struct writer *w, uint64_t value)
@@ -82,19 +103,25 @@ static void put_field(struct writer *w, unsigned field, const void *data, size_t
     put_prefix(w, field, end);
 }
 
-/* Length of the ASCII at the front. */
-static size_t ascii_prefix(const uint8_t *text, size_t length)
+static uint64_t load8(const uint8_t *text)
 {
-    size_t at = 0;
-    for (; length - at >= 8; at += 8) {
-        uint64_t word;
-        memcpy(&word, text + at, sizeof(word));
-        if (word & 0x8080808080808080u)
-            break;
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    return word;
+}
+
+static bool is_ascii(const uint8_t *text, size_t length)
+{
+    uint64_t seen = 0;
+    if (length >= 8) {
+        for (size_t at = 0; at < length - 8; at += 8)
+            seen |= load8(text + at);
+        seen |= load8(text + length - 8);
+    } else {
+        for (size_t at = 0; at < length; at++)
+            seen |= text[at];
     }
-    while (at < length && text[at] < 0x80)
-        at++;
-    return at;
+    return (seen & 0x8080808080808080u) == 0;
 }
 
 static const uint8_t replacement[3] = {0xEF, 0xBF, 0xBD}; /* U+FFFD */
@@ -138,7 +165,7 @@ static void put_text(struct writer *w, const void *data, size_t length, uint32_t
 {
     const uint8_t *text = data;
     size_t shown = length < characters ? length : characters;
-    if (ascii_prefix(text, shown) == shown)
+    if (is_ascii(text, shown))
         put_bytes(w, text, shown);
     else
         put_other_text(w, text, length, characters);

@@ -203,6 +203,7 @@ static bool open_socket(struct otlp_http *http, int family, int *error)
         return false;
     }
     http->descriptor = move_up((int)opened);
+    http->pid = sys(SYS_getpid);
     if (identity_of(http->descriptor, &http->identity))
         return true;
     *error = EBADF;

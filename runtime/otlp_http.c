@@ -175,7 +175,8 @@ static bool build_request(struct otlp_http *http, const struct config *config, c
 static bool still_usable(struct otlp_http *http)
 {
     char byte;
-    if (!otlp_connection_ours(http))
+    /* A child of fork has the same socket; two speakers would garble each other's requests. */
+    if (!otlp_connection_ours(http) || http->pid != sys(SYS_getpid))
         return false;
     return sys(SYS_recvfrom, http->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0) == -EAGAIN;
 }

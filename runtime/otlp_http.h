@@ -6,8 +6,9 @@
  * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST /v1/traces).
  *
  * The connection is kept for the next request. A kept one that fails before any byte of an answer
- * is replaced once, silently: the collector closed it while it was idle. Whoever the number belongs
- * to now, nothing is read from, written to or closed but the socket that we opened.
+ * is replaced once, silently: the collector closed it while it was idle. Before each use we ask
+ * whether the number is still the socket that we opened; the moment between question and call
+ * remains, no system call closes it.
  * Limits: 8 addresses of a name; 64 KiB of an answer's head, 4 MiB of its body. Looking up a name
  * that is neither an address nor localhost is getaddrinfo's: it allocates, and the deadline does
  * not bound it.
@@ -39,6 +40,7 @@ struct otlp_answer {
 struct otlp_http {
     int descriptor;    /* -1: not connected */
     uint64_t identity; /* SO_COOKIE of our socket, checked before each use */
+    int64_t pid;       /* who connected: a forked child makes its own connection */
     uint8_t *scratch;  /* for gzip and answers; caller's, at least OTLP_HTTP_SCRATCH_BYTES */
     size_t scratch_bytes;
 };

@@ -4,6 +4,7 @@
  * records that lie about themselves never make it read or write outside (run under sanitizers, with
  * the record in a block of its exact size).
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -439,6 +440,55 @@ static void test_hostile(void)
     CHECK(undecodable == 0, "what is accepted decodes (%u do not)", undecodable);
 }
 
+/* A record in shared memory changes while it is read: lengths between the check and the use, texts
+ * between the measuring and the copy. */
+static union span_record shared;
+static bool over;
+
+static void *disturb(void *unused)
+{
+    volatile struct span *span = &shared.span;
+    volatile uint8_t *bytes = shared.bytes;
+    uint32_t length = span->name.length;
+    uint32_t from = span->name.offset;
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        span->name.length = UINT32_MAX;
+        span->attributes[0].text.offset = UINT32_MAX;
+        span->attributes[0].key = UINT16_MAX;
+        for (unsigned i = 0; i < 16; i++)
+            bytes[from + i] = 0xFF;
+        span->name.length = length;
+        span->attributes[0].text.offset = from;
+        span->attributes[0].key = ATTRIBUTE_URL_PATH;
+        for (unsigned i = 0; i < 16; i++)
+            bytes[from + i] = "ab\xE2\x82\xAC_\xF0\x90\x80\x80....\xC2\x80"[i];
+    }
+    return NULL;
+}
+
+static void test_race(void)
+{
+    struct config settings = {.attribute_count_limit = 128, .attribute_value_limit = UINT32_MAX};
+    pthread_t thread;
+    unsigned added = 0;
+    span_begin(&shared, 1);
+    shared.span.name = span_put(&shared, "0123456789abcdef", 16);
+    span_put_text(&shared, 0, ATTRIBUTE_URL_PATH, "0123456789abcdef", 16);
+    span_end(&shared);
+    pthread_create(&thread, NULL, disturb, NULL);
+    for (unsigned i = 0; i < 300000; i++) {
+        struct otlp_batch batch;
+        bool invalid;
+        size_t room = OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX + 300 + i % 300;
+        uint8_t *base = buffer + sizeof(buffer) - room;
+        otlp_batch_reset(&batch, base, room);
+        added += otlp_batch_add(&batch, &shared.span, &settings, &invalid);
+    }
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    CHECK(added > 0, "a record that changes meanwhile does no harm (%u of 300000 added)", added);
+}
+
 static void test_small(void)
 {
     struct otlp_batch batch;
@@ -462,5 +512,6 @@ int main(void)
     test_request();
     test_small();
     test_hostile();
+    test_race();
     return tap_done();
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -186,6 +187,22 @@ static void *closes_when_idle(void *unused)
         reply(descriptor, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         close(descriptor);
     }
+    return NULL;
+}
+
+/* Two connections: the first answers 200, then the second 202, then the first again. */
+static void *serves_two(void *unused)
+{
+    int first = take_connection();
+    take_request(first);
+    reply(first, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    int second = take_connection();
+    take_request(second);
+    reply(second, "HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n");
+    take_request(first);
+    reply(first, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    close(second);
+    drain(first);
     return NULL;
 }
 
@@ -469,6 +486,21 @@ static void test_identity(void)
     end();
 }
 
+static void test_fork(void)
+{
+    begin(serves_two, "127.0.0.1");
+    post(10);
+    int result = 1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(post(10) == OTLP_ACCEPTED && answer.status == 202 ? 0 : 1);
+    waitpid(child, &result, 0);
+    CHECK(result == 0 && accepted == 2, "a forked child makes its own connection");
+    CHECK(post(10) == OTLP_ACCEPTED && answer.status == 200 && accepted == 2,
+        "and the parent's is as it was");
+    end();
+}
+
 static void test_unix(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -553,6 +585,7 @@ int main(void)
     test_trouble();
     test_stale();
     test_identity();
+    test_fork();
     test_unix();
     free(packed);
     return tap_done();
