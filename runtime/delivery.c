@@ -148,7 +148,7 @@ static void drain_ring(struct delivery *delivery, struct ring *ring)
     while ((record = ring_next(ring, &cursor)) != NULL) {
         bool invalid = false;
         if (!otlp_batch_add(&delivery->batch, record, delivery->config, &invalid))
-            counter_add(COUNTER_SPANS_DROPPED_EXPORT, 1);
+            counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
         if (is_full(delivery)) {
             send_batch(delivery);
             ring_consume(ring, cursor);

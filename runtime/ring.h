@@ -37,8 +37,8 @@ struct thread;
 enum {
     RING_BYTES = 1024 * 1024, /* with its header; a power of two */
     RINGS_MAX = 256,
-    RING_FILE_HEADER_BYTES = 16 * 1024,
-    RING_RESOURCE_BYTES_MAX = 6 * 1024,
+    RING_FILE_HEADER_BYTES = 32 * 1024,
+    RING_RESOURCE_BYTES_MAX = 16 * 1024,
     RING_VERSION = 1
 };
 

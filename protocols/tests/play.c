@@ -176,9 +176,13 @@ static bool take_event(struct sink *sink, const struct event *event)
     case EVENT_SPLICE:
         return take_splice(player, event);
     case EVENT_REQUEST:
+        put(player, "REQUEST %u\n", event->exchange);
+        return true;
+    case EVENT_RECEIVED:
+        put(player, "RECEIVED %u\n", event->exchange);
+        return true;
     case EVENT_RESPONSE:
-        put(player, "%s %u\n", event->kind == EVENT_REQUEST ? "REQUEST" : "RESPONSE",
-            event->exchange);
+        put(player, "RESPONSE %u\n", event->exchange);
         return true;
     default:
         take_close(player, event);
