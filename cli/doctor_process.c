@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The doctor on a living process. */
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <link.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "counters.h"
+#include "findings.h"
+#include "leftovers.h"
+
+/* A whole file of /proc with a NUL behind it; NULL with errno. Free the result. */
+static char *proc_read(int pid, const char *name, size_t *length)
+{
+    char *path = format_text("/proc/%d/%s", pid, name), *text = NULL;
+    FILE *file = fopen(path, "re");
+    size_t room = 0;
+    *length = 0;
+    free(path);
+    if (!file)
+        return NULL;
+    do {
+        room = room ? room * 2 : 4096;
+        text = reallocate(text, room + 1, 1);
+        *length += fread(text + *length, 1, room - *length, file);
+    } while (*length == room);
+    int error = ferror(file) ? errno : 0;
+    fclose(file);
+    text[*length] = 0;
+    if (!error)
+        return text;
+    free(text);
+    errno = error;
+    return NULL;
+}
+
+static void check_mapped(struct findings *findings, int pid)
+{
+    size_t length;
+    char *maps = proc_read(pid, "maps", &length);
+    if (!maps)
+        finding_add(findings, FINDING_FAIL,
+            format_text("process %d cannot be examined: %s", pid, strerror(errno)),
+            "run the doctor as the same user or as root");
+    else if (strstr(maps, "/libburdock.so (deleted)"))
+        finding_add(findings, FINDING_WARN,
+            format_text("libburdock.so is loaded, but its file has been replaced since"),
+            "restart the process to use the new one");
+    else if (strstr(maps, "/libburdock.so\n"))
+        finding_add(findings, FINDING_OK, format_text("libburdock.so is loaded"), NULL);
+    else
+        finding_add(findings, FINDING_FAIL, format_text("libburdock.so is not loaded"),
+            "start the program with burdock run; a running one cannot be joined");
+    free(maps);
+}
+
+/* The value in a block of NAME=VALUE texts, or NULL. */
+static const char *value_in(const char *block, size_t length, const char *name)
+{
+    size_t name_length = strlen(name);
+    for (const char *at = block; at < block + length; at += strlen(at) + 1) {
+        if (strncmp(at, name, name_length) == 0 && at[name_length] == '=')
+            return at + name_length + 1;
+    }
+    return NULL;
+}
+
+/* Reads the settings exactly as the library did when the process began. */
+static void check_settings(struct findings *findings, char *block, size_t length)
+{
+    size_t count = 0;
+    char **variables = NULL;
+    for (char *at = block; at < block + length; at += strlen(at) + 1) {
+        variables = reallocate(variables, count + 2, sizeof *variables);
+        variables[count++] = at;
+        variables[count] = NULL;
+    }
+    struct config settings;
+    char *const arguments[] = {"", NULL}, *const nothing[] = {NULL};
+    config_read(&settings, variables ? variables : nothing, arguments, "");
+    doctor_switches(findings, &settings);
+    free(variables);
+}
+
+static void check_environment(struct findings *findings, int pid)
+{
+    size_t length;
+    char *block = proc_read(pid, "environ", &length);
+    if (!block)
+        return; /* maps has said so */
+    const char *preload = value_in(block, length, "LD_PRELOAD");
+    if (preload && strstr(preload, "libburdock.so"))
+        finding_add(findings, FINDING_OK, format_text("LD_PRELOAD=%s", preload), NULL);
+    else
+        finding_add(findings, FINDING_WARN,
+            format_text("the process was not started with libburdock.so in LD_PRELOAD"),
+            "start it with burdock run");
+    check_settings(findings, block, length);
+    free(block);
+}
+
+static void check_secure(struct findings *findings, int pid)
+{
+    size_t length;
+    char *bytes = proc_read(pid, "auxv", &length);
+    for (size_t at = 0; bytes && at + sizeof(ElfW(auxv_t)) <= length; at += sizeof(ElfW(auxv_t))) {
+        ElfW(auxv_t) entry;
+        memcpy(&entry, bytes + at, sizeof entry);
+        if (entry.a_type == AT_SECURE && entry.a_un.a_val)
+            finding_add(findings, FINDING_FAIL,
+                format_text("the kernel marked the process secure (AT_SECURE)"),
+                "start it without extra rights, or list the library in /etc/ld.so.preload");
+    }
+    free(bytes);
+}
+
+/* Counters that tell of success or of the application's own doing. */
+static bool is_failure(enum counter counter)
+{
+    return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
+           counter != COUNTER_INJECT_ADOPTED;
+}
+
+static void check_counters(struct findings *findings, int pid)
+{
+    uint64_t values[COUNTER_COUNT] = {0};
+    if (!leftovers_counters(pid, values)) {
+        finding_add(findings, FINDING_WARN,
+            format_text("no counters of process %d can be read", pid),
+            "run the doctor as the same user and with the same BURDOCK_DIR");
+        return;
+    }
+    finding_add(findings, FINDING_OK,
+        format_text("%" PRIu64 " spans recorded, %" PRIu64 " exported",
+            values[COUNTER_SPANS_RECORDED], values[COUNTER_SPANS_EXPORTED]),
+        NULL);
+    for (int i = 0; i < COUNTER_COUNT; i++) {
+        if (values[i] && is_failure((enum counter)i))
+            finding_add(findings, FINDING_WARN,
+                format_text("%s %" PRIu64 ": %s", counter_names[i], values[i], counter_texts[i]),
+                NULL);
+    }
+}
+
+void doctor_process(struct findings *findings, int pid)
+{
+    if (pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH)) {
+        finding_add(findings, FINDING_FAIL, format_text("there is no process %d", pid),
+            "check the number with ps");
+        return;
+    }
+    char *executable = format_text("/proc/%d/exe", pid);
+    check_mapped(findings, pid);
+    check_environment(findings, pid);
+    doctor_file(findings, executable, 0);
+    check_secure(findings, pid);
+    check_counters(findings, pid);
+    free(executable);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where libburdock.so is, and how it gets into LD_PRELOAD. */
+#pragma once
+
+#include <stdbool.h>
+
+enum library_problem {
+    LIBRARY_FOUND,
+    LIBRARY_MISSING,
+    LIBRARY_UNUSABLE_PATH /* has a separator of LD_PRELOAD in it */
+};
+
+/* BURDOCK_LIBRARY, else the places relative to this executable. *path (free it) is absolute; with
+ * LIBRARY_MISSING it is where it was expected first. */
+enum library_problem library_find(char **path);
+
+/* One line on stderr. */
+void library_complain(enum library_problem problem, const char *path);
+
+/* The value of LD_PRELOAD with path in front and every other entry of existing (may be NULL) kept
+ * in its order; path itself is in it once. Free the result. */
+char *library_preload(const char *path, const char *existing);

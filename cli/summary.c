@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "summary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cli.h"
+#include "terminal.h"
+#include "traces.h"
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static const struct trace *slowest(const struct traces *traces)
+{
+    const struct trace *slowest = &traces->items[0];
+    for (size_t i = 1; i < traces->count; i++) {
+        const struct trace *trace = &traces->items[i];
+        if (trace->end_ns - trace->start_ns > slowest->end_ns - slowest->start_ns)
+            slowest = trace;
+    }
+    return slowest;
+}
+
+/* Eight digits are enough to find a trace among millions of one store. */
+static void print_prefix(const struct trace *trace)
+{
+    for (int i = 0; i < 4; i++)
+        fprintf(stderr, "%02x", trace->trace_id[i]);
+}
+
+static void print_traces(const struct traces *traces)
+{
+    const struct trace *trace = slowest(traces);
+    char *root = terminal_copy(trace->root);
+    fprintf(stderr,
+        "burdock: %" PRIu64 " span%s in %zu trace%s, %zu service%s, %" PRIu64 " error%s\n",
+        traces->spans, plural(traces->spans), traces->count, plural(traces->count),
+        traces->service_count, plural(traces->service_count), traces->errors,
+        plural(traces->errors));
+    fprintf(stderr, "  slowest  %s  %.1f ms\nNext: burdock show ", root, trace_milliseconds(trace));
+    print_prefix(trace);
+    fputc('\n', stderr);
+    free(root);
+}
+
+void summary_print(const struct config *settings, const char *run_id)
+{
+    if (settings->destination == DESTINATION_OTLP) {
+        char *endpoint = terminal_copy(settings->endpoint);
+        fprintf(stderr, "burdock: spans were sent to %s\n", endpoint);
+        free(endpoint);
+    }
+    struct traces traces;
+    struct archive_selection selection = {.run_id = run_id};
+    struct archive_result result = traces_read(&traces, settings->store_directory, &selection);
+    if (traces.spans)
+        print_traces(&traces);
+    else if (settings->destination == DESTINATION_STORE)
+        fputs("burdock: no spans; to learn why: burdock doctor -- COMMAND\n", stderr);
+    archive_report(&result);
+    traces_free(&traces);
+}

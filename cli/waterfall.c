@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "waterfall.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bar.h"
+#include "cli.h"
+#include "json.h"
+#include "otlp_json.h"
+
+enum {
+    DEPTH_MAX = 24, /* deeper spans are drawn at this depth */
+    SERVICE_COLUMNS_MAX = 16,
+    STATUS_COLUMNS = 12,
+    DURATION_COLUMNS = 10,
+    BAR_CELLS_MIN = 10,
+    PREFIX_BYTES_MAX = (DEPTH_MAX + 1) * 12
+};
+
+static const char unseen_mark[] = " (parent not seen)";
+
+/* Drawing pieces of the tree, three columns each. */
+struct pieces {
+    const char *middle, *last, *through, *nothing, *left_edge, *right_edge, *error;
+};
+
+static const struct pieces unicode_pieces = {"├─ ", "└─ ", "│  ", "   ", "│", "│", "✗"};
+static const struct pieces ascii_pieces = {"|- ", "`- ", "|  ", "   ", "|", "|", "!"};
+
+/* Widths of the columns, the same for all lines. */
+struct layout {
+    int name, service, bar;
+};
+
+static int depth_drawn(const struct tree_row *row)
+{
+    return row->depth < DEPTH_MAX ? row->depth : DEPTH_MAX;
+}
+
+static int text_columns(const char *text, int limit)
+{
+    char safe[2048];
+    return terminal_text(text, safe, sizeof safe, limit);
+}
+
+static int name_columns(const struct tree_row *row, int limit)
+{
+    int columns = depth_drawn(row) * 3 + text_columns(row->span.span->name, limit);
+    return columns + (row->parent_unseen ? (int)strlen(unseen_mark) : 0);
+}
+
+static struct layout measure(const struct waterfall *waterfall)
+{
+    struct layout layout = {0};
+    int name_max = waterfall->terminal->width * 45 / 100;
+    for (size_t i = 0; i < waterfall->count; i++) {
+        const struct tree_row *row = &waterfall->rows[i];
+        int name = name_columns(row, name_max);
+        int service = text_columns(row->span.resource->service, SERVICE_COLUMNS_MAX);
+        layout.name = name > layout.name ? name : layout.name;
+        layout.service = service > layout.service ? service : layout.service;
+    }
+    layout.name = layout.name > name_max ? name_max : layout.name;
+    layout.bar = waterfall->terminal->width - layout.name - layout.service - DURATION_COLUMNS -
+                 STATUS_COLUMNS - 6;
+    if (layout.bar < BAR_CELLS_MIN)
+        layout.bar = BAR_CELLS_MIN;
+    return layout;
+}
+
+/* Written from the row upwards, hence from the end of the buffer. */
+static const char *tree_prefix(const struct waterfall *waterfall, const struct tree_row *row,
+    const struct pieces *pieces, char buffer[PREFIX_BYTES_MAX])
+{
+    char *at = buffer + PREFIX_BYTES_MAX - 1;
+    *at = 0;
+    const char *piece = row->last ? pieces->last : pieces->middle;
+    for (int drawn = 0; row->parent != TREE_NONE && drawn < DEPTH_MAX; drawn++) {
+        at -= strlen(piece);
+        memcpy(at, piece, strlen(piece));
+        row = &waterfall->rows[row->parent];
+        piece = row->last ? pieces->nothing : pieces->through;
+    }
+    return at;
+}
+
+static void print_name(const struct waterfall *waterfall, const struct tree_row *row,
+    const struct pieces *pieces, const struct layout *layout)
+{
+    char prefix[PREFIX_BYTES_MAX], name[2048];
+    const struct terminal *terminal = waterfall->terminal;
+    int mark = row->parent_unseen ? (int)strlen(unseen_mark) : 0;
+    int room = layout->name - depth_drawn(row) * 3 - mark;
+    int taken = terminal_text(row->span.span->name, name, sizeof name, room > 4 ? room : 4);
+    bool error = row->span.span->status == STATUS_CODE_ERROR;
+    printf("%s%s%s%s%s%s%s", tree_prefix(waterfall, row, pieces, prefix),
+        error ? terminal_red(terminal) : "", name, error ? terminal_plain(terminal) : "",
+        mark ? terminal_dim(terminal) : "", mark ? unseen_mark : "",
+        mark ? terminal_plain(terminal) : "");
+    if (room > taken)
+        printf("%*s", room - taken, "");
+}
+
+static const struct value *attribute_find(const struct stored_span *span, const char *key)
+{
+    for (size_t i = 0; i < span->attributes.count; i++) {
+        if (strcmp(span->attributes.items[i].key, key) == 0)
+            return &span->attributes.items[i].value;
+    }
+    return NULL;
+}
+
+static bool value_format(const struct value *value, char *out, size_t room)
+{
+    if (value->kind == VALUE_INTEGER)
+        snprintf(out, room, "%" PRId64, value->integer);
+    else if (value->kind == VALUE_TEXT)
+        snprintf(out, room, "%s", value->text);
+    else
+        return false;
+    return true;
+}
+
+/* What came of it, from the first of these attributes that the span has. */
+static void status_text(const struct stored_span *span, char *out, size_t room)
+{
+    static const char *const keys[] = {"http.response.status_code", "db.response.status_code",
+        "rpc.response.status_code", "rpc.grpc.status_code", "error.type"};
+    char text[256] = "";
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const struct value *value = attribute_find(span, keys[i]);
+        if (value && value_format(value, text, sizeof text))
+            break;
+    }
+    terminal_text(*text ? text : span->status_message, out, room, STATUS_COLUMNS - 2);
+}
+
+static void print_bar(const struct waterfall *waterfall, const struct stored_span *span,
+    const struct pieces *pieces, int cells)
+{
+    char drawn[BAR_BYTES_MAX];
+    struct bar bar = {waterfall->start_ns, waterfall->end_ns,
+        cells < BAR_CELLS_MAX ? cells : BAR_CELLS_MAX, waterfall->terminal->unicode};
+    bar_draw(&bar, span->start_ns, span->end_ns, drawn);
+    printf("%s%s%s", pieces->left_edge, drawn, pieces->right_edge);
+}
+
+static void print_row(const struct waterfall *waterfall, const struct tree_row *row,
+    const struct pieces *pieces, const struct layout *layout)
+{
+    const struct stored_span *span = row->span.span;
+    char service[256], status[256];
+    int taken =
+        terminal_text(row->span.resource->service, service, sizeof service, SERVICE_COLUMNS_MAX);
+    bool error = span->status == STATUS_CODE_ERROR;
+    print_name(waterfall, row, pieces, layout);
+    printf(" %s%*s ", service, layout->service - taken, "");
+    print_bar(waterfall, span, pieces, layout->bar);
+    status_text(span, status, sizeof status);
+    const struct terminal *terminal = waterfall->terminal;
+    printf("%*.1fms %s%s%s%s%s\n", DURATION_COLUMNS - 2,
+        (double)(span->end_ns - span->start_ns) / 1e6, error ? terminal_red(terminal) : "",
+        error ? pieces->error : "",
+        error && *status ? " "
+        : *status        ? "  "
+                         : "",
+        status, error ? terminal_plain(terminal) : "");
+}
+
+static void print_attribute(const struct attribute *attribute, const char *indent)
+{
+    char *written = NULL;
+    size_t bytes;
+    char text[4096];
+    char *key = terminal_copy(attribute->key);
+    if (attribute->value.kind == VALUE_TEXT) {
+        written = duplicate(attribute->value.text);
+    } else {
+        /* Everything else reads well enough as JSON. */
+        FILE *memory = open_memstream(&written, &bytes);
+        struct json json = {.stream = memory};
+        json_value(&json, NULL, &attribute->value);
+        fclose(memory);
+    }
+    terminal_text(written, text, sizeof text, -1);
+    printf("%s%s = %s\n", indent, key, text);
+    free(written);
+    free(key);
+}
+
+static void print_attributes(const struct tree_row *row)
+{
+    char indent[3 * DEPTH_MAX + 8];
+    snprintf(indent, sizeof indent, "%*s", depth_drawn(row) * 3 + 4, "");
+    const struct attributes *attributes = &row->span.span->attributes;
+    for (size_t i = 0; i < attributes->count; i++)
+        print_attribute(&attributes->items[i], indent);
+}
+
+void waterfall_print(const struct waterfall *waterfall)
+{
+    const struct pieces *pieces = waterfall->terminal->unicode ? &unicode_pieces : &ascii_pieces;
+    struct layout layout = measure(waterfall);
+    for (size_t i = 0; i < waterfall->count; i++) {
+        print_row(waterfall, &waterfall->rows[i], pieces, &layout);
+        if (waterfall->attributes)
+            print_attributes(&waterfall->rows[i]);
+    }
+}
