@@ -130,7 +130,9 @@ static bool is_failure(enum counter counter)
 static void check_counters(struct findings *findings, int pid)
 {
     uint64_t values[COUNTER_COUNT] = {0};
-    if (!leftovers_counters(pid, values)) {
+    struct config settings;
+    settings_read(&settings);
+    if (!leftovers_counters(&settings, pid, values)) {
         finding_add(findings, FINDING_WARN,
             format_text("no counters of process %d can be read", pid),
             "run the doctor as the same user and with the same BURDOCK_DIR");

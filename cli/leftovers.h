@@ -13,4 +13,4 @@
 int leftovers_recover(const struct config *settings, const char *run_id);
 
 /* The counters of a living process. False: it has no ring file that we can read. */
-bool leftovers_counters(int pid, uint64_t out[COUNTER_COUNT]);
+bool leftovers_counters(const struct config *settings, int pid, uint64_t out[COUNTER_COUNT]);

@@ -54,6 +54,7 @@ enum event_kind {
     EVENT_NUMBER,   /* a field's value as a number */
     EVENT_SPLICE,   /* request heads only: lines may be inserted before data[offset] */
     EVENT_REQUEST,  /* the request's head is complete and valid: work on it may start */
+    EVENT_RECEIVED, /* the request is complete, body included; told once per exchange */
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
     EVENT_END,      /* the exchange is over; see reason */
     EVENT_VOID      /* what began was no message of this protocol: forget the exchange */
@@ -75,7 +76,7 @@ struct event {
     bool bare_lf;       /* SPLICE: this head ends its lines with LF alone */
     uint32_t exchange;  /* serial number of the exchange on this connection, from 0 */
     size_t offset;      /* SPLICE, TEXT: where in data this is */
-    const uint8_t *text;
+    const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
     size_t length;
     int64_t number;
 };
@@ -136,7 +137,9 @@ struct protocol {
     /* Makes a fresh state. */
     void (*start)(void *state, enum direction requests);
 
-    /* Advances over `length` bytes; returns length, a splice's offset (see sink), or FEED_LOST. */
+    /* Advances over `length` bytes; returns length, a splice's offset (see sink), or FEED_LOST.
+     * After END_SWITCHED it returns how much of data was still of this protocol, maybe 0, in both
+     * directions; the rest is for another probe, and the caller feeds no more in that direction. */
     size_t (*feed)(void *state, enum direction, const uint8_t *data, size_t length, struct sink *);
 
     /* Advances over bytes that passed unseen (sendfile, splice, MSG_TRUNC); false: lost. */

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configuration from the environment, read once (OpenTelemetry specification 1.60, SDK environment
- * variables and OTLP exporter configuration; BURDOCK_* where no OTEL_* exists). variables.def is the
- * table. Plain data, texts included, so that nothing refers to an environment the host may replace.
- * config_read: before threads exist (constructor) or in the command-line tool. Read-only afterwards.
+ * variables and OTLP exporter configuration; BURDOCK_* where no OTEL_* exists). variables.def is
+ * the table. Plain data, texts included, so that nothing refers to an environment the host may
+ * replace. config_read: before threads exist (constructor) or in the command-line tool. Read-only
+ * afterwards.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONFIG_TEXT_MAX = 1024, CONFIG_PROBLEMS_MAX = 16 };
+enum {
+    CONFIG_TEXT_MAX = 1024,
+    CONFIG_LIST_MAX = 4096, /* lists: bearer tokens and what orchestrators add to the resource */
+    CONFIG_PROBLEMS_MAX = 16
+};
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
 enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
@@ -23,28 +28,32 @@ enum destination {
 };
 
 struct config_problem {
-    const char *variable; /* static */
-    const char *why;      /* static */
+    const char *variable; /* static; "" for a finding that no single variable causes */
+    const char *why;      /* static, a sentence without the value given (it may be a secret) */
 };
 
 struct config {
     bool disabled;     /* BURDOCK_DISABLED: inert */
     bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
     char service_name[256];
-    char resource_attributes[CONFIG_TEXT_MAX]; /* as given: k=v,k=v percent-encoded; validated */
+    char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
     uint32_t propagators;                      /* enum propagator_bits */
+    bool random_flag_off;    /* BURDOCK_RANDOM_FLAG_OFF: do not set it on traces that we begin, for
+                              * receivers that do not understand flags 03 */
+    char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */
     enum sampler_kind sampler;
     bool sampler_parent_based;
     double sampler_ratio;
     enum destination destination;
-    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// only */
-    char headers[CONFIG_TEXT_MAX];  /* ready to send: "Name: value\r\n"... */
+    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// or unix:// */
+    char headers[CONFIG_LIST_MAX];  /* ready to send: "Name: value\r\n"... */
     bool gzip;
-    uint32_t export_timeout_ms; /* OTEL_EXPORTER_OTLP_TIMEOUT; 0: none */
-    uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY */
-    uint32_t queue_spans_max;   /* OTEL_BSP_MAX_QUEUE_SIZE */
-    uint32_t batch_spans_max;   /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
-    uint32_t exit_timeout_ms;   /* BURDOCK_EXIT_TIMEOUT: bound of the flush at exit */
+    uint32_t export_timeout_ms;     /* OTEL_EXPORTER_OTLP_TIMEOUT, at most OTEL_BSP_EXPORT_TIMEOUT;
+                                     * 0: none */
+    uint32_t schedule_delay_ms;     /* OTEL_BSP_SCHEDULE_DELAY; 5000, for the local store 1000 */
+    uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
+    uint32_t batch_spans_max;       /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
+    uint32_t exit_timeout_ms;       /* BURDOCK_EXIT_TIMEOUT: bound of the flush at exit */
     uint32_t attribute_value_limit; /* characters; UINT32_MAX: none */
     uint32_t attribute_count_limit;
     char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
@@ -53,7 +62,7 @@ struct config {
     char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
     char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
     char tracestate[512];
-    uint32_t problem_count;
+    uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
 };
 
@@ -61,4 +70,5 @@ extern struct config config;
 
 /* Fills *config from envp. argv and executable serve the fallback of the service name
  * (the script for known interpreters, else the executable). Allocates nothing. */
-void config_read(struct config *config, char *const *envp, char *const *argv, const char *executable);
+void config_read(
+    struct config *config, char *const *envp, char *const *argv, const char *executable);

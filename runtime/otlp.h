@@ -13,7 +13,16 @@
 #include "config.h"
 #include "span.h"
 
-/* A buffer that fills from its end: bytes are [start, limit). */
+enum {
+    /* Room that finish needs beyond resource_bytes. */
+    OTLP_ENVELOPE_BYTES_MAX = 512,
+    /* Largest Resource that otlp_resource makes. add always leaves this and the envelope free, so
+     * finish cannot fail after it. */
+    OTLP_RESOURCE_BYTES_MAX = 16 * 1024
+};
+
+/* A buffer that fills from its end: bytes are [start, limit). What stands there is a request only
+ * after otlp_batch_finish. */
 struct otlp_batch {
     uint8_t *base;
     uint8_t *start;
@@ -24,20 +33,23 @@ struct otlp_batch {
 void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes);
 
 /* Adds one span (field `spans` of ScopeSpans), in front of those added before. Attribute values
- * are cut to value_limit characters, attributes beyond count_limit dropped and counted in
- * dropped_attributes_count. False: no room; the batch is unchanged. A record that violates the
- * invariants of span.h is refused the same way with *invalid set. */
-bool otlp_batch_add(struct otlp_batch *batch, const struct span *span,
-    const struct config *config, bool *invalid);
+ * are cut to the limit of characters, attributes beyond the limit of their count dropped and
+ * counted in dropped_attributes_count. OTLP strings are UTF-8: each byte of a text that is not part
+ * of a well-formed sequence becomes U+FFFD.
+ * The caller has seen to it that sizeof(struct span) and span->bytes bytes can be read. Nothing
+ * else is taken on trust: a record that violates the invariants of span.h, or changes meanwhile,
+ * never makes this read or write outside.
+ * False: no room, the batch is unchanged; or, with *invalid set, the record breaks the invariants.
+ * *invalid is written in both cases. */
+bool otlp_batch_add(
+    struct otlp_batch *batch, const struct span *span, const struct config *config, bool *invalid);
 
 /* Wraps the spans into a complete request: [start, limit) is then ready to send.
- * resource: encoded Resource message. False: no room. */
+ * resource: encoded Resource message. False: no room, or no spans (an empty request must not be
+ * sent). */
 bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes);
 
-/* Room that finish needs beyond resource_bytes. */
-enum { OTLP_ENVELOPE_BYTES_MAX = 512 };
-
-/* Facts of a process for its Resource. */
+/* Facts of a process for its Resource. NULL and "" are left out, as is pid 0. */
 struct otlp_process {
     const char *executable_path;
     const char *host_name;
@@ -47,7 +59,8 @@ struct otlp_process {
 };
 
 /* Encodes the Resource: service.name, service.instance.id, telemetry.sdk.* (name "burdock"),
- * process.pid, process.executable.{name,path}, host.name, os.type, then config's attributes, which
- * win over ours except for service.name set by OTEL_SERVICE_NAME. Returns bytes, 0: no room. */
-size_t otlp_resource(const struct config *config, const struct otlp_process *process,
-    uint8_t *out, size_t room);
+ * process.pid, process.executable.{name,path}, host.name, os.type, os.version, then config's
+ * attributes, which win over ours except for service.name: config.service_name already is the
+ * winner. Of a key that is given twice the last one counts. Returns bytes, 0: no room. */
+size_t otlp_resource(
+    const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room);

@@ -4,6 +4,14 @@
  * Raw system calls only; nothing here is seen by our own hooks. One thread at a time per object:
  * the exporter thread, or the command-line tool.
  * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST /v1/traces).
+ *
+ * The connection is kept for the next request. A kept one that fails before any byte of an answer
+ * is replaced once, silently: the collector closed it while it was idle. Before each use we ask
+ * whether the number is still the socket that we opened; the moment between question and call
+ * remains, no system call closes it.
+ * Limits: 8 addresses of a name; 64 KiB of an answer's head, 4 MiB of its body. Looking up a name
+ * that is neither an address nor localhost is getaddrinfo's: it allocates, and the deadline does
+ * not bound it.
  */
 #pragma once
 
@@ -16,7 +24,8 @@
 enum otlp_outcome {
     OTLP_ACCEPTED, /* 2xx; see rejected for a partial success */
     OTLP_RETRY,    /* 429, 502, 503, 504, no connection, connection lost, no answer in time */
-    OTLP_REFUSED   /* any other answer: must not be sent again */
+    OTLP_REFUSED   /* any other answer, one that is not HTTP/1.x or longer than the limit, a request
+                    * that cannot be made: must not be sent again */
 };
 
 struct otlp_answer {
@@ -29,9 +38,10 @@ struct otlp_answer {
 };
 
 struct otlp_http {
-    int descriptor;      /* -1: not connected */
-    uint64_t identity;   /* SO_COOKIE of our socket, checked before each write */
-    uint8_t *scratch;    /* for gzip and answers; caller's */
+    int descriptor;    /* -1: not connected */
+    uint64_t identity; /* SO_COOKIE of our socket, checked before each use */
+    int64_t pid;       /* who connected: a forked child makes its own connection */
+    uint8_t *scratch;  /* for gzip and answers; caller's, at least OTLP_HTTP_SCRATCH_BYTES */
     size_t scratch_bytes;
 };
 
@@ -40,8 +50,9 @@ enum { OTLP_HTTP_SCRATCH_BYTES = 1024 * 1024 };
 void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_bytes);
 
 /* Posts one request once, connecting first if needed; the connection stays open for the next.
- * deadline_ns: CLOCK_MONOTONIC, bounds everything. Never raises a signal, never blocks beyond the
- * deadline. *stop, if it becomes nonzero meanwhile, shortens the deadline to its value (ns). */
+ * deadline_ns: CLOCK_MONOTONIC, bounds everything; UINT64_MAX: none. Never raises a signal.
+ * *stop, if it becomes nonzero meanwhile, shortens the deadline to its value (ns), noticed within
+ * 50 ms; stop may be NULL. A body too large for the scratch memory goes out uncompressed. */
 void otlp_http_post(struct otlp_http *http, const struct config *config, const uint8_t *body,
     size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
 

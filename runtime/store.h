@@ -7,10 +7,13 @@
  *   payload = ExportTraceServiceRequest, exactly what goes to a collector
  *
  * A frame is appended by one write; a torn one fails its checksum and the reader goes on at the
- * next magic. Several processes never share a file. The total is capped: when a file is begun, the
- * oldest are removed until the total fits. The writer keeps no descriptor open between appends.
- * Files are 0600; the directory is made 0700, or 01777 when root makes it, since daemons drop their
- * privileges after we started.
+ * next magic. Several processes never share a file: after a fork the child begins its own. The
+ * total is capped: when a file is begun, the oldest are removed until the total fits; if it cannot
+ * be made to fit (they belong to somebody else) nothing is stored. The writer keeps no descriptor
+ * open between appends, and before each write and close it makes sure that the number still means
+ * its file: the host may have closed it and opened something else.
+ * Files are 0600; the directory is made, with its parents, 0700, or 01777 when root makes it, since
+ * daemons drop their privileges after we started.
  * Writer: exporter thread or command-line tool. Raw system calls, no allocation.
  */
 #pragma once
@@ -21,22 +24,32 @@
 
 #include "config.h"
 
-enum { STORE_FILE_BYTES_MAX = 16 * 1024 * 1024, STORE_FRAME_BYTES_MAX = 8 * 1024 * 1024,
-    STORE_HEADER_BYTES = 12 };
+enum {
+    STORE_FILE_BYTES_MAX = 16 * 1024 * 1024,
+    STORE_FRAME_BYTES_MAX = 8 * 1024 * 1024,
+    STORE_HEADER_BYTES = 12
+};
 
 struct store_writer {
     const struct config *config;
     char path[1280];
-    uint64_t written; /* bytes in the current file; 0: begin a new one */
-    bool damaged;     /* the last append failed part way: begin a new file */
+    uint64_t written;       /* bytes in the current file; 0: begin a new one */
+    bool damaged;           /* the last append failed part way: begin a new file */
+    int64_t pid;            /* who began the current file */
+    uint64_t device, inode; /* of the current file */
 };
 
 void store_writer_init(struct store_writer *writer, const struct config *config);
 
-/* Appends one request. False: not stored (no directory, no space, no permission); -errno in *error. */
+/* Appends one request. False: not stored; *error then says why:
+ *   -ENOENT no directory is configured or it cannot be made, -EACCES, -EPERM, -EROFS,
+ *   -ENOSPC, -EDQUOT (also: the cap), -EFBIG (a limit of the process), -EINVAL (length 0 or more
+ *   than STORE_FRAME_BYTES_MAX), -EBADF (the host took the descriptor), or what the kernel says.
+ * A short write is taken back; where that fails too the file is left and a new one begun. */
 bool store_append(struct store_writer *writer, const uint8_t *payload, size_t length, int *error);
 
 /* Reads a whole file's frames from memory: advances *offset, answers the next intact payload.
- * False at the end. *torn counts the damaged places passed over. Pure. */
+ * False at the end. *torn counts the damaged places passed over; a last frame that is not complete
+ * yet is one. Pure. */
 bool store_next(const uint8_t *file, size_t bytes, size_t *offset, const uint8_t **payload,
     size_t *length, uint32_t *torn);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lives of descriptors: who connects, accepts, duplicates and closes them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "hook.h"
+#include "process.h"
+#include "stream.h"
+
+HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
+{
+    uint64_t start_ns = stream_connect_time();
+    int result = ORIGINAL(connect)(fd, peer, length);
+    stream_connected(fd, peer, length, start_ns, result);
+    return result;
+}
+
+HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))
+{
+    int result = ORIGINAL(accept)(fd, peer, length);
+    if (result >= 0)
+        stream_accepted(fd, result, peer, length);
+    return result;
+}
+
+HOOK(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags))
+{
+    int result = ORIGINAL(accept4)(fd, peer, length, flags);
+    if (result >= 0)
+        stream_accepted(fd, result, peer, length);
+    return result;
+}
+
+/* How an asynchronous connect() went: the program asks, so it is at work on that connection. */
+HOOK(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *length))
+{
+    int result = ORIGINAL(getsockopt)(fd, level, name, value, length);
+    if (name == SO_ERROR && level == SOL_SOCKET && result == 0 && *length >= sizeof(int))
+        stream_socket_error(fd, *(int *)value);
+    return result;
+}
+
+HOOK(int, close, (int fd))
+{
+    stream_closing(fd);
+    return ORIGINAL(close)(fd);
+}
+
+HOOK(int, close_range, (unsigned int first, unsigned int last, int flags))
+{
+    if ((flags & CLOSE_RANGE_CLOEXEC) == 0)
+        stream_closing_range(first, last);
+    return ORIGINAL(close_range)(first, last, flags);
+}
+
+HOOK(void, closefrom, (int first))
+{
+    stream_closing_range(first < 0 ? 0 : (unsigned)first, UINT_MAX);
+    ORIGINAL(closefrom)(first);
+}
+
+HOOK(int, shutdown, (int fd, int how))
+{
+    int result = ORIGINAL(shutdown)(fd, how);
+    if (result == 0)
+        stream_shut(fd, how);
+    return result;
+}
+
+HOOK(int, dup, (int fd))
+{
+    int result = ORIGINAL(dup)(fd);
+    if (result >= 0)
+        stream_duplicated(fd, result);
+    return result;
+}
+
+HOOK(int, dup2, (int fd, int to))
+{
+    int result = ORIGINAL(dup2)(fd, to);
+    if (result >= 0)
+        stream_duplicated(fd, to);
+    return result;
+}
+
+HOOK(int, dup3, (int fd, int to, int flags))
+{
+    int result = ORIGINAL(dup3)(fd, to, flags);
+    if (result >= 0)
+        stream_duplicated(fd, to);
+    return result;
+}
+
+static bool duplicates(int command)
+{
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+}
+
+/* The argument's type depends on the command, but it is passed in a register in every case. */
+HOOK(int, fcntl, (int fd, int command, ...))
+{
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    int result = ORIGINAL(fcntl)(fd, command, argument);
+    if (duplicates(command) && result >= 0)
+        stream_duplicated(fd, result);
+    return result;
+}
+
+HOOK(int, fcntl64, (int fd, int command, ...))
+{
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    int result = ORIGINAL(fcntl64)(fd, command, argument);
+    if (duplicates(command) && result >= 0)
+        stream_duplicated(fd, result);
+    return result;
+}
+
+/* A program's talk with its own children is not looked at. */
+HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]))
+{
+    int result = ORIGINAL(socketpair)(domain, type, protocol, fds);
+    if (result == 0) {
+        stream_plain(fds[0]);
+        stream_plain(fds[1]);
+    }
+    return result;
+}
+
+static void closing_file(FILE *file)
+{
+    int saved_errno = errno;
+    if (file != NULL && process.page != NULL)
+        stream_closing(fileno(file)); /* -1 and EBADF for a stream without a descriptor */
+    errno = saved_errno;
+}
+
+HOOK(int, fclose, (FILE * file))
+{
+    closing_file(file);
+    return ORIGINAL(fclose)(file);
+}
+
+HOOK(FILE *, freopen, (const char *path, const char *mode, FILE *file))
+{
+    closing_file(file);
+    return ORIGINAL(freopen)(path, mode, file);
+}
+
+HOOK(FILE *, freopen64, (const char *path, const char *mode, FILE *file))
+{
+    closing_file(file);
+    return ORIGINAL(freopen64)(path, mode, file);
+}
+
+/* libuv closes its sockets by system call number. The six argument registers are passed on whether
+ * or not the caller gave that many. */
+HOOK(long, syscall, (long number, ...))
+{
+    va_list arguments;
+    long a[6];
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    if (number == SYS_close)
+        stream_closing((int)a[0]);
+    else if (number == SYS_close_range && (a[2] & CLOSE_RANGE_CLOEXEC) == 0)
+        stream_closing_range((unsigned)a[0], (unsigned)a[1]);
+    else if (number == SYS_seccomp && a[0] != 2 /* GET_ACTION_AVAIL asks only */)
+        process_enter_sandbox();
+    return ORIGINAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a function of libc is interposed:
+ *
+ *     HOOK(ssize_t, read, (int fd, void *buffer, size_t size))
+ *     {
+ *         ...
+ *         return ORIGINAL(read)(fd, buffer, size);
+ *     }
+ *
+ * The wrapper has its own C name and takes the real one as its assembler name, so that fortified
+ * inline twins in headers do not clash. The original's type comes from its declaration, and the
+ * compiler checks ours against it. Each hook is a row in the section `hook_rows`, from which the
+ * originals are resolved and the export list is made; nothing else is exported.
+ */
+#pragma once
+
+#include <stddef.h>
+
+struct hook_row {
+    const char *name;
+    void **original;
+};
+
+#define HOOK_DECLARE(result, name, parameters)                                                     \
+    __typeof__(name) *original_##name;                                                             \
+    result hook_##name parameters __asm__(#name) __attribute__((visibility("default")));           \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(hook_##name)),        \
+        #name " is declared otherwise");                                                           \
+    static const struct hook_row row_##name                                                        \
+        __attribute__((section("hook_rows"), used)) = {#name, (void **)&original_##name}
+
+#define HOOK(result, name, parameters)                                                             \
+    HOOK_DECLARE(result, name, parameters);                                                        \
+    result hook_##name parameters
+
+/* Resolved in the constructor. A constructor of another library may call us before ours has run:
+ * then all are resolved at that moment. */
+#define ORIGINAL(name)                                                                             \
+    (__builtin_expect(original_##name == NULL, 0) ? (hooks_resolve(), original_##name)             \
+                                                  : original_##name)
+
+/* Finds all originals. Idempotent. */
+void hooks_resolve(void);

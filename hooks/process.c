@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a process image begins and ends, and what it loads. fork is recognised by process.h; vfork
+ * is in vfork.S. */
+#include <dlfcn.h>
+#include <linux/seccomp.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "exporter.h"
+#include "hook.h"
+#include "process.h"
+
+/* PHP loads its extensions with RTLD_DEEPBIND, which would bind them past every hook. This must
+ * stay a tail call: the loader judges RUNPATH by its caller. */
+HOOK(void *, dlopen, (const char *file, int flags))
+{
+    return ORIGINAL(dlopen)(file, process.page == NULL ? flags : flags & ~RTLD_DEEPBIND);
+}
+
+HOOK(void, _exit, (int status))
+{
+    exporter_flush(true);
+    ORIGINAL(_exit)(status);
+    __builtin_unreachable();
+}
+
+HOOK(void, _Exit, (int status))
+{
+    exporter_flush(true);
+    ORIGINAL(_Exit)(status);
+    __builtin_unreachable();
+}
+
+HOOK(int, prctl, (int option, ...))
+{
+    va_list arguments;
+    unsigned long a[4];
+    va_start(arguments, option);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (option == PR_SET_SECCOMP)
+        process_enter_sandbox();
+    return ORIGINAL(prctl)(option, a[0], a[1], a[2], a[3]);
+}
+
+/* --- exec: spans leave before the image is replaced ---------------------------------------- */
+
+HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
+{
+    exporter_flush(true);
+    return ORIGINAL(execve)(path, argv, envp);
+}
+
+HOOK(int, execv, (const char *path, char *const argv[]))
+{
+    exporter_flush(true);
+    return ORIGINAL(execv)(path, argv);
+}
+
+HOOK(int, execvp, (const char *file, char *const argv[]))
+{
+    exporter_flush(true);
+    return ORIGINAL(execvp)(file, argv);
+}
+
+HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
+{
+    exporter_flush(true);
+    return ORIGINAL(execvpe)(file, argv, envp);
+}
+
+HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
+{
+    exporter_flush(true);
+    return ORIGINAL(fexecve)(fd, argv, envp);
+}
+
+/* The list forms are their vector forms with the arguments gathered, as in glibc. */
+static size_t count_list(va_list arguments)
+{
+    size_t count = 1;
+    while (va_arg(arguments, char *) != NULL)
+        count++;
+    return count;
+}
+
+static void gather(char **argv, const char *first, size_t count, va_list arguments)
+{
+    argv[0] = (char *)first;
+    for (size_t i = 1; i <= count; i++)
+        argv[i] = va_arg(arguments, char *);
+}
+
+#define GATHER(argv, first, arguments)                                                             \
+    va_list arguments;                                                                             \
+    va_start(arguments, first);                                                                    \
+    size_t count = first == NULL ? 0 : count_list(arguments);                                      \
+    va_end(arguments);                                                                             \
+    char *argv[count + 1];                                                                         \
+    va_start(arguments, first);                                                                    \
+    gather(argv, first, count, arguments)
+
+HOOK(int, execl, (const char *path, const char *argument, ...))
+{
+    GATHER(argv, argument, arguments);
+    va_end(arguments);
+    exporter_flush(true);
+    return ORIGINAL(execv)(path, argv);
+}
+
+HOOK(int, execlp, (const char *file, const char *argument, ...))
+{
+    GATHER(argv, argument, arguments);
+    va_end(arguments);
+    exporter_flush(true);
+    return ORIGINAL(execvp)(file, argv);
+}
+
+HOOK(int, execle, (const char *path, const char *argument, ...))
+{
+    GATHER(argv, argument, arguments);
+    char *const *envp = va_arg(arguments, char *const *);
+    va_end(arguments);
+    exporter_flush(true);
+    return ORIGINAL(execve)(path, argv, (char *const *)envp);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dlfcn.h>
+
+#include "hook.h"
+
+extern const struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
+extern const struct hook_row __stop_hook_rows[] __attribute__((visibility("hidden")));
+
+void hooks_resolve(void)
+{
+    for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)
+        if (*row->original == NULL)
+            *row->original = dlsym(RTLD_NEXT, row->name);
+}

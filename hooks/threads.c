@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A thread that a request starts works for that request, until it reads another or waits for
+ * anybody's event. */
+#include <pthread.h>
+
+#include "attribution.h"
+#include "hook.h"
+
+HOOK(int, pthread_create,
+    (pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument))
+{
+    struct inheritance *inheritance = inheritance_take(start, argument);
+    if (__builtin_expect(inheritance == NULL, 1))
+        return ORIGINAL(pthread_create)(thread, attributes, start, argument);
+    int error = ORIGINAL(pthread_create)(thread, attributes, inheritance_run, inheritance);
+    if (error != 0)
+        inheritance_drop(inheritance);
+    return error;
+}

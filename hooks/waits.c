@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Returns from waits: the boundary between one request's work and the next's. A wait whose set can
+ * deliver nothing but the current request's own events is none. */
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+
+#include "hook.h"
+#include "stream.h"
+
+int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
+int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+    const sigset_t *mask, size_t room);
+
+/* An epoll set of a program belongs to its event loop: it holds listeners, wake-ups, everybody's
+ * connections. */
+static int after_epoll(int result)
+{
+    stream_waited(result == 0);
+    return result;
+}
+
+HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
+{
+    return after_epoll(ORIGINAL(epoll_wait)(epoll, events, count, timeout));
+}
+
+HOOK(int, epoll_pwait,
+    (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
+{
+    return after_epoll(ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask));
+}
+
+HOOK(int, epoll_pwait2,
+    (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
+        const sigset_t *mask))
+{
+    return after_epoll(ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask));
+}
+
+/* One descriptor that is no listener is a thread waiting for its own business. */
+static bool is_boundary(const struct pollfd *fds, nfds_t count)
+{
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].fd >= 0 && stream_is_foreign(fds[i].fd, count == 1))
+            return true;
+    return false;
+}
+
+static int after_poll(const struct pollfd *fds, nfds_t count, int result)
+{
+    if (!stream_thread_is_known())
+        return result;
+    if (result == 0)
+        for (nfds_t i = 0; i < count; i++)
+            stream_wait_timed_out(fds[i].fd);
+    if (is_boundary(fds, count))
+        stream_waited(result == 0);
+    return result;
+}
+
+HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
+{
+    return after_poll(fds, count, ORIGINAL(poll)(fds, count, timeout));
+}
+
+HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
+{
+    return after_poll(fds, count, ORIGINAL(__poll_chk)(fds, count, timeout, room));
+}
+
+HOOK(int, ppoll,
+    (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
+{
+    return after_poll(fds, count, ORIGINAL(ppoll)(fds, count, timeout, mask));
+}
+
+HOOK(int, __ppoll_chk,
+    (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+        size_t room))
+{
+    return after_poll(fds, count, ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+}
+
+static bool is_in(const fd_set *set, int fd)
+{
+    return set != NULL && (__FDS_BITS(set)[fd / __NFDBITS] & __FD_MASK(fd)) != 0;
+}
+
+/* The sets are overwritten by the call, so what was waited for is noted before it. */
+static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *writes)
+{
+    int members = 0, only = -1;
+    bool is_foreign = false;
+    if (!stream_thread_is_known())
+        return false;
+    for (int fd = 0; fd < limit; fd++) {
+        if (!is_in(reads, fd) && !is_in(writes, fd))
+            continue;
+        members++;
+        only = fd;
+        is_foreign = is_foreign || stream_is_foreign(fd, false);
+    }
+    return members == 1 ? stream_is_foreign(only, true) : is_foreign;
+}
+
+HOOK(int, select,
+    (int limit, fd_set *reads, fd_set *writes, fd_set *errors, struct timeval *timeout))
+{
+    bool is_boundary_here = is_select_boundary(limit, reads, writes);
+    int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
+    if (is_boundary_here)
+        stream_waited(result == 0);
+    return result;
+}
+
+HOOK(int, pselect,
+    (int limit, fd_set *reads, fd_set *writes, fd_set *errors, const struct timespec *timeout,
+        const sigset_t *mask))
+{
+    bool is_boundary_here = is_select_boundary(limit, reads, writes);
+    int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
+    if (is_boundary_here)
+        stream_waited(result == 0);
+    return result;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared object's life: in what order things start, and whether they start at all.
+ * The constructor makes no thread, opens no file, prints nothing; whatever fails leaves every hook
+ * a tail call to its original.
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+
+#include "attribution.h"
+#include "config.h"
+#include "descriptor.h"
+#include "exporter.h"
+#include "hook.h"
+#include "originals.h"
+#include "process.h"
+#include "thread.h"
+
+/* Declared by the hooks; what the runtime needs of them. */
+extern __typeof__(pthread_create) *original_pthread_create;
+extern __typeof__(sendmsg) *original_sendmsg;
+
+/* A program with more rights than its caller is none of our business (ld.so(8), secure execution). */
+static bool is_wanted(void)
+{
+    return getauxval(AT_SECURE) == 0 && !config.disabled;
+}
+
+static void start(void)
+{
+    if (!descriptor_start())
+        return;
+    if (!thread_start() || !process_start()) {
+        descriptor_limit = 0;
+        return;
+    }
+    originals.pthread_create = original_pthread_create;
+    originals.sendmsg = original_sendmsg;
+    attribution_start();
+}
+
+__attribute__((constructor)) static void preload_start(int argc, char **argv, char **envp)
+{
+    hooks_resolve();
+    const char *executable = (const char *)getauxval(AT_EXECFN);
+    config_read(&config, envp, argv, executable == NULL ? "" : executable);
+    if (is_wanted())
+        start();
+}
+
+__attribute__((destructor)) static void preload_end(void)
+{
+    exporter_flush(true);
+}

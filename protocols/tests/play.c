@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "play.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *const field_names[FIELD_COUNT] = {
+    [FIELD_METHOD] = "METHOD",
+    [FIELD_TARGET] = "TARGET",
+    [FIELD_VERSION] = "VERSION",
+    [FIELD_STATUS] = "STATUS",
+    [FIELD_HOST] = "HOST",
+    [FIELD_USER_AGENT] = "USER_AGENT",
+    [FIELD_FORWARDED] = "FORWARDED",
+    [FIELD_X_FORWARDED_FOR] = "X_FORWARDED_FOR",
+    [FIELD_X_FORWARDED_HOST] = "X_FORWARDED_HOST",
+    [FIELD_X_FORWARDED_PROTO] = "X_FORWARDED_PROTO",
+    [FIELD_TRACEPARENT] = "TRACEPARENT",
+    [FIELD_TRACESTATE] = "TRACESTATE",
+    [FIELD_BAGGAGE] = "BAGGAGE",
+};
+
+static const char *const reason_names[] = {"complete", "switched", "truncated", "unanswered"};
+
+struct player {
+    struct sink sink;
+    const struct protocol *protocol;
+    const struct plan *plan;
+    struct transcript *out;
+    void *state;
+    const uint8_t *data; /* of the running call */
+    size_t length;
+    size_t paused_at; /* SIZE_MAX: not paused */
+    size_t consumed[2];
+    bool stopped[2];
+    bool lost;
+    uint32_t begun;
+    uint64_t open; /* bit serial % 64 */
+    bool has_value;
+    struct event value; /* the text being told */
+    size_t value_length;
+    uint8_t bytes[VALUE_BYTES_MAX];
+};
+
+static void require(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "broken promise: %s\n", what);
+        abort();
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void put(
+    struct player *player, const char *format, ...)
+{
+    struct transcript *out = player->out;
+    va_list arguments;
+    va_start(arguments, format);
+    int length =
+        vsnprintf(out->text + out->length, sizeof out->text - out->length, format, arguments);
+    va_end(arguments);
+    out->length += (size_t)length;
+    require(out->length < sizeof out->text, "a transcript of bounded length");
+}
+
+static void put_value(struct player *player)
+{
+    size_t shown = player->value_length;
+    shown = shown < SHOWN_BYTES_MAX ? shown : SHOWN_BYTES_MAX;
+    put(player, "%s %u ", field_names[player->value.field], player->value.exchange);
+    for (size_t i = 0; i < shown; i++) {
+        uint8_t byte = player->bytes[i];
+        put(player, byte >= 0x20 && byte < 0x7f && byte != '\\' ? "%c" : "\\x%02x", byte);
+    }
+    if (shown < player->value_length) {
+        put(player, "... %zu bytes", player->value_length);
+    }
+    put(player, "\n");
+}
+
+static bool is_where_it_claims(const struct player *player, const struct event *event)
+{
+    if (event->offset > player->length) {
+        return false;
+    }
+    bool is_there = event->offset + event->length <= player->length &&
+                    (event->length == 0 || event->text == player->data + event->offset);
+    if (is_there) {
+        return true;
+    }
+    for (size_t i = 0; i < event->length; i++) {
+        if (event->text[i] != ' ') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_text(struct player *player, const struct event *event)
+{
+    require(is_where_it_claims(player, event), "text is at its offset, or is spaces");
+    require(event->first != player->has_value, "the first piece says so, and no other");
+    if (event->first) {
+        player->value = *event;
+        player->value_length = 0;
+        player->has_value = true;
+    }
+    require(event->field == player->value.field, "one value at a time");
+    require(player->value_length + event->length <= VALUE_BYTES_MAX, "bounded values");
+    if (event->length > 0) {
+        memcpy(player->bytes + player->value_length, event->text, event->length);
+    }
+    player->value_length += event->length;
+    if (event->last) {
+        put_value(player);
+        player->has_value = false;
+    }
+}
+
+static uint64_t open_bit(const struct event *event)
+{
+    return UINT64_C(1) << (event->exchange % 64);
+}
+
+static void take_begin(struct player *player, const struct event *event)
+{
+    require(event->exchange == player->begun, "serial numbers count");
+    require((player->open & open_bit(event)) == 0, "at most EXCHANGES_OPEN_MAX are open");
+    player->open |= open_bit(event);
+    player->begun++;
+    put(player, "BEGIN %u\n", event->exchange);
+}
+
+static void take_close(struct player *player, const struct event *event)
+{
+    player->open &= ~open_bit(event);
+    if (event->kind == EVENT_VOID) {
+        player->has_value = false; /* how much was told of a value depends on the cuts */
+        put(player, "VOID %u\n", event->exchange);
+        return;
+    }
+    put(player, "END %u %s\n", event->exchange, reason_names[event->reason]);
+}
+
+static bool take_splice(struct player *player, const struct event *event)
+{
+    require(event->offset < player->length, "a splice is in the buffer");
+    put(player, "SPLICE %u%s\n", event->exchange, event->bare_lf ? " lf" : "");
+    if (player->plan->pauses) {
+        player->paused_at = event->offset;
+    }
+    return !player->plan->pauses;
+}
+
+static bool take_event(struct sink *sink, const struct event *event)
+{
+    struct player *player = (struct player *)sink;
+    if (event->kind == EVENT_BEGIN) {
+        take_begin(player, event);
+        return true;
+    }
+    require(event->exchange < player->begun && (player->open & open_bit(event)) != 0,
+        "events are for open exchanges");
+    switch (event->kind) {
+    case EVENT_TEXT:
+        take_text(player, event);
+        return true;
+    case EVENT_NUMBER:
+        put(player, "%s %u %lld\n", field_names[event->field], event->exchange,
+            (long long)event->number);
+        return true;
+    case EVENT_SPLICE:
+        return take_splice(player, event);
+    case EVENT_REQUEST:
+        put(player, "REQUEST %u\n", event->exchange);
+        return true;
+    case EVENT_RECEIVED:
+        put(player, "RECEIVED %u\n", event->exchange);
+        return true;
+    case EVENT_RESPONSE:
+        put(player, "RESPONSE %u\n", event->exchange);
+        return true;
+    default:
+        take_close(player, event);
+        return true;
+    }
+}
+
+static char arrow(const struct player *player, enum direction direction)
+{
+    bool is_out = (direction == DIRECTION_OUT) != player->plan->is_mirrored;
+    return is_out ? '>' : '<';
+}
+
+static void move_state(struct player *player)
+{
+    void *moved = malloc(player->protocol->state_bytes);
+    memcpy(moved, player->state, player->protocol->state_bytes);
+    memset(player->state, 0xa5, player->protocol->state_bytes);
+    free(player->state);
+    player->state = moved;
+}
+
+/* The end of a mapping that an unmapped page follows. */
+static uint8_t *guarded_end(size_t length)
+{
+    static uint8_t *end;
+    static size_t room;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (length > room) {
+        room = (length + page - 1) / page * page;
+        uint8_t *start =
+            mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        require(start != MAP_FAILED, "memory");
+        munmap(start + room, page);
+        end = start + room;
+        mmap(end, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }
+    return end;
+}
+
+/* One call of feed, its bytes against the guard. */
+static size_t feed_once(
+    struct player *player, enum direction direction, const uint8_t *bytes, size_t length)
+{
+    uint8_t *data = guarded_end(length) - length;
+    memcpy(data, bytes, length);
+    player->data = data;
+    player->length = length;
+    player->paused_at = SIZE_MAX;
+    size_t answer = player->protocol->feed(player->state, direction, data, length, &player->sink);
+    move_state(player);
+    return answer;
+}
+
+static void feed_chunk(
+    struct player *player, enum direction direction, const uint8_t *bytes, size_t length)
+{
+    while (length > 0 && !player->lost && !player->stopped[direction]) {
+        size_t answer = feed_once(player, direction, bytes, length);
+        if (answer == FEED_LOST) {
+            player->lost = true;
+            put(player, "LOST\n");
+            return;
+        }
+        require(answer <= length, "feed consumes what is there");
+        player->consumed[direction] += answer;
+        bytes += answer;
+        length -= answer;
+        if (length > 0 && player->paused_at == SIZE_MAX) {
+            player->stopped[direction] = true;
+            put(player, "STOP %c %zu\n", arrow(player, direction), player->consumed[direction]);
+        } else if (length > 0) {
+            require(player->paused_at == answer, "feed returns the splice's offset");
+        }
+    }
+}
+
+/* How much of an op's rest is the next chunk. */
+static size_t chunk_length(const struct plan *plan, size_t op, size_t done, size_t length)
+{
+    if (plan->every_byte) {
+        return 1;
+    }
+    bool is_before_cut = plan->cut_op == op && done < plan->cut_at;
+    return is_before_cut ? plan->cut_at - done : length - done;
+}
+
+static void play_op(struct player *player, size_t index, const struct op *op)
+{
+    enum direction direction =
+        player->plan->is_mirrored ? direction_other(op->direction) : op->direction;
+    player->data = NULL;
+    player->length = 0;
+    if (op->kind == OP_FINISH) {
+        player->protocol->finish(player->state, direction, &player->sink);
+        return;
+    }
+    if (op->kind == OP_SKIP) {
+        player->lost = !player->protocol->skip(player->state, direction, op->length, &player->sink);
+        put(player, player->lost ? "LOST\n" : "");
+        return;
+    }
+    for (size_t done = 0; done < op->length;) {
+        size_t length = chunk_length(player->plan, index, done, op->length);
+        feed_chunk(player, direction, op->bytes + done, length);
+        done += length;
+    }
+}
+
+static void add_to_prefix(struct prefix *prefix, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length && prefix->length < PREFIX_BYTES_MAX; i++) {
+        prefix->bytes[prefix->length++] = bytes[i];
+    }
+}
+
+/* As a caller would: asked again after each chunk until there is an answer. */
+static enum verdict probe(
+    const struct player *player, struct script script, enum direction *requests)
+{
+    struct prefix prefixes[2] = {0};
+    const struct plan *plan = player->plan;
+    for (size_t i = 0; i < script.count; i++) {
+        const struct op *op = &script.ops[i];
+        enum direction direction =
+            plan->is_mirrored ? direction_other(op->direction) : op->direction;
+        for (size_t done = 0; op->kind == OP_FEED && done < op->length;) {
+            size_t length = chunk_length(plan, i, done, op->length);
+            add_to_prefix(&prefixes[direction], op->bytes + done, length);
+            done += length;
+            enum verdict verdict = player->protocol->probe(prefixes, requests);
+            if (verdict != VERDICT_MORE) {
+                return verdict;
+            }
+        }
+    }
+    return VERDICT_MORE;
+}
+
+static void play_decided(struct player *player, struct script script, enum direction requests)
+{
+    player->state = malloc(player->protocol->state_bytes);
+    memset(player->state, 0x5a, player->protocol->state_bytes);
+    player->protocol->start(player->state, requests);
+    for (size_t i = 0; i < script.count && !player->lost; i++) {
+        play_op(player, i, &script.ops[i]);
+    }
+    free(player->state);
+}
+
+void play(const struct protocol *protocol, struct script script, const struct plan *plan,
+    struct transcript *out)
+{
+    static struct player player;
+    size_t kept = offsetof(struct player, bytes);
+    memset(&player, 0, kept);
+    player.sink.event = take_event;
+    player.protocol = protocol;
+    player.plan = plan;
+    player.out = out;
+    out->length = 0;
+    out->text[0] = '\0';
+    enum direction requests = DIRECTION_IN;
+    enum verdict verdict = probe(&player, script, &requests);
+    if (verdict != VERDICT_YES) {
+        put(&player, "PROBE %s\n", verdict == VERDICT_NO ? "no" : "more");
+        return;
+    }
+    put(&player, "PROBE %c\n", arrow(&player, requests));
+    play_decided(&player, script, requests);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finished exchanges and the spans that tell them, as text: name, then key=value each. */
+#include "protocol.h"
+#include "tap.h"
+
+#include <string.h>
+
+enum { SPAN_BYTES_MAX = 4096 };
+
+struct writer {
+    struct describer describer;
+    size_t length;
+    char text[SPAN_BYTES_MAX];
+};
+
+static const char *const keys[ATTRIBUTE_COUNT] = {
+#define ATTRIBUTE(id, key) [ATTRIBUTE_##id] = key,
+#include "attributes.def"
+#undef ATTRIBUTE
+};
+
+static void write_text(struct writer *writer, const void *text, size_t length)
+{
+    if (writer->length + length < sizeof writer->text) {
+        memcpy(writer->text + writer->length, text, length);
+        writer->length += length;
+    }
+}
+
+static void write_key(struct writer *writer, enum attribute attribute)
+{
+    write_text(writer, keys[attribute], strlen(keys[attribute]));
+    write_text(writer, "=", 1);
+}
+
+static void take_text(
+    struct describer *out, enum attribute attribute, const void *text, size_t length)
+{
+    write_key((struct writer *)out, attribute);
+    write_text((struct writer *)out, text, length);
+    write_text((struct writer *)out, "\n", 1);
+}
+
+static void take_number(struct describer *out, enum attribute attribute, int64_t number)
+{
+    char text[32];
+    int length = snprintf(text, sizeof text, "%lld", (long long)number);
+    take_text(out, attribute, text, (size_t)length);
+}
+
+static void take_open(struct describer *out, enum attribute attribute)
+{
+    write_key((struct writer *)out, attribute);
+}
+
+static void take_append(struct describer *out, const void *text, size_t length)
+{
+    write_text((struct writer *)out, text, length);
+}
+
+static void take_close(struct describer *out)
+{
+    write_text((struct writer *)out, "\n", 1);
+}
+
+static void take_name(struct describer *out, const void *text, size_t length)
+{
+    write_text((struct writer *)out, text, length);
+    write_text((struct writer *)out, "\n", 1);
+}
+
+static void take_error(struct describer *out)
+{
+    write_text((struct writer *)out, "ERROR\n", 6);
+}
+
+static void set(struct facts *facts, enum field field, const char *text)
+{
+    facts->texts[field].text = (const uint8_t *)text;
+    facts->texts[field].length = (uint32_t)strlen(text);
+}
+
+static struct facts facts_of(bool is_server, const char *method, const char *target)
+{
+    struct facts facts = {.is_server = is_server, .peer_address = "192.0.2.9", .peer_port = 5000};
+    set(&facts, FIELD_METHOD, method);
+    set(&facts, FIELD_TARGET, target);
+    facts.numbers[FIELD_VERSION] = 11;
+    return facts;
+}
+
+static void answer(struct facts *facts, int status)
+{
+    facts->has_response = true;
+    facts->numbers[FIELD_STATUS] = status;
+}
+
+static void check(const struct facts *facts, const char *expected, const char *what)
+{
+    static struct writer writer;
+    writer = (struct writer){.describer = {take_text, take_number, take_open, take_append,
+                                 take_close, take_name, take_error}};
+    protocol_rows[0]->describe(facts, &writer.describer);
+    writer.text[writer.length] = '\0';
+    if (!CHECK(strcmp(writer.text, expected) == 0, "%s", what)) {
+        fprintf(stderr, "%s", writer.text);
+    }
+}
+
+#define NETWORK \
+    "network.peer.address=192.0.2.9\nnetwork.peer.port=5000\nnetwork.protocol.version=1.1\n"
+
+static void check_plain_server(void)
+{
+    struct facts facts = facts_of(true, "GET", "/cart?id=1");
+    set(&facts, FIELD_HOST, "shop.example:8080");
+    set(&facts, FIELD_USER_AGENT, "curl/7.88.1");
+    answer(&facts, 200);
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.scheme=http\nurl.path=/cart\nurl.query=id=1\n"
+        "server.address=shop.example\nserver.port=8080\nclient.address=192.0.2.9\n"
+        "user_agent.original=curl/7.88.1\n" NETWORK "http.response.status_code=200\n",
+        "a server's plain request");
+}
+
+static void check_forwarded_server(void)
+{
+    struct facts facts = facts_of(true, "GET", "/");
+    set(&facts, FIELD_HOST, "inside:8080");
+    set(&facts, FIELD_FORWARDED,
+        "For=\"[2001:db8::1]:4711\" ; proto=https;host=\"shop.example\", for=10.0.0.1;host=b");
+    set(&facts, FIELD_X_FORWARDED_FOR, "198.51.100.1");
+    set(&facts, FIELD_X_FORWARDED_HOST, "wrong.example");
+    set(&facts, FIELD_X_FORWARDED_PROTO, "http");
+    answer(&facts, 404);
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.scheme=https\nurl.path=/\n"
+        "server.address=shop.example\nserver.port=443\nclient.address=2001:db8::1\n" NETWORK
+        "http.response.status_code=404\n",
+        "Forwarded is asked first; a server's 404 is no error");
+    set(&facts, FIELD_FORWARDED, "for=unknown, for=_hidden");
+    set(&facts, FIELD_X_FORWARDED_FOR, " 198.51.100.1:77 , 10.0.0.1");
+    set(&facts, FIELD_X_FORWARDED_HOST, "shop.example:81, b");
+    set(&facts, FIELD_X_FORWARDED_PROTO, "https, http");
+    answer(&facts, 503);
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.scheme=https\nurl.path=/\n"
+        "server.address=shop.example\nserver.port=81\nclient.address=198.51.100.1\n" NETWORK
+        "http.response.status_code=503\nerror.type=503\nERROR\n",
+        "X-Forwarded headers are asked next; a server's 503 is an error");
+    set(&facts, FIELD_X_FORWARDED_FOR, "2001:db8::2");
+    set(&facts, FIELD_X_FORWARDED_HOST, "");
+    set(&facts, FIELD_X_FORWARDED_PROTO, "");
+    set(&facts, FIELD_HOST, "[2001:db8::3]:8443");
+    facts.is_secure = true;
+    facts.has_response = false;
+    facts.error = "timeout";
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.scheme=https\nurl.path=/\n"
+        "server.address=2001:db8::3\nserver.port=8443\nclient.address=2001:db8::2\n" NETWORK
+        "error.type=timeout\nERROR\n",
+        "IPv6; a transport's error");
+}
+
+static void check_odd_targets(void)
+{
+    struct facts facts = facts_of(true, "OPTIONS", "*");
+    check(&facts,
+        "OPTIONS\nhttp.request.method=OPTIONS\nurl.scheme=http\nurl.path=*\n"
+        "client.address=192.0.2.9\n" NETWORK,
+        "a server's OPTIONS *, no Host");
+    facts = facts_of(true, "CONNECT", "a.example:443");
+    check(&facts,
+        "CONNECT\nhttp.request.method=CONNECT\nurl.scheme=http\nserver.address=a.example\n"
+        "server.port=443\nclient.address=192.0.2.9\n" NETWORK,
+        "a proxy's CONNECT");
+    facts = facts_of(true, "get", "https://a.example?sig=1&x=2&Signature=3");
+    set(&facts, FIELD_HOST, "ignored.example");
+    check(&facts,
+        "HTTP\nhttp.request.method=_OTHER\nhttp.request.method_original=get\nurl.scheme=https\n"
+        "url.path=/\nurl.query=sig=REDACTED&x=2&Signature=REDACTED\nserver.address=a.example\n"
+        "server.port=443\nclient.address=192.0.2.9\n" NETWORK,
+        "a proxy's absolute form; another method; signatures");
+    facts = facts_of(true, "GET", "/r?u=http://b.example/");
+    facts.peer_address = "/run/a.sock";
+    facts.peer_port = 0;
+    facts.numbers[FIELD_VERSION] = 10;
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.scheme=http\nurl.path=/r\n"
+        "url.query=u=http://b.example/\nclient.address=/run/a.sock\n"
+        "network.peer.address=/run/a.sock\nnetwork.protocol.version=1.0\n",
+        "a URL in a query; a Unix socket; HTTP/1.0");
+}
+
+static void check_client(void)
+{
+    struct facts facts =
+        facts_of(false, "POST", "/buy?AWSAccessKeyId=k&sig&Sig=2&X-Amz-Signature=s");
+    set(&facts, FIELD_HOST, "shop.example");
+    set(&facts, FIELD_USER_AGENT, "not told");
+    facts.is_secure = true;
+    answer(&facts, 404);
+    check(&facts,
+        "POST\nhttp.request.method=POST\nurl.full=https://shop.example/buy?"
+        "AWSAccessKeyId=REDACTED&sig&Sig=2&X-Amz-Signature=REDACTED\n"
+        "server.address=shop.example\nserver.port=443\n" NETWORK
+        "http.response.status_code=404\nerror.type=404\nERROR\n",
+        "a client's 404 is an error; signatures");
+    facts = facts_of(false, "GET", "http://user:p@ss@a.example:81/x?y");
+    set(&facts, FIELD_HOST, "ignored.example");
+    answer(&facts, 302);
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.full=http://REDACTED:REDACTED@a.example:81/x?y\n"
+        "server.address=a.example\nserver.port=81\n" NETWORK "http.response.status_code=302\n",
+        "a client's absolute form; credentials");
+    facts = facts_of(false, "GET", "/");
+    facts.error = "connection_refused";
+    check(&facts,
+        "GET\nhttp.request.method=GET\nurl.full=http://192.0.2.9:5000/\n"
+        "server.address=192.0.2.9\nserver.port=5000\n" NETWORK
+        "error.type=connection_refused\nERROR\n",
+        "no Host: the peer stands in");
+    facts = facts_of(false, "OPTIONS", "*");
+    facts.peer_address = "2001:db8::1";
+    facts.peer_port = 80;
+    check(&facts,
+        "OPTIONS\nhttp.request.method=OPTIONS\nurl.full=http://[2001:db8::1]\n"
+        "server.address=2001:db8::1\nserver.port=80\nnetwork.peer.address=2001:db8::1\n"
+        "network.peer.port=80\nnetwork.protocol.version=1.1\n",
+        "an IPv6 peer on the default port");
+    facts = facts_of(false, "CONNECT", "[2001:db8::1]:443");
+    check(&facts,
+        "CONNECT\nhttp.request.method=CONNECT\nurl.full=[2001:db8::1]:443\n"
+        "server.address=2001:db8::1\nserver.port=443\n" NETWORK,
+        "a client's CONNECT");
+}
+
+/* No text of any kind: nothing may be read. */
+static void check_nothing(void)
+{
+    struct facts facts = {.is_server = true};
+    check(&facts, "HTTP\nhttp.request.method=_OTHER\nurl.scheme=http\nurl.path=/\n",
+        "a server's exchange of which nothing is known");
+    facts.is_server = false;
+    check(&facts, "HTTP\nhttp.request.method=_OTHER\nurl.full=http://\n",
+        "a client's exchange of which nothing is known");
+    set(&facts, FIELD_HOST, "[");
+    set(&facts, FIELD_TARGET, "://");
+    set(&facts, FIELD_FORWARDED, "for=\"");
+    check(&facts, "HTTP\nhttp.request.method=_OTHER\nurl.full=http://[://\n", "broken texts");
+}
+
+int main(void)
+{
+    check_plain_server();
+    check_forwarded_server();
+    check_odd_targets();
+    check_client();
+    check_nothing();
+    return tap_done();
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pass over the environment finds the values (this runs in every program that is started, so it
+ * looks at most names for one byte only); then the rows of variables.def are applied in their
+ * order; then what follows from several of them is settled.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "config_parse.h"
+#include "service_name.h"
+#include "sys.h"
+
+struct config config;
+
+static const struct variable variables[] = {
+#define VARIABLE(name, parser, target, secure, text) \
+    {name, parser, offsetof(struct config, target), sizeof(((struct config *)0)->target)},
+#include "variables.def"
+#undef VARIABLE
+};
+
+enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
+
+static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
+{
+    for (; *envp; envp++) {
+        const char *entry = *envp;
+        if (entry[0] != 'O' && entry[0] != 'B' && entry[0] != 'T' && entry[0] != 'H' &&
+            entry[0] != 'X')
+            continue;
+        const char *equals = strchr(entry, '=');
+        if (equals == NULL || equals[1] == 0)
+            continue; /* empty is unset */
+        size_t length = (size_t)(equals - entry);
+        for (size_t i = 0; i < VARIABLE_COUNT; i++) {
+            const char *name = variables[i].name;
+            if (strncmp(name, entry, length) == 0 && name[length] == 0 && values[i] == NULL)
+                values[i] = equals + 1; /* the first one counts, as for getenv */
+        }
+    }
+}
+
+static void set_defaults(struct config *config, bool root)
+{
+    memset(config, 0, sizeof(*config));
+    config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
+    config->sampler = SAMPLER_ALWAYS_ON;
+    config->sampler_parent_based = true;
+    config->sampler_ratio = 1;
+    config->destination = DESTINATION_OTLP; /* until settled */
+    config->export_timeout_ms = 10000;
+    config->schedule_delay_ms = 5000;
+    config->queue_spans_max = 2048;
+    config->batch_spans_max = 512;
+    config->exit_timeout_ms = 2000;
+    config->attribute_value_limit = UINT32_MAX;
+    config->attribute_count_limit = 128;
+    config->store_bytes_max = 256u << 20;
+    memcpy(config->run_directory, "/dev/shm", sizeof("/dev/shm"));
+    if (root)
+        memcpy(config->store_directory, "/var/lib/burdock", sizeof("/var/lib/burdock"));
+}
+
+static void settle_destination(struct reading *reading)
+{
+    struct config *config = reading->config;
+    if (config->destination == DESTINATION_NONE)
+        return;
+    bool unable = reading->endpoint_https || reading->protocol_elsewhere;
+    if (reading->endpoint_from && !unable)
+        return;
+    config->destination = DESTINATION_STORE;
+    if (reading->endpoint_from && reading->endpoint_https)
+        parse_problem(reading, reading->endpoint_from,
+            "https is not spoken inside the process: kept in the local store; send with burdock "
+            "export");
+    else if (reading->endpoint_from)
+        parse_problem(reading, reading->protocol_from,
+            "grpc and http/json are not spoken inside the process: kept in the local store; send "
+            "with burdock export");
+}
+
+static void settle(struct reading *reading)
+{
+    struct config *config = reading->config;
+    settle_destination(reading);
+    if (config->destination == DESTINATION_STORE && !reading->delay_given)
+        config->schedule_delay_ms = 1000;
+    if (config->batch_spans_max > config->queue_spans_max) {
+        config->batch_spans_max = config->queue_spans_max;
+        parse_problem(reading, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "cut to OTEL_BSP_MAX_QUEUE_SIZE");
+    }
+}
+
+void config_read(
+    struct config *config, char *const *envp, char *const *argv, const char *executable)
+{
+    const char *values[VARIABLE_COUNT] = {NULL};
+    struct reading reading = {.config = config, .root = sys(SYS_geteuid) == 0};
+    set_defaults(config, reading.root);
+    collect(envp, values);
+    for (size_t i = 0; i < VARIABLE_COUNT; i++)
+        if (values[i])
+            variables[i].parse(&reading, &variables[i], values[i]);
+    settle(&reading);
+    if (!reading.service_given)
+        service_name_guess(executable, argv, config->service_name, sizeof(config->service_name));
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Variables that stand alone: truth values, numbers, texts, directories, the sampler. */
+#include "config_parse.h"
+
+void parse_problem(struct reading *reading, const char *variable, const char *why)
+{
+    struct config *config = reading->config;
+    if (config->problem_count < CONFIG_PROBLEMS_MAX)
+        config->problems[config->problem_count] = (struct config_problem){variable, why};
+    config->problem_count++;
+}
+
+bool parse_text(struct reading *reading, const struct variable *variable, const char *value)
+{
+    size_t length = strlen(value);
+    if (length >= variable->size) {
+        parse_problem(reading, variable->name, "ignored: too long");
+        return false;
+    }
+    memcpy(parse_target(reading, variable), value, length + 1);
+    return true;
+}
+
+bool parse_token(struct slice name)
+{
+    for (size_t i = 0; i < name.length; i++)
+        if (name.data[i] <= ' ' || name.data[i] > '~' ||
+            strchr("\"(),/:;<=>?@[\\]{}", name.data[i]))
+            return false;
+    return name.length > 0;
+}
+
+/* ---- plain values ---- */
+
+void parse_bool(struct reading *reading, const struct variable *variable, const char *value)
+{
+    bool yes = slice_is(slice_trim(whole(value)), "true");
+    if (!yes && !slice_is(slice_trim(whole(value)), "false"))
+        parse_problem(reading, variable->name, "neither true nor false: taken as false");
+    *(bool *)parse_target(reading, variable) = yes;
+}
+
+static bool read_number(struct reading *reading, const struct variable *variable, const char *value,
+    uint64_t least, uint64_t *number)
+{
+    /* Milliseconds and counts are 32 bits with sign in other SDKs; more is a mistake. */
+    if (number_parse(slice_trim(whole(value)), INT32_MAX, number) && *number >= least)
+        return true;
+    parse_problem(reading, variable->name, "ignored: not a number in the permitted range");
+    return false;
+}
+
+void parse_number(struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    if (read_number(reading, variable, value, 0, &number))
+        *(uint32_t *)parse_target(reading, variable) = (uint32_t)number;
+}
+
+void parse_positive(struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    if (read_number(reading, variable, value, 1, &number))
+        *(uint32_t *)parse_target(reading, variable) = (uint32_t)number;
+}
+
+void parse_delay(struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    if (!read_number(reading, variable, value, 0, &number))
+        return;
+    reading->config->schedule_delay_ms = (uint32_t)number;
+    reading->delay_given = true;
+}
+
+/* Stands below the exporter's own timeouts, so those are final here. */
+void parse_export_timeout(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    uint32_t *timeout_ms = &reading->config->export_timeout_ms;
+    if (!read_number(reading, variable, value, 0, &number) || number == 0)
+        return;
+    if (*timeout_ms == 0 || number < *timeout_ms)
+        *timeout_ms = (uint32_t)number;
+}
+
+void parse_context(struct reading *reading, const struct variable *variable, const char *value)
+{
+    parse_text(reading, variable, value);
+}
+
+void parse_config_file(struct reading *reading, const struct variable *variable, const char *value)
+{
+    parse_problem(reading, variable->name,
+        "not read inside the process: start the program with burdock run, which reads it");
+}
+
+/* ---- choices ---- */
+
+void parse_propagators(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice item, rest = whole(value);
+    uint32_t chosen = 0;
+    bool none = false;
+    while (slice_split(&rest, ',', &item)) {
+        if (slice_is(item, "tracecontext"))
+            chosen |= PROPAGATOR_TRACECONTEXT;
+        else if (slice_is(item, "baggage"))
+            chosen |= PROPAGATOR_BAGGAGE;
+        else if (slice_is(item, "none"))
+            none = true;
+        else
+            parse_problem(
+                reading, variable->name, "a propagator was ignored: tracecontext, baggage, none");
+    }
+    if (chosen || none)
+        reading->config->propagators = chosen;
+}
+
+void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const struct {
+        const char *name;
+        enum sampler_kind kind;
+        bool parent_based;
+    } samplers[] = {
+        {"always_on", SAMPLER_ALWAYS_ON, false},
+        {"always_off", SAMPLER_ALWAYS_OFF, false},
+        {"traceidratio", SAMPLER_RATIO, false},
+        {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
+        {"parentbased_always_off", SAMPLER_ALWAYS_OFF, true},
+        {"parentbased_traceidratio", SAMPLER_RATIO, true},
+    };
+    for (size_t i = 0; i < sizeof(samplers) / sizeof(samplers[0]); i++) {
+        if (!slice_is(slice_trim(whole(value)), samplers[i].name))
+            continue;
+        reading->config->sampler = samplers[i].kind;
+        reading->config->sampler_parent_based = samplers[i].parent_based;
+        reading->sampler_given = true;
+        return;
+    }
+    parse_problem(
+        reading, variable->name, "unknown or unsupported sampler: parentbased_always_on is used");
+}
+
+/* digits [ "." digits ] between 0 and 1. Own code: strtod depends on the host's locale. */
+static bool ratio_parse(struct slice text, double *ratio)
+{
+    double value = 0, scale = 1;
+    bool digits = false, point = false;
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] == '.' && !point) {
+            point = true;
+            continue;
+        }
+        unsigned digit = (unsigned)(text.data[i] - '0');
+        if (digit > 9)
+            return false;
+        digits = true;
+        if (scale > 1e17)
+            continue; /* beyond what a double holds */
+        value = value * 10 + digit;
+        scale = point ? scale * 10 : scale;
+    }
+    *ratio = value / scale;
+    return digits && *ratio <= 1;
+}
+
+void parse_sampler_argument(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    double ratio;
+    if (!reading->sampler_given || reading->config->sampler != SAMPLER_RATIO)
+        return;
+    if (ratio_parse(slice_trim(whole(value)), &ratio))
+        reading->config->sampler_ratio = ratio;
+    else
+        parse_problem(reading, variable->name, "ignored: not a ratio between 0 and 1");
+}
+
+void parse_methods(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice item, rest = whole(value);
+    while (slice_split(&rest, ',', &item)) {
+        if (parse_token(item))
+            continue;
+        parse_problem(reading, variable->name, "ignored: not a list of methods");
+        return;
+    }
+    parse_text(reading, variable, value);
+}
+
+/* ---- directories ---- */
+
+/* A relative one would follow the program from directory to directory. */
+static bool set_directory(
+    struct reading *reading, const struct variable *variable, const char *value, const char *below)
+{
+    size_t length = strlen(value), more = strlen(below);
+    if (value[0] != '/') {
+        parse_problem(reading, variable->name, "ignored: not an absolute path");
+        return false;
+    }
+    if (length + more >= variable->size) {
+        parse_problem(reading, variable->name, "ignored: too long");
+        return false;
+    }
+    char *out = parse_target(reading, variable);
+    memcpy(out, value, length);
+    memcpy(out + length, below, more + 1);
+    return true;
+}
+
+void parse_directory(struct reading *reading, const struct variable *variable, const char *value)
+{
+    set_directory(reading, variable, value, "");
+}
+
+/* Root's programs share one store, whatever HOME says: services often have none or somebody's. */
+void parse_state_home(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (!reading->root && set_directory(reading, variable, value, "/burdock"))
+        reading->state_home_given = true;
+}
+
+void parse_home(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (!reading->root && !reading->state_home_given)
+        set_directory(reading, variable, value, "/.local/state/burdock");
+}
+
+void parse_store(struct reading *reading, const struct variable *variable, const char *value)
+{
+    set_directory(reading, variable, value, "");
+}
+
+void parse_store_max(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice text = slice_trim(whole(value));
+    unsigned shift = 0;
+    if (text.length > 0) {
+        char unit = text.data[text.length - 1] & ~0x20;
+        shift = unit == 'K' ? 10 : unit == 'M' ? 20 : unit == 'G' ? 30 : 0;
+        text.length -= shift > 0;
+    }
+    uint64_t number;
+    if (number_parse(text, INT64_MAX >> shift, &number))
+        reading->config->store_bytes_max = number << shift;
+    else
+        parse_problem(reading, variable->name, "ignored: not a number of bytes, K, M or G");
+}
+
+/* It becomes part of a file's name. */
+void parse_run(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const char permitted[] =
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if (strspn(value, permitted) == strlen(value))
+        parse_text(reading, variable, value);
+    else
+        parse_problem(reading, variable->name, "ignored: letters and digits only");
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "connection.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "counters.h"
+#include "descriptor.h"
+#include "pool.h"
+#include "sys.h"
+#include "text_pool.h"
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+enum { SPINS_MAX = 2000 };
+
+static struct pool connections = {.block_bytes = 768};
+_Static_assert(sizeof(struct connection) <= 768, "a connection fits its block");
+
+static struct connection *at_slot(uint32_t slot)
+{
+    return pool_block(&connections, slot - SLOT_FIRST);
+}
+
+static bool try_lock(struct thread *self, struct connection *connection)
+{
+    uint32_t expected = 0;
+    return __atomic_compare_exchange_n(&connection->lock, &expected, self->index, false,
+        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static bool lock(struct thread *self, struct connection *connection)
+{
+    for (int i = 0; i < SPINS_MAX; i++) {
+        if (try_lock(self, connection))
+            return true;
+        if (__atomic_load_n(&connection->lock, __ATOMIC_RELAXED) == self->index)
+            return false; /* our own, torn away by siglongjmp: its state cannot be trusted */
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return false;
+}
+
+static void destroy(struct thread *self, struct connection *connection, int fd)
+{
+    stream_end(self, connection, fd);
+    __atomic_fetch_add(&connection->generation, 1, __ATOMIC_SEQ_CST);
+    uint32_t index = connection->index;
+    connection->orphan = false;
+    __atomic_store_n(&connection->lock, 0, __ATOMIC_SEQ_CST);
+    pool_give(&connections, index);
+}
+
+struct connection *connection_make(
+    struct thread *self, int fd, enum connection_origin origin, const struct address *peer)
+{
+    connection_release(self, fd);
+    uint32_t index = (uint32_t)fd < descriptor_limit ? pool_take(&connections) : 0;
+    if (index == 0) {
+        counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
+        descriptor_set(fd, SLOT_PLAIN);
+        return NULL;
+    }
+    static uint32_t generations;
+    struct connection *connection = pool_block(&connections, index);
+    connection->index = index;
+    connection->generation = __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED);
+    connection->references = 1;
+    connection->origin = origin;
+    if (peer != NULL)
+        connection->peer = *peer;
+    descriptor_set(fd, SLOT_FIRST + index);
+    return connection;
+}
+
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+    if (sys(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &length) != 0)
+        return -1;
+    return value;
+}
+
+uint64_t connection_identity(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t length = sizeof(cookie);
+    if (!process_may_call() ||
+        sys(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0)
+        return 0;
+    return cookie;
+}
+
+static void classify_socket(struct thread *self, int fd)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof(storage);
+    struct address peer;
+    if (sys(SYS_getpeername, fd, &storage, &length) != 0)
+        return; /* not connected yet: connect will tell */
+    address_set(&peer, (struct sockaddr *)&storage, length);
+    if (peer.family == 0) {
+        descriptor_set(fd, SLOT_PLAIN);
+        return;
+    }
+    struct connection *connection = connection_make(self, fd, ORIGIN_UNKNOWN, &peer);
+    if (connection != NULL)
+        connection->identity = connection_identity(fd);
+}
+
+/* First sight of a number. Files and pipes leave with one system call and no thread block. */
+static void classify(int fd)
+{
+    if (!process_may_call() || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
+        descriptor_set(fd, SLOT_PLAIN);
+        return;
+    }
+    if (socket_option(fd, SO_ACCEPTCONN) == 1) {
+        descriptor_set(fd, SLOT_LISTENER);
+        return;
+    }
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    classify_socket(self, fd);
+    observe_close(self);
+}
+
+bool connection_look(int fd, struct sight *sight)
+{
+    if (thread_in_vfork != 0 || thread_is_exempt())
+        return false;
+    uint32_t slot = descriptor_slot(fd);
+    if (slot == SLOT_UNKNOWN) {
+        classify(fd);
+        slot = descriptor_slot(fd);
+    }
+    if (slot < SLOT_FIRST)
+        return false;
+    sight->connection = at_slot(slot);
+    sight->generation = __atomic_load_n(&sight->connection->generation, __ATOMIC_ACQUIRE);
+    sight->fd = fd;
+    return true;
+}
+
+bool connection_enter(struct thread *self, const struct sight *sight)
+{
+    struct connection *connection = sight->connection;
+    if (__atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE) != sight->generation)
+        return false;
+    if (!lock(self, connection)) {
+        counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
+        descriptor_set(sight->fd, SLOT_PLAIN);
+        return false;
+    }
+    if (connection->generation == sight->generation && !connection->orphan)
+        return true;
+    connection_leave(self, connection);
+    return false;
+}
+
+void connection_leave(struct thread *self, struct connection *connection)
+{
+    uint32_t expected = self->index;
+    __atomic_compare_exchange_n(
+        &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    /* Closed meanwhile: whoever gets the lock now buries it. */
+    if (__atomic_load_n(&connection->orphan, __ATOMIC_SEQ_CST) && try_lock(self, connection)) {
+        if (connection->orphan)
+            destroy(self, connection, -1);
+        else
+            __atomic_store_n(&connection->lock, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
+void connection_share(struct thread *self, int from, int to)
+{
+    uint32_t slot = descriptor_slot(from);
+    if (slot == descriptor_slot(to))
+        return;
+    connection_release(self, to);
+    if (slot < SLOT_FIRST) {
+        descriptor_set(to, slot == SLOT_LISTENER ? slot : SLOT_UNKNOWN);
+        return;
+    }
+    __atomic_add_fetch(&at_slot(slot)->references, 1, __ATOMIC_ACQ_REL);
+    descriptor_set(to, slot);
+}
+
+void connection_release(struct thread *self, int fd)
+{
+    if (descriptor_slot(fd) == SLOT_UNKNOWN)
+        return;
+    uint32_t slot = descriptor_set(fd, SLOT_UNKNOWN);
+    if (slot < SLOT_FIRST)
+        return;
+    struct connection *connection = at_slot(slot);
+    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
+    if (try_lock(self, connection))
+        destroy(self, connection, fd);
+}
+
+void connection_ignore(struct thread *self, struct connection *connection, int fd)
+{
+    connection->state = CONNECTION_IGNORED;
+    uint32_t slot = SLOT_FIRST + connection->index;
+    if (fd < 0 || descriptor_slot(fd) != slot)
+        return;
+    descriptor_set(fd, SLOT_PLAIN);
+    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) == 0)
+        __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
+}
+
+bool connection_is_same(const struct connection *connection, int fd)
+{
+    return connection->identity == 0 || connection_identity(fd) == connection->identity;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What we know of one socket, whoever's descriptors refer to it.
+ *
+ * | who                                   | may                                               |
+ * | a thread that did connection_enter    | everything, until connection_leave                |
+ * | any thread                            | read generation, lock; set orphan                 |
+ * Entering never blocks: after a bounded spin the connection is given up (counted), since two
+ * threads are using it at once or the holder was torn away by siglongjmp.
+ *
+ *   references == descriptors of this process that refer to it; 0: orphan, freed by who enters next
+ *   state UNDECIDED: prefixes are valid;  CLAIMED: protocol and protocol_state are
+ *   exchanges: FIFO in the order of their requests
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../protocols/protocol.h"
+#include "address.h"
+#include "exchange.h"
+#include "thread.h"
+
+enum connection_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
+enum connection_state { CONNECTION_UNDECIDED, CONNECTION_CLAIMED, CONNECTION_IGNORED };
+
+/* Lines of ours of which the kernel has not yet taken everything. */
+struct pending {
+    uint32_t text_index; /* big block; 0: none */
+    uint32_t sent;
+    uint32_t length;
+};
+
+struct connection {
+    uint64_t pool_link;
+    uint32_t index;
+    uint32_t generation; /* changes when the block is given back */
+    uint32_t lock;       /* 0: free, else the holder's thread index */
+    uint32_t references;
+    bool orphan;
+    uint8_t origin;
+    uint8_t state;
+    bool requests_out;     /* CLAIMED: this side is the client */
+    bool connecting;       /* connect() has not been seen to succeed yet */
+    bool used;             /* a request was sent or read here */
+    bool switched;         /* the protocol said that something else follows */
+    bool wait_timed_out;   /* the last wait for this connection ended by time */
+    bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
+    uint32_t refused;      /* bits of protocol_rows that said no */
+    uint64_t identity;     /* connection_identity when it was made; 0: not asked */
+    uint64_t connect_ns;   /* when connect was called */
+    struct context *owner; /* held: the context that opened this connection; see R3 */
+    const struct protocol *protocol;
+    struct exchange *first, *last;
+    struct exchange *prepared; /* has ids, and its first byte has not left yet */
+    struct pending pending;
+    struct address peer;
+    union {
+        struct prefix prefixes[2];
+        _Alignas(8) uint8_t protocol_state[STATE_BYTES_MAX];
+    };
+};
+
+/* A connection as it was seen before the original call; the number may mean another one after. */
+struct sight {
+    struct connection *connection;
+    uint32_t generation;
+    int fd;
+};
+
+/* Makes a connection for fd and sets its slot. NULL: no memory; the slot is then plain. */
+struct connection *connection_make(
+    struct thread *self, int fd, enum connection_origin origin, const struct address *peer);
+
+/* Finds fd's connection, classifying an unknown descriptor. False: nothing to observe. */
+bool connection_look(int fd, struct sight *sight);
+
+/* False: contended, gone, or another one by now. */
+bool connection_enter(struct thread *self, const struct sight *sight);
+void connection_leave(struct thread *self, struct connection *connection);
+
+/* One more descriptor refers to the connection of fd. */
+void connection_share(struct thread *self, int from, int to);
+
+/* fd is about to be closed: its slot becomes unknown; the last reference ends the connection. */
+void connection_release(struct thread *self, int fd);
+
+/* Nothing more is to be observed: for good. Under the lock. */
+void connection_ignore(struct thread *self, struct connection *connection, int fd);
+
+/* SO_COOKIE: unique among the sockets of the machine's life; 0 if not to be had. */
+uint64_t connection_identity(int fd);
+
+/* Is the descriptor still the socket that we recorded? One system call. */
+bool connection_is_same(const struct connection *connection, int fd);
+
+/* The connection is over: ends exchanges, gives everything back. Implemented by stream.c, which
+ * knows what the ends of streams mean. Under the lock. */
+void stream_end(struct thread *self, struct connection *connection, int fd);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "delivery.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "counters.h"
+#include "process.h"
+#include "sys.h"
+#include "wait.h"
+
+enum { BATCH_BYTES = 2 * 1024 * 1024, BACKOFF_FIRST_MS = 500, BACKOFF_MAX_MS = 5000 };
+
+bool delivery_open(struct delivery *delivery, const struct config *config)
+{
+    memset(delivery, 0, sizeof(*delivery));
+    long memory = sys(SYS_mmap, 0, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory < 0 && memory > -4096)
+        return false;
+    delivery->config = config;
+    delivery->memory = (uint8_t *)memory;
+    otlp_http_init(&delivery->http, delivery->memory + BATCH_BYTES, OTLP_HTTP_SCRATCH_BYTES);
+    store_writer_init(&delivery->store, config);
+    return true;
+}
+
+void delivery_close(struct delivery *delivery)
+{
+    otlp_http_close(&delivery->http);
+    sys(SYS_munmap, delivery->memory, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
+}
+
+void delivery_rest(struct delivery *delivery)
+{
+    otlp_http_close(&delivery->http);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t deadline_of(const struct delivery *delivery)
+{
+    uint64_t stop = __atomic_load_n(&delivery->stop_ns, __ATOMIC_RELAXED);
+    uint64_t deadline = UINT64_MAX;
+    if (delivery->config->export_timeout_ms != 0)
+        deadline = process_monotonic_ns() + delivery->config->export_timeout_ms * 1000000ull;
+    return stop != 0 ? earlier(stop, deadline) : deadline;
+}
+
+/* Jitter without a generator: the clock's low digits spread processes that failed together. */
+static uint32_t with_jitter(uint32_t ms)
+{
+    return ms * 3 / 4 + (uint32_t)(process_monotonic_ns() / 1000 % (ms / 2 + 1));
+}
+
+/* Sleeps before the next try. False: the time is up. */
+static bool back_off(struct delivery *delivery, uint32_t ms, uint64_t deadline)
+{
+    uint32_t seen = __atomic_load_n(&delivery->interrupt, __ATOMIC_ACQUIRE);
+    uint64_t until = process_monotonic_ns() + ms * 1000000ull;
+    uint64_t stop = __atomic_load_n(&delivery->stop_ns, __ATOMIC_ACQUIRE);
+    if (stop != 0)
+        deadline = earlier(stop, deadline);
+    if (until >= deadline)
+        return false;
+    wait_until(&delivery->interrupt, seen, until);
+    return true;
+}
+
+static bool post(struct delivery *delivery, const uint8_t *body, size_t length)
+{
+    uint64_t deadline = deadline_of(delivery);
+    uint32_t pause_ms = BACKOFF_FIRST_MS;
+    struct otlp_answer answer;
+    for (;;) {
+        otlp_http_post(&delivery->http, delivery->config, body, length, deadline,
+            &delivery->stop_ns, &answer);
+        if (answer.outcome != OTLP_RETRY)
+            break;
+        uint32_t wanted = answer.retry_after_ms != 0 ? answer.retry_after_ms : with_jitter(pause_ms);
+        if (!back_off(delivery, wanted, deadline))
+            break;
+        pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
+    }
+    if (answer.outcome != OTLP_ACCEPTED)
+        return false;
+    if (answer.rejected > 0) {
+        uint64_t rejected = earlier((uint64_t)answer.rejected, delivery->batch.spans);
+        counter_add(COUNTER_SPANS_REJECTED, rejected);
+        delivery->batch.spans -= (uint32_t)rejected;
+    }
+    return true;
+}
+
+static bool place(struct delivery *delivery)
+{
+    struct otlp_batch *batch = &delivery->batch;
+    if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
+        return false;
+    size_t length = (size_t)(batch->limit - batch->start);
+    int error = 0;
+    switch (delivery->config->destination) {
+    case DESTINATION_OTLP:
+        return post(delivery, batch->start, length);
+    case DESTINATION_STORE:
+        return store_append(&delivery->store, batch->start, length, &error);
+    case DESTINATION_NONE:
+        break;
+    }
+    return true;
+}
+
+static void begin_batch(struct delivery *delivery)
+{
+    otlp_batch_reset(&delivery->batch, delivery->memory, BATCH_BYTES);
+}
+
+static void send_batch(struct delivery *delivery)
+{
+    uint32_t spans = delivery->batch.spans;
+    if (spans == 0)
+        return;
+    if (place(delivery)) {
+        counter_add(COUNTER_SPANS_EXPORTED, delivery->batch.spans);
+        delivery->delivered += delivery->batch.spans;
+    } else {
+        counter_add(COUNTER_SPANS_DROPPED_EXPORT, spans);
+        delivery->dropped += spans;
+    }
+    begin_batch(delivery);
+}
+
+static bool is_full(const struct delivery *delivery)
+{
+    size_t room = (size_t)(delivery->batch.start - delivery->batch.base);
+    return delivery->batch.spans >= delivery->config->batch_spans_max ||
+           room < SPAN_BYTES_MAX * 2 + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
+}
+
+/* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out. */
+static void drain_ring(struct delivery *delivery, struct ring *ring)
+{
+    uint64_t cursor = ring_cursor(ring);
+    const struct span *record;
+    while ((record = ring_next(ring, &cursor)) != NULL) {
+        bool invalid = false;
+        if (!otlp_batch_add(&delivery->batch, record, delivery->config, &invalid))
+            counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
+        if (is_full(delivery)) {
+            send_batch(delivery);
+            ring_consume(ring, cursor);
+        }
+    }
+    send_batch(delivery);
+    ring_consume(ring, cursor);
+}
+
+void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32_t count,
+    const uint8_t *resource, uint32_t resource_bytes)
+{
+    delivery->resource = resource;
+    delivery->resource_bytes = resource_bytes;
+    begin_batch(delivery);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring *ring = __atomic_load_n(&rings[i], __ATOMIC_ACQUIRE);
+        if (ring != NULL)
+            drain_ring(delivery, ring);
+    }
+}

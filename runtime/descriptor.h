@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What each descriptor number stands for: a flat table, two loads to ask.
+ *
+ *   table[fd] is SLOT_UNKNOWN (never seen, or closed), SLOT_PLAIN (nothing to observe),
+ *   SLOT_LISTENER, or SLOT_FIRST + index of a connection
+ *   descriptor_limit == 0 while inert: every number is then plain
+ *
+ * | who                              | may                                          |
+ * | any host thread                  | read a slot, replace it by exchange          |
+ * | a vfork child                    | nothing: it borrows the parent's memory      |
+ * glibc closes and opens descriptors behind our back, so a slot can be stale; whoever creates a
+ * descriptor resets its slot, and identity is checked before anything is written into a stream.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SLOT_UNKNOWN,
+    SLOT_PLAIN,
+    SLOT_LISTENER,
+    SLOT_FIRST,
+    DESCRIPTORS_MAX = 1024 * 1024
+};
+
+extern uint32_t *descriptor_table;
+extern uint32_t descriptor_limit;
+extern uint32_t descriptor_highest; /* no slot above it was ever set */
+
+bool descriptor_start(void); /* constructor; false: no memory, stay inert */
+
+static inline uint32_t descriptor_slot(int fd)
+{
+    if ((uint32_t)fd >= descriptor_limit)
+        return SLOT_PLAIN;
+    return __atomic_load_n(&descriptor_table[fd], __ATOMIC_RELAXED);
+}
+
+/* Sets a slot and answers what it was. */
+uint32_t descriptor_set(int fd, uint32_t slot);

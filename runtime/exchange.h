@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request and its answer on one connection, from its first byte to the span.
+ * Used under its connection's lock; the observe block's thread is passed where spans are written.
+ *
+ *   ids are set (has_ids) before the first inserted byte leaves, or when the head is complete
+ *   is_server: context is the exchange's own;  else: context is the caller's (may be NULL)
+ *   every exchange that began ends in exactly one of: a span, unsampled, void, a counter
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../protocols/protocol.h"
+#include "address.h"
+#include "attribution.h"
+#include "propagation.h"
+#include "thread.h"
+
+struct exchange {
+    uint64_t pool_link;
+    uint32_t index;
+    uint32_t serial;
+    struct exchange *next; /* later on the same connection */
+    uint32_t epoch;        /* process that began it: a forked child never reports it */
+    bool is_server;
+    bool has_ids;
+    bool requested; /* the request's head is complete */
+    bool responded; /* the first byte of an answer was seen */
+    bool injected;  /* our lines went out, or were not wanted: look no further */
+    bool forwarded; /* the head passes the incoming traceparent on; we put our ids in its place */
+    bool adopted;   /* the head carries the application's own context */
+    bool has_parent;
+    bool parent_is_remote;
+    bool has_response;
+    struct trace_ids ids;
+    uint8_t parent_id[8];
+    struct context *context; /* held */
+    bool counts_as_call;     /* attribution_call_begin was told */
+    uint32_t present;        /* bits of enum field: headers seen, in bytes sent or offered */
+    uint64_t start_ns;       /* monotonic */
+    int64_t numbers[FIELD_COUNT];
+    struct {
+        uint16_t offset, length, values; /* values: how many headers of this name */
+    } texts[FIELD_COUNT];
+    uint32_t text_used;
+    uint32_t big_index; /* block of long texts; 0: inline */
+    char inline_text[448];
+};
+
+struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server);
+void exchange_free(struct exchange *exchange);
+
+/* Adds a piece of a field's value. Values of a repeated header are joined by commas. */
+void exchange_add_text(struct exchange *exchange, const struct event *event);
+const char *exchange_text(const struct exchange *exchange, enum field field);
+
+/* Decides ids, parent and sampling. */
+void exchange_identify_server(struct thread *self, struct exchange *exchange);
+void exchange_identify_client(
+    struct thread *self, struct exchange *exchange, struct context *parent);
+/* The head turned out to carry the application's own traceparent: continue that. */
+void exchange_adopt(struct exchange *exchange);
+
+/* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
+size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
+
+/* Writes the span. error: error.type of the transport, or NULL. */
+void exchange_record(struct thread *self, const struct exchange *exchange,
+    const struct protocol *protocol, const struct address *peer, const char *error);
+
+/* A connection attempt that failed: a span of its own, since no request was ever sent. */
+void exchange_record_connect(struct thread *self, struct context *parent,
+    const struct address *peer, uint64_t start_ns, const char *error);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exporter.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+
+#include "config.h"
+#include "counters.h"
+#include "delivery.h"
+#include "format.h"
+#include "originals.h"
+#include "process.h"
+#include "recover.h"
+#include "ring.h"
+#include "sys.h"
+#include "thread.h"
+#include "wait.h"
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2
+#endif
+
+enum { STACK_BYTES = 256 * 1024 };
+enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED };
+enum work { WORK_NONE, WORK_SOON, WORK_NOW };
+
+/* Host threads write life (once), work, requested, is_last, is_stopping; the thread the rest. */
+static uint32_t life;
+static uint32_t work;      /* futex: what the thread has been asked to do */
+static uint32_t requested; /* flushes asked for */
+static uint32_t finished;  /* futex: flushes done */
+static bool is_last, is_stopping;
+static struct delivery delivery;
+static int ring_descriptor = -1; /* a number of the thread's own table */
+static uint8_t resource[RING_RESOURCE_BYTES_MAX];
+static size_t resource_bytes;
+
+static void make_instance_id(char out[37])
+{
+    uint8_t random[16] = {0};
+    sys(SYS_getrandom, random, sizeof(random), 0);
+    random[6] = (random[6] & 0x0f) | 0x40; /* RFC 9562, 5.4: version 4 */
+    random[8] = (random[8] & 0x3f) | 0x80;
+    char *at = out;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *at++ = '-';
+        *at++ = "0123456789abcdef"[random[i] >> 4];
+        *at++ = "0123456789abcdef"[random[i] & 15];
+    }
+    *at = '\0';
+}
+
+static void make_resource(void)
+{
+    static char executable[1024];
+    static struct utsname name;
+    static struct otlp_process facts;
+    long length =
+        sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", executable, sizeof(executable) - 1);
+    executable[length > 0 ? length : 0] = '\0';
+    if (sys(SYS_uname, &name) != 0)
+        memset(&name, 0, sizeof(name));
+    facts.executable_path = executable;
+    facts.host_name = name.nodename;
+    facts.pid = sys(SYS_getpid);
+    struct format version;
+    format_start(&version, facts.os_version, sizeof(facts.os_version));
+    format_text(&version, name.release);
+    make_instance_id(facts.instance_id);
+    resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
+}
+
+static void leave_descriptor_table(void)
+{
+    sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
+}
+
+static bool rings_are_empty(void)
+{
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        uint64_t cursor = ring == NULL ? 0 : ring_cursor(ring);
+        if (ring != NULL && ring_next(ring, &cursor) != NULL)
+            return false;
+    }
+    return true;
+}
+
+static void drain(void)
+{
+    struct ring *all[RINGS_MAX];
+    uint32_t count = rings_count();
+    for (uint32_t i = 0; i < count; i++)
+        all[i] = rings_at(i);
+    delivery_drain(&delivery, all, count, resource, (uint32_t)resource_bytes);
+}
+
+static void await_work(void)
+{
+    uint32_t wanted;
+    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE)
+        wait_until(&work, WORK_NONE, UINT64_MAX);
+    uint64_t until = process_monotonic_ns() + config.schedule_delay_ms * 1000000ull;
+    while (wanted == WORK_SOON && process_monotonic_ns() < until) {
+        wait_until(&work, WORK_SOON, until);
+        wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
+    }
+    /* Before the rings are looked at: a record committed from now on asks again. */
+    __atomic_store_n(&work, WORK_NONE, __ATOMIC_SEQ_CST);
+}
+
+static void finish_flushes(uint32_t upto)
+{
+    if (__atomic_load_n(&finished, __ATOMIC_RELAXED) == upto)
+        return;
+    if (__atomic_load_n(&is_last, __ATOMIC_RELAXED) && rings_are_empty())
+        rings_remove_file();
+    __atomic_store_n(&finished, upto, __ATOMIC_RELEASE);
+    wait_wake(&finished);
+}
+
+static void *run(void *unused)
+{
+    thread_exempt();
+    sys(SYS_prctl, PR_SET_NAME, "burdock");
+    leave_descriptor_table();
+    make_resource();
+    rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
+    if (!delivery_open(&delivery, &config))
+        return NULL;
+    recover_dead(&delivery, &config, config.service_name, NULL);
+    while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) {
+        await_work();
+        uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
+        process_clock_refresh();
+        rings_keep_spare(ring_descriptor);
+        drain();
+        rings_publish_counters();
+        if (__atomic_load_n(&work, __ATOMIC_RELAXED) == WORK_NONE)
+            delivery_rest(&delivery);
+        finish_flushes(upto);
+    }
+    rings_unlock();
+    delivery_close(&delivery);
+    return NULL;
+}
+
+static bool start_thread(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    if (originals.pthread_create == NULL || pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = originals.pthread_create(&thread, &attributes, run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+/* No thread to be had (RLIMIT_NPROC, a sandbox): the rings are drained from outside. */
+static void do_without_thread(void)
+{
+    counter_add(COUNTER_THREAD_REFUSED, 1);
+    if (!process_may_call())
+        return;
+    int descriptor;
+    make_resource();
+    if (rings_open_file(&config, resource, resource_bytes, &descriptor)) {
+        rings_unlock();
+        rings_publish_counters();
+    }
+    if (descriptor >= 0)
+        sys(SYS_close, descriptor);
+}
+
+void exporter_need(void)
+{
+    uint32_t expected = LIFE_NONE;
+    if (__builtin_expect(__atomic_load_n(&life, __ATOMIC_RELAXED) != LIFE_NONE, 1))
+        return;
+    if (config.destination == DESTINATION_NONE)
+        return;
+    if (!__atomic_compare_exchange_n(
+            &life, &expected, LIFE_RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
+    if (process_may_call() && start_thread())
+        return;
+    __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
+    do_without_thread();
+}
+
+void exporter_wake(bool urgent)
+{
+    uint32_t wanted = urgent ? WORK_NOW : WORK_SOON;
+    uint32_t now = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
+    while (now < wanted) {
+        if (!__atomic_compare_exchange_n(
+                &work, &now, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            continue;
+        if (process_may_call())
+            wait_wake(&work);
+        return;
+    }
+}
+
+void exporter_flush(bool last)
+{
+    if (process.page == NULL || process_is_child() || thread_in_vfork != 0 ||
+        __atomic_load_n(&life, __ATOMIC_ACQUIRE) != LIFE_RUNNING || !process_may_call())
+        return;
+    uint64_t deadline = process_monotonic_ns() + config.exit_timeout_ms * 1000000ull;
+    if (last)
+        __atomic_store_n(&is_last, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&delivery.stop_ns, deadline, __ATOMIC_RELEASE);
+    uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_ACQ_REL);
+    __atomic_fetch_add(&delivery.interrupt, 1, __ATOMIC_RELEASE);
+    wait_wake(&delivery.interrupt);
+    exporter_wake(true);
+    uint32_t seen;
+    while ((int32_t)((seen = __atomic_load_n(&finished, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
+           process_monotonic_ns() < deadline)
+        wait_until(&finished, seen, deadline);
+    __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
+}
+
+void exporter_stop(void)
+{
+    __atomic_store_n(&is_stopping, true, __ATOMIC_RELEASE);
+    exporter_flush(false);
+    __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_RELEASE);
+}
+
+void exporter_forked(void)
+{
+    life = LIFE_NONE;
+    work = WORK_NONE;
+    requested = finished = 0;
+    is_last = is_stopping = false;
+    memset(&delivery, 0, sizeof(delivery));
+    ring_descriptor = -1;
+    resource_bytes = 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exporter: one background thread that drains the rings, builds OTLP and delivers it.
+ *
+ * It starts when the first exchange of the process begins, with all signals blocked. Its first act
+ * is to leave the process's descriptor table (close_range with CLOSE_RANGE_UNSHARE): its socket,
+ * store and ring files never have a number in the host, so the host can neither close, duplicate
+ * over, inherit nor list them, and the host's lowest free number never changes.
+ * Asleep on a futex, without a timeout, while there is nothing to export.
+ *
+ * | function        | who                                  | may wait               |
+ * | exporter_need   | host thread in its observe block     | no (starts the thread) |
+ * | exporter_wake   | host thread in its observe block     | no                     |
+ * | exporter_flush  | host thread at exit, _exit, exec     | yes, bounded           |
+ * | exporter_stop   | host thread asking for a sandbox     | yes, bounded           |
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct thread;
+
+/* Makes sure that the exporter runs, or that it is known that it cannot. */
+void exporter_need(void);
+
+/* Something was written to a ring. urgent: do not wait for the schedule delay. */
+void exporter_wake(bool urgent);
+
+/* Delivers all that is in the rings, at most for config.exit_timeout_ms. last: the process image
+ * ends now, the ring file is removed when empty. */
+void exporter_flush(bool last);
+
+/* Flushes, then ends the thread; it does not start again in this process. */
+void exporter_stop(void);
+
+void exporter_forked(void);

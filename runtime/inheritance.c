@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attribution.h"
+#include "pool.h"
+
+struct inheritance {
+    uint64_t pool_link;
+    uint32_t index;
+    struct context *context; /* held */
+    void *(*start)(void *);
+    void *argument;
+};
+
+static struct pool inheritances = {.block_bytes = 64};
+
+struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
+{
+    struct thread *self = thread_self;
+    if (self == NULL || self->current == NULL || self->current->ended)
+        return NULL;
+    if ((self = observe_open()) == NULL)
+        return NULL;
+    uint32_t index = self->current == NULL ? 0 : pool_take(&inheritances);
+    struct inheritance *inheritance = index == 0 ? NULL : pool_block(&inheritances, index);
+    if (inheritance != NULL) {
+        *inheritance = (struct inheritance){
+            .index = index, .context = self->current, .start = start, .argument = argument};
+        context_hold(self->current);
+        attribution_call_begin(self->current); /* not starved while its thread starts */
+    }
+    observe_close(self);
+    return inheritance;
+}
+
+void inheritance_drop(struct inheritance *inheritance)
+{
+    attribution_call_end(inheritance->context);
+    context_drop(inheritance->context);
+    pool_give(&inheritances, inheritance->index);
+}
+
+void *inheritance_run(void *block)
+{
+    struct inheritance inheritance = *(struct inheritance *)block;
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        attribution_touch(self, inheritance.context);
+        observe_close(self);
+    }
+    inheritance_drop(block);
+    return inheritance.start(inheritance.argument); /* a tail call: no frame of ours remains */
+}

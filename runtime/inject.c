@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Insertion of context into requests inside the host's own call.
+ *
+ * The parser's state advances only over bytes that the kernel took. To find the place, a copy of
+ * the state looks ahead over what the host offers. One edit per system call:
+ *
+ *     host's bytes before | lines (inserted) or ids (in place) | host's bytes up to the next head
+ *
+ * Promises to the host: it gets the count of its own bytes; never 0 for a call that offered some;
+ * never short unless the kernel was short; EAGAIN only from the kernel. Lines stand before the
+ * final empty line of the head, so the host is bound to send more: what the kernel did not take of
+ * them is `pending` and goes out before the host's next byte.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "counters.h"
+#include "originals.h"
+#include "stream_internal.h"
+#include "text_pool.h"
+
+struct originals originals;
+
+enum edit_kind { EDIT_NONE, EDIT_INSERT, EDIT_REPLACE };
+
+/* What to do with the host's bytes from `from` on. Offsets count the host's bytes of this call. */
+struct plan {
+    size_t from;
+    size_t limit; /* end of what goes out in this system call */
+    size_t total;
+    enum edit_kind kind;
+    size_t offset; /* of the edit */
+    size_t length; /* of the edit's bytes; for REPLACE also of the host's */
+    uint32_t text_index; /* block with the edit's bytes */
+    uint32_t serial;
+};
+
+struct scan {
+    struct sink sink;
+    struct thread *self;
+    struct connection *connection;
+    struct plan *plan;
+    size_t base;      /* offset of the chunk being fed */
+    bool beyond;      /* in a head behind the one that is edited */
+    bool feeding_old; /* replaying the prefix: those bytes are sent already */
+};
+
+static void limit_at(struct scan *scan, size_t offset)
+{
+    if (offset < scan->plan->limit)
+        scan->plan->limit = offset;
+}
+
+static bool take_text(struct plan *plan)
+{
+    if (plan->text_index == 0)
+        plan->text_index = text_take(true);
+    return plan->text_index != 0;
+}
+
+static void on_begin(struct scan *scan, uint32_t serial)
+{
+    struct connection *connection = scan->connection;
+    if (scan->plan->kind != EDIT_NONE) {
+        scan->beyond = true;
+        return;
+    }
+    if (stream_find(connection, serial) == NULL && connection->prepared == NULL)
+        stream_prepare(scan->self, connection, serial);
+}
+
+/* A program that passes its client's headers on sends the traceparent that it received: its own
+ * server span's parent. Ours is to stand between, so our ids take the place of those. */
+static bool passes_on(const struct exchange *exchange, const uint8_t *text, size_t length)
+{
+    struct trace_ids ids;
+    const struct context *context = exchange->context;
+    return context != NULL && context->has_remote && length == TRACEPARENT_LENGTH &&
+           traceparent_parse(text, length, &ids) &&
+           memcmp(ids.trace_id, exchange->ids.trace_id, sizeof(ids.trace_id)) == 0 &&
+           memcmp(ids.span_id, context->remote_id, sizeof(ids.span_id)) == 0;
+}
+
+static void replace(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    size_t position = event->first ? 0 : exchange->texts[FIELD_TRACEPARENT].length;
+    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH ||
+        !take_text(plan))
+        return;
+    char ids[TRACEPARENT_LENGTH];
+    traceparent_format(ids, &exchange->ids);
+    memcpy(text_block(true, plan->text_index), ids + position, event->length);
+    plan->kind = EDIT_REPLACE;
+    plan->offset = scan->base + event->offset;
+    plan->length = event->length;
+    plan->serial = exchange->serial;
+}
+
+static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    exchange->present |= 1u << event->field;
+    if (event->field != FIELD_TRACEPARENT || scan->feeding_old || event->length == 0)
+        return;
+    if (event->first && event->last && passes_on(exchange, event->text, event->length))
+        exchange->forwarded = true;
+    if (exchange->forwarded)
+        replace(scan, exchange, event);
+}
+
+static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
+        return true;
+    if (plan->kind != EDIT_NONE || !take_text(plan))
+        return true;
+    plan->length = exchange_lines(exchange, text_block(true, plan->text_index), event->bare_lf);
+    if (plan->length == 0) {
+        exchange->injected = true;
+        return true;
+    }
+    plan->kind = EDIT_INSERT;
+    plan->offset = scan->base + event->offset;
+    plan->serial = exchange->serial;
+    return true;
+}
+
+static bool on_event(struct sink *base, const struct event *event)
+{
+    struct scan *scan = (struct scan *)base;
+    if (event->kind == EVENT_BEGIN) {
+        on_begin(scan, event->exchange);
+        return true;
+    }
+    if (event->kind != EVENT_TEXT && event->kind != EVENT_SPLICE)
+        return true;
+    if (scan->beyond) {
+        if (event->kind == EVENT_SPLICE || event->field == FIELD_TRACEPARENT)
+            limit_at(scan, scan->base + event->offset);
+        return true;
+    }
+    struct exchange *exchange = stream_find(scan->connection, event->exchange);
+    if (exchange == NULL || !exchange->has_ids)
+        return true;
+    if (event->kind == EVENT_SPLICE)
+        return on_splice(scan, exchange, event);
+    on_text(scan, exchange, event);
+    return true;
+}
+
+/* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */
+static const struct protocol *scan_start(struct scan *scan, const struct iovec *first, size_t skip)
+{
+    struct connection *connection = scan->connection;
+    struct thread *self = scan->self;
+    if (connection->state == CONNECTION_CLAIMED) {
+        memcpy(self->scan_state, connection->protocol_state, STATE_BYTES_MAX);
+        return connection->requests_out ? connection->protocol : NULL;
+    }
+    struct prefix prefixes[2];
+    const struct protocol *protocol;
+    enum direction requests;
+    uint32_t refused;
+    size_t sent = connection->prefixes[DIRECTION_OUT].length;
+    if (connection->origin == ORIGIN_ACCEPTED ||
+        stream_probe(connection, prefixes, DIRECTION_OUT, (const uint8_t *)first->iov_base + skip,
+            first->iov_len - skip, &protocol, &requests, &refused) != VERDICT_YES ||
+        requests != DIRECTION_OUT)
+        return NULL;
+    protocol->start(self->scan_state, requests);
+    scan->feeding_old = true;
+    if (sent > 0 && protocol->feed(self->scan_state, DIRECTION_OUT, prefixes[DIRECTION_OUT].bytes,
+                        sent, &scan->sink) == FEED_LOST)
+        return NULL;
+    scan->feeding_old = false;
+    return protocol;
+}
+
+/* Looks ahead over out's bytes from plan->from on, at most THREAD_IOV_MAX - 4 buffers. */
+static void look_ahead(struct thread *self, struct connection *connection,
+    const struct outgoing *out, struct plan *plan)
+{
+    struct scan scan = {.sink = {on_event}, .self = self, .connection = connection, .plan = plan};
+    const struct protocol *protocol = NULL;
+    size_t base = 0, skip = plan->from;
+    int buffers = 0;
+    for (int i = 0; i < out->count && base < plan->limit; base += out->iov[i++].iov_len) {
+        size_t length = out->iov[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        if (++buffers > THREAD_IOV_MAX - 4)
+            limit_at(&scan, base);
+        if (protocol == NULL && buffers == 1)
+            protocol = scan_start(&scan, &out->iov[i], skip);
+        scan.base = base + skip;
+        if (protocol == NULL ||
+            protocol->feed(self->scan_state, DIRECTION_OUT,
+                (const uint8_t *)out->iov[i].iov_base + skip, length - skip, &scan.sink) ==
+                FEED_LOST)
+            protocol = NULL;
+        skip = 0;
+    }
+}
+
+/* Appends the host's bytes [from, to) to self->iov. */
+static int add_host(struct thread *self, int count, const struct outgoing *out, size_t from, size_t to)
+{
+    size_t base = 0;
+    for (int i = 0; i < out->count && base < to; base += out->iov[i++].iov_len) {
+        size_t begin = from > base ? from - base : 0;
+        size_t end = to - base < out->iov[i].iov_len ? to - base : out->iov[i].iov_len;
+        if (begin >= end || count == THREAD_IOV_MAX)
+            continue;
+        self->iov[count++] = (struct iovec){(char *)out->iov[i].iov_base + begin, end - begin};
+    }
+    return count;
+}
+
+static int assemble(struct thread *self, const struct pending *pending, const struct outgoing *out,
+    const struct plan *plan)
+{
+    int count = 0;
+    size_t from = plan->from;
+    if (pending->text_index != 0)
+        self->iov[count++] = (struct iovec){
+            text_block(true, pending->text_index) + pending->sent, pending->length - pending->sent};
+    if (plan->kind != EDIT_NONE) {
+        count = add_host(self, count, out, from, plan->offset);
+        self->iov[count++] = (struct iovec){text_block(true, plan->text_index), plan->length};
+        from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : 0);
+    }
+    return add_host(self, count, out, from, plan->limit);
+}
+
+static void give_pending(struct pending *pending)
+{
+    text_give(true, pending->text_index);
+    *pending = (struct pending){0};
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How the bytes that the kernel took divide into what was pending, the host's and the edit's. */
+struct division {
+    size_t pending;
+    size_t host;
+    size_t inserted;
+};
+
+static struct division divide(const struct plan *plan, size_t pending, size_t taken)
+{
+    struct division division = {.pending = smaller(taken, pending)};
+    taken -= division.pending;
+    division.host = taken;
+    size_t before = plan->offset - plan->from;
+    if (plan->kind == EDIT_INSERT && taken > before) {
+        division.inserted = smaller(taken - before, plan->length);
+        division.host = taken - division.inserted;
+    }
+    return division;
+}
+
+static void account(
+    struct connection *connection, struct plan *plan, const struct division *division)
+{
+    struct pending *pending = &connection->pending;
+    pending->sent += (uint32_t)division->pending;
+    if (pending->text_index != 0 && pending->sent == pending->length)
+        give_pending(pending);
+    if (division->inserted == 0)
+        return;
+    struct exchange *exchange = stream_find(connection, plan->serial);
+    if (exchange != NULL)
+        exchange->injected = true;
+    if (division->inserted < plan->length) {
+        *pending = (struct pending){
+            plan->text_index, (uint32_t)division->inserted, (uint32_t)plan->length};
+        plan->text_index = 0;
+    }
+}
+
+struct send {
+    struct thread *self;
+    const struct sight *sight;
+    const struct outgoing *out;
+    bool gone; /* the connection was closed or taken from us while we sent */
+};
+
+/* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
+ * *stopped if the kernel was short. */
+static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
+{
+    struct connection *connection = send->sight->connection;
+    struct thread *self = send->self;
+    int count = assemble(self, &connection->pending, send->out, plan);
+    size_t pending = connection->pending.length - connection->pending.sent;
+    size_t offered = 0;
+    for (int i = 0; i < count; i++)
+        offered += self->iov[i].iov_len;
+    struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
+    int more = plan->limit < plan->total ? MSG_MORE : 0;
+    connection_leave(self, connection); /* the host may block here; its other thread may read */
+    ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags | more);
+    int error = errno;
+    *stopped = taken < (ssize_t)offered;
+    send->gone = !connection_enter(self, send->sight);
+    struct division division = divide(plan, pending, taken < 0 ? 0 : (size_t)taken);
+    if (send->gone) {
+        errno = error;
+        return taken < 0 ? -1 : (ssize_t)division.host;
+    }
+    if (taken < 0) {
+        stream_failed(self, connection, send->sight->fd, error);
+        errno = error;
+        return -1;
+    }
+    account(connection, plan, &division);
+    stream_feed_range(self, connection, send->sight->fd, DIRECTION_OUT, send->out->iov,
+        send->out->count, plan->from, division.host);
+    return (ssize_t)division.host;
+}
+
+static size_t total_of(const struct outgoing *out)
+{
+    size_t total = 0;
+    for (int i = 0; i < out->count; i++)
+        total += out->iov[i].iov_len;
+    return total;
+}
+
+static void give_plan(struct plan *plan)
+{
+    if (plan->text_index != 0)
+        text_give(true, plan->text_index);
+    plan->text_index = 0;
+}
+
+/* The first time that we would write: the descriptor must still be the socket that we know. */
+static bool is_ours_to_edit(struct send *send)
+{
+    struct connection *connection = send->sight->connection;
+    if (connection_is_same(connection, send->sight->fd))
+        return true;
+    counter_add(COUNTER_IDENTITY_CHANGED, 1);
+    connection_ignore(send->self, connection, send->sight->fd);
+    return false;
+}
+
+/* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */
+static bool send_all(struct send *send, ssize_t *result)
+{
+    struct connection *connection = send->sight->connection;
+    size_t total = total_of(send->out), sent = 0;
+    bool stopped = false, acted = false;
+    while (sent < total && !stopped && !send->gone) {
+        struct plan plan = {.from = sent, .limit = total, .total = total};
+        look_ahead(send->self, connection, send->out, &plan);
+        bool edits = plan.kind != EDIT_NONE || connection->pending.text_index != 0;
+        if (!acted && (!edits || !is_ours_to_edit(send))) {
+            give_plan(&plan);
+            return false;
+        }
+        acted = true;
+        ssize_t went = send_plan(send, &plan, &stopped);
+        give_plan(&plan);
+        if (went < 0)
+            break;
+        sent += (size_t)went;
+        stopped = stopped && sent > 0; /* only ours went out: the host is owed an answer */
+    }
+    if (acted)
+        *result = sent > 0 ? (ssize_t)sent : -1;
+    return acted;
+}
+
+static bool is_candidate(const struct connection *connection)
+{
+    if (connection->pending.text_index != 0)
+        return true;
+    return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
+                                                     : connection->requests_out;
+}
+
+/* Would this call be edited at all? Asked without the lock; asked again under it. */
+static bool may_edit(const struct sight *sight, const struct outgoing *out)
+{
+    return out->editable && originals.sendmsg != NULL && process_may_call() && !process.broken &&
+           is_candidate(sight->connection);
+}
+
+static void touch_owner(struct thread *self, struct connection *connection)
+{
+    if (!connection->used && connection->owner != NULL)
+        attribution_touch(self, connection->owner);
+}
+
+bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t *result)
+{
+    if (!may_edit(sight, out))
+        return false;
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self == NULL || !connection_enter(self, sight)) {
+        if (self != NULL)
+            observe_close(self);
+        return false;
+    }
+    struct connection *connection = sight->connection;
+    struct send send = {.self = self, .sight = sight, .out = out};
+    bool done = false;
+    if (connection->state != CONNECTION_IGNORED) {
+        touch_owner(self, connection);
+        errno = saved_errno;
+        done = send_all(&send, result);
+    }
+    int error = errno;
+    if (!send.gone)
+        connection_leave(self, connection);
+    observe_close(self);
+    errno = done ? error : saved_errno;
+    return done;
+}
+
+bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
+{
+    static const struct iovec nothing;
+    struct outgoing out = {.iov = &nothing, .count = 0, .flags = flags | MSG_MORE};
+    if (sight->connection->pending.text_index == 0 || originals.sendmsg == NULL)
+        return true;
+    struct thread *self = observe_open();
+    if (self == NULL || !connection_enter(self, sight)) {
+        if (self != NULL)
+            observe_close(self);
+        return true;
+    }
+    struct send send = {.self = self, .sight = sight, .out = &out};
+    bool clear = true;
+    while (clear && !send.gone && sight->connection->pending.text_index != 0) {
+        struct plan plan = {0};
+        bool stopped;
+        clear = send_plan(&send, &plan, &stopped) >= 0;
+    }
+    int error = errno;
+    if (!send.gone)
+        connection_leave(self, sight->connection);
+    observe_close(self);
+    errno = error;
+    if (!clear)
+        *result = -1;
+    return clear;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing backwards: a length prefix comes before what it measures, so whoever writes from the end
+ * knows every length when it is due, in one pass and without a size calculation. Fields of a
+ * message are therefore written from the highest number to the lowest, and a nested message is
+ * everything that was written since its end was noted.
+ *
+ * Room is checked once per span: the sum of all texts and the fixed parts, before anything is
+ * written. Only replacing malformed UTF-8 makes a text longer than it was; that growth is paid from
+ * `slack`, what is left beyond the sum.
+ */
+#include "otlp.h"
+
+#include <string.h>
+
+#include "attributes.h"
+#include "text.h"
+
+#define SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
+
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+#define TAG(field, type) ((uint32_t)(field) << 3 | (type))
+
+/* Tags and prefixes of one span without its attributes, and of one attribute without its texts. */
+enum { SPAN_FIXED_BYTES = 128, ATTRIBUTE_FIXED_BYTES = 32, VARINT_BYTES_MAX = 10 };
+
+struct writer {
+    uint8_t *at;  /* what is written starts here */
+    size_t slack; /* bytes by which texts may still grow */
+    bool full;    /* they grew more; what is written is void */
+};
+
+static inline void put_byte(struct writer *w, uint8_t byte)
+{
+    *--w->at = byte;
+}
+
+static inline void put_varint(struct writer *w, uint64_t value)
+{
+    if (value < 0x80) {
+        put_byte(w, (uint8_t)value);
+        return;
+    }
+    unsigned bits = 64 - (unsigned)__builtin_clzll(value);
+    unsigned bytes = (bits + 6) / 7;
+    uint8_t *at = w->at -= bytes;
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at = (uint8_t)value;
+}
+
+/* Most keys and values are short; a call to memcpy costs more than the copy. Two moves that overlap
+ * cover each range of lengths. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t length)
+{
+    if (length > 32) {
+        memcpy(to, from, length);
+    } else if (length >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + length - 16, from + length - 16, 16);
+    } else if (length >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + length - 8, from + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + length - 4, from + length - 4, 4);
+    } else {
+        for (size_t i = 0; i < length; i++)
+            to[i] = from[i];
+    }
+}
+
+static void put_bytes(struct writer *w, const void *data, size_t length)
+{
+    w->at -= length;
+    copy_short(w->at, data, length);
+}
+
+static void put_fixed64(struct writer *w, uint64_t value)
+{
+    put_bytes(w, &value, sizeof(value));
+}
+
+static void put_fixed32(struct writer *w, uint32_t value)
+{
+    put_bytes(w, &value, sizeof(value));
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fixed fields are copied as they are");
+
+/* The prefix of a field whose content was written since `end`. */
+static void put_prefix(struct writer *w, unsigned field, const uint8_t *end)
+{
+    put_varint(w, (uint64_t)(end - w->at));
+    put_varint(w, TAG(field, WIRE_BYTES));
+}
+
+static void put_field(struct writer *w, unsigned field, const void *data, size_t length)
+{
+    const uint8_t *end = w->at;
+    put_bytes(w, data, length);
+    put_prefix(w, field, end);
+}
+
+static uint64_t load8(const uint8_t *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    return word;
+}
+
+static bool is_ascii(const uint8_t *text, size_t length)
+{
+    uint64_t seen = 0;
+    if (length >= 8) {
+        for (size_t at = 0; at < length - 8; at += 8)
+            seen |= load8(text + at);
+        seen |= load8(text + length - 8);
+    } else {
+        for (size_t at = 0; at < length; at++)
+            seen |= text[at];
+    }
+    return (seen & 0x8080808080808080u) == 0;
+}
+
+static const uint8_t replacement[3] = {0xEF, 0xBF, 0xBD}; /* U+FFFD */
+
+/* Copies at most `characters` of text to [out, limit), well-formed; NULL only measures. Both ways
+ * stop at limit, since text may lie in shared memory and differ the second time. */
+static size_t copy_utf8(
+    const uint8_t *text, size_t length, uint32_t characters, uint8_t *out, size_t limit)
+{
+    size_t used = 0;
+    for (size_t at = 0; at < length && characters > 0; characters--) {
+        unsigned bytes = utf8_sequence(text + at, length - at);
+        const uint8_t *from = bytes ? text + at : replacement;
+        size_t size = bytes ? bytes : sizeof(replacement);
+        if (size > limit - used)
+            break;
+        if (out)
+            memcpy(out + used, from, size);
+        used += size;
+        at += bytes ? bytes : 1;
+    }
+    return used;
+}
+
+__attribute__((noinline)) static void put_other_text(
+    struct writer *w, const uint8_t *text, size_t length, uint32_t characters)
+{
+    size_t size = copy_utf8(text, length, characters, NULL, SIZE_MAX);
+    size_t growth = size > length ? size - length : 0;
+    if (growth > w->slack) {
+        w->full = true;
+        return;
+    }
+    w->slack -= growth;
+    w->at -= size;
+    size_t copied = copy_utf8(text, length, characters, w->at, size);
+    memset(w->at + copied, '?', size - copied); /* only if the text changed between the passes */
+}
+
+static void put_text(struct writer *w, const void *data, size_t length, uint32_t characters)
+{
+    const uint8_t *text = data;
+    size_t shown = length < characters ? length : characters;
+    if (is_ascii(text, shown))
+        put_bytes(w, text, shown);
+    else
+        put_other_text(w, text, length, characters);
+}
+
+static void put_text_field(
+    struct writer *w, unsigned field, const void *text, size_t length, uint32_t characters)
+{
+    const uint8_t *end = w->at;
+    put_text(w, text, length, characters);
+    put_prefix(w, field, end);
+}
+
+/* Field `key` of KeyValue, ready to be copied. */
+static const struct {
+    uint8_t tag, length;
+    char text[62];
+} keys[ATTRIBUTE_COUNT] = {
+#define ATTRIBUTE(id, key) [ATTRIBUTE_##id] = {TAG(1, WIRE_BYTES), sizeof(key) - 1, key},
+#include "attributes.def"
+#undef ATTRIBUTE
+};
+
+#define ATTRIBUTE(id, key) _Static_assert(sizeof(key) <= 62, "key is too long for the table");
+#include "attributes.def"
+#undef ATTRIBUTE
+
+/* AnyValue is a oneof: its field is written even if it is 0 or empty. */
+static void put_int_value(struct writer *w, int64_t number)
+{
+    const uint8_t *end = w->at;
+    put_varint(w, (uint64_t)number);
+    put_varint(w, TAG(3, WIRE_VARINT));
+    put_prefix(w, 2, end);
+}
+
+static void put_string_value(struct writer *w, const void *text, size_t length, uint32_t characters)
+{
+    const uint8_t *end = w->at;
+    put_text_field(w, 1, text, length, characters);
+    put_prefix(w, 2, end);
+}
+
+/* A copy of a record's fixed part, which nobody changes while we work with it. */
+union record {
+    struct span span;
+    uint8_t bytes[sizeof(struct span) + SPAN_ATTRIBUTES_MAX * sizeof(struct span_attribute)];
+};
+
+static bool text_inside(struct span_text text, uint32_t bytes)
+{
+    return text.offset <= bytes && text.length <= bytes - text.offset;
+}
+
+static bool attribute_valid(const struct span_attribute *attribute, uint32_t bytes)
+{
+    if (attribute->key >= ATTRIBUTE_COUNT || attribute->is_number > 1)
+        return false;
+    return attribute->is_number || text_inside(attribute->text, bytes);
+}
+
+static bool head_valid(const struct span *span)
+{
+    size_t fixed = sizeof(*span) + span->attribute_count * sizeof(struct span_attribute);
+    return span->attribute_count <= SPAN_ATTRIBUTES_MAX && span->bytes >= fixed &&
+           span->bytes <= SPAN_BYTES_MAX && span->bytes % 8 == 0 &&
+           span->kind >= SPAN_KIND_INTERNAL && span->kind <= SPAN_KIND_CONSUMER &&
+           span->status <= SPAN_STATUS_ERROR && span->has_parent <= 1 &&
+           text_inside(span->name, span->bytes) && text_inside(span->trace_state, span->bytes);
+}
+
+/* The barriers keep the compiler from reading the original again after the check. */
+static bool read_record(const struct span *span, union record *record)
+{
+    memcpy(&record->span, span, sizeof(*span));
+    __asm__ volatile("" ::: "memory");
+    if (!head_valid(&record->span))
+        return false;
+    memcpy(record->span.attributes, span->attributes,
+        record->span.attribute_count * sizeof(struct span_attribute));
+    __asm__ volatile("" ::: "memory");
+    for (unsigned i = 0; i < record->span.attribute_count; i++)
+        if (!attribute_valid(&record->span.attributes[i], record->span.bytes))
+            return false;
+    return true;
+}
+
+static size_t shown_length(struct span_text text, uint32_t characters)
+{
+    /* A character has at most four bytes, and one that was a malformed byte has three. */
+    return text.length / 4 < characters ? text.length : (size_t)characters * 4;
+}
+
+/* Room for the span if all its texts are well-formed. */
+static size_t room_needed(const struct span *span, unsigned attributes, uint32_t characters)
+{
+    size_t room = SPAN_FIXED_BYTES + span->name.length + span->trace_state.length;
+    for (unsigned i = 0; i < attributes; i++) {
+        const struct span_attribute *attribute = &span->attributes[i];
+        room += ATTRIBUTE_FIXED_BYTES + keys[attribute->key].length;
+        if (!attribute->is_number)
+            room += shown_length(attribute->text, characters);
+    }
+    return room;
+}
+
+static void put_attribute(struct writer *w, const struct span *original,
+    const struct span_attribute *attribute, uint32_t characters)
+{
+    const uint8_t *end = w->at;
+    if (attribute->is_number)
+        put_int_value(w, attribute->number);
+    else
+        put_string_value(
+            w, span_text(original, attribute->text), attribute->text.length, characters);
+    put_bytes(w, &keys[attribute->key], 2u + keys[attribute->key].length);
+    put_prefix(w, 9, end);
+}
+
+static void put_status(struct writer *w, uint8_t status)
+{
+    const uint8_t *end = w->at;
+    put_varint(w, status);
+    put_varint(w, TAG(3, WIRE_VARINT));
+    put_prefix(w, 15, end);
+}
+
+/* Span's fields 16 to 10: those after the attributes. Defaults are omitted (proto3). */
+static void put_tail(struct writer *w, const struct span *span, unsigned dropped)
+{
+    if (span->flags) {
+        put_fixed32(w, span->flags);
+        put_varint(w, TAG(16, WIRE_FIXED32));
+    }
+    if (span->status != SPAN_STATUS_UNSET)
+        put_status(w, span->status);
+    if (dropped) {
+        put_varint(w, dropped);
+        put_varint(w, TAG(10, WIRE_VARINT));
+    }
+}
+
+static void put_time(struct writer *w, unsigned field, uint64_t time_ns)
+{
+    if (time_ns == 0)
+        return;
+    put_fixed64(w, time_ns);
+    put_varint(w, TAG(field, WIRE_FIXED64));
+}
+
+/* Span's fields 8 to 1: those before the attributes. */
+static void put_head(struct writer *w, const struct span *span, const struct span *original)
+{
+    put_time(w, 8, span->end_ns);
+    put_time(w, 7, span->start_ns);
+    put_varint(w, span->kind);
+    put_varint(w, TAG(6, WIRE_VARINT));
+    if (span->name.length)
+        put_text_field(w, 5, span_text(original, span->name), span->name.length, UINT32_MAX);
+    if (span->has_parent)
+        put_field(w, 4, span->parent_id, sizeof(span->parent_id));
+    if (span->trace_state.length)
+        put_text_field(
+            w, 3, span_text(original, span->trace_state), span->trace_state.length, UINT32_MAX);
+    put_field(w, 2, span->span_id, sizeof(span->span_id));
+    put_field(w, 1, span->trace_id, sizeof(span->trace_id));
+}
+
+bool otlp_batch_add(
+    struct otlp_batch *batch, const struct span *span, const struct config *config, bool *invalid)
+{
+    union record record;
+    *invalid = !read_record(span, &record);
+    if (*invalid)
+        return false;
+
+    unsigned count = record.span.attribute_count;
+    unsigned kept = count < config->attribute_count_limit ? count : config->attribute_count_limit;
+    uint32_t characters = config->attribute_value_limit;
+    size_t room = (size_t)(batch->start - batch->base);
+    size_t needed = room_needed(&record.span, kept, characters) + OTLP_RESOURCE_BYTES_MAX +
+                    OTLP_ENVELOPE_BYTES_MAX;
+    if (room < needed)
+        return false;
+
+    struct writer writer = {.at = batch->start, .slack = room - needed};
+    put_tail(&writer, &record.span, count - kept);
+    for (unsigned i = kept; i-- > 0;)
+        put_attribute(&writer, span, &record.span.attributes[i], characters);
+    put_head(&writer, &record.span, span);
+    put_prefix(&writer, 2, batch->start);
+    if (writer.full)
+        return false;
+    batch->start = writer.at;
+    batch->spans++;
+    return true;
+}
+
+/* What follows the spans is written first: schema_url of ResourceSpans, then of ScopeSpans. */
+void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes)
+{
+    *batch = (struct otlp_batch){.base = base, .start = base + bytes, .limit = base + bytes};
+    if (bytes < OTLP_ENVELOPE_BYTES_MAX)
+        return;
+    struct writer writer = {.at = batch->limit};
+    put_field(&writer, 3, SCHEMA_URL, strlen(SCHEMA_URL));
+    put_field(&writer, 3, SCHEMA_URL, strlen(SCHEMA_URL));
+    batch->start = writer.at;
+}
+
+bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes)
+{
+    size_t room = (size_t)(batch->start - batch->base);
+    if (batch->spans == 0 || room < OTLP_ENVELOPE_BYTES_MAX ||
+        room - OTLP_ENVELOPE_BYTES_MAX < resource_bytes)
+        return false;
+    struct writer writer = {.at = batch->start};
+    const uint8_t *scope_end = writer.at;
+    put_field(&writer, 2, BURDOCK_VERSION, strlen(BURDOCK_VERSION));
+    put_field(&writer, 1, "burdock", strlen("burdock"));
+    put_prefix(&writer, 1, scope_end);
+    /* ScopeSpans ends where the schema_url of ResourceSpans begins. */
+    put_prefix(&writer, 2, batch->limit - (2 + strlen(SCHEMA_URL)));
+    put_field(&writer, 1, resource, resource_bytes);
+    put_prefix(&writer, 1, batch->limit);
+    batch->start = writer.at;
+    return true;
+}

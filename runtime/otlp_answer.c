@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "otlp_answer.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "otlp.pb-c.h"
+#include "text.h"
+
+/* The words may end up in a terminal: no control characters, no malformed UTF-8. */
+static void set_message(struct otlp_answer *answer, const char *text, size_t length)
+{
+    size_t used = 0;
+    for (size_t at = 0; at < length;) {
+        unsigned bytes = utf8_sequence((const uint8_t *)text + at, length - at);
+        if (used + (bytes ? bytes : 1) >= sizeof(answer->message))
+            break;
+        if (bytes > 1)
+            memcpy(answer->message + used, text + at, bytes);
+        else if (bytes == 1)
+            answer->message[used] = text[at] < ' ' || text[at] == 0x7F ? ' ' : text[at];
+        else
+            answer->message[used] = '?';
+        used += bytes ? bytes : 1;
+        at += bytes ? bytes : 1;
+    }
+    answer->message[used] = 0;
+}
+
+static void read_success(
+    struct otlp_answer *answer, const struct http_answer *http, ProtobufCAllocator *allocator)
+{
+    Otlp__ExportTraceServiceResponse *response =
+        otlp__export_trace_service_response__unpack(allocator, http->body_length, http->body);
+    if (response == NULL || response->partial_success == NULL)
+        return;
+    const Otlp__ExportTracePartialSuccess *partial = response->partial_success;
+    answer->rejected = partial->rejected_spans > 0 ? partial->rejected_spans : 0;
+    set_message(answer, partial->error_message, strlen(partial->error_message));
+}
+
+static void read_failure(
+    struct otlp_answer *answer, const struct http_answer *http, ProtobufCAllocator *allocator)
+{
+    if (!http->protobuf) {
+        set_message(answer, (const char *)http->body, http->body_length);
+        return;
+    }
+    Otlp__RpcStatus *status = otlp__rpc_status__unpack(allocator, http->body_length, http->body);
+    if (status)
+        set_message(answer, status->message, strlen(status->message));
+}
+
+static enum otlp_outcome outcome_of(int status)
+{
+    if (status >= 200 && status < 300)
+        return OTLP_ACCEPTED;
+    if (status == 429 || status == 502 || status == 503 || status == 504)
+        return OTLP_RETRY;
+    return OTLP_REFUSED;
+}
+
+static void refuse(struct otlp_answer *answer, const char *why)
+{
+    answer->outcome = OTLP_REFUSED;
+    set_message(answer, why, strlen(why));
+}
+
+void otlp_answer_read(struct otlp_answer *answer, const struct http_answer *http, bool closed,
+    uint8_t *memory, size_t bytes)
+{
+    answer->status = http->status;
+    if (http->oversize) {
+        refuse(answer, "the answer is longer than 4 MiB");
+        return;
+    }
+    if (!http->head_complete) {
+        if (closed)
+            return; /* no answer: still OTLP_RETRY */
+        refuse(answer, "the answer is not HTTP/1.1; is this the port of gRPC?");
+        return;
+    }
+    /* The head decides. A body that breaks off takes nothing but the collector's words with it. */
+    answer->outcome = outcome_of(http->status);
+    answer->retry_after_ms = http->retry_after_ms;
+    struct arena arena = {memory, bytes, 0};
+    ProtobufCAllocator allocator = arena_protobuf(&arena);
+    if (answer->outcome != OTLP_ACCEPTED)
+        read_failure(answer, http, &allocator);
+    else if (http->protobuf)
+        read_success(answer, http, &allocator);
+}

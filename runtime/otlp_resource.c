@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Resource message, once per process: written forwards and with a check of the room at each
+ * step, since speed does not matter here. Semantic conventions 1.44.0, resource attributes. */
+#include "otlp.h"
+
+#include <string.h>
+
+#include "text.h"
+
+/* More of a path or a name than this says nothing. Three bytes in the worst case for each. */
+enum { FACT_BYTES_MAX = 1024, ITEM_BYTES_MAX = CONFIG_LIST_MAX };
+
+struct output {
+    uint8_t *out;
+    size_t room;
+    size_t used;
+    bool full;
+};
+
+static void add_bytes(struct output *o, const void *data, size_t length)
+{
+    o->full = o->full || length > o->room - o->used;
+    if (o->full)
+        return;
+    memcpy(o->out + o->used, data, length);
+    o->used += length;
+}
+
+static void add_varint(struct output *o, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t length = 0;
+    for (; value >= 0x80; value >>= 7)
+        bytes[length++] = (uint8_t)(value | 0x80);
+    bytes[length++] = (uint8_t)value;
+    add_bytes(o, bytes, length);
+}
+
+static size_t varint_size(uint64_t value)
+{
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7)
+        size++;
+    return size;
+}
+
+/* Resource.attributes = 1 { key = 1, value = 2 { string_value = 1 } } */
+static void add_string(struct output *o, struct slice key, struct slice value)
+{
+    size_t any = 1 + varint_size(value.length) + value.length;
+    size_t pair = 1 + varint_size(key.length) + key.length + 1 + varint_size(any) + any;
+    add_varint(o, 1 << 3 | 2);
+    add_varint(o, pair);
+    add_varint(o, 1 << 3 | 2);
+    add_varint(o, key.length);
+    add_bytes(o, key.data, key.length);
+    add_varint(o, 2 << 3 | 2);
+    add_varint(o, any);
+    add_varint(o, 1 << 3 | 2);
+    add_varint(o, value.length);
+    add_bytes(o, value.data, value.length);
+}
+
+/* value = 2 { int_value = 3 } */
+static void add_number(struct output *o, struct slice key, uint64_t value)
+{
+    size_t any = 1 + varint_size(value);
+    size_t pair = 1 + varint_size(key.length) + key.length + 1 + varint_size(any) + any;
+    add_varint(o, 1 << 3 | 2);
+    add_varint(o, pair);
+    add_varint(o, 1 << 3 | 2);
+    add_varint(o, key.length);
+    add_bytes(o, key.data, key.length);
+    add_varint(o, 2 << 3 | 2);
+    add_varint(o, any);
+    add_varint(o, 3 << 3);
+    add_varint(o, value);
+}
+
+/* One item of OTEL_RESOURCE_ATTRIBUTES, decoded into `text`. */
+struct item {
+    struct slice key;
+    struct slice value;
+    char text[ITEM_BYTES_MAX];
+};
+
+static bool decode_item(struct slice encoded, struct item *item)
+{
+    const char *equals = memchr(encoded.data, '=', encoded.length);
+    size_t key_bytes, value_bytes;
+    if (equals == NULL)
+        return false;
+    struct slice key = slice_trim((struct slice){encoded.data, (size_t)(equals - encoded.data)});
+    struct slice value = slice_trim(
+        (struct slice){equals + 1, encoded.length - (size_t)(equals - encoded.data) - 1});
+    if (!percent_decode(key, item->text, sizeof(item->text), &key_bytes) || key_bytes == 0)
+        return false;
+    if (!percent_decode(
+            value, item->text + key_bytes, sizeof(item->text) - key_bytes, &value_bytes))
+        return false;
+    item->key = (struct slice){item->text, key_bytes};
+    item->value = (struct slice){item->text + key_bytes, value_bytes};
+    return true;
+}
+
+/* Does the list give this key? Quadratic, with a list of at most CONFIG_LIST_MAX bytes. */
+static bool list_gives(struct slice list, struct slice key)
+{
+    struct slice encoded;
+    struct item item;
+    while (slice_split(&list, ',', &encoded))
+        if (decode_item(encoded, &item) && item.key.length == key.length &&
+            memcmp(item.key.data, key.data, key.length) == 0)
+            return true;
+    return false;
+}
+
+static struct slice whole(const char *text)
+{
+    return (struct slice){text, text ? strlen(text) : 0};
+}
+
+/* Facts of ours come from the system and may hold any bytes; what is not UTF-8 becomes U+FFFD. */
+static void add_fact(struct output *o, struct slice list, const char *key, const char *text)
+{
+    char clean[FACT_BYTES_MAX];
+    size_t used = 0;
+    struct slice fact = whole(text);
+    for (size_t at = 0; at < fact.length;) {
+        unsigned bytes = utf8_sequence((const uint8_t *)fact.data + at, fact.length - at);
+        const char *from = bytes ? fact.data + at : "\xEF\xBF\xBD";
+        size_t size = bytes ? bytes : 3;
+        if (size > sizeof(clean) - used)
+            break;
+        memcpy(clean + used, from, size);
+        used += size;
+        at += bytes ? bytes : 1;
+    }
+    if (used > 0 && !list_gives(list, whole(key)))
+        add_string(o, whole(key), (struct slice){clean, used});
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path;
+}
+
+static void add_list(struct output *o, struct slice list)
+{
+    struct slice encoded;
+    struct item item;
+    while (slice_split(&list, ',', &encoded)) {
+        if (!decode_item(encoded, &item))
+            continue;
+        bool is_service =
+            item.key.length == 12 && memcmp(item.key.data, "service.name", item.key.length) == 0;
+        if (!is_service && !list_gives(list, item.key)) /* the rest of the list: the last counts */
+            add_string(o, item.key, item.value);
+    }
+}
+
+size_t otlp_resource(
+    const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room)
+{
+    struct output o = {.out = out, .room = room};
+    struct slice list = whole(config->resource_attributes);
+    struct slice none = {"", 0};
+
+    add_fact(&o, none, "service.name", config->service_name);
+    add_fact(&o, list, "service.instance.id", process->instance_id);
+    add_fact(&o, list, "telemetry.sdk.name", "burdock");
+    add_fact(&o, list, "telemetry.sdk.language", "c");
+    add_fact(&o, list, "telemetry.sdk.version", BURDOCK_VERSION);
+    if (process->pid != 0 && !list_gives(list, whole("process.pid")))
+        add_number(&o, whole("process.pid"), (uint64_t)process->pid);
+    add_fact(&o, list, "process.executable.name", base_name(process->executable_path));
+    add_fact(&o, list, "process.executable.path", process->executable_path);
+    add_fact(&o, list, "host.name", process->host_name);
+    add_fact(&o, list, "os.type", "linux");
+    add_fact(&o, list, "os.version", process->os_version);
+    add_list(&o, list);
+    return o.full ? 0 : o.used;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "process.h"
+#include "sys.h"
+
+/* A free block holds the index of the next one. The tag in the upper half of free_list changes with
+ * every pop, so that a head that was popped and pushed back in between is not mistaken for the same
+ * list (ABA). Reading `next` of a block another thread has just taken is harmless: the exchange
+ * below then fails. */
+
+static uint8_t *slab_of(struct pool *pool, uint32_t slab)
+{
+    uint8_t *memory = __atomic_load_n(&pool->slabs[slab], __ATOMIC_ACQUIRE);
+    if (memory != NULL)
+        return memory;
+    if (!process_may_call())
+        return NULL;
+    long mapped = sys(SYS_mmap, 0, POOL_SLAB_BYTES, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped < 0 && mapped > -4096)
+        return NULL;
+    uint8_t *expected = NULL;
+    if (__atomic_compare_exchange_n(&pool->slabs[slab], &expected, (uint8_t *)mapped, false,
+            __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return (uint8_t *)mapped;
+    sys(SYS_munmap, mapped, POOL_SLAB_BYTES);
+    return expected;
+}
+
+static uint32_t take_fresh(struct pool *pool)
+{
+    uint32_t per_slab = pool_slab_blocks(pool);
+    uint32_t position = __atomic_load_n(&pool->fresh, __ATOMIC_RELAXED);
+    do {
+        if (position >= per_slab * POOL_SLABS_MAX || slab_of(pool, position / per_slab) == NULL)
+            return 0;
+    } while (!__atomic_compare_exchange_n(
+        &pool->fresh, &position, position + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return position + 1;
+}
+
+uint32_t pool_take(struct pool *pool)
+{
+    uint64_t head = __atomic_load_n(&pool->free_list, __ATOMIC_ACQUIRE);
+    while ((uint32_t)head != 0) {
+        uint32_t index = (uint32_t)head;
+        uint32_t *block = pool_block(pool, index);
+        uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(block, __ATOMIC_RELAXED);
+        if (__atomic_compare_exchange_n(
+                &pool->free_list, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            memset(block, 0, pool->block_bytes);
+            return index;
+        }
+    }
+    return take_fresh(pool); /* fresh pages are zero */
+}
+
+void pool_give(struct pool *pool, uint32_t index)
+{
+    uint32_t *block = pool_block(pool, index);
+    uint64_t head = __atomic_load_n(&pool->free_list, __ATOMIC_RELAXED);
+    uint64_t first;
+    do {
+        __atomic_store_n(block, (uint32_t)head, __ATOMIC_RELAXED);
+        first = (head & ~(uint64_t)UINT32_MAX) | index;
+    } while (!__atomic_compare_exchange_n(
+        &pool->free_list, &head, first, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "counters.h"
+#include "exporter.h"
+#include "ring.h"
+#include "sys.h"
+#include "thread.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+enum { PAGE_BYTES = 4096 };
+
+struct process process;
+static uint64_t clock_offset_ns;
+
+bool process_start(void)
+{
+    long page = sys(
+        SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page < 0 && page > -4096)
+        return false;
+    if (sys(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0) {
+        sys(SYS_munmap, page, PAGE_BYTES);
+        return false;
+    }
+    process.epoch = 1;
+    process_clock_refresh();
+    process.page = (struct process_page *)page;
+    process.page->alive = 1;
+    return true;
+}
+
+void process_forked(void)
+{
+    process.epoch++;
+    memset(counters, 0, sizeof(counters));
+    exporter_forked();
+    rings_forked();
+    thread_forked();
+    __atomic_store_n(&process.page->alive, 1, __ATOMIC_RELEASE);
+}
+
+void process_enter_sandbox(void)
+{
+    if (process.page == NULL || thread_in_vfork != 0 || !process_may_call())
+        return;
+    exporter_stop();
+    __atomic_store_n(&process.seccomp, true, __ATOMIC_RELEASE);
+}
+
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time); /* the vDSO: no system call */
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+uint64_t process_monotonic_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+void process_clock_refresh(void)
+{
+    uint64_t offset = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC);
+    __atomic_store_n(&clock_offset_ns, offset, __ATOMIC_RELAXED);
+}
+
+uint64_t process_clock_offset_ns(void)
+{
+    return __atomic_load_n(&clock_offset_ns, __ATOMIC_RELAXED);
+}
+
+void process_break(const char *why)
+{
+    process.broken_why = why;
+    __atomic_store_n(&process.broken, true, __ATOMIC_RELEASE);
+}

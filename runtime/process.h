@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is true of this process as a whole: whether we observe at all, whether it is still the
+ * process that we started in, and whether we may make system calls of our own.
+ *
+ * Forked children are recognised by a page that the kernel empties in every child with memory of
+ * its own (MADV_WIPEONFORK): fork, clone and _Fork alike, with no handler and no system call.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct process_page {
+    uint32_t alive; /* 0: this is a forked child that has not been set up yet */
+};
+
+struct process {
+    struct process_page *page; /* NULL: inert, nothing is observed */
+    uint32_t epoch;            /* grows with every generation of fork; 1 in the first process */
+    bool seccomp;              /* the host has asked for a sandbox: no system calls of our own */
+    bool broken;               /* the breaker: an impossible state was met, one way */
+    const char *broken_why;
+};
+
+extern struct process process;
+
+/* Constructor. False: the kernel cannot do what we need (Linux < 4.14); stay inert. */
+bool process_start(void);
+
+/* Any thread, first thing in an observe block. Sets a forked child up: own epoch, no exporter,
+ * rings and counters from zero. */
+void process_forked(void);
+
+static inline bool process_is_child(void)
+{
+    return __builtin_expect(!__atomic_load_n(&process.page->alive, __ATOMIC_RELAXED), 0);
+}
+
+static inline bool process_may_call(void)
+{
+    return !__atomic_load_n(&process.seccomp, __ATOMIC_RELAXED);
+}
+
+/* The host is about to restrict its system calls: the exporter ends, and from now on we make no
+ * system call of our own; whoever watches from outside drains the rings. May wait, bounded. */
+void process_enter_sandbox(void);
+
+uint64_t process_monotonic_ns(void);
+
+/* Unix time minus monotonic time. Spans are timed by the monotonic clock and converted once, when
+ * they end, so that setting the clock distorts no duration. Refreshed by the exporter. */
+uint64_t process_clock_offset_ns(void);
+void process_clock_refresh(void);
+
+/* Stops all observation of this process for good. why: static text for burdock doctor. */
+void process_break(const char *why);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "format.h"
+#include "sys.h"
+
+static bool is_error(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+static bool has_name(const char *name)
+{
+    size_t length = strlen(name);
+    return strncmp(name, "burdock-", 8) == 0 && length > 13 &&
+           strcmp(name + length - 5, ".ring") == 0;
+}
+
+static bool is_text(const char *text, size_t room, const char *wanted)
+{
+    return wanted == NULL || (memchr(text, '\0', room) != NULL && strcmp(text, wanted) == 0);
+}
+
+static bool is_alive(const struct ring_file *file)
+{
+    return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH;
+}
+
+static bool is_wanted(const struct ring_file *file, uint64_t bytes, const char *service_name,
+    const char *run_id)
+{
+    return memcmp(file->magic, "BURDOCK", 8) == 0 && file->version == RING_VERSION &&
+           file->ring_count <= RINGS_MAX && file->resource_bytes <= RING_RESOURCE_BYTES_MAX &&
+           RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES <= bytes &&
+           is_text(file->service_name, sizeof(file->service_name), service_name) &&
+           is_text(file->run_id, sizeof(file->run_id), run_id);
+}
+
+static void drain_file(struct delivery *delivery, struct ring_file *file)
+{
+    struct ring *rings[RINGS_MAX];
+    uint8_t *first = (uint8_t *)file + RING_FILE_HEADER_BYTES;
+    for (uint32_t i = 0; i < file->ring_count; i++)
+        rings[i] = (struct ring *)(first + (size_t)i * RING_BYTES);
+    delivery_drain(delivery, rings, file->ring_count, file->resource, file->resource_bytes);
+}
+
+/* Opened and not claimed by its living owner or another recoverer, or -1. */
+static int claim(int directory, const char *name, uint64_t *bytes)
+{
+    struct stat status;
+    long descriptor = sys(SYS_openat, directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return -1;
+    if (sys(SYS_flock, descriptor, LOCK_EX | LOCK_NB) == 0 &&
+        sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 &&
+        S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+        status.st_size >= RING_FILE_HEADER_BYTES) {
+        *bytes = (uint64_t)status.st_size;
+        return (int)descriptor;
+    }
+    sys(SYS_close, descriptor);
+    return -1;
+}
+
+static void recover_file(struct delivery *delivery, int directory, const char *name,
+    const char *service_name, const char *run_id)
+{
+    uint64_t bytes;
+    int descriptor = claim(directory, name, &bytes);
+    if (descriptor < 0)
+        return;
+    long memory = sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (!is_error(memory)) {
+        struct ring_file *file = (struct ring_file *)memory;
+        if (is_wanted(file, bytes, service_name, run_id) && !is_alive(file)) {
+            drain_file(delivery, file);
+            sys(SYS_unlinkat, directory, name, 0);
+        }
+        sys(SYS_munmap, memory, bytes);
+    }
+    sys(SYS_close, descriptor);
+}
+
+typedef void visitor(void *argument, int directory, const char *name);
+
+static void for_each_file(const struct config *config, visitor *visit, void *argument)
+{
+    _Alignas(8) char entries[4096];
+    long directory =
+        sys(SYS_openat, AT_FDCWD, config->run_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return;
+    long got;
+    while ((got = sys(SYS_getdents64, directory, entries, sizeof(entries))) > 0)
+        for (long at = 0; at < got;) {
+            struct dirent64 *entry = (struct dirent64 *)(entries + at);
+            if (has_name(entry->d_name))
+                visit(argument, (int)directory, entry->d_name);
+            at += entry->d_reclen;
+        }
+    sys(SYS_close, directory);
+}
+
+struct wanted {
+    struct delivery *delivery;
+    const char *service_name;
+    const char *run_id;
+};
+
+static void visit_dead(void *argument, int directory, const char *name)
+{
+    const struct wanted *wanted = argument;
+    recover_file(wanted->delivery, directory, name, wanted->service_name, wanted->run_id);
+}
+
+uint64_t recover_dead(struct delivery *delivery, const struct config *config,
+    const char *service_name, const char *run_id)
+{
+    struct wanted wanted = {delivery, service_name, run_id};
+    uint64_t before = delivery->delivered;
+    for_each_file(config, visit_dead, &wanted);
+    return delivery->delivered - before;
+}
+
+struct sought {
+    char prefix[40];
+    struct ring_file *out;
+    bool found;
+};
+
+static void visit_sought(void *argument, int directory, const char *name)
+{
+    struct sought *sought = argument;
+    if (strncmp(name, sought->prefix, strlen(sought->prefix)) != 0)
+        return;
+    long descriptor = sys(SYS_openat, directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0)
+        return;
+    long got = sys(SYS_pread64, descriptor, sought->out, sizeof(*sought->out), 0);
+    if (got == (long)sizeof(*sought->out) && memcmp(sought->out->magic, "BURDOCK", 8) == 0)
+        sought->found = true;
+    sys(SYS_close, descriptor);
+}
+
+bool recover_counters(const struct config *config, uint32_t pid, struct ring_file *out)
+{
+    struct sought sought = {.out = out};
+    struct format prefix;
+    format_start(&prefix, sought.prefix, sizeof(sought.prefix));
+    format_text(&prefix, "burdock-");
+    format_number(&prefix, pid);
+    format_text(&prefix, "-");
+    for_each_file(config, visit_sought, &sought);
+    return sought.found;
+}

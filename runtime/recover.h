@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rings of processes that died before they could export (SIGKILL, a crash, SIGTERM's default).
+ * Exporter thread at its start, or the command-line tool.
+ */
+#pragma once
+
+#include "delivery.h"
+
+/* Delivers and removes the ring files of dead processes in config->run_directory: those of a
+ * service (or NULL) and of a run (or NULL). Returns the spans delivered. A file is claimed by its
+ * lock, so two recoverers never deliver the same one. */
+uint64_t recover_dead(struct delivery *delivery, const struct config *config,
+    const char *service_name, const char *run_id);
+
+/* Copies the counters of a living or dead process's ring file. False: it has none. */
+bool recover_counters(const struct config *config, uint32_t pid, struct ring_file *out);

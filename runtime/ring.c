@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+
+#include "exporter.h"
+#include "format.h"
+#include "process.h"
+#include "sys.h"
+#include "thread.h"
+
+static struct ring *rings[RINGS_MAX];
+static uint32_t ring_count;
+static struct ring_file *file; /* NULL: none */
+static char file_path[CONFIG_TEXT_MAX + 64];
+
+/* A record of kind 0 fills the end of the data area. Only its first word is read. */
+enum { PADDING_KIND = 0, RECORD_ALIGNMENT = 8, WAKE_BYTES = RING_CAPACITY / 4 };
+
+static bool is_error(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+static bool claim(struct ring *ring)
+{
+    uint32_t expected = 0;
+    return __atomic_compare_exchange_n(
+        &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void count_at_least(uint32_t wanted)
+{
+    uint32_t count = __atomic_load_n(&ring_count, __ATOMIC_RELAXED);
+    while (count < wanted && !__atomic_compare_exchange_n(&ring_count, &count, wanted, true,
+                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
+static bool publish(struct ring *ring)
+{
+    for (uint32_t i = __atomic_load_n(&ring_count, __ATOMIC_RELAXED); i < RINGS_MAX; i++) {
+        struct ring *expected = NULL;
+        if (__atomic_compare_exchange_n(
+                &rings[i], &expected, ring, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+            count_at_least(i + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct ring *private_ring(void)
+{
+    if (!process_may_call())
+        return NULL;
+    long memory = sys(
+        SYS_mmap, 0, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (is_error(memory))
+        return NULL;
+    struct ring *ring = (struct ring *)memory;
+    ring->is_private = 1;
+    ring->in_use = 1;
+    if (publish(ring))
+        return ring;
+    sys(SYS_munmap, memory, RING_BYTES);
+    return NULL;
+}
+
+static struct ring *acquire(void)
+{
+    uint32_t count = rings_count();
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
+            return ring;
+    }
+    return private_ring();
+}
+
+static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
+{
+    struct span *padding = (struct span *)(ring->data + position);
+    padding->bytes = (uint32_t)(RING_CAPACITY - position);
+    padding->kind = PADDING_KIND;
+    __atomic_store_n(&ring->head, head + padding->bytes, __ATOMIC_RELEASE);
+}
+
+struct span *ring_reserve(struct thread *self, size_t bytes)
+{
+    if (self->ring == NULL && (self->ring = acquire()) == NULL) {
+        counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
+        return NULL;
+    }
+    struct ring *ring = self->ring;
+    uint64_t head = ring->head;
+    uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    size_t position = head % RING_CAPACITY;
+    size_t to_end = RING_CAPACITY - position;
+    size_t needed = bytes > to_end ? bytes + to_end : bytes;
+    if (used + needed > RING_CAPACITY) {
+        counter_add(COUNTER_SPANS_DROPPED_RING, 1);
+        exporter_wake(true);
+        return NULL;
+    }
+    if (bytes > to_end) {
+        pad_to_end(ring, head, position);
+        position = 0;
+    }
+    return (struct span *)(ring->data + position);
+}
+
+void ring_commit(struct thread *self, const struct span *record)
+{
+    struct ring *ring = self->ring;
+    uint64_t head = ring->head + record->bytes;
+    __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
+    counter_add(COUNTER_SPANS_RECORDED, 1);
+    exporter_wake(head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) > WAKE_BYTES);
+}
+
+void ring_release(struct thread *self)
+{
+    if (self->ring != NULL)
+        __atomic_store_n(&self->ring->in_use, 0, __ATOMIC_RELEASE);
+    self->ring = NULL;
+}
+
+void rings_forked(void)
+{
+    for (uint32_t i = 0; i < ring_count; i++) {
+        if (rings[i] != NULL)
+            sys(SYS_munmap, rings[i], RING_BYTES);
+        rings[i] = NULL;
+    }
+    if (file != NULL)
+        sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
+    ring_count = 0;
+    file = NULL;
+    file_path[0] = '\0';
+}
+
+static bool is_sane(const struct span *record, size_t available)
+{
+    return record->bytes >= RECORD_ALIGNMENT && record->bytes <= available &&
+           record->bytes % RECORD_ALIGNMENT == 0 &&
+           (record->kind == PADDING_KIND || record->bytes >= sizeof(struct span));
+}
+
+const struct span *ring_next(struct ring *ring, uint64_t *cursor)
+{
+    uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST);
+    while (*cursor != head) {
+        uint64_t used = head - *cursor;
+        size_t position = *cursor % RING_CAPACITY;
+        size_t available = RING_CAPACITY - position;
+        const struct span *record = (const struct span *)(ring->data + position);
+        if (used > RING_CAPACITY || !is_sane(record, available < used ? available : used)) {
+            *cursor = head; /* a damaged file: nothing in it can be believed */
+            return NULL;
+        }
+        *cursor += record->bytes;
+        if (record->kind != PADDING_KIND)
+            return record;
+    }
+    return NULL;
+}
+
+uint64_t ring_cursor(const struct ring *ring)
+{
+    return ring->tail;
+}
+
+void ring_consume(struct ring *ring, uint64_t cursor)
+{
+    __atomic_store_n(&ring->tail, cursor, __ATOMIC_RELEASE);
+}
+
+uint32_t rings_count(void)
+{
+    return __atomic_load_n(&ring_count, __ATOMIC_ACQUIRE);
+}
+
+struct ring *rings_at(uint32_t index)
+{
+    return __atomic_load_n(&rings[index], __ATOMIC_ACQUIRE);
+}
+
+static bool reserve_pages(int descriptor, uint64_t offset, uint64_t bytes)
+{
+    struct {
+        uint64_t soft, hard;
+    } limit = {0, 0};
+    /* Beyond RLIMIT_FSIZE the kernel would send SIGXFSZ. */
+    if (sys(SYS_prlimit64, 0, 1 /* RLIMIT_FSIZE */, 0, &limit) != 0 || limit.soft < offset + bytes)
+        return false;
+    return sys(SYS_fallocate, descriptor, 0, offset, bytes) == 0;
+}
+
+static void *map_pages(int descriptor, uint64_t offset, uint64_t bytes)
+{
+    if (!reserve_pages(descriptor, offset, bytes))
+        return NULL;
+    long memory =
+        sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+    return is_error(memory) ? NULL : (void *)memory;
+}
+
+static bool add_ring(int descriptor)
+{
+    uint64_t offset = RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES;
+    struct ring *ring = map_pages(descriptor, offset, RING_BYTES);
+    if (ring == NULL)
+        return false;
+    file->ring_count++;
+    return publish(ring);
+}
+
+static void fill_header(const struct config *config, const uint8_t *resource, size_t bytes)
+{
+    memcpy(file->magic, "BURDOCK", 8);
+    file->version = RING_VERSION;
+    file->pid = (uint32_t)sys(SYS_getpid);
+    file->start_ns = process_monotonic_ns() + process_clock_offset_ns();
+    memcpy(file->run_id, config->run_id, sizeof(config->run_id));
+    memcpy(file->service_name, config->service_name, sizeof(file->service_name));
+    file->resource_bytes = (uint32_t)bytes;
+    memcpy(file->resource, resource, bytes);
+}
+
+bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
+    int *descriptor)
+{
+    struct format path;
+    format_start(&path, file_path, sizeof(file_path));
+    format_text(&path, config->run_directory);
+    format_text(&path, "/burdock-");
+    format_number(&path, (uint64_t)sys(SYS_getpid));
+    format_text(&path, "-");
+    format_hex(&path, process_monotonic_ns());
+    format_text(&path, ".ring");
+    *descriptor = -1;
+    if (!path.fits || resource_bytes > RING_RESOURCE_BYTES_MAX)
+        return false;
+    long opened = sys(SYS_openat, AT_FDCWD, file_path,
+        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (opened < 0) {
+        file_path[0] = '\0';
+        return false;
+    }
+    *descriptor = (int)opened;
+    bool locked = sys(SYS_flock, opened, LOCK_EX | LOCK_NB) == 0;
+    file = map_pages(*descriptor, 0, RING_FILE_HEADER_BYTES);
+    if (file != NULL) {
+        fill_header(config, resource, resource_bytes);
+        file->is_locked = locked;
+        if (add_ring(*descriptor))
+            return true;
+    }
+    rings_remove_file();
+    return false;
+}
+
+void rings_keep_spare(int descriptor)
+{
+    if (file == NULL || descriptor < 0)
+        return;
+    uint32_t count = rings_count();
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0)
+            return;
+    }
+    add_ring(descriptor);
+}
+
+void rings_publish_counters(void)
+{
+    if (file == NULL)
+        return;
+    memcpy(file->counters, counters, sizeof(file->counters));
+    if (process.broken && process.broken_why != NULL && !file->broken) {
+        struct format why;
+        format_start(&why, file->broken_why, sizeof(file->broken_why));
+        format_text(&why, process.broken_why);
+        file->broken = 1;
+    }
+}
+
+void rings_remove_file(void)
+{
+    if (file_path[0] != '\0')
+        sys(SYS_unlinkat, AT_FDCWD, file_path, 0);
+    file_path[0] = '\0';
+}
+
+void rings_unlock(void)
+{
+    if (file != NULL)
+        file->is_locked = 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One ring per host thread: finished spans on their way to the exporter.
+ *
+ * Single producer (the owning thread, inside its observe block), single consumer (the exporter
+ * thread, or whoever recovers the file after the process is dead). Wait-free on both sides:
+ *
+ *   head, tail count bytes ever written and ever consumed; 0 <= head - tail <= capacity
+ *   bytes [tail, head) are complete records; a record never wraps: the end is filled by padding
+ *
+ * | during       | by another producer  | by the consumer           | the process dies             |
+ * | reserve      | cannot be: the observe block admits one writer, signal handlers included        |
+ * | commit       | cannot be            | sees the old or new head  | old or new head, both whole  |
+ * | delivery     | goes on until full   | -                         | the recoverer sends again    |
+ * | consume      | sees old or new room | -                         | at most one batch twice      |
+ *
+ * The head is published after the record is whole, so an outside reader never sees a torn one.
+ *
+ * Rings live in one file per process, <run directory>/burdock-<pid>-<start>.ring, mapped shared, so
+ * that a killed process's spans can be recovered. The exporter thread makes the file and a spare
+ * ring ahead of need; it reserves the pages (fallocate), since touching a page that a full tmpfs
+ * cannot give would raise SIGBUS in the host. A thread that needs a ring when none is ready gets a
+ * private one: same use, but not durable.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "counters.h"
+#include "span.h"
+
+struct thread;
+
+enum {
+    RING_BYTES = 1024 * 1024, /* with its header; a power of two */
+    RINGS_MAX = 256,
+    RING_FILE_HEADER_BYTES = 32 * 1024,
+    RING_RESOURCE_BYTES_MAX = 16 * 1024,
+    RING_VERSION = 1
+};
+
+struct ring {
+    _Alignas(64) uint64_t head;
+    _Alignas(64) uint64_t tail;
+    _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
+    uint32_t is_private;
+    _Alignas(64) uint8_t data[];
+};
+
+enum { RING_CAPACITY = RING_BYTES - 4096 };
+
+struct ring_file {
+    char magic[8]; /* "BURDOCK\0" */
+    uint32_t version;
+    uint32_t pid;
+    uint64_t start_ns;
+    char run_id[24];
+    char service_name[256];
+    uint32_t is_locked; /* its owner holds flock while alive; else judge by pid */
+    uint32_t ring_count;
+    uint32_t resource_bytes;
+    uint32_t broken;
+    char broken_why[128];
+    uint64_t counters[COUNTER_COUNT];
+    uint8_t resource[RING_RESOURCE_BYTES_MAX]; /* encoded OTLP Resource */
+};
+
+/* --- host threads -------------------------------------------------------------------------- */
+
+/* Room for a record of at most `bytes`; NULL: full or no ring (counted). Publish with ring_commit
+ * after writing record->bytes <= bytes; or forget it. */
+struct span *ring_reserve(struct thread *self, size_t bytes);
+void ring_commit(struct thread *self, const struct span *record);
+void ring_release(struct thread *self); /* the thread ends */
+void rings_forked(void);                /* drop the parent's rings: they are shared memory */
+
+/* --- consumer ------------------------------------------------------------------------------ */
+
+/* Where reading starts: nothing before it is still needed. */
+uint64_t ring_cursor(const struct ring *ring);
+/* The record at *cursor, which moves behind it; NULL: no more. Checks every bound, so that the
+ * rings of dead processes can be read too. The record stays until it is consumed. */
+const struct span *ring_next(struct ring *ring, uint64_t *cursor);
+/* Gives the room up to cursor back: called when everything before it was delivered. */
+void ring_consume(struct ring *ring, uint64_t cursor);
+
+/* All rings of this process. */
+uint32_t rings_count(void);
+struct ring *rings_at(uint32_t index);
+
+/* --- exporter thread: the file ------------------------------------------------------------- */
+
+/* Makes the file and the first ring. False: no durable rings (private ones serve). *descriptor
+ * stays open in the exporter's own descriptor table and holds the lock; -1 if not. */
+bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
+    int *descriptor);
+/* Adds a spare ring to the file if none is free. */
+void rings_keep_spare(int descriptor);
+/* Publishes counters for outside readers. */
+void rings_publish_counters(void);
+/* Gives the lock up: from now on the process is judged by its pid. */
+void rings_unlock(void);
+/* Unlinks the file: everything was exported. */
+void rings_remove_file(void);

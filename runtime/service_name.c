@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service_name.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "text.h"
+
+/* One row per interpreter: what its command line looks like before the script. Lists are separated
+ * by one blank and begin and end with one. */
+struct interpreter {
+    const char *name;       /* a version of digits and dots may follow */
+    const char *with_value; /* options whose value is the next argument */
+    const char *no_script;  /* options that carry the program themselves */
+    const char *names;      /* options whose value is what we look for: a module, an archive */
+    bool class_name;        /* what is run is a dotted name, not a path */
+};
+
+static const struct interpreter interpreters[] = {
+    {"python", " -W -X -Q --check-hash-based-pycs ", " -c ", " -m ", false},
+    {"pypy", " -W -X ", " -c ", " -m ", false},
+    {"node", " -r --require --import --loader --experimental-loader -C --conditions ",
+        " -e --eval -p --print -pe ", " ", false},
+    {"nodejs", " -r --require --import -C ", " -e --eval -p --print -pe ", " ", false},
+    {"ruby", " -I -r -C -E -F ", " -e ", " ", false},
+    {"perl", " -I ", " -e -E ", " ", false},
+    {"php", " -d -c -z -S -t ", " -r -B -R -E ", " -f -F ", false},
+    {"java",
+        " -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
+        "--add-opens --add-exports --add-reads --patch-module ",
+        " ", " -jar -m --module ", true},
+    {"lua", " -l ", " -e ", " ", false},
+    {"sh", " -o +o ", " -c ", " ", false},
+    {"bash", " -o +o -O +O --rcfile --init-file ", " -c ", " ", false},
+    {"dash", " -o +o ", " -c ", " ", false},
+    {"zsh", " -o +o ", " -c ", " ", false},
+    {"ksh", " -o +o ", " -c ", " ", false},
+};
+
+static struct slice base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    return (struct slice){name, strlen(name)};
+}
+
+static const struct interpreter *interpreter_find(struct slice name)
+{
+    for (size_t i = 0; i < sizeof(interpreters) / sizeof(interpreters[0]); i++) {
+        size_t length = strlen(interpreters[i].name);
+        if (name.length < length || memcmp(name.data, interpreters[i].name, length) != 0)
+            continue;
+        if (strspn(name.data + length, "0123456789.") >= name.length - length)
+            return &interpreters[i];
+    }
+    return NULL;
+}
+
+static bool listed(const char *list, const char *option)
+{
+    size_t length = strlen(option);
+    for (const char *at = list; (at = strstr(at, option)) != NULL; at++)
+        if (at > list && at[-1] == ' ' && at[length] == ' ')
+            return true;
+    return false;
+}
+
+/* sh -ec "..." : letters of shells and perl may be joined, the last one takes the program. */
+static bool carries_program(const struct interpreter *interpreter, const char *option)
+{
+    size_t length = strlen(option);
+    if (listed(interpreter->no_script, option))
+        return true;
+    if (length < 3 || option[1] == '-' || interpreter->class_name)
+        return false;
+    char last[3] = {'-', option[length - 1], 0};
+    return listed(interpreter->no_script, last);
+}
+
+/* The argument that names what is run, NULL if none does. */
+static const char *find_script(const struct interpreter *interpreter, char *const *argv)
+{
+    for (size_t i = 1; argv[i]; i++) {
+        const char *argument = argv[i];
+        if ((argument[0] != '-' && argument[0] != '+') || argument[1] == 0)
+            return strcmp(argument, "-") == 0 ? NULL : argument;
+        if (strcmp(argument, "--") == 0 || listed(interpreter->names, argument))
+            return argv[i + 1];
+        if (listed(interpreter->with_value, argument)) {
+            if (argv[++i] == NULL)
+                return NULL;
+            continue;
+        }
+        if (carries_program(interpreter, argument))
+            return NULL;
+    }
+    return NULL;
+}
+
+static struct slice without_extension(struct slice name)
+{
+    for (size_t i = name.length; i-- > 1;)
+        if (name.data[i] == '.')
+            return (struct slice){name.data, i};
+    return name;
+}
+
+/* A module or class (http.server, com.example.Main) keeps its dots; a file loses its extension. */
+static struct slice script_name(
+    const struct interpreter *interpreter, const char *script, char *const *argv)
+{
+    struct slice name = base_name(script);
+    bool module = interpreter->class_name;
+    for (size_t i = 1; argv[i] && argv[i] != script; i++)
+        if (strcmp(argv[i], "-m") == 0 && argv[i + 1] == script)
+            module = true;
+    bool archive = name.length > 4 && strcmp(name.data + name.length - 4, ".jar") == 0;
+    return module && !archive ? name : without_extension(name);
+}
+
+void service_name_guess(const char *executable, char *const *argv, char *out, size_t room)
+{
+    static const char deleted[] = " (deleted)"; /* the kernel's suffix in /proc/self/exe */
+    if ((executable == NULL || *executable == 0) && argv)
+        executable = argv[0];
+    struct slice name = executable ? base_name(executable) : (struct slice){"", 0};
+    size_t suffix = sizeof(deleted) - 1;
+    if (name.length > suffix && memcmp(name.data + name.length - suffix, deleted, suffix) == 0)
+        name.length -= suffix;
+
+    const struct interpreter *interpreter = interpreter_find(name);
+    const char *script = interpreter && argv && argv[0] ? find_script(interpreter, argv) : NULL;
+    if (script && *script && base_name(script).length > 0)
+        name = script_name(interpreter, script, argv);
+    if (name.length == 0)
+        name = (struct slice){"unknown_service", 15};
+    size_t length = name.length < room ? name.length : room - 1;
+    memcpy(out, name.data, length);
+    out[length] = 0;
+}

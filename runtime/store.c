@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "crc32c.h"
+#include "store_prune.h"
+#include "sys.h"
+
+static const uint8_t magic[4] = {'B', 'R', 'D', 'K'};
+
+enum { OPEN_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC, NAME_ATTEMPTS_MAX = 16 };
+
+static void put_u32(uint8_t *out, uint32_t value)
+{
+    for (unsigned i = 0; i < 4; i++)
+        out[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint32_t get_u32(const uint8_t *in)
+{
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
+}
+
+/* ---- directory ---- */
+
+static int make_directory(const char *path, bool last)
+{
+    bool shared = last && sys(SYS_geteuid) == 0;
+    long made = sys(SYS_mkdirat, AT_FDCWD, path, 0700);
+    if (made == -EEXIST)
+        return 0;
+    if (made == 0 && shared)
+        made = sys(SYS_fchmodat, AT_FDCWD, path, 01777); /* mkdir obeys the host's umask */
+    else if (made == 0 && sys(SYS_geteuid) == 0)
+        made = sys(SYS_fchmodat, AT_FDCWD, path, 0755); /* others must reach what is below */
+    return (int)made;
+}
+
+static int make_path(const char *directory)
+{
+    char path[CONFIG_TEXT_MAX];
+    size_t length = strnlen(directory, sizeof(path));
+    if (length == 0 || length == sizeof(path))
+        return -ENOENT;
+    memcpy(path, directory, length + 1);
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = 0;
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != 0)
+            continue;
+        path[i] = 0;
+        int made = make_directory(path, i == length);
+        if (made != 0 && i == length)
+            return made; /* a parent that cannot be made shows when the next one is tried */
+        if (i < length)
+            path[i] = '/';
+    }
+    return 0;
+}
+
+/* A descriptor of the directory, made if it is missing; else -errno. */
+static int open_directory(const char *directory)
+{
+    if (directory[0] != '/')
+        return -ENOENT;
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    long opened = sys(SYS_openat, AT_FDCWD, directory, flags, 0);
+    if (opened != -ENOENT)
+        return (int)opened;
+    int made = make_path(directory);
+    return made != 0 ? made : (int)sys(SYS_openat, AT_FDCWD, directory, flags, 0);
+}
+
+/* ---- identity ---- */
+
+static bool same_file(int descriptor, const struct store_writer *writer)
+{
+    struct stat status;
+    return sys(SYS_fstat, descriptor, &status) == 0 && status.st_dev == writer->device &&
+           status.st_ino == writer->inode;
+}
+
+/* The host may have put another file of its own behind the number: that one is not ours to close.
+ * Between the question and the close a gap remains that no system call closes. */
+static void close_file(int descriptor, const struct store_writer *writer)
+{
+    if (same_file(descriptor, writer))
+        sys(SYS_close, descriptor);
+}
+
+static void close_directory(int descriptor, const struct stat *opened)
+{
+    struct stat status;
+    if (sys(SYS_fstat, descriptor, &status) == 0 && status.st_dev == opened->st_dev &&
+        status.st_ino == opened->st_ino)
+        sys(SYS_close, descriptor);
+}
+
+/* ---- files ---- */
+
+static char *put_hex(char *out, uint64_t value)
+{
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *out++ = "0123456789abcdef"[value >> shift & 15];
+    return out;
+}
+
+static char *put_decimal(char *out, uint64_t value)
+{
+    char digits[20];
+    unsigned count = 0;
+    do
+        digits[count++] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    while (count > 0)
+        *out++ = digits[--count];
+    return out;
+}
+
+/* <start>-<pid>-<run id or 0>.otlp */
+static void make_name(char *out, uint64_t start_ns, int64_t pid, const char *run_id)
+{
+    size_t run_bytes = strlen(run_id);
+    out = put_hex(out, start_ns);
+    *out++ = '-';
+    out = put_decimal(out, (uint64_t)pid);
+    *out++ = '-';
+    memcpy(out, run_bytes ? run_id : "0", run_bytes ? run_bytes : 1);
+    memcpy(out + (run_bytes ? run_bytes : 1), ".otlp", sizeof(".otlp"));
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Creates a file nobody else has; its descriptor, or -errno. */
+static int create_file(struct store_writer *writer, int directory)
+{
+    const char *parent = writer->config->store_directory;
+    size_t parent_bytes = strlen(parent);
+    char *name = writer->path + parent_bytes + 1;
+    uint64_t start_ns = now_ns();
+    memcpy(writer->path, parent, parent_bytes);
+    writer->path[parent_bytes] = '/';
+
+    for (unsigned i = 0; i < NAME_ATTEMPTS_MAX; i++) {
+        make_name(name, start_ns + i, writer->pid, writer->config->run_id);
+        long opened = sys(SYS_openat, directory, name, OPEN_FLAGS | O_CREAT | O_EXCL, 0600);
+        if (opened != -EEXIST)
+            return (int)opened;
+    }
+    return -EEXIST;
+}
+
+static int adopt_file(struct store_writer *writer, int descriptor)
+{
+    struct stat status;
+    long known = sys(SYS_fstat, descriptor, &status);
+    if (known != 0)
+        return (int)known;
+    if (!S_ISREG(status.st_mode) || status.st_size != 0)
+        return -EBADF;
+    writer->device = status.st_dev;
+    writer->inode = status.st_ino;
+    writer->written = 0;
+    writer->damaged = false;
+    return descriptor;
+}
+
+/* A small cap has smaller files, since a file is only ever removed whole. */
+static uint64_t file_bytes_max(const struct store_writer *writer)
+{
+    uint64_t share = writer->config->store_bytes_max / 4;
+    return share < STORE_FILE_BYTES_MAX ? share : STORE_FILE_BYTES_MAX;
+}
+
+/* Begins a new file after making room for all that it may hold, `incoming` at least; its
+ * descriptor, or -errno. */
+static int begin_file(struct store_writer *writer, uint64_t incoming)
+{
+    struct stat status;
+    uint64_t cap = writer->config->store_bytes_max;
+    int directory = open_directory(writer->config->store_directory);
+    if (directory < 0)
+        return directory;
+    long known = sys(SYS_fstat, directory, &status);
+    if (known != 0)
+        return (int)known;
+
+    int descriptor = -EDQUOT;
+    writer->pid = sys(SYS_getpid);
+    uint64_t room = file_bytes_max(writer) > incoming ? file_bytes_max(writer) : incoming;
+    if (room <= cap && store_prune(directory, cap - room))
+        descriptor = create_file(writer, directory);
+    close_directory(directory, &status);
+    return descriptor < 0 ? descriptor : adopt_file(writer, descriptor);
+}
+
+/* The current file as we left it; else -1 (somebody removed, replaced or changed it). */
+static int reopen_file(const struct store_writer *writer)
+{
+    struct stat status;
+    long descriptor = sys(SYS_openat, AT_FDCWD, writer->path, OPEN_FLAGS | O_NONBLOCK, 0);
+    if (descriptor < 0)
+        return -1;
+    if (sys(SYS_fstat, (int)descriptor, &status) == 0 && S_ISREG(status.st_mode) &&
+        status.st_dev == writer->device && status.st_ino == writer->inode &&
+        (uint64_t)status.st_size == writer->written)
+        return (int)descriptor;
+    /* Somebody else's file at our path, opened by us a moment ago. */
+    sys(SYS_close, (int)descriptor);
+    return -1;
+}
+
+static int open_file(struct store_writer *writer, uint64_t frame)
+{
+    bool current = writer->written > 0 && !writer->damaged &&
+                   writer->written + frame <= file_bytes_max(writer) &&
+                   writer->pid == sys(SYS_getpid);
+    int descriptor = current ? reopen_file(writer) : -1;
+    return descriptor >= 0 ? descriptor : begin_file(writer, frame);
+}
+
+/* ---- frames ---- */
+
+/* Writing beyond RLIMIT_FSIZE raises SIGXFSZ, which ends a host that expects nothing. */
+static bool size_permitted(uint64_t bytes)
+{
+    struct rlimit limit;
+    return sys(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) != 0 || bytes <= limit.rlim_cur;
+}
+
+static long write_frame(int descriptor, const uint8_t *payload, size_t length)
+{
+    uint8_t header[STORE_HEADER_BYTES];
+    memcpy(header, magic, sizeof(magic));
+    put_u32(header + 4, (uint32_t)length);
+    put_u32(header + 8, crc32c(payload, length));
+    struct iovec parts[2] = {{header, sizeof(header)}, {(void *)payload, length}};
+    return sys(SYS_writev, descriptor, parts, 2);
+}
+
+static bool append_frame(
+    struct store_writer *writer, int descriptor, const uint8_t *payload, size_t length, int *error)
+{
+    uint64_t frame = STORE_HEADER_BYTES + length;
+    if (!size_permitted(writer->written + frame)) {
+        *error = -EFBIG;
+        return false;
+    }
+    if (!same_file(descriptor, writer)) {
+        *error = -EBADF;
+        return false;
+    }
+    long wrote = write_frame(descriptor, payload, length);
+    if (wrote == (long)frame) {
+        writer->written += frame;
+        return true;
+    }
+    *error = wrote < 0 ? (int)wrote : -ENOSPC;
+    if (wrote > 0)
+        writer->damaged =
+            !same_file(descriptor, writer) || sys(SYS_ftruncate, descriptor, writer->written) != 0;
+    return false;
+}
+
+void store_writer_init(struct store_writer *writer, const struct config *config)
+{
+    memset(writer, 0, sizeof(*writer));
+    writer->config = config;
+}
+
+bool store_append(struct store_writer *writer, const uint8_t *payload, size_t length, int *error)
+{
+    *error = -EINVAL;
+    if (length == 0 || length > STORE_FRAME_BYTES_MAX)
+        return false;
+    int descriptor = open_file(writer, STORE_HEADER_BYTES + length);
+    if (descriptor < 0) {
+        *error = descriptor;
+        return false;
+    }
+    bool stored = append_frame(writer, descriptor, payload, length, error);
+    /* A file begun for nothing is taken away again, as long as the name still means it. */
+    struct stat status;
+    if (!stored && writer->written == 0 && !writer->damaged &&
+        sys(SYS_newfstatat, AT_FDCWD, writer->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == writer->device && status.st_ino == writer->inode)
+        sys(SYS_unlinkat, AT_FDCWD, writer->path, 0);
+    close_file(descriptor, writer);
+    if (stored)
+        *error = 0;
+    return stored;
+}
+
+/* ---- reading ---- */
+
+/* The intact frame at the front of [file, file + bytes); 0: none. */
+static size_t frame_at(const uint8_t *file, size_t bytes)
+{
+    if (bytes < STORE_HEADER_BYTES || memcmp(file, magic, sizeof(magic)) != 0)
+        return 0;
+    uint32_t length = get_u32(file + 4);
+    if (length == 0 || length > STORE_FRAME_BYTES_MAX || length > bytes - STORE_HEADER_BYTES)
+        return 0;
+    if (crc32c(file + STORE_HEADER_BYTES, length) != get_u32(file + 8))
+        return 0;
+    return length;
+}
+
+bool store_next(const uint8_t *file, size_t bytes, size_t *offset, const uint8_t **payload,
+    size_t *length, uint32_t *torn)
+{
+    bool damage = false;
+    size_t at = *offset;
+    while (at < bytes) {
+        size_t found = frame_at(file + at, bytes - at);
+        *torn += damage && found > 0;
+        if (found > 0) {
+            *payload = file + at + STORE_HEADER_BYTES;
+            *length = found;
+            *offset = at + STORE_HEADER_BYTES + found;
+            return true;
+        }
+        damage = true;
+        const uint8_t *next = memmem(file + at + 1, bytes - at - 1, magic, sizeof(magic));
+        at = next ? (size_t)(next - file) : bytes;
+    }
+    *torn += damage;
+    *offset = bytes;
+    return false;
+}

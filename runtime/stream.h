@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What hooks report: bytes and ends of byte streams, and the lives of descriptors. Host threads,
+ * outside any observe block; every function opens its own, keeps errno, and may be called with any
+ * arguments that the host passed. Nothing here waits.
+ *
+ * The way of a call:  stream_look, then the original, then one of the reports; for outgoing bytes
+ * stream_send first, which makes the call itself if lines have to be inserted.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "connection.h"
+#include "descriptor.h"
+
+/* Is there anything to observe on fd? Two loads when not. */
+static inline bool stream_look(int fd, struct sight *sight)
+{
+    return __builtin_expect(descriptor_slot(fd) != SLOT_PLAIN, 0) && connection_look(fd, sight);
+}
+
+/* --- bytes --------------------------------------------------------------------------------- */
+
+/* The original returned `result` after a read into iov; requested: there was room at all. */
+void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result);
+/* The same for one buffer. */
+void stream_received_into(const struct sight *sight, void *buffer, size_t size, ssize_t result);
+/* Bytes arrived that the host never gets to see as bytes (MSG_TRUNC, splice). */
+void stream_received_unseen(const struct sight *sight, ssize_t result);
+
+struct outgoing {
+    const struct iovec *iov;
+    int count;
+    int flags;     /* of sendmsg, 0 for write */
+    bool editable; /* false: control data, addresses, MSG_OOB, MSG_ZEROCOPY: send as it is */
+};
+
+/* Sends the host's bytes with lines inserted, if any are due, and reports them. False: nothing is
+ * to be inserted, nothing was done: call the original, then stream_sent. True: *result and errno
+ * are what the host gets. */
+bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t *result);
+void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t result);
+/* Before bytes go out that we cannot edit: sends what is pending of our lines. False: *result and
+ * errno are what the host gets instead of its call. */
+bool stream_flush(const struct sight *sight, int flags, ssize_t *result);
+void stream_sent_unseen(const struct sight *sight, ssize_t result);
+
+/* --- descriptors --------------------------------------------------------------------------- */
+
+void stream_accepted(int listener, int fd, const struct sockaddr *peer, const socklen_t *length);
+/* Monotonic time for stream_connected, 0 while inert. */
+uint64_t stream_connect_time(void);
+void stream_connected(int fd, const struct sockaddr *peer, socklen_t length, uint64_t start_ns,
+    int result);
+void stream_socket_error(int fd, int error); /* what SO_ERROR told the host */
+void stream_closing(int fd);                 /* before the original */
+void stream_closing_range(unsigned first, unsigned last);
+void stream_duplicated(int from, int to); /* after the original */
+void stream_shut(int fd, int how);        /* after the original succeeded */
+void stream_plain(int fd);                /* a descriptor that we do not observe */
+void stream_unknown(int fd);              /* a descriptor that came from elsewhere */
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+/* The thread returned from a wait that may have delivered an event of anybody's. */
+void stream_waited(bool timed_out);
+/* Has this thread touched anything of interest yet? If not, its waits mean nothing. */
+bool stream_thread_is_known(void);
+/* Could a wait for fd deliver something that is not the current context's? A thread that waits for
+ * one connection alone waits for its own. */
+bool stream_is_foreign(int fd, bool alone);
+/* A wait for fd alone, or for few, ended by time. */
+void stream_wait_timed_out(int fd);

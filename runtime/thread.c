@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "attribution.h"
+#include "counters.h"
+#include "pool.h"
+#include "ring.h"
+#include "sys.h"
+
+__thread struct thread *thread_self;
+__thread uint32_t thread_in_vfork;
+
+static struct pool threads = {.block_bytes = sizeof(struct thread)};
+static struct thread exempt = {.guard = UINTPTR_MAX};
+static pthread_key_t exit_key;
+
+/* The first 32 keys live in the thread's descriptor; a later one would make pthread_setspecific
+ * allocate from the host's malloc on a host thread (glibc, nptl/pthread_setspecific.c). */
+enum { KEYS_WITHOUT_ALLOCATION = 32 };
+
+static void thread_exited(void *block)
+{
+    struct thread *self = block;
+    if (thread_self != self)
+        return;
+    thread_self = NULL;
+    attribution_leave(self);
+    ring_release(self);
+    pool_give(&threads, self->index);
+}
+
+bool thread_start(void)
+{
+    if (pthread_key_create(&exit_key, thread_exited) != 0)
+        return false;
+    if (exit_key < KEYS_WITHOUT_ALLOCATION)
+        return true;
+    pthread_key_delete(exit_key);
+    return false;
+}
+
+struct thread *thread_attach(void)
+{
+    uint32_t index = pool_take(&threads);
+    if (index == 0)
+        return NULL;
+    struct thread *self = pool_block(&threads, index);
+    self->index = index;
+    self->epoch = process.epoch;
+    pthread_setspecific(exit_key, self);
+    thread_self = self;
+    return self;
+}
+
+void thread_exempt(void)
+{
+    thread_self = &exempt;
+}
+
+bool thread_reenter(struct thread *self, uintptr_t stack)
+{
+    if (stack > self->guard && self->guard != UINTPTR_MAX && process_may_call()) {
+        stack_t alternate;
+        if (sys(SYS_sigaltstack, 0, &alternate) == 0 && !(alternate.ss_flags & SS_ONSTACK))
+            return true; /* left by siglongjmp: the block that set the guard is gone */
+    }
+    if (self->guard != UINTPTR_MAX)
+        counter_add(COUNTER_SIGNAL_REENTRY, 1);
+    return false;
+}
+
+void thread_forked(void)
+{
+    /* The blocks of the parent's other threads stay taken: they are few, and one of them may have
+     * been in the middle of anything. */
+    struct thread *self = thread_self;
+    if (self == NULL || self == &exempt)
+        return;
+    self->epoch = process.epoch;
+    self->ring = NULL;
+    memset(self->random, 0, sizeof(self->random));
+}
+
+uint64_t thread_now(struct thread *self)
+{
+    if (self->now_ns == 0)
+        self->now_ns = process_monotonic_ns();
+    return self->now_ns;
+}
+
+static uint64_t rotate(uint64_t x, int bits)
+{
+    return x << bits | x >> (64 - bits);
+}
+
+static void seed(struct thread *self)
+{
+    long got = -1;
+    if (process_may_call())
+        got = sys(SYS_getrandom, self->random, sizeof(self->random), 1 /* GRND_NONBLOCK */);
+    if (got == (long)sizeof(self->random))
+        return;
+    /* Early boot or a sandbox: time, address and process make collisions unlikely, no more. */
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    self->random[0] ^= (uint64_t)time.tv_nsec * 0x9e3779b97f4a7c15u;
+    self->random[1] ^= (uintptr_t)self ^ (uint64_t)process.epoch << 32;
+    self->random[2] ^= (uint64_t)time.tv_sec * 0xbf58476d1ce4e5b9u;
+    self->random[3] ^= (uintptr_t)&time | 1;
+}
+
+/* xoshiro256** 1.0 (Blackman, Vigna 2018). */
+uint64_t thread_random(struct thread *self)
+{
+    uint64_t *s = self->random;
+    if ((s[0] | s[1] | s[2] | s[3]) == 0)
+        seed(self);
+    uint64_t result = rotate(s[1] * 5, 7) * 9;
+    uint64_t t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotate(s[3], 45);
+    return result;
+}

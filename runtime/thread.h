@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What we know of a host thread, and the right to observe.
+ *
+ * The right to observe is a value: observe_open returns the thread's block, and everything that
+ * records takes it as its first argument. NULL means that this call is not observed: the thread is
+ * already inside us (a signal handler interrupted us), or it is the exporter, or there is no memory.
+ *
+ * Re-entry is judged by stack position, not by a counter: siglongjmp out of a handler that
+ * interrupted us leaves `guard` set, but then the stack is above it again. A handler on an alternate
+ * stack could also be above, so that rare case asks the kernel.
+ *
+ * | field   | owner thread | other threads | signal handler on the owner |
+ * | all     | reads/writes | never         | only through observe_open, which refuses |
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "../protocols/protocol.h"
+#include "process.h"
+#include "span.h"
+
+struct context;
+struct ring;
+
+enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024 };
+
+struct thread {
+    uint64_t pool_link;
+    uint32_t index;
+    uint32_t epoch;            /* process.epoch when attached */
+    uintptr_t guard;           /* stack position of the open block; 0: none; UINTPTR_MAX: never */
+    struct context *current;   /* T.cur of docs/ATTRIBUTION; held */
+    bool multiplexes;          /* has returned from a wait whose set held something foreign */
+    bool wait_timed_out;       /* the thread's last wait ended by time */
+    bool current_read_here;    /* this thread itself read the request of `current` */
+    struct ring *ring;         /* NULL: not needed yet */
+    uint64_t random[4];        /* xoshiro256** state; all zero: not seeded */
+    uint64_t now_ns;           /* clock of this observe block, 0: not read yet */
+    uint32_t text_used;
+    uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    struct iovec iov[THREAD_IOV_MAX];
+    char text[THREAD_TEXT_MAX]; /* texts of the span being built */
+};
+
+extern __thread struct thread *thread_self;
+extern __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory; see vfork.S */
+
+/* Slow paths of observe_open. */
+struct thread *thread_attach(void);
+bool thread_reenter(struct thread *self, uintptr_t stack);
+
+static inline struct thread *observe_open(void)
+{
+    if (__builtin_expect(process.page == NULL || thread_in_vfork != 0, 0))
+        return NULL;
+    struct thread *self = thread_self;
+    if (__builtin_expect(self == NULL, 0) && (self = thread_attach()) == NULL)
+        return NULL;
+    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+    if (__builtin_expect(self->guard != 0, 0) && !thread_reenter(self, stack))
+        return NULL;
+    self->guard = stack;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self->now_ns = 0;
+    if (process_is_child())
+        process_forked();
+    return self;
+}
+
+static inline void observe_close(struct thread *self)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self->guard = 0;
+}
+
+/* Marks the calling thread as one of ours: nothing it does is observed. */
+void thread_exempt(void);
+
+static inline bool thread_is_exempt(void)
+{
+    return thread_self != NULL && thread_self->guard == UINTPTR_MAX;
+}
+
+/* CLOCK_MONOTONIC in nanoseconds, read at most once per observe block. */
+uint64_t thread_now(struct thread *self);
+
+/* 64 random bits. The generator is seeded by getrandom per thread and per process. */
+uint64_t thread_random(struct thread *self);
+
+bool thread_start(void);   /* constructor */
+void thread_forked(void);  /* in a forked child, on its only thread */

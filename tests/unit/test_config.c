@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The environment as configuration: one row per rule. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "service_name.h"
+#include "tap.h"
+
+static struct config c;
+static char *arguments[] = {"/usr/bin/shop", NULL};
+
+/* Reads the variables given as "A=b", ended by NULL. */
+#define READ(...) config_read(&c, (char *[]){__VA_ARGS__, NULL}, arguments, "/usr/bin/shop")
+
+static bool problem_with(const char *variable)
+{
+    for (unsigned i = 0; i < c.problem_count && i < CONFIG_PROBLEMS_MAX; i++)
+        if (strcmp(c.problems[i].variable, variable) == 0)
+            return true;
+    return false;
+}
+
+static void test_defaults(void)
+{
+    READ("PATH=/bin", "NOTHING");
+    CHECK(!c.disabled && !c.sdk_disabled && c.problem_count == 0, "nothing set, nothing wrong");
+    CHECK(strcmp(c.service_name, "shop") == 0, "service name: the executable");
+    CHECK(c.propagators == (PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE), "both propagators");
+    CHECK(c.sampler == SAMPLER_ALWAYS_ON && c.sampler_parent_based && c.sampler_ratio == 1,
+        "parentbased_always_on");
+    CHECK(c.destination == DESTINATION_STORE && c.schedule_delay_ms == 1000,
+        "no endpoint: the store, each second");
+    CHECK(c.export_timeout_ms == 10000 && c.queue_spans_max == 2048 && c.batch_spans_max == 512 &&
+              c.exit_timeout_ms == 2000,
+        "times and sizes");
+    CHECK(c.attribute_value_limit == UINT32_MAX && c.attribute_count_limit == 128, "limits");
+    CHECK(strcmp(c.run_directory, "/dev/shm") == 0 && c.store_bytes_max == 256u << 20, "places");
+    CHECK(strcmp(c.store_directory, geteuid() == 0 ? "/var/lib/burdock" : "") == 0, "store");
+}
+
+static void test_values(void)
+{
+    READ("BURDOCK_DISABLED=TRUE", "OTEL_SDK_DISABLED=1", "OTEL_SERVICE_NAME=");
+    CHECK(c.disabled && !c.sdk_disabled, "only true is true, in any case");
+    CHECK(problem_with("OTEL_SDK_DISABLED"), "1 is reported");
+    CHECK(strcmp(c.service_name, "shop") == 0, "empty is unset");
+    READ("OTEL_BSP_SCHEDULE_DELAY=-1", "OTEL_BSP_MAX_QUEUE_SIZE=0",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=12x", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=99999999999");
+    CHECK(c.problem_count == 4 && c.queue_spans_max == 2048 && c.attribute_count_limit == 128,
+        "bad numbers are ignored and reported");
+    READ("OTEL_BSP_SCHEDULE_DELAY= 250 ", "OTEL_BSP_MAX_QUEUE_SIZE=100");
+    CHECK(
+        c.schedule_delay_ms == 250 && c.batch_spans_max == 100, "a batch is no more than a queue");
+    READ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=9", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=7",
+        "OTEL_ATTRIBUTE_COUNT_LIMIT=3");
+    CHECK(c.attribute_value_limit == 9 && c.attribute_count_limit == 3, "the nearer limit wins");
+    READ("OTEL_EXPORTER_OTLP_TIMEOUT=40000");
+    CHECK(c.export_timeout_ms == 40000, "a timeout");
+    READ("OTEL_EXPORTER_OTLP_TIMEOUT=0", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=500",
+        "OTEL_BSP_EXPORT_TIMEOUT=300");
+    CHECK(c.export_timeout_ms == 300, "the smaller timeout");
+    READ("OTEL_EXPORTER_OTLP_TIMEOUT=0");
+    CHECK(c.export_timeout_ms == 0, "none");
+    READ("BURDOCK_STORE_MAX=3g", "BURDOCK_RUN=abc9", "BURDOCK_DIR=relative", "BURDOCK_STORE=/s",
+        "HOME=/h", "XDG_STATE_HOME=/x");
+    CHECK(c.store_bytes_max == 3ull << 30 && strcmp(c.run_id, "abc9") == 0, "sizes have suffixes");
+    CHECK(problem_with("BURDOCK_DIR") && strcmp(c.run_directory, "/dev/shm") == 0,
+        "no relative path");
+    CHECK(strcmp(c.store_directory, "/s") == 0, "BURDOCK_STORE wins");
+    READ("BURDOCK_STORE_MAX=99999999999G", "BURDOCK_RUN=../x", "BURDOCK_STORE_MAX=1K");
+    CHECK(c.problem_count == 2 && c.run_id[0] == 0 && c.store_bytes_max == 256u << 20,
+        "what does not fit or is a path is ignored; the first of two counts");
+    READ("TRACEPARENT=00-1", "TRACESTATE=a=b", "BURDOCK_RANDOM_FLAG_OFF=true",
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS=GET,PURGE", "OTEL_CONFIG_FILE=/x");
+    CHECK(strcmp(c.traceparent, "00-1") == 0 && strcmp(c.tracestate, "a=b") == 0, "own parent");
+    CHECK(c.random_flag_off && strcmp(c.known_methods, "GET,PURGE") == 0, "flag and methods");
+    CHECK(problem_with("OTEL_CONFIG_FILE"), "a configuration file is not passed over in silence");
+}
+
+static void test_choices(void)
+{
+    static const struct {
+        const char *name;
+        enum sampler_kind kind;
+        bool parent_based;
+    } rows[] = {{"always_on", SAMPLER_ALWAYS_ON, false}, {"ALWAYS_OFF", SAMPLER_ALWAYS_OFF, false},
+        {"traceidratio", SAMPLER_RATIO, false}, {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
+        {"parentbased_always_off", SAMPLER_ALWAYS_OFF, true},
+        {"ParentBased_TraceIdRatio", SAMPLER_RATIO, true}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "OTEL_TRACES_SAMPLER=%s", rows[i].name);
+        READ("OTEL_TRACES_SAMPLER_ARG=0.25", text);
+        bool ratio = rows[i].kind == SAMPLER_RATIO;
+        CHECK(c.sampler == rows[i].kind && c.sampler_parent_based == rows[i].parent_based &&
+                  c.sampler_ratio == (ratio ? 0.25 : 1) && c.problem_count == 0,
+            "sampler %s", rows[i].name);
+    }
+    READ("OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_SAMPLER_ARG=0.5");
+    CHECK(problem_with("OTEL_TRACES_SAMPLER") && c.sampler == SAMPLER_ALWAYS_ON &&
+              c.sampler_parent_based && c.sampler_ratio == 1,
+        "an unsupported sampler gives the default");
+    static const struct {
+        const char *text;
+        double ratio;
+    } ratios[] = {{"0", 0}, {"1", 1}, {"1.0", 1}, {".5", .5}, {"0.001", .001},
+        {"0.33333333333333333333333", 1. / 3}};
+    for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "OTEL_TRACES_SAMPLER_ARG=%s", ratios[i].text);
+        READ("OTEL_TRACES_SAMPLER=traceidratio", text);
+        double off = c.sampler_ratio - ratios[i].ratio;
+        CHECK(off < 1e-12 && off > -1e-12 && c.problem_count == 0, "ratio %s", ratios[i].text);
+    }
+    static const char *const bad[] = {"1.1", "-0.5", "half", "0.5x", ".", "1..0"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "OTEL_TRACES_SAMPLER_ARG=%s", bad[i]);
+        READ("OTEL_TRACES_SAMPLER=traceidratio", text);
+        CHECK(c.sampler_ratio == 1 && c.problem_count == 1, "no ratio: %s", bad[i]);
+    }
+    READ("OTEL_PROPAGATORS=tracecontext,TraceContext,b3");
+    CHECK(c.propagators == PROPAGATOR_TRACECONTEXT && c.problem_count == 1, "known propagators");
+    READ("OTEL_PROPAGATORS=none");
+    CHECK(c.propagators == 0 && c.problem_count == 0, "no propagators");
+    READ("OTEL_PROPAGATORS=b3");
+    CHECK(c.propagators == 3 && c.problem_count == 1, "only unknown ones: the default");
+    READ("OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(c.destination == DESTINATION_NONE, "no exporter");
+    READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
+        "OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=zstd");
+    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 2 && c.gzip,
+        "unknown ones ignored");
+    READ("OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=none");
+    CHECK(!c.gzip, "compression of the signal");
+}
+
+static void test_endpoint(void)
+{
+    static const struct {
+        const char *base, *traces, *url;
+    } rows[] = {{"http://h:4318", "", "http://h:4318/v1/traces"},
+        {"http://h:4318/", "", "http://h:4318/v1/traces"},
+        {"HTTP://h/pre/fix", "", "HTTP://h/pre/fix/v1/traces"},
+        {"http://h/a?k=v", "", "http://h/a/v1/traces?k=v"},
+        {"http://[::1]:80/#x", "", "http://[::1]:80/v1/traces"},
+        {"http://h", "http://t", "http://t/"}, {"", "http://t:1/x/", "http://t:1/x/"},
+        {"", "http://t?q", "http://t/?q"}, {"unix:///run/c.sock", "", "unix:///run/c.sock"},
+        {"", "unix:///run/c.sock", "unix:///run/c.sock"}};
+    char base[128], traces[128];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(base, sizeof(base), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", rows[i].base);
+        snprintf(traces, sizeof(traces), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=%s", rows[i].traces);
+        READ(traces, base);
+        CHECK(c.destination == DESTINATION_OTLP && strcmp(c.endpoint, rows[i].url) == 0 &&
+                  c.schedule_delay_ms == 5000 && c.problem_count == 0,
+            "%s %s: %s", rows[i].base, rows[i].traces, c.endpoint);
+    }
+    static const char *const bad[] = {"h:4318", "ftp://h", "http://", "http://u:p@h", "http://h:0",
+        "http://h:70000", "http://h:x", "http://[::1", "http://h/a b", "http://h/\r\nX:1",
+        "unix://x", "http://:80"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(base, sizeof(base), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", bad[i]);
+        READ(base);
+        CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            "no endpoint: row %zu", i);
+    }
+    READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h");
+    CHECK(c.destination == DESTINATION_STORE &&
+              problem_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") && c.schedule_delay_ms == 1000,
+        "https goes to the store, and says so");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=GRPC");
+    CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
+        "so does gRPC");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf");
+    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 0, "the signal's protocol wins");
+    READ("OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
+    CHECK(c.destination == DESTINATION_STORE && c.problem_count == 0, "without endpoint no matter");
+}
+
+static void test_lists(void)
+{
+    READ("OTEL_EXPORTER_OTLP_HEADERS=api-key=a%20b, X = y=z ,,bad,Host=h,c=%0d%0aE: "
+         "1,d=%zz,e=%E2%82%AC");
+    CHECK(strcmp(c.headers, "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
+        "headers are decoded");
+    CHECK(c.problem_count == 4, "and those that would break a request are not sent");
+    READ("OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=c=d");
+    CHECK(strcmp(c.headers, "c: d\r\n") == 0, "the signal's headers replace the others");
+    static char many[3 * CONFIG_LIST_MAX] = "OTEL_EXPORTER_OTLP_HEADERS=";
+    for (unsigned i = 0; strlen(many) < sizeof(many) - 20; i++)
+        sprintf(many + strlen(many), "k%u=v%u,", i, i);
+    READ(many);
+    CHECK(c.problem_count > CONFIG_PROBLEMS_MAX && strlen(c.headers) < sizeof(c.headers) &&
+              strcmp(c.headers + strlen(c.headers) - 2, "\r\n") == 0,
+        "too many headers end with a whole one");
+
+    READ("OTEL_RESOURCE_ATTRIBUTES=service.name=a%20b,k=v");
+    CHECK(strcmp(c.service_name, "a b") == 0, "service.name of the resource");
+    READ("OTEL_SERVICE_NAME=first", "OTEL_RESOURCE_ATTRIBUTES=service.name=second");
+    CHECK(strcmp(c.service_name, "first") == 0, "OTEL_SERVICE_NAME wins");
+    static const char *const bad[] = {"k=%", "k=%g0", "k=%FF", "k", "=v", "a=b,c", "k=%00"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "OTEL_RESOURCE_ATTRIBUTES=good=1,%s", bad[i]);
+        READ(text);
+        CHECK(c.resource_attributes[0] == 0 && c.problem_count == 1, "discarded whole: %s", bad[i]);
+    }
+}
+
+static void test_service_name(void)
+{
+    static const struct {
+        const char *executable, *line, *name;
+    } rows[] = {{"/usr/sbin/nginx", "nginx -g x", "nginx"}, {"/opt/app (deleted)", "app", "app"},
+        {"/usr/bin/python3.11", "python3 /srv/shop.py --port 1", "shop"},
+        {"/usr/bin/python3.11", "python3 -u -W ignore -X dev /srv/a.b.py", "a.b"},
+        {"/usr/bin/python3.11", "python3 -m http.server 80", "http.server"},
+        {"/usr/bin/python3.11", "python3 -c code", "python3.11"},
+        {"/usr/bin/python3.11", "python3 -uc code file.py", "python3.11"},
+        {"/usr/bin/python3.11", "python /usr/bin/gunicorn app:app", "gunicorn"},
+        {"/usr/bin/python3.11", "python3", "python3.11"},
+        {"/usr/bin/python3.11", "python3 -", "python3.11"},
+        {"/usr/bin/node", "node --require ./trace.js server.js", "server"},
+        {"/usr/bin/node", "node -e 1", "node"},
+        {"/usr/bin/nodejs-tool", "nodejs-tool x.js", "nodejs-tool"},
+        {"/usr/bin/ruby3.1", "ruby -I lib bin/puma", "puma"},
+        {"/usr/bin/perl", "perl -w -I x daemon.pl", "daemon"},
+        {"/usr/bin/php8.2", "php -d a=b -f index.php", "index"},
+        {"/usr/sbin/php-fpm8.2", "php-fpm: master", "php-fpm8.2"},
+        {"/usr/bin/java", "java -Xmx1g -jar /srv/cart-1.0.jar --x", "cart-1.0"},
+        {"/usr/bin/java", "java -cp a:b com.example.Main x", "com.example.Main"},
+        {"/usr/bin/bash", "bash -e ./run.sh a", "run"}, {"/usr/bin/dash", "sh -c ls", "dash"},
+        {"/usr/bin/dash", "sh -ec ls", "dash"},
+        {"/usr/bin/bash", "bash -o pipefail start.sh", "start"}, {NULL, "./tool x", "tool"},
+        {NULL, "", "unknown_service"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char line[128], name[256], *argv[16] = {NULL};
+        unsigned count = 0;
+        snprintf(line, sizeof(line), "%s", rows[i].line);
+        for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+            argv[count++] = word;
+        service_name_guess(rows[i].executable, argv, name, sizeof(name));
+        CHECK(strcmp(name, rows[i].name) == 0, "%s: %s", rows[i].line, name);
+    }
+    char small[4];
+    service_name_guess("/usr/bin/something", NULL, small, sizeof(small));
+    CHECK(strcmp(small, "som") == 0, "cut to the room");
+}
+
+/* Any bytes as values: nothing outside is touched, every text is terminated. */
+static void test_noise(void)
+{
+    static const char *const names[] = {
+#define VARIABLE(name, parser, target, secure, text) name,
+#include "variables.def"
+#undef VARIABLE
+    };
+    static const char alphabet[] = "ab=,%%2:/.-@[]?#01 \t\r\n\xE2\x82\xAC\xFFkMGhttp://";
+    uint64_t seed = 0x2545F4914F6CDD1Du;
+    unsigned unterminated = 0;
+    for (unsigned round = 0; round < 20000; round++) {
+        char *entries[4] = {NULL};
+        for (unsigned i = 0; i < 3; i++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            const char *name = names[(seed >> 9) % (sizeof(names) / sizeof(names[0]))];
+            size_t length = (seed >> 20) % (seed % 50 ? 40 : 6000), used = strlen(name);
+            entries[i] = malloc(used + length + 32);
+            sprintf(entries[i], "%s=%s", name, seed % 5 ? "" : "http://h");
+            used = strlen(entries[i]);
+            for (size_t j = 0; j < length; j++) {
+                seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+                entries[i][used++] = alphabet[(seed >> 11) % (sizeof(alphabet) - 1)];
+            }
+            entries[i][used] = 0;
+        }
+        config_read(&c, entries, entries, entries[0]);
+        unterminated += strnlen(c.headers, sizeof(c.headers)) == sizeof(c.headers) ||
+                        strnlen(c.endpoint, sizeof(c.endpoint)) == sizeof(c.endpoint) ||
+                        strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
+                            sizeof(c.resource_attributes) ||
+                        strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
+        for (unsigned i = 0; i < 3; i++)
+            free(entries[i]);
+    }
+    CHECK(unterminated == 0, "noise in every variable");
+}
+
+static void measure(void)
+{
+    char *environment[] = {"SHELL=/bin/sh", "PWD=/", "LANG=C", "HOME=/root", "PATH=/bin:/usr/bin",
+        "LD_PRELOAD=x", "OTEL_SERVICE_NAME=x", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+        "USER=root", "KUBERNETES_PORT=tcp://10.0.0.1", "TERM=xterm", "HOSTNAME=h", NULL};
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (unsigned i = 0; i < 10000; i++)
+        config_read(&c, environment, arguments, arguments[0]);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double ns = (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec);
+    printf("# config_read: %.0f ns\n", ns / 10000);
+}
+
+int main(void)
+{
+    test_defaults();
+    test_values();
+    test_choices();
+    test_endpoint();
+    test_lists();
+    test_service_name();
+    test_noise();
+    measure();
+    return tap_done();
+}

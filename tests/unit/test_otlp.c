@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The encoder against protobuf-c: random spans, byte for byte; what it makes can be decoded again;
+ * records that lie about themselves never make it read or write outside (run under sanitizers, with
+ * the record in a block of its exact size).
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "otlp.h"
+#include "otlp.pb-c.h"
+#include "span_build.h"
+#include "tap.h"
+
+enum { BUFFER_BYTES = 256 * 1024, SPANS = 4000, HOSTILE = 200000, TEXT_MAX = 300 };
+
+static uint8_t buffer[BUFFER_BYTES];
+static uint64_t seed;
+
+static uint64_t roll(uint64_t below)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return below ? (seed >> 11) % below : 0;
+}
+
+/* ---- texts ---- */
+
+static const char *const keys[] = {
+#define ATTRIBUTE(id, key) key,
+#include "attributes.def"
+#undef ATTRIBUTE
+};
+
+/* Mostly ASCII; else good sequences of each length and bytes at random, never NUL (protobuf-c's
+ * strings end there). */
+static size_t random_text(char *out, size_t max)
+{
+    static const char *const good[] = {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF",
+        "\xEF\xBF\xBD", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
+    size_t length = roll(8) ? roll(24) : roll(max - 4), used = 0;
+    unsigned style = (unsigned)roll(4);
+    while (used < length) {
+        if (style < 2 || roll(3) == 0) {
+            out[used++] = (char)(' ' + roll(95));
+        } else if (style == 2) {
+            const char *sequence = good[roll(sizeof(good) / sizeof(good[0]))];
+            memcpy(out + used, sequence, strlen(sequence));
+            used += strlen(sequence);
+        } else {
+            out[used++] = (char)(1 + roll(255));
+        }
+    }
+    return used;
+}
+
+/* The rule said in another way: try to read each code point, re-encode it, compare. */
+static unsigned good_sequence(const unsigned char *text, size_t left)
+{
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned size = text[0] < 0x80 ? 1 : 0;
+    if ((text[0] & 0xE0) == 0xC0)
+        size = 2;
+    if ((text[0] & 0xF0) == 0xE0)
+        size = 3;
+    if ((text[0] & 0xF8) == 0xF0)
+        size = 4;
+    if (size < 2 || size > left)
+        return size == 1;
+    uint32_t point = text[0] & (0x7F >> size);
+    for (unsigned i = 1; i < size; i++) {
+        if (text[i] >> 6 != 2)
+            return 0;
+        point = point << 6 | (text[i] & 0x3F);
+    }
+    bool surrogate = point >= 0xD800 && point <= 0xDFFF;
+    return point < least[size] || point > 0x10FFFF || surrogate ? 0 : size;
+}
+
+static char *expected_text(const char *text, size_t length, uint32_t characters)
+{
+    char *out = malloc(3 * length + 1);
+    size_t used = 0;
+    for (size_t at = 0; at < length && characters > 0; characters--) {
+        unsigned size = good_sequence((const unsigned char *)text + at, length - at);
+        memcpy(out + used, size ? text + at : "\xEF\xBF\xBD", size ? size : 3);
+        used += size ? size : 3;
+        at += size ? size : 1;
+    }
+    out[used] = 0;
+    return out;
+}
+
+/* ---- the same span twice ---- */
+
+struct reference {
+    Otlp__Span span;
+    Otlp__Status status;
+    Otlp__KeyValue pairs[SPAN_ATTRIBUTES_MAX];
+    Otlp__AnyValue values[SPAN_ATTRIBUTES_MAX];
+    Otlp__KeyValue *list[SPAN_ATTRIBUTES_MAX];
+    char *texts[SPAN_ATTRIBUTES_MAX + 2];
+};
+
+static int64_t random_number(void)
+{
+    static const int64_t edges[] = {0, 1, -1, 127, 128, 16383, 16384, INT64_MAX, INT64_MIN, 65535};
+    return roll(2) ? edges[roll(10)] : (int64_t)(roll(0) + (seed >> roll(64)));
+}
+
+static void random_attribute(
+    union span_record *record, struct reference *reference, unsigned at, uint32_t characters)
+{
+    enum attribute key = (enum attribute)roll(ATTRIBUTE_COUNT);
+    otlp__key_value__init(&reference->pairs[at]);
+    otlp__any_value__init(&reference->values[at]);
+    reference->list[at] = &reference->pairs[at];
+    reference->pairs[at].key = (char *)keys[key];
+    reference->pairs[at].value = &reference->values[at];
+    if (roll(3) == 0) {
+        int64_t number = random_number();
+        span_put_number(record, at, key, number);
+        reference->values[at].value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
+        reference->values[at].int_value = number;
+        return;
+    }
+    char text[TEXT_MAX];
+    size_t length = random_text(text, TEXT_MAX);
+    span_put_text(record, at, key, text, length);
+    reference->texts[at] = expected_text(text, length, characters);
+    reference->values[at].value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
+    reference->values[at].string_value = reference->texts[at];
+}
+
+static void random_ids(union span_record *record, struct reference *reference)
+{
+    struct span *span = &record->span;
+    for (unsigned i = 0; i < 16; i++)
+        span->trace_id[i] = (uint8_t)roll(256);
+    for (unsigned i = 0; i < 8; i++) {
+        span->span_id[i] = (uint8_t)roll(256);
+        span->parent_id[i] = (uint8_t)roll(256);
+    }
+    span->has_parent = (uint8_t)roll(2);
+    reference->span.trace_id = (ProtobufCBinaryData){16, span->trace_id};
+    reference->span.span_id = (ProtobufCBinaryData){8, span->span_id};
+    if (span->has_parent)
+        reference->span.parent_span_id = (ProtobufCBinaryData){8, span->parent_id};
+}
+
+static void random_scalars(union span_record *record, struct reference *reference)
+{
+    struct span *span = &record->span;
+    span->kind = (uint8_t)(1 + roll(5));
+    span->status = (uint8_t)roll(3);
+    span->flags = roll(3) ? (uint32_t)roll(0x400) : 0;
+    span->start_ns = roll(5) ? 1790000000000000000u + roll(1u << 30) : 0;
+    span->end_ns = roll(5) ? span->start_ns + roll(1u << 30) : 0;
+    reference->span.kind = (Otlp__Span__SpanKind)span->kind;
+    reference->span.flags = span->flags;
+    reference->span.start_time_unix_nano = span->start_ns;
+    reference->span.end_time_unix_nano = span->end_ns;
+    otlp__status__init(&reference->status);
+    reference->status.code = (Otlp__Status__StatusCode)span->status;
+    if (span->status)
+        reference->span.status = &reference->status;
+}
+
+static void random_span(
+    union span_record *record, struct reference *reference, const struct config *settings)
+{
+    char text[TEXT_MAX];
+    unsigned count = (unsigned)roll(SPAN_ATTRIBUTES_MAX + 1);
+    unsigned kept =
+        count < settings->attribute_count_limit ? count : settings->attribute_count_limit;
+    memset(reference, 0, sizeof(*reference));
+    otlp__span__init(&reference->span);
+    span_begin(record, count);
+    random_ids(record, reference);
+    random_scalars(record, reference);
+    size_t length = random_text(text, TEXT_MAX);
+    record->span.name = span_put(record, text, length);
+    reference->span.name = reference->texts[SPAN_ATTRIBUTES_MAX] =
+        expected_text(text, length, UINT32_MAX);
+    length = roll(2) ? random_text(text, TEXT_MAX) : 0;
+    record->span.trace_state = span_put(record, text, length);
+    reference->span.trace_state = reference->texts[SPAN_ATTRIBUTES_MAX + 1] =
+        expected_text(text, length, UINT32_MAX);
+    for (unsigned i = 0; i < count; i++)
+        random_attribute(record, reference, i, settings->attribute_value_limit);
+    reference->span.n_attributes = kept;
+    reference->span.attributes = reference->list;
+    reference->span.dropped_attributes_count = count - kept;
+    span_end(record);
+}
+
+static void free_texts(struct reference *reference)
+{
+    for (unsigned i = 0; i < SPAN_ATTRIBUTES_MAX + 2; i++)
+        free(reference->texts[i]);
+}
+
+static void random_limits(struct config *settings)
+{
+    memset(settings, 0, sizeof(*settings));
+    settings->attribute_count_limit = roll(3) ? 128 : (uint32_t)roll(20);
+    settings->attribute_value_limit = roll(3) ? UINT32_MAX : (uint32_t)roll(40);
+}
+
+/* ---- tests ---- */
+
+/* Otlp__ScopeSpans with this one span is the field as the encoder writes it. */
+static bool same_as_protobuf(const struct otlp_batch *batch, size_t bytes, Otlp__Span *span)
+{
+    Otlp__ScopeSpans scope = OTLP__SCOPE_SPANS__INIT;
+    scope.n_spans = 1;
+    scope.spans = &span;
+    size_t size = otlp__scope_spans__get_packed_size(&scope);
+    uint8_t *packed = malloc(size + 1);
+    otlp__scope_spans__pack(&scope, packed);
+    bool same = size == bytes && memcmp(packed, batch->start, size) == 0;
+    free(packed);
+    return same;
+}
+
+static void test_equal(void)
+{
+    static union span_record record;
+    unsigned same = 0, refused = 0;
+    for (unsigned i = 0; i < SPANS; i++) {
+        struct reference reference;
+        struct config settings;
+        struct otlp_batch batch;
+        bool invalid;
+        seed = 0x9E3779B97F4A7C15u * (i + 1);
+        random_limits(&settings);
+        random_span(&record, &reference, &settings);
+        struct span *span = malloc(record.span.bytes); /* exact, for the sanitizer */
+        memcpy(span, &record, record.span.bytes);
+        otlp_batch_reset(&batch, buffer, sizeof(buffer));
+        uint8_t *end = batch.start;
+        refused += !otlp_batch_add(&batch, span, &settings, &invalid) || invalid;
+        same += same_as_protobuf(&batch, (size_t)(end - batch.start), &reference.span);
+        free(span);
+        free_texts(&reference);
+    }
+    CHECK(refused == 0, "no sound span is refused (%u)", refused);
+    CHECK(same == SPANS, "%u of %u random spans equal protobuf-c's bytes", same, SPANS);
+}
+
+static void fill_config(struct config *settings)
+{
+    memset(settings, 0, sizeof(*settings));
+    settings->attribute_count_limit = 128;
+    settings->attribute_value_limit = UINT32_MAX;
+    strcpy(settings->service_name, "cart");
+    strcpy(settings->resource_attributes,
+        "service.name=ignored,deployment.environment.name=test%2C1, host.name = other,a=1,a=2,"
+        "service.version=%E2%82%AC");
+}
+
+static const char *resource_value(const Otlp__Resource *resource, const char *key, unsigned *times)
+{
+    const char *found = NULL;
+    *times = 0;
+    for (size_t i = 0; i < resource->n_attributes; i++) {
+        if (strcmp(resource->attributes[i]->key, key) != 0)
+            continue;
+        ++*times;
+        found = resource->attributes[i]->value->string_value;
+    }
+    return found;
+}
+
+static void check_resource(const Otlp__Resource *resource)
+{
+    static const struct {
+        const char *key, *value;
+    } rows[] = {{"service.name", "cart"}, {"deployment.environment.name", "test,1"},
+        {"host.name", "other"}, {"a", "2"}, {"service.version", "\xE2\x82\xAC"},
+        {"telemetry.sdk.name", "burdock"}, {"telemetry.sdk.version", BURDOCK_VERSION},
+        {"process.executable.name", "cart\xEF\xBF\xBD"}, {"os.type", "linux"},
+        {"service.instance.id", "0a"}};
+    unsigned times;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *value = resource_value(resource, rows[i].key, &times);
+        CHECK(times == 1 && value && strcmp(value, rows[i].value) == 0, "resource: %s is %s once",
+            rows[i].key, rows[i].value);
+    }
+    resource_value(resource, "process.pid", &times);
+    CHECK(times == 1, "resource: process.pid once");
+}
+
+static void test_request(void)
+{
+    static union span_record record;
+    static struct config settings;
+    static uint8_t resource[OTLP_RESOURCE_BYTES_MAX];
+    struct otlp_process process = {.executable_path = "/usr/bin/cart\xFF",
+        .host_name = "node",
+        .pid = 300,
+        .instance_id = "0a"};
+    struct otlp_batch batch;
+    bool invalid;
+    fill_config(&settings);
+    size_t resource_bytes = otlp_resource(&settings, &process, resource, sizeof(resource));
+    CHECK(resource_bytes > 0, "the resource is made");
+    CHECK(otlp_resource(&settings, &process, resource + 1, resource_bytes - 1) == 0,
+        "a resource without room is refused");
+    otlp_resource(&settings, &process, resource, sizeof(resource));
+
+    otlp_batch_reset(&batch, buffer, sizeof(buffer));
+    CHECK(!otlp_batch_finish(&batch, resource, resource_bytes), "an empty request is refused");
+    unsigned count = 0;
+    for (;; count++) {
+        span_begin(&record, 1);
+        char name[32];
+        record.span.name = span_put(&record, name, (size_t)sprintf(name, "span %u", count));
+        span_put_text(&record, 0, ATTRIBUTE_URL_PATH, "/x", 2);
+        span_end(&record);
+        if (!otlp_batch_add(&batch, &record.span, &settings, &invalid))
+            break;
+    }
+    CHECK(!invalid && batch.spans == count && count > 100, "adds until full (%u)", count);
+    CHECK(otlp_batch_finish(&batch, resource, resource_bytes), "a full batch can be finished");
+
+    size_t bytes = (size_t)(batch.limit - batch.start);
+    Otlp__ExportTraceServiceRequest *request =
+        otlp__export_trace_service_request__unpack(NULL, bytes, batch.start);
+    CHECK(request != NULL, "the request decodes");
+    if (request == NULL)
+        return;
+    const Otlp__ResourceSpans *spans = request->resource_spans[0];
+    const Otlp__ScopeSpans *scope = spans->scope_spans[0];
+    CHECK(request->n_resource_spans == 1 && spans->n_scope_spans == 1 && scope->n_spans == count,
+        "one resource, one scope, all spans");
+    CHECK(strcmp(scope->scope->name, "burdock") == 0 &&
+              strcmp(scope->scope->version, BURDOCK_VERSION) == 0,
+        "the scope is named");
+    CHECK(strcmp(scope->schema_url, "https://opentelemetry.io/schemas/1.44.0") == 0 &&
+              strcmp(spans->schema_url, scope->schema_url) == 0,
+        "both schema URLs");
+    CHECK(strcmp(scope->spans[count - 1]->name, "span 0") == 0, "the first one added comes last");
+    check_resource(spans->resource);
+
+    uint8_t *packed = malloc(otlp__export_trace_service_request__get_packed_size(request));
+    size_t size = otlp__export_trace_service_request__pack(request, packed);
+    CHECK(size == bytes && memcmp(packed, batch.start, size) == 0,
+        "the whole request equals protobuf-c's bytes");
+    free(packed);
+    otlp__export_trace_service_request__free_unpacked(request, NULL);
+}
+
+/* Fields are overwritten at random; the block ends where the record says that it does. */
+static void corrupt(union span_record *record)
+{
+    static const uint32_t edges[] = {
+        0, 1, 7, 8, 79, 80, 4096, 32767, 32768, 0x7FFFFFFF, UINT32_MAX};
+    uint32_t value = roll(2) ? edges[roll(11)] : (uint32_t)roll(record->span.bytes + 16);
+    struct span *span = &record->span;
+    struct span_attribute *attribute = &span->attributes[roll(SPAN_ATTRIBUTES_MAX)];
+    switch (roll(10)) {
+    case 0:
+        span->name.offset = value;
+        break;
+    case 1:
+        span->name.length = value;
+        break;
+    case 2:
+        span->trace_state.length = value;
+        break;
+    case 3:
+        span->attribute_count = (uint8_t)value;
+        break;
+    case 4:
+        span->kind = (uint8_t)value;
+        break;
+    case 5:
+        attribute->key = (uint16_t)value;
+        break;
+    case 6:
+        attribute->text.offset = value;
+        break;
+    case 7:
+        attribute->text.length = value;
+        break;
+    case 8:
+        attribute->is_number = (uint16_t)value;
+        break;
+    default:
+        record->bytes[roll(span->bytes)] = (uint8_t)value;
+    }
+}
+
+static void test_hostile(void)
+{
+    static union span_record record;
+    struct config settings;
+    struct otlp_batch batch;
+    unsigned refused = 0, undecodable = 0;
+    for (unsigned i = 0; i < HOSTILE / 10; i++) {
+        struct reference reference;
+        seed = 0xD1B54A32D192ED03u * (i + 1);
+        random_limits(&settings);
+        random_span(&record, &reference, &settings);
+        free_texts(&reference);
+        uint32_t bytes = record.span.bytes;
+        for (unsigned round = 0; round < 10; round++) {
+            bool invalid;
+            corrupt(&record);
+            if (record.span.bytes > bytes) /* the promise of the caller */
+                record.span.bytes = bytes;
+            size_t size =
+                record.span.bytes > sizeof(struct span) ? record.span.bytes : sizeof(struct span);
+            struct span *span = malloc(size);
+            memcpy(span, &record, size);
+            size_t room = OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX + roll(3000);
+            uint8_t *tight = malloc(room);
+            otlp_batch_reset(&batch, tight, room);
+            if (!otlp_batch_add(&batch, span, &settings, &invalid))
+                refused++;
+            else if (!otlp_batch_finish(&batch, (const uint8_t *)"", 0))
+                undecodable++;
+            else {
+                Otlp__ExportTraceServiceRequest *request =
+                    otlp__export_trace_service_request__unpack(
+                        NULL, (size_t)(batch.limit - batch.start), batch.start);
+                undecodable += request == NULL;
+                if (request)
+                    otlp__export_trace_service_request__free_unpacked(request, NULL);
+            }
+            free(tight);
+            free(span);
+        }
+    }
+    CHECK(refused > HOSTILE / 20 && refused < HOSTILE, "of %u damaged records %u are refused",
+        HOSTILE, refused);
+    CHECK(undecodable == 0, "what is accepted decodes (%u do not)", undecodable);
+}
+
+/* A record in shared memory changes while it is read: lengths between the check and the use, texts
+ * between the measuring and the copy. */
+static union span_record shared;
+static bool over;
+
+static void *disturb(void *unused)
+{
+    volatile struct span *span = &shared.span;
+    volatile uint8_t *bytes = shared.bytes;
+    uint32_t length = span->name.length;
+    uint32_t from = span->name.offset;
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        span->name.length = UINT32_MAX;
+        span->attributes[0].text.offset = UINT32_MAX;
+        span->attributes[0].key = UINT16_MAX;
+        for (unsigned i = 0; i < 16; i++)
+            bytes[from + i] = 0xFF;
+        span->name.length = length;
+        span->attributes[0].text.offset = from;
+        span->attributes[0].key = ATTRIBUTE_URL_PATH;
+        for (unsigned i = 0; i < 16; i++)
+            bytes[from + i] = "ab\xE2\x82\xAC_\xF0\x90\x80\x80....\xC2\x80"[i];
+    }
+    return NULL;
+}
+
+static void test_race(void)
+{
+    struct config settings = {.attribute_count_limit = 128, .attribute_value_limit = UINT32_MAX};
+    pthread_t thread;
+    unsigned added = 0;
+    span_begin(&shared, 1);
+    shared.span.name = span_put(&shared, "0123456789abcdef", 16);
+    span_put_text(&shared, 0, ATTRIBUTE_URL_PATH, "0123456789abcdef", 16);
+    span_end(&shared);
+    pthread_create(&thread, NULL, disturb, NULL);
+    for (unsigned i = 0; i < 300000; i++) {
+        struct otlp_batch batch;
+        bool invalid;
+        size_t room = OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX + 300 + i % 300;
+        uint8_t *base = buffer + sizeof(buffer) - room;
+        otlp_batch_reset(&batch, base, room);
+        added += otlp_batch_add(&batch, &shared.span, &settings, &invalid);
+    }
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    CHECK(added > 0, "a record that changes meanwhile does no harm (%u of 300000 added)", added);
+}
+
+static void test_small(void)
+{
+    struct otlp_batch batch;
+    static union span_record record;
+    struct config settings = {.attribute_count_limit = 128};
+    bool invalid, added = false;
+    span_begin(&record, 0);
+    for (size_t room = 0; room < OTLP_ENVELOPE_BYTES_MAX + 64; room++) {
+        uint8_t *block = malloc(room + 1);
+        otlp_batch_reset(&batch, block, room);
+        added |= otlp_batch_add(&batch, &record.span, &settings, &invalid);
+        added |= otlp_batch_finish(&batch, block, 0);
+        free(block);
+    }
+    CHECK(!added, "a buffer without room for the envelope takes nothing");
+}
+
+int main(void)
+{
+    test_equal();
+    test_request();
+    test_small();
+    test_hostile();
+    test_race();
+    return tap_done();
+}
