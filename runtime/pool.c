@@ -49,7 +49,7 @@ uint32_t pool_take(struct pool *pool)
         uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(block, __ATOMIC_RELAXED);
         if (__atomic_compare_exchange_n(
                 &pool->free_list, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            memset(block, 0, pool->block_bytes);
+            memset(block, 0, pool->clear_bytes != 0 ? pool->clear_bytes : pool->block_bytes);
             return index;
         }
     }

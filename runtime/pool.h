@@ -20,12 +20,13 @@ enum { POOL_SLAB_BYTES = 64 * 1024, POOL_SLABS_MAX = 12 };
 
 struct pool {
     uint32_t block_bytes;
+    uint32_t clear_bytes; /* of a block, from its start: zeroed by pool_take; 0: all */
     uint64_t free_list; /* tag << 32 | index of the first free block */
     uint32_t fresh;     /* blocks handed out fresh so far */
     uint8_t *slabs[POOL_SLABS_MAX];
 };
 
-/* Takes a block, zeroed. 0: no memory, or the limit is reached. */
+/* Takes a block, zeroed as far as clear_bytes. 0: no memory, or the limit is reached. */
 uint32_t pool_take(struct pool *pool);
 
 /* Gives a block back. Its first 8 bytes are overwritten. */

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,7 +16,8 @@
 __thread struct thread *thread_self;
 __thread uint32_t thread_in_vfork;
 
-static struct pool threads = {.block_bytes = sizeof(struct thread)};
+static struct pool threads = {
+    .block_bytes = sizeof(struct thread), .clear_bytes = offsetof(struct thread, scan_state)};
 static struct thread exempt;
 static pthread_key_t exit_key;
 
