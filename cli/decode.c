@@ -9,9 +9,23 @@
 #include "nesting.h"
 #include "otlp.pb-c.h"
 
-/* The generated names, so that a change of the proto package changes these lines only. */
-#define OTLP(name) Otlp__##name
-#define OTLP_CALL(name, verb) otlp__##name##__##verb
+/* The generated names, under shorter ones: a change of the proto package changes only this. */
+typedef Otlp__ExportTraceServiceRequest wire_request;
+typedef Otlp__ResourceSpans wire_resource_spans;
+typedef Otlp__Resource wire_resource;
+typedef Otlp__ScopeSpans wire_scope_spans;
+typedef Otlp__InstrumentationScope wire_scope;
+typedef Otlp__Span wire_span;
+typedef Otlp__Span__Event wire_event;
+typedef Otlp__Span__Link wire_link;
+typedef Otlp__KeyValue wire_attribute;
+typedef Otlp__AnyValue wire_value;
+typedef Otlp__ArrayValue wire_list;
+typedef Otlp__KeyValueList wire_map;
+#define wire_request_unpack otlp__export_trace_service_request__unpack
+#define wire_request_pack otlp__export_trace_service_request__pack
+#define wire_request_get_packed_size otlp__export_trace_service_request__get_packed_size
+#define wire_request_descriptor otlp__export_trace_service_request__descriptor
 #define OTLP_VALUE(name) OTLP__ANY_VALUE__VALUE_##name
 
 static void *arena_alloc(void *arena, size_t bytes)
@@ -23,14 +37,12 @@ static void arena_release(void *arena, void *block)
 {
 }
 
-static OTLP(ExportTraceServiceRequest) *
-    unpack(const uint8_t *payload, size_t length, struct arena *arena)
+static wire_request *unpack(const uint8_t *payload, size_t length, struct arena *arena)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_release, arena};
-    if (!nesting_within(
-            &OTLP_CALL(export_trace_service_request, descriptor), payload, length, NESTING_MAX))
+    if (!nesting_within(&wire_request_descriptor, payload, length, NESTING_MAX))
         return NULL;
-    return OTLP_CALL(export_trace_service_request, unpack)(&allocator, length, payload);
+    return wire_request_unpack(&allocator, length, payload);
 }
 
 static const char *text_or_empty(const char *text)
@@ -47,11 +59,11 @@ static bool id_copy(uint8_t *to, size_t bytes, ProtobufCBinaryData from)
 }
 
 static struct attributes attributes_of(
-    struct arena *arena, OTLP(KeyValue) * *items, size_t count, uint32_t dropped);
+    struct arena *arena, wire_attribute **items, size_t count, uint32_t dropped);
 
-static struct value value_of(struct arena *arena, const OTLP(AnyValue) * from);
+static struct value value_of(struct arena *arena, const wire_value *from);
 
-static struct value list_of(struct arena *arena, const OTLP(ArrayValue) * from)
+static struct value list_of(struct arena *arena, const wire_list *from)
 {
     struct value value = {.kind = VALUE_LIST};
     value.list.count = from->n_values;
@@ -61,13 +73,13 @@ static struct value list_of(struct arena *arena, const OTLP(ArrayValue) * from)
     return value;
 }
 
-static struct value map_of(struct arena *arena, const OTLP(KeyValueList) * from)
+static struct value map_of(struct arena *arena, const wire_map *from)
 {
     return (struct value){
         .kind = VALUE_MAP, .map = attributes_of(arena, from->values, from->n_values, 0)};
 }
 
-static struct value value_of(struct arena *arena, const OTLP(AnyValue) * from)
+static struct value value_of(struct arena *arena, const wire_value *from)
 {
     struct value value = {.kind = VALUE_NONE};
     if (!from)
@@ -96,7 +108,7 @@ static struct value value_of(struct arena *arena, const OTLP(AnyValue) * from)
 }
 
 static struct attributes attributes_of(
-    struct arena *arena, OTLP(KeyValue) * *items, size_t count, uint32_t dropped)
+    struct arena *arena, wire_attribute **items, size_t count, uint32_t dropped)
 {
     struct attributes result = {.count = count, .dropped = dropped};
     result.items = arena_allocate(arena, count * sizeof(struct attribute));
@@ -107,13 +119,13 @@ static struct attributes attributes_of(
     return result;
 }
 
-static void events_read(struct arena *arena, const OTLP(Span) * from, struct stored_span *span)
+static void events_read(struct arena *arena, const wire_span *from, struct stored_span *span)
 {
     span->event_count = from->n_events;
     span->events_dropped = from->dropped_events_count;
     span->events = arena_allocate(arena, from->n_events * sizeof(struct span_event));
     for (size_t i = 0; i < from->n_events; i++) {
-        const OTLP(Span__Event) *event = from->events[i];
+        const wire_event *event = from->events[i];
         span->events[i] = (struct span_event){.time_ns = event->time_unix_nano,
             .name = text_or_empty(event->name),
             .attributes = attributes_of(
@@ -121,12 +133,12 @@ static void events_read(struct arena *arena, const OTLP(Span) * from, struct sto
     }
 }
 
-static void links_read(struct arena *arena, const OTLP(Span) * from, struct stored_span *span)
+static void links_read(struct arena *arena, const wire_span *from, struct stored_span *span)
 {
     span->links_dropped = from->dropped_links_count;
     span->links = arena_allocate(arena, from->n_links * sizeof(struct span_link));
     for (size_t i = 0; i < from->n_links; i++) {
-        const OTLP(Span__Link) *link = from->links[i];
+        const wire_link *link = from->links[i];
         struct span_link *to = &span->links[span->link_count];
         if (!id_copy(to->trace_id, 16, link->trace_id) || !id_copy(to->span_id, 8, link->span_id))
             continue;
@@ -144,7 +156,7 @@ static bool has_parent(const struct stored_span *span)
     return memcmp(span->parent_id, none, sizeof none) != 0;
 }
 
-static bool span_read(struct arena *arena, const OTLP(Span) * from, struct stored_span *span)
+static bool span_read(struct arena *arena, const wire_span *from, struct stored_span *span)
 {
     if (!id_copy(span->trace_id, 16, from->trace_id) || !id_copy(span->span_id, 8, from->span_id))
         return false;
@@ -166,9 +178,9 @@ static bool span_read(struct arena *arena, const OTLP(Span) * from, struct store
     return true;
 }
 
-static void scope_read(struct arena *arena, const OTLP(ScopeSpans) * from, struct scope *scope)
+static void scope_read(struct arena *arena, const wire_scope_spans *from, struct scope *scope)
 {
-    const OTLP(InstrumentationScope) *named = from->scope;
+    const wire_scope *named = from->scope;
     scope->name = text_or_empty(named ? named->name : NULL);
     scope->version = text_or_empty(named ? named->version : NULL);
     scope->schema_url = text_or_empty(from->schema_url);
@@ -191,9 +203,9 @@ static const char *service_of(const struct attributes *attributes)
 }
 
 static void resource_read(
-    struct arena *arena, const OTLP(ResourceSpans) * from, struct resource *resource)
+    struct arena *arena, const wire_resource_spans *from, struct resource *resource)
 {
-    const OTLP(Resource) *facts = from->resource;
+    const wire_resource *facts = from->resource;
     if (facts)
         resource->attributes = attributes_of(
             arena, facts->attributes, facts->n_attributes, facts->dropped_attributes_count);
@@ -208,7 +220,7 @@ static void resource_read(
 struct request *request_decode(const uint8_t *payload, size_t length)
 {
     struct arena *arena = arena_new();
-    const OTLP(ExportTraceServiceRequest) *from = unpack(payload, length, arena);
+    const wire_request *from = unpack(payload, length, arena);
     if (!from) {
         arena_free(arena);
         return NULL;
@@ -246,11 +258,11 @@ void request_each_span(const struct request *request, request_visit *visit, void
 
 /* The filters move what stays to the front of the arrays; scopes and resources that are left with
  * nothing go as well, since collectors count them. */
-static size_t scope_filter(OTLP(ScopeSpans) * scope, request_keep *keep, void *context)
+static size_t scope_filter(wire_scope_spans *scope, request_keep *keep, void *context)
 {
     size_t kept = 0;
     for (size_t i = 0; i < scope->n_spans; i++) {
-        OTLP(Span) *span = scope->spans[i];
+        wire_span *span = scope->spans[i];
         if (span->trace_id.len == 16 &&
             keep(span->trace_id.data, span->end_time_unix_nano, context))
             scope->spans[kept++] = span;
@@ -259,7 +271,7 @@ static size_t scope_filter(OTLP(ScopeSpans) * scope, request_keep *keep, void *c
     return kept;
 }
 
-static size_t resource_filter(OTLP(ResourceSpans) * resource, request_keep *keep, void *context)
+static size_t resource_filter(wire_resource_spans *resource, request_keep *keep, void *context)
 {
     size_t scopes = 0, total = 0;
     for (size_t i = 0; i < resource->n_scope_spans; i++) {
@@ -272,8 +284,7 @@ static size_t resource_filter(OTLP(ResourceSpans) * resource, request_keep *keep
     return total;
 }
 
-static size_t message_filter(
-    OTLP(ExportTraceServiceRequest) * message, request_keep *keep, void *context)
+static size_t message_filter(wire_request *message, request_keep *keep, void *context)
 {
     size_t resources = 0, total = 0;
     for (size_t i = 0; i < message->n_resource_spans; i++) {
@@ -290,13 +301,13 @@ size_t request_filter(const uint8_t *payload, size_t length, request_keep *keep,
     uint8_t **out, size_t *out_length)
 {
     struct arena *arena = arena_new();
-    OTLP(ExportTraceServiceRequest) *message = unpack(payload, length, arena);
+    wire_request *message = unpack(payload, length, arena);
     size_t kept = message ? message_filter(message, keep, context) : 0;
     *out = NULL;
     if (kept) {
-        *out_length = OTLP_CALL(export_trace_service_request, get_packed_size)(message);
+        *out_length = wire_request_get_packed_size(message);
         *out = allocate(*out_length);
-        OTLP_CALL(export_trace_service_request, pack)(message, *out);
+        wire_request_pack(message, *out);
     }
     arena_free(arena);
     return kept;

@@ -71,29 +71,30 @@ static const char *value_in(const char *block, size_t length, const char *name)
     return NULL;
 }
 
-/* Reads the settings exactly as the library did when the process began. */
-static void check_settings(struct findings *findings, char *block, size_t length)
+/* The settings exactly as the library read them when the process began. */
+static void settings_of(char *block, size_t length, struct config *settings)
 {
     size_t count = 0;
-    char **variables = NULL;
+    char **variables = allocate(sizeof *variables);
     for (char *at = block; at < block + length; at += strlen(at) + 1) {
         variables = reallocate(variables, count + 2, sizeof *variables);
         variables[count++] = at;
         variables[count] = NULL;
     }
-    struct config settings;
-    char *const arguments[] = {"", NULL}, *const nothing[] = {NULL};
-    config_read(&settings, variables ? variables : nothing, arguments, "");
-    doctor_switches(findings, &settings);
+    char *const arguments[] = {"", NULL};
+    config_read(settings, variables, arguments, "");
     free(variables);
 }
 
-static void check_environment(struct findings *findings, int pid)
+/* Leaves in *settings those of the process, or ours where its environment cannot be read. */
+static void check_environment(struct findings *findings, int pid, struct config *settings)
 {
     size_t length;
     char *block = proc_read(pid, "environ", &length);
-    if (!block)
-        return; /* maps has said so */
+    if (!block) { /* maps has said so */
+        settings_read(settings);
+        return;
+    }
     const char *preload = value_in(block, length, "LD_PRELOAD");
     if (preload && strstr(preload, "libburdock.so"))
         finding_add(findings, FINDING_OK, format_text("LD_PRELOAD=%s", preload), NULL);
@@ -101,7 +102,8 @@ static void check_environment(struct findings *findings, int pid)
         finding_add(findings, FINDING_WARN,
             format_text("the process was not started with libburdock.so in LD_PRELOAD"),
             "start it with burdock run");
-    check_settings(findings, block, length);
+    settings_of(block, length, settings);
+    doctor_switches(findings, settings);
     free(block);
 }
 
@@ -127,15 +129,13 @@ static bool is_failure(enum counter counter)
            counter != COUNTER_INJECT_ADOPTED;
 }
 
-static void check_counters(struct findings *findings, int pid)
+static void check_counters(struct findings *findings, int pid, const struct config *settings)
 {
     uint64_t values[COUNTER_COUNT] = {0};
-    struct config settings;
-    settings_read(&settings);
-    if (!leftovers_counters(&settings, pid, values)) {
+    if (!leftovers_counters(settings, pid, values)) {
         finding_add(findings, FINDING_WARN,
-            format_text("no counters of process %d can be read", pid),
-            "run the doctor as the same user and with the same BURDOCK_DIR");
+            format_text("process %d has no ring file that can be read: no counters", pid),
+            "send it a request first, and run the doctor as the same user");
         return;
     }
     finding_add(findings, FINDING_OK,
@@ -157,11 +157,12 @@ void doctor_process(struct findings *findings, int pid)
             "check the number with ps");
         return;
     }
+    struct config settings;
     char *executable = format_text("/proc/%d/exe", pid);
     check_mapped(findings, pid);
-    check_environment(findings, pid);
+    check_environment(findings, pid, &settings);
     doctor_file(findings, executable, 0);
     check_secure(findings, pid);
-    check_counters(findings, pid);
+    check_counters(findings, pid, &settings);
     free(executable);
 }

@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -60,13 +59,13 @@ static void script_read(const struct image *image, struct elf_facts *facts)
     word_read(image, at, facts->argument, sizeof facts->argument);
 }
 
-static const ElfW(Phdr) * segment(const struct image *image, const ElfW(Ehdr) * head, unsigned i)
+static const Elf64_Phdr *segment(const struct image *image, const Elf64_Ehdr *head, unsigned i)
 {
-    return view(image, head->e_phoff + (uint64_t)i * head->e_phentsize, sizeof(ElfW(Phdr)));
+    return view(image, head->e_phoff + (uint64_t)i * head->e_phentsize, sizeof(Elf64_Phdr));
 }
 
 static void interpreter_read(
-    const struct image *image, const ElfW(Phdr) * segment, struct elf_facts *facts)
+    const struct image *image, const Elf64_Phdr *segment, struct elf_facts *facts)
 {
     const char *text = view_text(image, segment->p_offset);
     if (text && strlen(text) < sizeof facts->interpreter)
@@ -76,10 +75,10 @@ static void interpreter_read(
 }
 
 /* Address to place in the file. */
-static uint64_t offset_of(const struct image *image, const ElfW(Ehdr) * head, uint64_t address)
+static uint64_t offset_of(const struct image *image, const Elf64_Ehdr *head, uint64_t address)
 {
     for (unsigned i = 0; i < head->e_phnum; i++) {
-        const ElfW(Phdr) *load = segment(image, head, i);
+        const Elf64_Phdr *load = segment(image, head, i);
         if (load && load->p_type == PT_LOAD && address >= load->p_vaddr &&
             address - load->p_vaddr < load->p_filesz)
             return load->p_offset + (address - load->p_vaddr);
@@ -92,11 +91,11 @@ static bool is_tls_library(const char *name)
     return strncmp(name, "libssl.", 7) == 0 || strncmp(name, "libgnutls.", 10) == 0;
 }
 
-static void dynamic_read(const struct image *image, const ElfW(Ehdr) * head,
-    const ElfW(Phdr) * dynamic, struct elf_facts *facts)
+static void dynamic_read(const struct image *image, const Elf64_Ehdr *head,
+    const Elf64_Phdr *dynamic, struct elf_facts *facts)
 {
-    size_t count = dynamic->p_filesz / sizeof(ElfW(Dyn));
-    const ElfW(Dyn) *entries = view(image, dynamic->p_offset, count * sizeof(ElfW(Dyn)));
+    size_t count = dynamic->p_filesz / sizeof(Elf64_Dyn);
+    const Elf64_Dyn *entries = view(image, dynamic->p_offset, count * sizeof(Elf64_Dyn));
     uint64_t strings = UINT64_MAX;
     for (size_t i = 0; entries && i < count; i++) {
         if (entries[i].d_tag == DT_STRTAB)
@@ -111,10 +110,10 @@ static void dynamic_read(const struct image *image, const ElfW(Ehdr) * head,
 }
 
 static void segments_read(
-    const struct image *image, const ElfW(Ehdr) * head, struct elf_facts *facts)
+    const struct image *image, const Elf64_Ehdr *head, struct elf_facts *facts)
 {
     for (unsigned i = 0; i < head->e_phnum; i++) {
-        const ElfW(Phdr) *at = segment(image, head, i);
+        const Elf64_Phdr *at = segment(image, head, i);
         if (!at)
             facts->damaged = true;
         else if (at->p_type == PT_INTERP)
@@ -124,17 +123,17 @@ static void segments_read(
     }
 }
 
-static const ElfW(Shdr) * section(const struct image *image, const ElfW(Ehdr) * head, unsigned i)
+static const Elf64_Shdr *section(const struct image *image, const Elf64_Ehdr *head, unsigned i)
 {
-    return view(image, head->e_shoff + (uint64_t)i * head->e_shentsize, sizeof(ElfW(Shdr)));
+    return view(image, head->e_shoff + (uint64_t)i * head->e_shentsize, sizeof(Elf64_Shdr));
 }
 
 static void sections_read(
-    const struct image *image, const ElfW(Ehdr) * head, struct elf_facts *facts)
+    const struct image *image, const Elf64_Ehdr *head, struct elf_facts *facts)
 {
-    const ElfW(Shdr) *names = section(image, head, head->e_shstrndx);
+    const Elf64_Shdr *names = section(image, head, head->e_shstrndx);
     for (unsigned i = 0; names && i < head->e_shnum; i++) {
-        const ElfW(Shdr) *at = section(image, head, i);
+        const Elf64_Shdr *at = section(image, head, i);
         const char *name = at ? view_text(image, names->sh_offset + at->sh_name) : NULL;
         if (name && (strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".note.go.buildid") == 0))
             facts->go = true;
@@ -157,7 +156,7 @@ static const char *inner_tls(const struct image *image)
 
 static void elf_read(const struct image *image, struct elf_facts *facts)
 {
-    const ElfW(Ehdr) *head = view(image, 0, sizeof *head);
+    const Elf64_Ehdr *head = view(image, 0, sizeof *head);
     facts->kind = FILE_ELF;
     if (!head || head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_ident[EI_DATA] != ELFDATA2LSB ||
         head->e_machine != OWN_MACHINE) {

@@ -60,18 +60,26 @@ static bool json_write(
     return !ferror(transfer->stream);
 }
 
+static bool transfer_one(
+    struct transfer *transfer, const uint8_t *body, size_t length, size_t spans)
+{
+    if (transfer->stream)
+        return json_write(transfer, body, length, spans);
+    return sender_send(transfer->sender, body, length, spans);
+}
+
 static bool payload_export(const uint8_t *payload, size_t length, void *context)
 {
     struct transfer *transfer = context;
+    const struct export_options *options = transfer->options;
     uint8_t *part;
     size_t part_length;
-    size_t spans =
-        request_filter(payload, length, keep, (void *)transfer->options, &part, &part_length);
+    size_t spans = request_filter(payload, length, keep, (void *)options, &part, &part_length);
+    bool is_whole = !options->trace && !options->since_ns; /* then it goes out as it was stored */
     bool more = true;
-    if (spans && transfer->stream)
-        more = json_write(transfer, part, part_length, spans);
-    else if (spans)
-        more = sender_send(transfer->sender, part, part_length, spans);
+    if (spans)
+        more = transfer_one(
+            transfer, is_whole ? payload : part, is_whole ? length : part_length, spans);
     free(part);
     return more;
 }

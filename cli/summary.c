@@ -50,7 +50,7 @@ void summary_print(const struct config *settings, const char *run_id)
 {
     if (settings->destination == DESTINATION_OTLP) {
         char *endpoint = terminal_copy(settings->endpoint);
-        fprintf(stderr, "burdock: spans were sent to %s\n", endpoint);
+        fprintf(stderr, "burdock: spans are sent to %s\n", endpoint);
         free(endpoint);
     }
     struct traces traces;

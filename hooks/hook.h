@@ -22,23 +22,26 @@ struct hook_row {
     void **original;
 };
 
-#define HOOK_DECLARE(result, name, parameters)                                                     \
-    __typeof__(name) *original_##name;                                                             \
-    result hook_##name parameters __asm__(#name) __attribute__((visibility("default")));           \
-    _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(hook_##name)),        \
-        #name " is declared otherwise");                                                           \
-    static const struct hook_row row_##name                                                        \
+#define HOOK_DECLARE(result, name, parameters)                                              \
+    __typeof__(name) *original_##name;                                                      \
+    result hook_##name parameters __asm__(#name) __attribute__((visibility("default")));    \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(hook_##name)), \
+        #name " is declared otherwise");                                                    \
+    static const struct hook_row row_##name                                                 \
         __attribute__((section("hook_rows"), used)) = {#name, (void **)&original_##name}
 
-#define HOOK(result, name, parameters)                                                             \
-    HOOK_DECLARE(result, name, parameters);                                                        \
+#define HOOK(result, name, parameters)      \
+    HOOK_DECLARE(result, name, parameters); \
     result hook_##name parameters
 
 /* Resolved in the constructor. A constructor of another library may call us before ours has run:
  * then all are resolved at that moment. */
-#define ORIGINAL(name)                                                                             \
-    (__builtin_expect(original_##name == NULL, 0) ? (hooks_resolve(), original_##name)             \
+#define ORIGINAL(name)                                                                 \
+    (__builtin_expect(original_##name == NULL, 0) ? (hooks_resolve(), original_##name) \
                                                   : original_##name)
+
+/* After stream_is_plain said yes: then the constructor has run, and no check is needed. */
+#define DIRECT(name) (*original_##name)
 
 /* Finds all originals. Idempotent. */
 void hooks_resolve(void);

@@ -8,7 +8,8 @@
 #include "hook.h"
 #include "stream.h"
 
-/* No declaration of these is in a public header: glibc's ABI, debug/read_chk.c and its neighbours. */
+/* No declaration of these is in a public header: glibc's ABI, debug/read_chk.c and its neighbours.
+ */
 ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
@@ -32,6 +33,8 @@ static ssize_t received(
 
 HOOK(ssize_t, read, (int fd, void *buffer, size_t size))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(read)(fd, buffer, size);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(read)(fd, buffer, size);
@@ -40,6 +43,8 @@ HOOK(ssize_t, read, (int fd, void *buffer, size_t size))
 
 HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(__read_chk)(fd, buffer, size, room);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(__read_chk)(fd, buffer, size, room);
@@ -48,6 +53,8 @@ HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room))
 
 HOOK(ssize_t, readv, (int fd, const struct iovec *iov, int count))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(readv)(fd, iov, count);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(readv)(fd, iov, count);
@@ -58,6 +65,8 @@ HOOK(ssize_t, readv, (int fd, const struct iovec *iov, int count))
 
 HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(recv)(fd, buffer, size, flags);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recv)(fd, buffer, size, flags);
@@ -66,6 +75,8 @@ HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags))
 
 HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(__recv_chk)(fd, buffer, size, room, flags);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(__recv_chk)(fd, buffer, size, room, flags);
@@ -76,6 +87,8 @@ HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int f
 HOOK(ssize_t, recvfrom,
     (int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *from_length))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(recvfrom)(fd, buffer, size, flags, from, from_length);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length);
@@ -87,6 +100,8 @@ HOOK(ssize_t, __recvfrom_chk,
     (int fd, void *buffer, size_t size, size_t room, int flags, struct sockaddr *from,
         socklen_t *from_length))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length);
@@ -125,6 +140,8 @@ HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
 HOOK(int, recvmmsg,
     (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(recvmmsg)(fd, messages, count, flags, timeout);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);

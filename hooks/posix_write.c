@@ -26,6 +26,8 @@ static bool sent_by_us(const struct sight *sight, const struct outgoing *out, ss
 
 HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(write)(fd, buffer, size);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(write)(fd, buffer, size);
@@ -41,6 +43,8 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
 
 HOOK(ssize_t, writev, (int fd, const struct iovec *iov, int count))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(writev)(fd, iov, count);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(writev)(fd, iov, count);
@@ -55,6 +59,8 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *iov, int count))
 
 HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(send)(fd, buffer, size, flags);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(send)(fd, buffer, size, flags);
@@ -73,6 +79,8 @@ HOOK(ssize_t, sendto,
     (int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
         socklen_t to_length))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(sendto)(fd, buffer, size, flags, to, to_length);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendto)(fd, buffer, size, flags, to, to_length);
@@ -96,6 +104,8 @@ static struct outgoing outgoing_message(const struct msghdr *message, int flags)
 
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(sendmsg)(fd, message, flags);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendmsg)(fd, message, flags);
@@ -111,6 +121,8 @@ HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
 
 HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags))
 {
+    if (stream_is_plain(fd))
+        return DIRECT(sendmmsg)(fd, messages, count, flags);
     struct sight sight;
     ssize_t flushed;
     if (!stream_look(fd, &sight))
@@ -127,6 +139,8 @@ HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int f
 
 HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
 {
+    if (stream_is_plain(to))
+        return DIRECT(sendfile)(to, from, offset, size);
     struct sight sight;
     ssize_t result;
     if (!stream_look(to, &sight))
@@ -140,6 +154,8 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
 
 HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
 {
+    if (stream_is_plain(to))
+        return DIRECT(sendfile64)(to, from, offset, size);
     struct sight sight;
     ssize_t result;
     if (!stream_look(to, &sight))
@@ -154,6 +170,8 @@ HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
 HOOK(ssize_t, splice,
     (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned int flags))
 {
+    if (stream_is_plain(from) && stream_is_plain(to))
+        return DIRECT(splice)(from, from_offset, to, to_offset, size, flags);
     struct sight sight_from, sight_to;
     bool watches_from = stream_look(from, &sight_from);
     bool watches_to = stream_look(to, &sight_to);

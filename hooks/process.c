@@ -95,13 +95,13 @@ static void gather(char **argv, const char *first, size_t count, va_list argumen
         argv[i] = va_arg(arguments, char *);
 }
 
-#define GATHER(argv, first, arguments)                                                             \
-    va_list arguments;                                                                             \
-    va_start(arguments, first);                                                                    \
-    size_t count = first == NULL ? 0 : count_list(arguments);                                      \
-    va_end(arguments);                                                                             \
-    char *argv[count + 1];                                                                         \
-    va_start(arguments, first);                                                                    \
+#define GATHER(argv, first, arguments)                        \
+    va_list arguments;                                        \
+    va_start(arguments, first);                               \
+    size_t count = first == NULL ? 0 : count_list(arguments); \
+    va_end(arguments);                                        \
+    char *argv[count + 1];                                    \
+    va_start(arguments, first);                               \
     gather(argv, first, count, arguments)
 
 HOOK(int, execl, (const char *path, const char *argument, ...))

@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,7 +18,8 @@
 
 enum { SPINS_MAX = 2000 };
 
-static struct pool connections = {.block_bytes = 768};
+static struct pool connections = {.block_bytes = 768,
+    .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
 _Static_assert(sizeof(struct connection) <= 768, "a connection fits its block");
 
 static struct connection *at_slot(uint32_t slot)
@@ -28,8 +30,8 @@ static struct connection *at_slot(uint32_t slot)
 static bool try_lock(struct thread *self, struct connection *connection)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(&connection->lock, &expected, self->index, false,
-        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(
+        &connection->lock, &expected, self->index, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 static bool lock(struct thread *self, struct connection *connection)

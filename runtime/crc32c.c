@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crc32c.h"
 
+#include <stdbool.h>
+
 #include <string.h>
 
 /* Remainders of the reflected polynomial 0x82F63B78 for each value of a byte. */
@@ -50,6 +52,7 @@ uint32_t crc32c_portable(const uint8_t *data, size_t bytes)
 }
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(const uint8_t *data, size_t bytes)
 {
     uint64_t crc = UINT32_MAX;
@@ -63,11 +66,22 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(const uint8_t *da
     return ~(uint32_t)crc;
 }
 
+/* __builtin_cpu_supports would bring a constructor that asks the processor a dozen things in every
+ * program we are loaded into; under a hypervisor each answer takes microseconds. Asked once, here,
+ * on the exporter's thread. */
+static bool has_sse42(void)
+{
+    static int answer; /* 0: not asked, 1: no, 2: yes */
+    if (answer == 0) {
+        unsigned a, b, c = 0, d;
+        answer = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) ? 2 : 1;
+    }
+    return answer == 2;
+}
+
 uint32_t crc32c(const uint8_t *data, size_t bytes)
 {
-    if (__builtin_cpu_supports("sse4.2"))
-        return crc32c_sse42(data, bytes);
-    return crc32c_portable(data, bytes);
+    return has_sse42() ? crc32c_sse42(data, bytes) : crc32c_portable(data, bytes);
 }
 #else
 uint32_t crc32c(const uint8_t *data, size_t bytes)

@@ -2,11 +2,10 @@
 #include "delivery.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "counters.h"
+#include "memory.h"
 #include "process.h"
-#include "sys.h"
 #include "wait.h"
 
 enum { BATCH_BYTES = 2 * 1024 * 1024, BACKOFF_FIRST_MS = 500, BACKOFF_MAX_MS = 5000 };
@@ -14,12 +13,10 @@ enum { BATCH_BYTES = 2 * 1024 * 1024, BACKOFF_FIRST_MS = 500, BACKOFF_MAX_MS = 5
 bool delivery_open(struct delivery *delivery, const struct config *config)
 {
     memset(delivery, 0, sizeof(*delivery));
-    long memory = sys(SYS_mmap, 0, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory < 0 && memory > -4096)
+    delivery->memory = memory_map(BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
+    if (delivery->memory == NULL)
         return false;
     delivery->config = config;
-    delivery->memory = (uint8_t *)memory;
     otlp_http_init(&delivery->http, delivery->memory + BATCH_BYTES, OTLP_HTTP_SCRATCH_BYTES);
     store_writer_init(&delivery->store, config);
     return true;
@@ -28,7 +25,7 @@ bool delivery_open(struct delivery *delivery, const struct config *config)
 void delivery_close(struct delivery *delivery)
 {
     otlp_http_close(&delivery->http);
-    sys(SYS_munmap, delivery->memory, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
+    memory_unmap(delivery->memory, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
 }
 
 void delivery_rest(struct delivery *delivery)

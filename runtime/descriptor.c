@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "descriptor.h"
 
-#include <sys/mman.h>
-
-#include "sys.h"
+#include "memory.h"
 
 uint32_t *descriptor_table;
 uint32_t descriptor_limit;
@@ -12,11 +10,9 @@ uint32_t descriptor_highest;
 bool descriptor_start(void)
 {
     /* Address space only: a page is touched per 1024 descriptors in use. */
-    long table = sys(SYS_mmap, 0, DESCRIPTORS_MAX * sizeof(uint32_t), PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table < 0 && table > -4096)
+    descriptor_table = memory_map(DESCRIPTORS_MAX * sizeof(uint32_t));
+    if (descriptor_table == NULL)
         return false;
-    descriptor_table = (uint32_t *)table;
     descriptor_limit = DESCRIPTORS_MAX;
     return true;
 }

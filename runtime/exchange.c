@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "config.h"
@@ -11,7 +12,8 @@
 #include "sampler.h"
 #include "text_pool.h"
 
-static struct pool exchanges = {.block_bytes = 1024};
+static struct pool exchanges = {
+    .block_bytes = 1024, .clear_bytes = offsetof(struct exchange, inline_text)};
 _Static_assert(sizeof(struct exchange) <= 1024, "an exchange fits its block");
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server)
@@ -264,8 +266,8 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
         at = put_line(at, "traceparent: ", traceparent, sizeof(traceparent), bare_lf);
         if (context != NULL && context->tracestate_length > 0 &&
             !(exchange->present & 1u << FIELD_TRACESTATE))
-            at = put_line(at, "tracestate: ", context_texts(context), context->tracestate_length,
-                bare_lf);
+            at = put_line(
+                at, "tracestate: ", context_texts(context), context->tracestate_length, bare_lf);
     }
     if ((config.propagators & PROPAGATOR_BAGGAGE) && context != NULL &&
         context->baggage_length > 0 && !(exchange->present & 1u << FIELD_BAGGAGE))

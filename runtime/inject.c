@@ -342,11 +342,12 @@ static void give_plan(struct plan *plan)
     plan->text_index = 0;
 }
 
-/* The first time that we would write: the descriptor must still be the socket that we know. */
+/* The first time that we would write: the descriptor must still be the socket that we know. After
+ * that its own answers vouch for it, since they parsed. */
 static bool is_ours_to_edit(struct send *send)
 {
     struct connection *connection = send->sight->connection;
-    if (connection_is_same(connection, send->sight->fd))
+    if (connection->used || connection_is_same(connection, send->sight->fd))
         return true;
     counter_add(COUNTER_IDENTITY_CHANGED, 1);
     connection_ignore(send->self, connection, send->sight->fd);

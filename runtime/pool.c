@@ -2,10 +2,9 @@
 #include "pool.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "memory.h"
 #include "process.h"
-#include "sys.h"
 
 /* A free block holds the index of the next one. The tag in the upper half of free_list changes with
  * every pop, so that a head that was popped and pushed back in between is not mistaken for the same
@@ -19,24 +18,22 @@ static uint8_t *slab_of(struct pool *pool, uint32_t slab)
         return memory;
     if (!process_may_call())
         return NULL;
-    long mapped = sys(SYS_mmap, 0, POOL_SLAB_BYTES, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped < 0 && mapped > -4096)
-        return NULL;
+    size_t bytes = (size_t)POOL_SLAB_BYTES << slab;
+    uint8_t *mapped = memory_map(bytes);
     uint8_t *expected = NULL;
-    if (__atomic_compare_exchange_n(&pool->slabs[slab], &expected, (uint8_t *)mapped, false,
-            __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return (uint8_t *)mapped;
-    sys(SYS_munmap, mapped, POOL_SLAB_BYTES);
+    if (mapped == NULL || __atomic_compare_exchange_n(&pool->slabs[slab], &expected, mapped, false,
+                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return mapped;
+    memory_unmap(mapped, bytes);
     return expected;
 }
 
 static uint32_t take_fresh(struct pool *pool)
 {
-    uint32_t per_slab = pool_slab_blocks(pool);
     uint32_t position = __atomic_load_n(&pool->fresh, __ATOMIC_RELAXED);
     do {
-        if (position >= per_slab * POOL_SLABS_MAX || slab_of(pool, position / per_slab) == NULL)
+        uint32_t slab = pool_slab(pool, position);
+        if (slab >= POOL_SLABS_MAX || slab_of(pool, slab) == NULL)
             return 0;
     } while (!__atomic_compare_exchange_n(
         &pool->fresh, &position, position + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
@@ -52,7 +49,7 @@ uint32_t pool_take(struct pool *pool)
         uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(block, __ATOMIC_RELAXED);
         if (__atomic_compare_exchange_n(
                 &pool->free_list, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            memset(block, 0, pool->block_bytes);
+            memset(block, 0, pool->clear_bytes != 0 ? pool->clear_bytes : pool->block_bytes);
             return index;
         }
     }

@@ -15,29 +15,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_SLAB_BYTES = 64 * 1024, POOL_SLABS_MAX = 1024 };
+/* Each slab is twice the one before it, so that few pointers reach far. */
+enum { POOL_SLAB_BYTES = 64 * 1024, POOL_SLABS_MAX = 12 };
 
 struct pool {
-    uint32_t block_bytes; /* divides POOL_SLAB_BYTES evenly enough: slab_blocks whole blocks */
-    uint64_t free_list;   /* tag << 32 | index of the first free block */
-    uint32_t fresh;       /* blocks handed out fresh so far */
+    uint32_t block_bytes;
+    uint32_t clear_bytes; /* of a block, from its start: zeroed by pool_take; 0: all */
+    uint64_t free_list; /* tag << 32 | index of the first free block */
+    uint32_t fresh;     /* blocks handed out fresh so far */
     uint8_t *slabs[POOL_SLABS_MAX];
 };
 
-/* Takes a block, zeroed. 0: no memory, or the limit is reached. */
+/* Takes a block, zeroed as far as clear_bytes. 0: no memory, or the limit is reached. */
 uint32_t pool_take(struct pool *pool);
 
 /* Gives a block back. Its first 8 bytes are overwritten. */
 void pool_give(struct pool *pool, uint32_t index);
 
-static inline uint32_t pool_slab_blocks(const struct pool *pool)
+/* Blocks of the first slab. */
+static inline uint32_t pool_first_blocks(const struct pool *pool)
 {
     return POOL_SLAB_BYTES / pool->block_bytes;
+}
+
+/* Slab n holds the positions [first * (2^n - 1), first * (2^(n+1) - 1)). */
+static inline uint32_t pool_slab(const struct pool *pool, uint32_t position)
+{
+    return 31 - (uint32_t)__builtin_clz(position / pool_first_blocks(pool) + 1);
 }
 
 static inline void *pool_block(const struct pool *pool, uint32_t index)
 {
     uint32_t position = index - 1;
-    uint32_t per_slab = pool_slab_blocks(pool);
-    return pool->slabs[position / per_slab] + (size_t)(position % per_slab) * pool->block_bytes;
+    uint32_t slab = pool_slab(pool, position);
+    uint32_t before = pool_first_blocks(pool) * ((1u << slab) - 1);
+    return pool->slabs[slab] + (size_t)(position - before) * pool->block_bytes;
 }

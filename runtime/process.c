@@ -2,11 +2,11 @@
 #include "process.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "counters.h"
 #include "exporter.h"
+#include "memory.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -22,17 +22,16 @@ static uint64_t clock_offset_ns;
 
 bool process_start(void)
 {
-    long page = sys(
-        SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page < 0 && page > -4096)
+    struct process_page *page = memory_map(PAGE_BYTES);
+    if (page == NULL)
         return false;
     if (sys(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0) {
-        sys(SYS_munmap, page, PAGE_BYTES);
+        memory_unmap(page, PAGE_BYTES);
         return false;
     }
     process.epoch = 1;
     process_clock_refresh();
-    process.page = (struct process_page *)page;
+    process.page = page;
     process.page->alive = 1;
     return true;
 }

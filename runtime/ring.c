@@ -10,6 +10,7 @@
 
 #include "exporter.h"
 #include "format.h"
+#include "memory.h"
 #include "process.h"
 #include "sys.h"
 #include "thread.h"
@@ -59,16 +60,14 @@ static struct ring *private_ring(void)
 {
     if (!process_may_call())
         return NULL;
-    long memory = sys(
-        SYS_mmap, 0, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (is_error(memory))
+    struct ring *ring = memory_map(RING_BYTES);
+    if (ring == NULL)
         return NULL;
-    struct ring *ring = (struct ring *)memory;
     ring->is_private = 1;
     ring->in_use = 1;
     if (publish(ring))
         return ring;
-    sys(SYS_munmap, memory, RING_BYTES);
+    memory_unmap(ring, RING_BYTES);
     return NULL;
 }
 

@@ -4,8 +4,8 @@
  * outside any observe block; every function opens its own, keeps errno, and may be called with any
  * arguments that the host passed. Nothing here waits.
  *
- * The way of a call:  stream_look, then the original, then one of the reports; for outgoing bytes
- * stream_send first, which makes the call itself if lines have to be inserted.
+ * The way of a call:  stream_is_plain, stream_look, then the original, then one of the reports; for
+ * outgoing bytes stream_send first, which makes the call itself if lines have to be inserted.
  */
 #pragma once
 
@@ -18,10 +18,21 @@
 #include "connection.h"
 #include "descriptor.h"
 
-/* Is there anything to observe on fd? Two loads when not. */
+/* Nothing to observe on fd: two loads. A hook asks this first and leaves by a tail call, so that
+ * what is none of our business costs next to nothing. False before the constructor and while inert:
+ * then the longer way leads to the original, too. */
+static inline bool stream_is_plain(int fd)
+{
+    return __builtin_expect(
+        (uint32_t)fd < descriptor_limit &&
+            __atomic_load_n(&descriptor_table[fd], __ATOMIC_RELAXED) == SLOT_PLAIN,
+        1);
+}
+
+/* Finds the connection of fd. False: nothing to observe after all. */
 static inline bool stream_look(int fd, struct sight *sight)
 {
-    return __builtin_expect(descriptor_slot(fd) != SLOT_PLAIN, 0) && connection_look(fd, sight);
+    return descriptor_slot(fd) != SLOT_PLAIN && connection_look(fd, sight);
 }
 
 /* --- bytes --------------------------------------------------------------------------------- */
@@ -55,8 +66,8 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result);
 void stream_accepted(int listener, int fd, const struct sockaddr *peer, const socklen_t *length);
 /* Monotonic time for stream_connected, 0 while inert. */
 uint64_t stream_connect_time(void);
-void stream_connected(int fd, const struct sockaddr *peer, socklen_t length, uint64_t start_ns,
-    int result);
+void stream_connected(
+    int fd, const struct sockaddr *peer, socklen_t length, uint64_t start_ns, int result);
 void stream_socket_error(int fd, int error); /* what SO_ERROR told the host */
 void stream_closing(int fd);                 /* before the original */
 void stream_closing_range(unsigned first, unsigned last);

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,8 +16,9 @@
 __thread struct thread *thread_self;
 __thread uint32_t thread_in_vfork;
 
-static struct pool threads = {.block_bytes = sizeof(struct thread)};
-static struct thread exempt = {.guard = UINTPTR_MAX};
+static struct pool threads = {
+    .block_bytes = sizeof(struct thread), .clear_bytes = offsetof(struct thread, scan_state)};
+static struct thread exempt;
 static pthread_key_t exit_key;
 
 /* The first 32 keys live in the thread's descriptor; a later one would make pthread_setspecific
@@ -59,6 +61,7 @@ struct thread *thread_attach(void)
 
 void thread_exempt(void)
 {
+    exempt.guard = UINTPTR_MAX;
     thread_self = &exempt;
 }
 
