@@ -357,6 +357,22 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
     return failures
 
 
+def threads_of(process):
+    """{thread id: name} of a process."""
+    found = {}
+    for task in os.listdir("/proc/%d/task" % process.pid):
+        try:
+            with open("/proc/%d/task/%s/comm" % (process.pid, task)) as file:
+                found[int(task)] = file.read().strip()
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            pass
+    return found
+
+
+def thread_names(process):
+    return list(threads_of(process).values())
+
+
 class RawServer:
     """A listener of the test itself, untraced: answers each connection with a function."""
 
