@@ -141,7 +141,7 @@ static void new_trace(struct thread *self, struct trace_ids *ids)
     put_random(ids->trace_id, thread_random(self));
     new_span_id(self, ids->trace_id + 8); /* never all zero */
     new_span_id(self, ids->span_id);
-    ids->flags = FLAG_RANDOM;
+    ids->flags = config.random_flag_off ? 0 : FLAG_RANDOM;
     if (sampler_decide(ids->trace_id, -1))
         ids->flags |= FLAG_SAMPLED;
 }

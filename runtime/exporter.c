@@ -188,7 +188,7 @@ void exporter_need(void)
     uint32_t expected = LIFE_NONE;
     if (__builtin_expect(__atomic_load_n(&life, __ATOMIC_RELAXED) != LIFE_NONE, 1))
         return;
-    if (config.destination == DESTINATION_NONE)
+    if (config.destination == DESTINATION_NONE || config.sdk_disabled)
         return;
     if (!__atomic_compare_exchange_n(
             &life, &expected, LIFE_RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
