@@ -36,7 +36,7 @@ struct thread {
     uint32_t index;
     uint32_t epoch;          /* process.epoch when attached */
     uintptr_t guard;         /* stack position of the open block; 0: none; UINTPTR_MAX: never */
-    struct context *current; /* T.cur of docs/ATTRIBUTION; held */
+    struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_read_here;  /* this thread itself read the request of `current` */
