@@ -40,6 +40,14 @@ void parse_bool(struct reading *reading, const struct variable *variable, const 
     *(bool *)parse_target(reading, variable) = yes;
 }
 
+/* Our own switches are thrown by 1 as well; the specification wants OTEL_* to know true alone. */
+void parse_switch(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice word = slice_trim(whole(value));
+    bool is_digit = slice_is(word, "1") || slice_is(word, "0");
+    parse_bool(reading, variable, is_digit ? (slice_is(word, "1") ? "true" : "false") : value);
+}
+
 static bool read_number(struct reading *reading, const struct variable *variable, const char *value,
     uint64_t least, uint64_t *number)
 {
