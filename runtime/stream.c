@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "config.h"
@@ -456,6 +458,19 @@ void stream_failed(struct thread *self, struct connection *connection, int fd, i
         end_all(self, connection, CAUSE_ERROR, error_type(error));
 }
 
+/* A program that waits by epoll alone learns that its client left without reading a thing. When it
+ * closes without having answered, the kernel is asked. */
+static void notice_peer(struct connection *connection, int fd)
+{
+    uint8_t state = 0; /* the first byte of struct tcp_info */
+    socklen_t length = sizeof(state);
+    if (fd < 0 || connection->peer_gone || connection->requests_out ||
+        connection->first == NULL || !process_may_call())
+        return;
+    if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
+        connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
+}
+
 static void end_in_host(struct thread *self, struct connection *connection)
 {
     if (connection->connecting && connection->wait_timed_out)
@@ -472,6 +487,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
         context = current_of(connection);
     if (context != NULL)
         attribution_touch(self, context);
+    notice_peer(connection, fd);
     end_in_host(self, connection);
     if (connection->prepared != NULL)
         forget(connection, connection->prepared);
