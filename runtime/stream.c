@@ -255,6 +255,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_END:
         connection->switched = event->reason == END_SWITCHED;
+        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] != 101;
         end(sink, exchange, event->reason);
         break;
     case EVENT_VOID:
@@ -354,7 +355,7 @@ static bool decide(struct thread *self, struct connection *connection, int fd,
 static bool after_switch(struct thread *self, struct connection *connection, int fd)
 {
     connection->switched = false;
-    if (connection->first != NULL || !connection->requests_out) {
+    if (connection->first != NULL || !connection->requests_out || !connection->tunnels) {
         give_up(self, connection, fd);
         return false;
     }
