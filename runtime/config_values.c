@@ -40,12 +40,15 @@ void parse_bool(struct reading *reading, const struct variable *variable, const 
     *(bool *)parse_target(reading, variable) = yes;
 }
 
-/* Our own switches are thrown by 1 as well; the specification wants OTEL_* to know true alone. */
+/* A kill switch of our own: people type 1. */
 void parse_switch(struct reading *reading, const struct variable *variable, const char *value)
 {
-    struct slice word = slice_trim(whole(value));
-    bool is_digit = slice_is(word, "1") || slice_is(word, "0");
-    parse_bool(reading, variable, is_digit ? (slice_is(word, "1") ? "true" : "false") : value);
+    if (slice_is(slice_trim(whole(value)), "1"))
+        *(bool *)parse_target(reading, variable) = true;
+    else if (slice_is(slice_trim(whole(value)), "0"))
+        *(bool *)parse_target(reading, variable) = false;
+    else
+        parse_bool(reading, variable, value);
 }
 
 static bool read_number(struct reading *reading, const struct variable *variable, const char *value,

@@ -18,9 +18,9 @@
 
 enum { SPINS_MAX = 2000 };
 
-static struct pool connections = {.block_bytes = 768,
+static struct pool connections = {.block_bytes = 832,
     .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
-_Static_assert(sizeof(struct connection) <= 768, "a connection fits its block");
+_Static_assert(sizeof(struct connection) <= 832, "a connection fits its block");
 
 static struct connection *at_slot(uint32_t slot)
 {

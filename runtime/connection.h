@@ -57,6 +57,7 @@ struct connection {
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct pending pending;
     struct address peer;
+    char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     union {
         struct prefix prefixes[2];
         _Alignas(8) uint8_t protocol_state[STATE_BYTES_MAX];

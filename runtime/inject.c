@@ -32,7 +32,6 @@ struct plan {
     enum edit_kind kind;
     size_t offset; /* of the edit */
     size_t length; /* of the edit's bytes; for REPLACE also of the host's */
-    uint32_t text_index; /* block with the edit's bytes */
     uint32_t serial;
 };
 
@@ -52,11 +51,12 @@ static void limit_at(struct scan *scan, size_t offset)
         scan->plan->limit = offset;
 }
 
-static bool take_text(struct plan *plan)
+/* Lines may be cut short by the kernel; without a block to keep the rest in none are inserted. */
+static bool can_keep_rest(struct thread *self)
 {
-    if (plan->text_index == 0)
-        plan->text_index = text_take(true);
-    return plan->text_index != 0;
+    if (self->spare_text == 0)
+        self->spare_text = text_take(true);
+    return self->spare_text != 0;
 }
 
 static void on_begin(struct scan *scan, uint32_t serial)
@@ -86,12 +86,11 @@ static void replace(struct scan *scan, struct exchange *exchange, const struct e
 {
     struct plan *plan = scan->plan;
     size_t position = event->first ? 0 : exchange->texts[FIELD_TRACEPARENT].length;
-    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH ||
-        !take_text(plan))
+    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH)
         return;
     char ids[TRACEPARENT_LENGTH];
     traceparent_format(ids, &exchange->ids);
-    memcpy(text_block(true, plan->text_index), ids + position, event->length);
+    memcpy(scan->self->lines, ids + position, event->length);
     plan->kind = EDIT_REPLACE;
     plan->offset = scan->base + event->offset;
     plan->length = event->length;
@@ -114,9 +113,9 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     struct plan *plan = scan->plan;
     if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
         return true;
-    if (plan->kind != EDIT_NONE || !take_text(plan))
+    if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))
         return true;
-    plan->length = exchange_lines(exchange, text_block(true, plan->text_index), event->bare_lf);
+    plan->length = exchange_lines(exchange, scan->self->lines, event->bare_lf);
     if (plan->length == 0) {
         exchange->injected = true;
         return true;
@@ -156,8 +155,9 @@ static const struct protocol *scan_start(struct scan *scan, const struct iovec *
     struct connection *connection = scan->connection;
     struct thread *self = scan->self;
     if (connection->state == CONNECTION_CLAIMED) {
-        memcpy(self->scan_state, connection->protocol_state, STATE_BYTES_MAX);
-        return connection->requests_out ? connection->protocol : NULL;
+        const struct protocol *claimed = connection->protocol;
+        memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
+        return connection->requests_out ? claimed : NULL;
     }
     struct prefix prefixes[2];
     const struct protocol *protocol;
@@ -197,17 +197,17 @@ static void look_ahead(struct thread *self, struct connection *connection,
         if (protocol == NULL && buffers == 1)
             protocol = scan_start(&scan, &out->iov[i], skip);
         scan.base = base + skip;
-        if (protocol == NULL ||
-            protocol->feed(self->scan_state, DIRECTION_OUT,
-                (const uint8_t *)out->iov[i].iov_base + skip, length - skip, &scan.sink) ==
-                FEED_LOST)
+        if (protocol == NULL || protocol->feed(self->scan_state, DIRECTION_OUT,
+                                    (const uint8_t *)out->iov[i].iov_base + skip, length - skip,
+                                    &scan.sink) == FEED_LOST)
             protocol = NULL;
         skip = 0;
     }
 }
 
 /* Appends the host's bytes [from, to) to self->iov. */
-static int add_host(struct thread *self, int count, const struct outgoing *out, size_t from, size_t to)
+static int add_host(
+    struct thread *self, int count, const struct outgoing *out, size_t from, size_t to)
 {
     size_t base = 0;
     for (int i = 0; i < out->count && base < to; base += out->iov[i++].iov_len) {
@@ -230,7 +230,7 @@ static int assemble(struct thread *self, const struct pending *pending, const st
             text_block(true, pending->text_index) + pending->sent, pending->length - pending->sent};
     if (plan->kind != EDIT_NONE) {
         count = add_host(self, count, out, from, plan->offset);
-        self->iov[count++] = (struct iovec){text_block(true, plan->text_index), plan->length};
+        self->iov[count++] = (struct iovec){self->lines, plan->length};
         from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : 0);
     }
     return add_host(self, count, out, from, plan->limit);
@@ -267,8 +267,15 @@ static struct division divide(const struct plan *plan, size_t pending, size_t ta
     return division;
 }
 
-static void account(
-    struct connection *connection, struct plan *plan, const struct division *division)
+static void keep_rest(struct thread *self, struct pending *pending, size_t sent, size_t length)
+{
+    *pending = (struct pending){self->spare_text, (uint32_t)sent, (uint32_t)length};
+    memcpy(text_block(true, self->spare_text), self->lines, length);
+    self->spare_text = 0;
+}
+
+static void account(struct thread *self, struct connection *connection, const struct plan *plan,
+    const struct division *division)
 {
     struct pending *pending = &connection->pending;
     pending->sent += (uint32_t)division->pending;
@@ -279,11 +286,8 @@ static void account(
     struct exchange *exchange = stream_find(connection, plan->serial);
     if (exchange != NULL)
         exchange->injected = true;
-    if (division->inserted < plan->length) {
-        *pending = (struct pending){
-            plan->text_index, (uint32_t)division->inserted, (uint32_t)plan->length};
-        plan->text_index = 0;
-    }
+    if (division->inserted < plan->length)
+        keep_rest(self, pending, division->inserted, plan->length);
 }
 
 struct send {
@@ -321,7 +325,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         errno = error;
         return -1;
     }
-    account(connection, plan, &division);
+    account(self, connection, plan, &division);
     stream_feed_range(self, connection, send->sight->fd, DIRECTION_OUT, send->out->iov,
         send->out->count, plan->from, division.host);
     return (ssize_t)division.host;
@@ -333,13 +337,6 @@ static size_t total_of(const struct outgoing *out)
     for (int i = 0; i < out->count; i++)
         total += out->iov[i].iov_len;
     return total;
-}
-
-static void give_plan(struct plan *plan)
-{
-    if (plan->text_index != 0)
-        text_give(true, plan->text_index);
-    plan->text_index = 0;
 }
 
 /* The first time that we would write: the descriptor must still be the socket that we know. After
@@ -364,13 +361,10 @@ static bool send_all(struct send *send, ssize_t *result)
         struct plan plan = {.from = sent, .limit = total, .total = total};
         look_ahead(send->self, connection, send->out, &plan);
         bool edits = plan.kind != EDIT_NONE || connection->pending.text_index != 0;
-        if (!acted && (!edits || !is_ours_to_edit(send))) {
-            give_plan(&plan);
+        if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
-        }
         acted = true;
         ssize_t went = send_plan(send, &plan, &stopped);
-        give_plan(&plan);
         if (went < 0)
             break;
         sent += (size_t)went;

@@ -119,7 +119,7 @@ void ring_commit(struct thread *self, const struct span *record)
     struct ring *ring = self->ring;
     uint64_t head = ring->head + record->bytes;
     __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
-    counter_add(COUNTER_SPANS_RECORDED, 1);
+    __atomic_store_n(&ring->records, ring->records + 1, __ATOMIC_RELAXED);
     exporter_wake(head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) > WAKE_BYTES);
 }
 
@@ -278,11 +278,23 @@ void rings_keep_spare(int descriptor)
     add_ring(descriptor);
 }
 
+uint64_t rings_recorded(void)
+{
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL)
+            records += __atomic_load_n(&ring->records, __ATOMIC_RELAXED);
+    }
+    return records;
+}
+
 void rings_publish_counters(void)
 {
     if (file == NULL)
         return;
     memcpy(file->counters, counters, sizeof(file->counters));
+    file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
     if (process.broken && process.broken_why != NULL && !file->broken) {
         struct format why;
         format_start(&why, file->broken_why, sizeof(file->broken_why));

@@ -44,6 +44,7 @@ enum {
 
 struct ring {
     _Alignas(64) uint64_t head;
+    uint64_t records; /* committed ever; the producer's */
     _Alignas(64) uint64_t tail;
     _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
     uint32_t is_private;
@@ -99,6 +100,8 @@ bool rings_open_file(const struct config *config, const uint8_t *resource, size_
     int *descriptor);
 /* Adds a spare ring to the file if none is free. */
 void rings_keep_spare(int descriptor);
+/* Spans that this process has recorded. */
+uint64_t rings_recorded(void);
 /* Publishes counters for outside readers. */
 void rings_publish_counters(void);
 /* Gives the lock up: from now on the process is judged by its pid. */

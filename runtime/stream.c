@@ -189,11 +189,18 @@ static const char *error_of(const struct stream_sink *sink, const struct exchang
     return is_answered ? "response_truncated" : "connection_closed";
 }
 
+static struct peer peer_of(struct connection *connection)
+{
+    if (connection->peer_text[0] == '\0')
+        address_format(&connection->peer, connection->peer_text);
+    return (struct peer){connection->peer_text, connection->peer.port};
+}
+
 static void end(struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
     struct connection *connection = sink->connection;
-    if (exchange->requested && exchange->has_ids)
-        exchange_record(sink->self, exchange, connection->protocol, &connection->peer,
+    if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
+        exchange_record(sink->self, exchange, connection->protocol, peer_of(connection),
             error_of(sink, exchange, reason));
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
@@ -441,7 +448,8 @@ static void connect_failed(struct thread *self, struct connection *connection, c
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
-        exchange_record_connect(self, parent, &connection->peer, connection->connect_ns, error);
+        exchange_record_connect(
+            self, parent, peer_of(connection), connection->connect_ns, error);
     }
     disown(connection);
 }
