@@ -17,6 +17,7 @@
 
 static struct ring *rings[RINGS_MAX];
 static uint32_t ring_count;
+static uint32_t durable_free; /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
@@ -31,8 +32,13 @@ static bool is_error(long result)
 static bool claim(struct ring *ring)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(
-        &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) != 0 ||
+        !__atomic_compare_exchange_n(
+            &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    if (!ring->is_private)
+        __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 static void count_at_least(uint32_t wanted)
@@ -71,15 +77,33 @@ static struct ring *private_ring(void)
     return NULL;
 }
 
-static struct ring *acquire(void)
+static struct ring *claim_any(bool is_private)
 {
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++) {
         struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
+        if (ring != NULL && ring->is_private == is_private && claim(ring))
             return ring;
     }
-    return private_ring();
+    return NULL;
+}
+
+static struct ring *acquire(void)
+{
+    struct ring *ring = claim_any(false);
+    if (ring == NULL)
+        ring = claim_any(true);
+    return ring != NULL ? ring : private_ring();
+}
+
+/* A thread that was too early for the file moves into it; what it leaves behind is drained as ever. */
+static void become_durable(struct thread *self)
+{
+    struct ring *ring = claim_any(false);
+    if (ring == NULL)
+        return;
+    ring_release(self);
+    self->ring = ring;
 }
 
 static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
@@ -96,6 +120,8 @@ struct span *ring_reserve(struct thread *self, size_t bytes)
         counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
         return NULL;
     }
+    if (self->ring->is_private && __atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
+        become_durable(self);
     struct ring *ring = self->ring;
     uint64_t head = ring->head;
     uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
@@ -125,9 +151,13 @@ void ring_commit(struct thread *self, const struct span *record)
 
 void ring_release(struct thread *self)
 {
-    if (self->ring != NULL)
-        __atomic_store_n(&self->ring->in_use, 0, __ATOMIC_RELEASE);
+    struct ring *ring = self->ring;
     self->ring = NULL;
+    if (ring == NULL)
+        return;
+    if (!ring->is_private)
+        __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->in_use, 0, __ATOMIC_RELEASE);
 }
 
 void rings_forked(void)
@@ -140,6 +170,7 @@ void rings_forked(void)
     if (file != NULL)
         sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
     ring_count = 0;
+    durable_free = 0;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -217,7 +248,11 @@ static bool add_ring(int descriptor)
     if (ring == NULL)
         return false;
     file->ring_count++;
-    return publish(ring);
+    __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    if (publish(ring))
+        return true;
+    __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return false;
 }
 
 static void fill_header(const struct config *config, const uint8_t *resource, size_t bytes)
@@ -269,12 +304,8 @@ void rings_keep_spare(int descriptor)
 {
     if (file == NULL || descriptor < 0)
         return;
-    uint32_t count = rings_count();
-    for (uint32_t i = 0; i < count; i++) {
-        struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0)
-            return;
-    }
+    if (__atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
+        return;
     add_ring(descriptor);
 }
 
