@@ -198,12 +198,19 @@ def test_never_answers():
         check(time.monotonic() - start < 1, "never answers: SIGTERM ends at once, as it does bare")
 
 
+EARLY = "/status/200"  # may end before the ring file is made, and then dies with the process
+
+
+def stored(scene):
+    return [path for path in paths(scene.spans()) if path != EARLY]
+
+
 def service_with_unsent(scene, how, wrapper=()):
     """A service with a span in its ring that is not exported yet, then ended by a signal."""
     port = free_port()
     app = scene.start([*wrapper, *SERVICE, str(port)], "app", port=port, traced=not wrapper,
                       OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF)
-    get(port, "/status/200")  # may be faster than the ring file is made: stays in the process
+    get(port, EARLY)
     check(wait_until(scene.rings_left), "the ring file is made at the first request")
     get(port, "/unsent")
     check(wait_until(lambda: [ring for ring in scene.rings_left() if not ring.is_empty]),
@@ -225,19 +232,37 @@ def test_killed():
                   name + ": another service leaves it alone")
             app = scene.service("app")
             get(app.port, "/next")
-            wait_until(lambda: len(scene.spans()) == 3)
-            equal(paths(scene.spans()), ["/next", "/other", "/unsent"],
+            wait_until(lambda: len(stored(scene)) == 3)
+            equal(stored(scene), ["/next", "/other", "/unsent"],
                   name + ": the next process of the service recovers it, once")
-            check(all(ring.is_empty for ring in scene.rings_left()), name + ": and its ring is gone")
+            check(wait_until(lambda: all(ring.is_empty for ring in scene.rings_left())),
+                  name + ": and its ring is gone")
 
 
 def test_killed_under_run():
     for how in (signal.SIGTERM, signal.SIGINT):
         with Scene() as scene:
             service_with_unsent(scene, how, [BURDOCK, "run", "-q", "--"])
-            equal(paths(scene.spans()), ["/unsent"],
+            equal(stored(scene), ["/unsent"],
                   "burdock run, %s: the span is stored when the command has ended" % how.name)
             equal(os.listdir(scene.rings), [], "burdock run, %s: no ring is left" % how.name)
+
+
+def test_killed_while_fast():
+    """A worker whose first requests end before the exporter has made the ring file."""
+    with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
+        front = scene.nginx("location / { return 200 $pid; }", "app", workers=1)
+        worker = int(get(front.port, "/first")[2])
+        check(wait_until(scene.rings_left), "fast: the ring file is made")
+        wait_until(lambda: get(front.port, "/again")[0] == 200 and
+                   not all(ring.is_empty for ring in scene.rings_left()), 5)
+        for number in range(50):
+            get(front.port, "/unsent/%d" % number)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: int(get(front.port, "/")[2]) != worker)
+        scene.stop(front, signal.SIGQUIT)
+        found = [path for path in paths(scene.spans()) if path.startswith("/unsent")]
+        equal(len(found), 50, "fast: what the worker had not sent is recovered by its successor")
 
 
 def test_underscore_exit():
