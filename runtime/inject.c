@@ -315,6 +315,7 @@ struct send {
     const struct sight *sight;
     const struct outgoing *out;
     bool gone; /* the connection was closed or taken from us while we sent */
+    bool failed;
 };
 
 /* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
@@ -336,6 +337,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);
     struct division division = divide(plan, pending, taken < 0 ? 0 : (size_t)taken);
+    send->failed = taken < 0;
     if (send->gone) {
         errno = error;
         return taken < 0 ? -1 : (ssize_t)division.host;
@@ -366,6 +368,21 @@ static void give_plan(struct plan *plan)
     plan->text_index = 0;
 }
 
+/* The connection is gone, but the host's call is not: what is left of it goes out as it is. */
+static void send_rest(struct send *send, size_t *sent)
+{
+    size_t total = total_of(send->out);
+    while (*sent < total) {
+        struct thread *self = send->self;
+        int count = add_host(self, 0, send->out, *sent, total);
+        struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
+        ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags);
+        if (taken <= 0)
+            return;
+        *sent += (size_t)taken;
+    }
+}
+
 /* The first time that we would write: the descriptor must still be the socket that we know. */
 static bool is_ours_to_edit(struct send *send)
 {
@@ -381,11 +398,13 @@ static bool is_ours_to_edit(struct send *send)
 static bool send_all(struct send *send, ssize_t *result)
 {
     struct connection *connection = send->sight->connection;
+    int saved_errno = errno;
     size_t total = total_of(send->out), sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         struct plan plan = {.from = sent, .limit = total, .total = total};
-        look_ahead(send->self, connection, send->out, &plan);
+        if (connection->state != CONNECTION_IGNORED)
+            look_ahead(send->self, connection, send->out, &plan);
         bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send))) {
             give_plan(&plan);
@@ -399,15 +418,17 @@ static bool send_all(struct send *send, ssize_t *result)
         sent += (size_t)went;
         stopped = stopped && sent > 0; /* only ours went out: the host is owed an answer */
     }
+    if (send->gone && !stopped && !send->failed)
+        send_rest(send, &sent);
     if (acted)
         *result = sent > 0 ? (ssize_t)sent : -1;
+    if (sent > 0)
+        errno = saved_errno;
     return acted;
 }
 
 static bool is_candidate(const struct connection *connection)
 {
-    if (connection->pending.text_index != 0)
-        return true;
     return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
                                                      : connection->requests_out;
 }
@@ -415,8 +436,10 @@ static bool is_candidate(const struct connection *connection)
 /* Would this call be edited at all? Asked without the lock; asked again under it. */
 static bool may_edit(const struct sight *sight, const struct outgoing *out)
 {
-    return out->editable && originals.sendmsg != NULL && process_may_call() && !process.broken &&
-           is_candidate(sight->connection);
+    if (!out->editable || originals.sendmsg == NULL || !process_may_call())
+        return false;
+    return sight->connection->pending.text_index != 0 ||
+           (!process.broken && is_candidate(sight->connection));
 }
 
 static void touch_owner(struct thread *self, struct connection *connection)
@@ -439,7 +462,7 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     struct connection *connection = sight->connection;
     struct send send = {.self = self, .sight = sight, .out = out};
     bool done = false;
-    if (connection->state != CONNECTION_IGNORED) {
+    if (connection->state != CONNECTION_IGNORED || connection->pending.text_index != 0) {
         touch_owner(self, connection);
         errno = saved_errno;
         done = send_all(&send, result);
@@ -455,7 +478,8 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
 bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
 {
     static const struct iovec nothing;
-    struct outgoing out = {.iov = &nothing, .count = 0, .flags = flags | MSG_MORE};
+    int kept = flags & (MSG_DONTWAIT | MSG_NOSIGNAL); /* ours are neither urgent nor zero-copy */
+    struct outgoing out = {.iov = &nothing, .count = 0, .flags = kept | MSG_MORE};
     if (sight->connection->pending.text_index == 0 || originals.sendmsg == NULL)
         return true;
     struct thread *self = observe_open();

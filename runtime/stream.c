@@ -500,14 +500,15 @@ static bool enter(struct visit *visit, const struct sight *sight)
     if (visit->self == NULL) {
         /* Bytes pass unseen: the stream can no longer be followed. A vfork child's are its own. */
         if (thread_in_vfork == 0)
-            descriptor_set(sight->fd, SLOT_PLAIN);
+            __atomic_store_n(&sight->connection->unseen, true, __ATOMIC_RELAXED);
         return false;
     }
     visit->connection = sight->connection;
     if (!process.broken && connection_enter(visit->self, sight)) {
-        if (visit->connection->state != CONNECTION_IGNORED)
+        bool unseen = __atomic_load_n(&visit->connection->unseen, __ATOMIC_RELAXED);
+        if (visit->connection->state != CONNECTION_IGNORED && !unseen)
             return true;
-        connection_ignore(visit->self, visit->connection, sight->fd);
+        give_up(visit->self, visit->connection, sight->fd);
         connection_leave(visit->self, visit->connection);
     }
     observe_close(visit->self);
@@ -539,15 +540,21 @@ static void ended_by_peer(struct visit *visit)
     finish(visit->self, connection, DIRECTION_IN, CAUSE_PEER, NULL);
 }
 
+/* Nothing was read because the stream has ended, not because nothing was asked for. */
+static bool has_room(const struct iovec *iov, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (iov[i].iov_len > 0)
+            return true;
+    return false;
+}
+
 void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result)
 {
     struct visit visit;
     if ((result < 0 && errno == EAGAIN) || !enter(&visit, sight))
         return;
     touch(&visit);
-    size_t room = 0;
-    for (int i = 0; i < count && room == 0; i++)
-        room = iov[i].iov_len;
     if (result > 0) {
         visit.connection->connecting = false;
         visit.connection->wait_timed_out = false;
@@ -555,7 +562,7 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
             visit.self, visit.connection, sight->fd, DIRECTION_IN, iov, count, 0, (size_t)result);
     } else if (result < 0)
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
-    else if (room > 0)
+    else if (has_room(iov, count))
         ended_by_peer(&visit);
     leave(&visit);
 }
@@ -603,15 +610,16 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result)
 
 /* --- descriptors --------------------------------------------------------------------------- */
 
-void stream_accepted(int listener, int fd, const struct sockaddr *peer, const socklen_t *length)
+void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length)
 {
     int saved_errno = errno;
     struct thread *self = observe_open();
-    if (self == NULL)
+    if (self == NULL) {
+        stream_closing(fd); /* whatever the number meant before */
         return;
-    struct address address = {0};
-    if (peer != NULL && length != NULL)
-        address_set(&address, peer, *length);
+    }
+    struct address address;
+    address_set(&address, peer, length);
     if (descriptor_slot(listener) != SLOT_LISTENER)
         descriptor_set(listener, SLOT_LISTENER);
     if (self->current != NULL && self->current->ended)
@@ -664,8 +672,10 @@ void stream_connected(
 {
     int error = errno;
     struct sight sight;
-    struct address address;
-    address_set(&address, peer, length);
+    struct address address = {0};
+    /* The kernel read the address only if it did not object to it. */
+    if (start_ns != 0 && (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF)))
+        address_set(&address, peer, length);
     if (start_ns == 0 || address.family == 0 || descriptor_slot(fd) >= SLOT_FIRST) {
         /* A second connect() asks how the first one went. */
         if (start_ns != 0 && stream_look(fd, &sight) && result != 0 && error != EISCONN &&
@@ -711,7 +721,7 @@ void stream_closing(int fd)
         connection_release(self, fd);
         observe_close(self);
     } else
-        descriptor_set(fd, SLOT_UNKNOWN); /* inside a signal handler: never left stale */
+        connection_abandon(fd); /* inside a signal handler: never left stale */
     errno = saved_errno;
 }
 
@@ -729,8 +739,8 @@ void stream_duplicated(int from, int to)
     if (from == to || thread_in_vfork != 0 || thread_is_exempt())
         return;
     if (descriptor_slot(from) < SLOT_LISTENER && descriptor_slot(to) < SLOT_LISTENER) {
-        if (descriptor_slot(to) != SLOT_UNKNOWN)
-            descriptor_set(to, SLOT_UNKNOWN);
+        if (descriptor_slot(to) != descriptor_slot(from))
+            descriptor_set(to, descriptor_slot(from));
         return;
     }
     int saved_errno = errno;
@@ -756,7 +766,7 @@ void stream_shut(int fd, int how)
 void stream_plain(int fd)
 {
     stream_closing(fd);
-    if (thread_in_vfork == 0)
+    if (thread_in_vfork == 0 && !thread_is_exempt())
         descriptor_set(fd, SLOT_PLAIN);
 }
 

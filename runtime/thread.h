@@ -7,8 +7,9 @@
  * already inside us (a signal handler interrupted us), or it is the exporter, or there is no memory.
  *
  * Re-entry is judged by stack position, not by a counter: siglongjmp out of a handler that
- * interrupted us leaves `guard` set, but then the stack is above it again. A handler on an alternate
- * stack could also be above, so that rare case asks the kernel.
+ * interrupted us leaves `guard` set, but then the stack is above it again, or other calls have
+ * written over the frame that the guard names. A handler on an alternate stack could also be above,
+ * so that rare case asks the kernel.
  *
  * | field   | owner thread | other threads | signal handler on the owner |
  * | all     | reads/writes | never         | only through observe_open, which refuses |
@@ -34,6 +35,7 @@ struct thread {
     uint32_t index;
     uint32_t epoch;            /* process.epoch when attached */
     uintptr_t guard;           /* stack position of the open block; 0: none; UINTPTR_MAX: never */
+    uintptr_t guard_return;    /* return address that its frame holds while it lives */
     struct context *current;   /* T.cur of docs/ATTRIBUTION; held */
     bool multiplexes;          /* has returned from a wait whose set held something foreign */
     bool wait_timed_out;       /* the thread's last wait ended by time */
@@ -65,10 +67,13 @@ static inline struct thread *observe_open(void)
     if (__builtin_expect(self->guard != 0, 0) && !thread_reenter(self, stack))
         return NULL;
     self->guard = stack;
+    self->guard_return = ((const uintptr_t *)stack)[1];
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->now_ns = 0;
-    if (process_is_child())
-        process_forked();
+    if (process_is_child() && !process_forked()) {
+        self->guard = 0;
+        return NULL;
+    }
     return self;
 }
 
