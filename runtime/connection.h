@@ -4,7 +4,7 @@
  *
  * | who                                   | may                                               |
  * | a thread that did connection_enter    | everything, until connection_leave                |
- * | any thread                            | read generation, lock; set orphan, unseen               |
+ * | any thread                            | read generation, lock; set orphan, unseen, sending               |
  * Entering waits for two threads that use the connection at once, ten milliseconds at most: then
  * it is given up (counted), since the holder was torn away by siglongjmp or lost in a fork.
  *
@@ -47,6 +47,8 @@ struct connection {
     bool switched;         /* the protocol said that something else follows */
     bool wait_timed_out;   /* the last wait for this connection ended by time */
     bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
+    uint32_t sending;      /* odd: a head is with the kernel and not yet fed. Any thread */
+    uint32_t sent_late;    /* the value of sending that was waited for in vain */
     bool unseen;           /* bytes passed that nobody could observe; any thread may set it */
     uint32_t refused;      /* bits of protocol_rows that said no */
     uint64_t identity;     /* connection_identity when it was made; 0: not asked */

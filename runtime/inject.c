@@ -394,6 +394,14 @@ static bool is_ours_to_edit(struct send *send)
     return false;
 }
 
+/* An answer may come back before we do: whoever reads it waits for us. */
+static void note_head(struct connection *connection)
+{
+    const struct exchange *last = connection->last;
+    if (connection->prepared != NULL || (last != NULL && !last->requested))
+        __atomic_store_n(&connection->sending, (connection->sending + 1) | 1, __ATOMIC_RELEASE);
+}
+
 /* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */
 static bool send_all(struct send *send, ssize_t *result)
 {
@@ -405,6 +413,7 @@ static bool send_all(struct send *send, ssize_t *result)
         struct plan plan = {.from = sent, .limit = total, .total = total};
         if (connection->state != CONNECTION_IGNORED)
             look_ahead(send->self, connection, send->out, &plan);
+        note_head(connection);
         bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send))) {
             give_plan(&plan);
@@ -470,6 +479,8 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     int error = errno;
     if (!send.gone)
         connection_leave(self, connection);
+    if (done)
+        stream_done_sending(sight);
     observe_close(self);
     errno = done ? error : saved_errno;
     return done;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #include "config.h"
 #include "counters.h"
@@ -540,6 +541,29 @@ static void ended_by_peer(struct visit *visit)
     finish(visit->self, connection, DIRECTION_IN, CAUSE_PEER, NULL);
 }
 
+/* One thread sends, another reads: the answer may be here before the sender is back from its call.
+ * That call is waited for, once and not for long: it may be sending a large body. */
+static bool await_request(struct visit *visit, const struct sight *sight)
+{
+    struct connection *connection = visit->connection;
+    struct timespec nap = {0, STREAM_NAP_NS};
+    uint32_t seen = __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE);
+    if ((seen & 1) == 0 || seen == connection->sent_late || !process_may_call())
+        return true;
+    int naps = 0;
+    connection_leave(visit->self, connection);
+    while (__atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen &&
+           naps++ < STREAM_NAPS_MAX)
+        sys(SYS_nanosleep, &nap, NULL);
+    if (connection_enter(visit->self, sight)) {
+        connection->sent_late = seen;
+        return true;
+    }
+    observe_close(visit->self);
+    errno = visit->saved_errno;
+    return false;
+}
+
 /* Nothing was read because the stream has ended, not because nothing was asked for. */
 static bool has_room(const struct iovec *iov, int count)
 {
@@ -553,6 +577,8 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
 {
     struct visit visit;
     if ((result < 0 && errno == EAGAIN) || !enter(&visit, sight))
+        return;
+    if (result > 0 && !await_request(&visit, sight))
         return;
     touch(&visit);
     if (result > 0) {
@@ -586,8 +612,10 @@ void stream_received_unseen(const struct sight *sight, ssize_t result)
 void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t result)
 {
     struct visit visit;
-    if (result == 0 || (result < 0 && errno == EAGAIN) || !enter(&visit, sight))
+    if (result == 0 || (result < 0 && errno == EAGAIN) || !enter(&visit, sight)) {
+        stream_done_sending(sight);
         return;
+    }
     touch(&visit);
     if (result > 0) {
         visit.connection->connecting = false;
@@ -595,6 +623,7 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
             out->count, 0, (size_t)result);
     } else
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
+    stream_done_sending(sight);
     leave(&visit);
 }
 

@@ -516,7 +516,7 @@ static void cancels(void)
 static struct host_pair duplex;
 enum { DUPLEX_REQUESTS = 2000 };
 
-static void *duplex_reader(void *unused)
+static void *duplex_reader(void *count)
 {
     static char buffer[65536];
     size_t wanted = DUPLEX_REQUESTS * (sizeof(answer) - 1);
@@ -524,8 +524,10 @@ static void *duplex_reader(void *unused)
         ssize_t got = read(duplex.client, buffer, 1 + wanted % 97);
         EXPECT(got > 0);
         wanted -= (size_t)got;
+        size_t left = (wanted + sizeof(answer) - 2) / (sizeof(answer) - 1);
+        __atomic_store_n((int *)count, DUPLEX_REQUESTS - (int)left, __ATOMIC_RELEASE);
     }
-    return unused;
+    return NULL;
 }
 
 static void *duplex_peer(void *unused)
@@ -544,12 +546,11 @@ static void *duplex_peer(void *unused)
             if (memcmp(last, "\r\n\r\n", 4) != 0)
                 continue;
             EXPECT(raw_write(duplex.server, answer, sizeof(answer) - 1) == sizeof(answer) - 1);
-            __atomic_add_fetch(&answered, 1, __ATOMIC_RELAXED);
-            __atomic_add_fetch((int *)unused, 1, __ATOMIC_RELEASE);
+            answered++;
         }
     }
     EXPECT(lines == (host_is_traced() ? 4u : 3u) * DUPLEX_REQUESTS);
-    return NULL;
+    return unused;
 }
 
 /* One thread reads what another writes for, and neither waits for the other. */
@@ -558,8 +559,8 @@ static void full_duplex(void)
     pthread_t reader, peer;
     static int answered;
     duplex = host_connect(false, false);
-    pthread_create(&reader, NULL, duplex_reader, NULL);
-    pthread_create(&peer, NULL, duplex_peer, &answered);
+    pthread_create(&reader, NULL, duplex_reader, &answered);
+    pthread_create(&peer, NULL, duplex_peer, NULL);
     for (int i = 0; i < DUPLEX_REQUESTS; i++) {
         while (i > __atomic_load_n(&answered, __ATOMIC_ACQUIRE) + 10)
             usleep(10);
