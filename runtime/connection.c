@@ -29,8 +29,8 @@ static struct connection *at_slot(uint32_t slot)
 static bool try_lock(struct thread *self, struct connection *connection)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(&connection->lock, &expected, self->index, false,
-        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(
+        &connection->lock, &expected, self->index, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* The holder is at work on one buffer, without a system call; if it takes longer, it has lost its
@@ -127,7 +127,7 @@ static void classify_socket(struct thread *self, int fd)
 }
 
 /* First sight of a number. Files and pipes leave with one system call and no thread block. */
-static void classify(int fd)
+__attribute__((noinline)) static void classify(int fd)
 {
     if (!process_may_call() || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
         descriptor_set(fd, SLOT_PLAIN);

@@ -264,8 +264,8 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
         at = put_line(at, "traceparent: ", traceparent, sizeof(traceparent), bare_lf);
         if (context != NULL && context->tracestate_length > 0 &&
             !(exchange->present & 1u << FIELD_TRACESTATE))
-            at = put_line(at, "tracestate: ", context_texts(context), context->tracestate_length,
-                bare_lf);
+            at = put_line(
+                at, "tracestate: ", context_texts(context), context->tracestate_length, bare_lf);
     }
     if ((config.propagators & PROPAGATOR_BAGGAGE) && context != NULL &&
         context->baggage_length > 0 && !(exchange->present & 1u << FIELD_BAGGAGE))
@@ -313,38 +313,51 @@ static void fill_facts(
     }
 }
 
+/* What building a span needs; it lies in the thread's block, not on the host's stack. */
+struct workbench {
+    struct record record;
+    struct facts facts;
+    char peer_text[ADDRESS_TEXT_MAX];
+};
+
+static struct workbench *workbench(struct thread *self)
+{
+    _Static_assert(sizeof(struct workbench) <= THREAD_SCRATCH_BYTES, "the workbench fits");
+    return (struct workbench *)self->scratch;
+}
+
 void exchange_record(struct thread *self, const struct exchange *exchange,
     const struct protocol *protocol, const struct address *peer, const char *error)
 {
-    struct record record;
-    char peer_text[ADDRESS_TEXT_MAX];
-    struct facts facts = {.error = error};
+    struct workbench *bench = workbench(self);
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
     if (!is_recorded(exchange) ||
-        !record_open(&record, self, exchange->text_used * 2 + tracestate + 512))
+        !record_open(&bench->record, self, exchange->text_used * 2 + tracestate + 512))
         return;
-    address_format(peer, peer_text);
-    fill_identity(&record, exchange);
-    fill_facts(&facts, exchange, peer_text, peer->port);
-    protocol->describe(&facts, &record.describer);
-    record_commit(&record);
+    address_format(peer, bench->peer_text);
+    fill_identity(&bench->record, exchange);
+    memset(&bench->facts, 0, sizeof(bench->facts));
+    bench->facts.error = error;
+    fill_facts(&bench->facts, exchange, bench->peer_text, peer->port);
+    protocol->describe(&bench->facts, &bench->record.describer);
+    record_commit(&bench->record);
 }
 
 void exchange_record_connect(struct thread *self, struct context *parent,
     const struct address *peer, uint64_t start_ns, const char *error)
 {
-    struct record record;
-    char peer_text[ADDRESS_TEXT_MAX];
+    struct record *record = &workbench(self)->record;
+    char *peer_text = workbench(self)->peer_text;
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, parent);
-    if (is_recorded(attempt) && record_open(&record, self, 1024)) {
-        struct describer *describer = &record.describer;
+    if (is_recorded(attempt) && record_open(record, self, 1024)) {
+        struct describer *describer = &record->describer;
         address_format(peer, peer_text);
         size_t length = strlen(peer_text);
-        fill_identity(&record, attempt);
+        fill_identity(record, attempt);
         describer->name(describer, "connect", 7);
         describer->text(describer, ATTRIBUTE_SERVER_ADDRESS, peer_text, length);
         describer->number(describer, ATTRIBUTE_SERVER_PORT, peer->port);
@@ -353,7 +366,7 @@ void exchange_record_connect(struct thread *self, struct context *parent,
         describer->text(describer, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
         describer->text(describer, ATTRIBUTE_ERROR_TYPE, error, strlen(error));
         describer->error(describer);
-        record_commit(&record);
+        record_commit(record);
     }
     exchange_free(attempt);
 }

@@ -179,7 +179,8 @@ static size_t gather(const struct outgoing *out, size_t skip, uint8_t bytes[PREF
 }
 
 /* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */
-static const struct protocol *scan_start(struct scan *scan, const struct outgoing *out)
+__attribute__((noinline)) static const struct protocol *scan_start(
+    struct scan *scan, const struct outgoing *out)
 {
     struct connection *connection = scan->connection;
     struct thread *self = scan->self;

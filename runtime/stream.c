@@ -171,8 +171,8 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     sink->connection->used = true;
 }
 
-static const char *error_of(const struct stream_sink *sink, const struct exchange *exchange,
-    enum end_reason reason)
+static const char *error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
 {
     const struct connection *connection = sink->connection;
     bool is_answered = reason == END_TRUNCATED;
@@ -298,8 +298,8 @@ static void give_up(struct thread *self, struct connection *connection, int fd)
 }
 
 enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],
-    enum direction direction, const uint8_t *data, size_t length,
-    const struct protocol **protocol, enum direction *requests, uint32_t *refused)
+    enum direction direction, const uint8_t *data, size_t length, const struct protocol **protocol,
+    enum direction *requests, uint32_t *refused)
 {
     memcpy(prefixes, connection->prefixes, sizeof(connection->prefixes));
     struct prefix *prefix = &prefixes[direction];
@@ -325,9 +325,10 @@ enum verdict stream_probe(const struct connection *connection, struct prefix pre
     return undecided ? VERDICT_MORE : VERDICT_NO;
 }
 
-/* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed. */
-static bool decide(struct thread *self, struct connection *connection, int fd,
-    enum direction direction, const uint8_t *data, size_t length)
+/* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed.
+ */
+__attribute__((noinline)) static bool decide(struct thread *self, struct connection *connection,
+    int fd, enum direction direction, const uint8_t *data, size_t length)
 {
     struct prefix prefixes[2];
     const struct protocol *protocol;
@@ -552,8 +553,8 @@ static bool await_request(struct visit *visit, const struct sight *sight)
         return true;
     int naps = 0;
     connection_leave(visit->self, connection);
-    while (__atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen &&
-           naps++ < STREAM_NAPS_MAX)
+    while (
+        __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen && naps++ < STREAM_NAPS_MAX)
         sys(SYS_nanosleep, &nap, NULL);
     if (connection_enter(visit->self, sight)) {
         connection->sent_late = seen;
@@ -668,8 +669,7 @@ static bool is_stream(int fd)
     int type = 0;
     socklen_t length = sizeof(type);
     return process_may_call() &&
-           sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
-           type == SOCK_STREAM;
+           sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
 static void connect_reported(struct thread *self, int fd, const struct address *peer,

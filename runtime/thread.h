@@ -28,7 +28,7 @@
 struct context;
 struct ring;
 
-enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024 };
+enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024, THREAD_SCRATCH_BYTES = 1024 };
 
 struct thread {
     uint64_t pool_link;
@@ -46,6 +46,7 @@ struct thread {
     uint32_t text_used;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct iovec iov[THREAD_IOV_MAX];
+    _Alignas(16) uint8_t scratch[THREAD_SCRATCH_BYTES]; /* what would be too big for the host's stack */
     char text[THREAD_TEXT_MAX]; /* texts of the span being built */
 };
 
