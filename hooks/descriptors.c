@@ -21,19 +21,27 @@ HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
     return result;
 }
 
+/* The kernel tells an address's whole length even if it had room for less. */
+static socklen_t smaller(socklen_t a, socklen_t b)
+{
+    return a < b ? a : b;
+}
+
 HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))
 {
+    socklen_t room = peer == NULL || length == NULL ? 0 : *length;
     int result = ORIGINAL(accept)(fd, peer, length);
     if (result >= 0)
-        stream_accepted(fd, result, peer, length);
+        stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
     return result;
 }
 
 HOOK(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags))
 {
+    socklen_t room = peer == NULL || length == NULL ? 0 : *length;
     int result = ORIGINAL(accept4)(fd, peer, length, flags);
     if (result >= 0)
-        stream_accepted(fd, result, peer, length);
+        stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
     return result;
 }
 
@@ -164,6 +172,12 @@ HOOK(FILE *, freopen64, (const char *path, const char *mode, FILE *file))
     return ORIGINAL(freopen64)(path, mode, file);
 }
 
+/* Strict mode, or a filter. Without one the host only asks what the kernel can do. */
+static bool is_seccomp_request(long operation, long filter)
+{
+    return operation == 0 || (operation == 1 && filter != 0);
+}
+
 /* libuv closes its sockets by system call number. The six argument registers are passed on whether
  * or not the caller gave that many. */
 HOOK(long, syscall, (long number, ...))
@@ -178,7 +192,7 @@ HOOK(long, syscall, (long number, ...))
         stream_closing((int)a[0]);
     else if (number == SYS_close_range && (a[2] & CLOSE_RANGE_CLOEXEC) == 0)
         stream_closing_range((unsigned)a[0], (unsigned)a[1]);
-    else if (number == SYS_seccomp && a[0] != 2 /* GET_ACTION_AVAIL asks only */)
+    else if (number == SYS_seccomp && is_seccomp_request(a[0], a[2]))
         process_enter_sandbox();
     return ORIGINAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

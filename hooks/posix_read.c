@@ -130,9 +130,13 @@ HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
     ssize_t result = ORIGINAL(recvmsg)(fd, message, flags);
     if (result >= 0 && message->msg_controllen > 0)
         forget_received_descriptors(message);
-    if (is_watched && (flags & MSG_TRUNC))
+    if (!is_watched)
+        return result;
+    if (result < 0)
+        stream_received(&sight, NULL, 0, result); /* the message may be what the kernel refused */
+    else if (flags & MSG_TRUNC)
         stream_received_unseen(&sight, result);
-    else if (is_watched)
+    else
         stream_received(&sight, message->msg_iov, (int)message->msg_iovlen, result);
     return result;
 }

@@ -32,7 +32,7 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
     if (!stream_look(fd, &sight))
         return ORIGINAL(write)(fd, buffer, size);
     struct iovec iov = {(void *)buffer, size};
-    struct outgoing out = {&iov, 1, 0, true};
+    struct outgoing out = {&iov, 1, 0, buffer != NULL};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
@@ -48,7 +48,7 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *iov, int count))
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(writev)(fd, iov, count);
-    struct outgoing out = {iov, count, 0, count > 0 && count <= IOV_MAX};
+    struct outgoing out = {iov, count, 0, iov != NULL && count > 0 && count <= IOV_MAX};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
@@ -65,7 +65,7 @@ HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
     if (!stream_look(fd, &sight))
         return ORIGINAL(send)(fd, buffer, size, flags);
     struct iovec iov = {(void *)buffer, size};
-    struct outgoing out = {&iov, 1, flags, is_editable(flags)};
+    struct outgoing out = {&iov, 1, flags, is_editable(flags) && buffer != NULL};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
@@ -85,7 +85,7 @@ HOOK(ssize_t, sendto,
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendto)(fd, buffer, size, flags, to, to_length);
     struct iovec iov = {(void *)buffer, size};
-    struct outgoing out = {&iov, 1, flags, is_editable(flags) && to == NULL};
+    struct outgoing out = {&iov, 1, flags, is_editable(flags) && to == NULL && buffer != NULL};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
@@ -97,9 +97,11 @@ HOOK(ssize_t, sendto,
 
 static struct outgoing outgoing_message(const struct msghdr *message, int flags)
 {
+    if (message == NULL)
+        return (struct outgoing){.flags = flags};
     return (struct outgoing){message->msg_iov, (int)message->msg_iovlen, flags,
         is_editable(flags) && message->msg_name == NULL && message->msg_controllen == 0 &&
-            message->msg_iovlen <= IOV_MAX};
+            message->msg_iovlen <= IOV_MAX && message->msg_iov != NULL};
 }
 
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))

@@ -43,7 +43,8 @@ HOOK(int, prctl, (int option, ...))
     for (int i = 0; i < 4; i++)
         a[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    if (option == PR_SET_SECCOMP)
+    /* A filter that is none only asks whether the kernel could. */
+    if (option == PR_SET_SECCOMP && (a[0] == SECCOMP_MODE_STRICT || a[1] != 0))
         process_enter_sandbox();
     return ORIGINAL(prctl)(option, a[0], a[1], a[2], a[3]);
 }

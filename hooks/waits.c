@@ -49,8 +49,8 @@ static bool is_boundary(const struct pollfd *fds, nfds_t count)
 
 static int after_poll(const struct pollfd *fds, nfds_t count, int result)
 {
-    if (!stream_thread_is_known())
-        return result;
+    if (result < 0 || !stream_thread_is_known())
+        return result; /* fds may be what the kernel refused */
     if (result == 0)
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
@@ -94,6 +94,10 @@ static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *wri
     bool is_foreign = false;
     if (!stream_thread_is_known())
         return false;
+    /* Like the kernel, no further than there are descriptors. */
+    uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
+    if (limit > 0 && (uint32_t)limit > highest + 1)
+        limit = (int)highest + 1;
     for (int fd = 0; fd < limit; fd++) {
         if (!is_in(reads, fd) && !is_in(writes, fd))
             continue;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "counters.h"
 #include "descriptor.h"
@@ -16,7 +17,7 @@
 #define SO_COOKIE 57
 #endif
 
-enum { SPINS_MAX = 2000 };
+enum { SPINS_MAX = 500, NAPS_MAX = 100, NAP_NS = 50 * 1000 };
 
 static struct pool connections = {.block_bytes = 832,
     .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
@@ -34,16 +35,27 @@ static bool try_lock(struct thread *self, struct connection *connection)
         &connection->lock, &expected, self->index, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+/* The holder is at work on one buffer, without a system call; if it takes longer, it has lost its
+ * processor, or will never come back. */
+static void pause_for(int tries)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+    if (tries < SPINS_MAX || !process_may_call())
+        return;
+    struct timespec nap = {0, NAP_NS};
+    sys(SYS_nanosleep, &nap, NULL);
+}
+
 static bool lock(struct thread *self, struct connection *connection)
 {
-    for (int i = 0; i < SPINS_MAX; i++) {
+    for (int i = 0; i < SPINS_MAX + NAPS_MAX; i++) {
         if (try_lock(self, connection))
             return true;
         if (__atomic_load_n(&connection->lock, __ATOMIC_RELAXED) == self->index)
             return false; /* our own, torn away by siglongjmp: its state cannot be trusted */
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
+        pause_for(i);
     }
     return false;
 }
@@ -117,7 +129,7 @@ static void classify_socket(struct thread *self, int fd)
 }
 
 /* First sight of a number. Files and pipes leave with one system call and no thread block. */
-static void classify(int fd)
+__attribute__((noinline)) static void classify(int fd)
 {
     if (!process_may_call() || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
         descriptor_set(fd, SLOT_PLAIN);
@@ -148,7 +160,13 @@ bool connection_look(int fd, struct sight *sight)
     sight->connection = at_slot(slot);
     sight->generation = __atomic_load_n(&sight->connection->generation, __ATOMIC_ACQUIRE);
     sight->fd = fd;
-    return true;
+    return descriptor_slot(fd) == slot; /* else closed meanwhile: the block may be another's now */
+}
+
+static void drop_reference(struct connection *connection)
+{
+    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) == 0)
+        __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
 }
 
 bool connection_enter(struct thread *self, const struct sight *sight)
@@ -158,7 +176,8 @@ bool connection_enter(struct thread *self, const struct sight *sight)
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
-        descriptor_set(sight->fd, SLOT_PLAIN);
+        if (descriptor_replace(sight->fd, SLOT_FIRST + connection->index, SLOT_PLAIN))
+            drop_reference(connection);
         return false;
     }
     if (connection->generation == sight->generation && !connection->orphan)
@@ -188,7 +207,7 @@ void connection_share(struct thread *self, int from, int to)
         return;
     connection_release(self, to);
     if (slot < SLOT_FIRST) {
-        descriptor_set(to, slot == SLOT_LISTENER ? slot : SLOT_UNKNOWN);
+        descriptor_set(to, slot); /* what is not followed here is not followed there */
         return;
     }
     __atomic_add_fetch(&at_slot(slot)->references, 1, __ATOMIC_ACQ_REL);
@@ -210,15 +229,20 @@ void connection_release(struct thread *self, int fd)
         destroy(self, connection, fd);
 }
 
+void connection_abandon(int fd)
+{
+    uint32_t slot = descriptor_set(fd, SLOT_UNKNOWN);
+    if (slot >= SLOT_FIRST)
+        drop_reference(at_slot(slot));
+}
+
 void connection_ignore(struct thread *self, struct connection *connection, int fd)
 {
     connection->state = CONNECTION_IGNORED;
-    uint32_t slot = SLOT_FIRST + connection->index;
-    if (fd < 0 || descriptor_slot(fd) != slot)
-        return;
-    descriptor_set(fd, SLOT_PLAIN);
-    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) == 0)
-        __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
+    if (connection->pending.text_index != 0)
+        return; /* the host's next bytes must find us: half a line of ours is out */
+    if (descriptor_replace(fd, SLOT_FIRST + connection->index, SLOT_PLAIN))
+        drop_reference(connection);
 }
 
 bool connection_is_same(const struct connection *connection, int fd)

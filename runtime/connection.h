@@ -4,9 +4,9 @@
  *
  * | who                                   | may                                               |
  * | a thread that did connection_enter    | everything, until connection_leave                |
- * | any thread                            | read generation, lock; set orphan                 |
- * Entering never blocks: after a bounded spin the connection is given up (counted), since two
- * threads are using it at once or the holder was torn away by siglongjmp.
+ * | any thread                            | read generation, lock; set orphan, unseen, sending |
+ * Entering waits for two threads that use the connection at once, five milliseconds at most: then
+ * it is given up (counted), since the holder was torn away by siglongjmp or lost in a fork.
  *
  *   references == descriptors of this process that refer to it; 0: orphan, freed by who enters next
  *   state UNDECIDED: prefixes are valid;  CLAIMED: protocol and protocol_state are
@@ -48,6 +48,9 @@ struct connection {
     bool tunnels;          /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out;   /* the last wait for this connection ended by time */
     bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
+    uint32_t sending;      /* odd: a head is with the kernel and not yet fed. Any thread */
+    uint32_t sent_late;    /* the value of sending that was waited for in vain */
+    bool unseen;           /* bytes passed that nobody could observe; any thread may set it */
     uint32_t refused;      /* bits of protocol_rows that said no */
     uint64_t identity;     /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;   /* when connect was called */
@@ -87,6 +90,9 @@ void connection_share(struct thread *self, int from, int to);
 
 /* fd is about to be closed: its slot becomes unknown; the last reference ends the connection. */
 void connection_release(struct thread *self, int fd);
+
+/* The same inside a signal handler that interrupted us: whoever holds the connection ends it. */
+void connection_abandon(int fd);
 
 /* Nothing more is to be observed: for good. Under the lock. */
 void connection_ignore(struct thread *self, struct connection *connection, int fd);

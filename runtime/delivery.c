@@ -73,11 +73,12 @@ static bool post(struct delivery *delivery, const uint8_t *body, size_t length)
     uint32_t pause_ms = BACKOFF_FIRST_MS;
     struct otlp_answer answer;
     for (;;) {
-        otlp_http_post(&delivery->http, delivery->config, body, length, deadline,
-            &delivery->stop_ns, &answer);
+        otlp_http_post(
+            &delivery->http, delivery->config, body, length, deadline, &delivery->stop_ns, &answer);
         if (answer.outcome != OTLP_RETRY)
             break;
-        uint32_t wanted = answer.retry_after_ms != 0 ? answer.retry_after_ms : with_jitter(pause_ms);
+        uint32_t wanted =
+            answer.retry_after_ms != 0 ? answer.retry_after_ms : with_jitter(pause_ms);
         if (!back_off(delivery, wanted, deadline))
             break;
         pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
@@ -137,7 +138,8 @@ static bool is_full(const struct delivery *delivery)
            room < SPAN_BYTES_MAX * 2 + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
 }
 
-/* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out. */
+/* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
+ */
 static void drain_ring(struct delivery *delivery, struct ring *ring)
 {
     uint64_t cursor = ring_cursor(ring);

@@ -38,5 +38,13 @@ static inline uint32_t descriptor_slot(int fd)
     return __atomic_load_n(&descriptor_table[fd], __ATOMIC_RELAXED);
 }
 
+/* Sets a slot only if it is still what the caller saw. */
+static inline bool descriptor_replace(int fd, uint32_t seen, uint32_t slot)
+{
+    return (uint32_t)fd < descriptor_limit &&
+           __atomic_compare_exchange_n(
+               &descriptor_table[fd], &seen, slot, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 /* Sets a slot and answers what it was. */
 uint32_t descriptor_set(int fd, uint32_t slot);

@@ -312,38 +312,50 @@ static void fill_facts(struct facts *facts, const struct exchange *exchange)
     }
 }
 
+/* What building a span needs; it lies in the thread's block, not on the host's stack. */
+struct workbench {
+    struct record record;
+    struct facts facts;
+};
+
+static struct workbench *workbench(struct thread *self)
+{
+    _Static_assert(sizeof(struct workbench) <= THREAD_SCRATCH_BYTES, "the workbench fits");
+    return (struct workbench *)self->scratch;
+}
+
 void exchange_record(struct thread *self, const struct exchange *exchange,
     const struct protocol *protocol, struct peer peer, const char *error)
 {
-    struct record record;
+    struct workbench *bench = workbench(self);
+    struct record *record = &bench->record;
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
-    if (!record_open(&record, self, exchange->text_used * 2 + tracestate + 512))
+    if (!record_open(record, self, exchange->text_used * 2 + tracestate + 512))
         return;
-    struct facts *facts = &self->facts;
-    *facts = (struct facts){.is_server = exchange->is_server,
+    bench->facts = (struct facts){.is_server = exchange->is_server,
         .has_response = exchange->has_response,
         .error = error,
         .peer_address = peer.address[0] != '\0' ? peer.address : NULL,
         .peer_port = peer.port};
-    fill_identity(&record, exchange);
-    fill_facts(facts, exchange);
-    protocol->describe(facts, &record.describer);
-    record_commit(&record);
+    fill_identity(record, exchange);
+    fill_facts(&bench->facts, exchange);
+    protocol->describe(&bench->facts, &record->describer);
+    record_commit(record);
 }
 
 void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
     uint64_t start_ns, const char *error)
 {
-    struct record record;
+    struct record *record = &workbench(self)->record;
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, parent);
-    if (exchange_is_recorded(attempt) && record_open(&record, self, 1024)) {
-        struct describer *describer = &record.describer;
+    if (exchange_is_recorded(attempt) && record_open(record, self, 1024)) {
+        struct describer *describer = &record->describer;
         size_t length = strlen(peer.address);
-        fill_identity(&record, attempt);
+        fill_identity(record, attempt);
         describer->name(describer, "connect", 7);
         describer->text(describer, ATTRIBUTE_SERVER_ADDRESS, peer.address, length);
         describer->number(describer, ATTRIBUTE_SERVER_PORT, peer.port);
@@ -352,7 +364,7 @@ void exchange_record_connect(struct thread *self, struct context *parent, struct
         describer->text(describer, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
         describer->text(describer, ATTRIBUTE_ERROR_TYPE, error, strlen(error));
         describer->error(describer);
-        record_commit(&record);
+        record_commit(record);
     }
     exchange_free(attempt);
 }

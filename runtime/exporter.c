@@ -132,8 +132,11 @@ static void *run(void *unused)
     leave_descriptor_table();
     make_resource();
     rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
-    if (!delivery_open(&delivery, &config))
+    if (!delivery_open(&delivery, &config)) {
+        rings_unlock();
+        __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE); /* nobody waits for us at exit */
         return NULL;
+    }
     recover_dead(&delivery, &config, config.service_name, NULL);
     while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) {
         await_work();

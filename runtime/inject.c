@@ -178,7 +178,8 @@ static size_t gather(const struct outgoing *out, size_t skip, uint8_t bytes[PREF
 }
 
 /* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */
-static const struct protocol *scan_start(struct scan *scan, const struct outgoing *out)
+__attribute__((noinline)) static const struct protocol *scan_start(
+    struct scan *scan, const struct outgoing *out)
 {
     struct connection *connection = scan->connection;
     struct thread *self = scan->self;
@@ -319,6 +320,7 @@ struct send {
     const struct sight *sight;
     const struct outgoing *out;
     bool gone; /* the connection was closed or taken from us while we sent */
+    bool failed;
 };
 
 /* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
@@ -340,6 +342,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);
     struct division division = divide(plan, pending, taken < 0 ? 0 : (size_t)taken);
+    send->failed = taken < 0;
     if (send->gone) {
         errno = error;
         return taken < 0 ? -1 : (ssize_t)division.host;
@@ -363,6 +366,21 @@ static size_t total_of(const struct outgoing *out)
     return total;
 }
 
+/* The connection is gone, but the host's call is not: what is left of it goes out as it is. */
+static void send_rest(struct send *send, size_t *sent)
+{
+    size_t total = total_of(send->out);
+    while (*sent < total) {
+        struct thread *self = send->self;
+        int count = add_host(self, 0, send->out, *sent, total);
+        struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
+        ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags);
+        if (taken <= 0)
+            return;
+        *sent += (size_t)taken;
+    }
+}
+
 /* The first time that we would write: the descriptor must still be the socket that we know. After
  * that its own answers vouch for it, since they parsed. */
 static bool is_ours_to_edit(struct send *send)
@@ -375,15 +393,26 @@ static bool is_ours_to_edit(struct send *send)
     return false;
 }
 
+/* An answer may come back before we do: whoever reads it waits for us. */
+static void note_head(struct connection *connection)
+{
+    const struct exchange *last = connection->last;
+    if (connection->prepared != NULL || (last != NULL && !last->requested))
+        __atomic_store_n(&connection->sending, (connection->sending + 1) | 1, __ATOMIC_RELEASE);
+}
+
 /* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */
 static bool send_all(struct send *send, ssize_t *result)
 {
     struct connection *connection = send->sight->connection;
+    int saved_errno = errno;
     size_t total = total_of(send->out), sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         struct plan plan = {.from = sent, .limit = total, .total = total};
-        look_ahead(send->self, connection, send->out, &plan);
+        if (connection->state != CONNECTION_IGNORED)
+            look_ahead(send->self, connection, send->out, &plan);
+        note_head(connection);
         bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
@@ -394,15 +423,17 @@ static bool send_all(struct send *send, ssize_t *result)
         sent += (size_t)went;
         stopped = stopped && sent > 0; /* only ours went out: the host is owed an answer */
     }
+    if (send->gone && !stopped && !send->failed)
+        send_rest(send, &sent);
     if (acted)
         *result = sent > 0 ? (ssize_t)sent : -1;
+    if (sent > 0)
+        errno = saved_errno;
     return acted;
 }
 
 static bool is_candidate(const struct connection *connection)
 {
-    if (connection->pending.text_index != 0)
-        return true;
     return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
                                                      : connection->requests_out;
 }
@@ -410,8 +441,10 @@ static bool is_candidate(const struct connection *connection)
 /* Would this call be edited at all? Asked without the lock; asked again under it. */
 static bool may_edit(const struct sight *sight, const struct outgoing *out)
 {
-    return out->editable && originals.sendmsg != NULL && process_may_call() && !process.broken &&
-           is_candidate(sight->connection);
+    if (!out->editable || originals.sendmsg == NULL || !process_may_call())
+        return false;
+    return sight->connection->pending.text_index != 0 ||
+           (!process.broken && is_candidate(sight->connection));
 }
 
 static void touch_owner(struct thread *self, struct connection *connection)
@@ -434,7 +467,7 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     struct connection *connection = sight->connection;
     struct send send = {.self = self, .sight = sight, .out = out};
     bool done = false;
-    if (connection->state != CONNECTION_IGNORED) {
+    if (connection->state != CONNECTION_IGNORED || connection->pending.text_index != 0) {
         touch_owner(self, connection);
         errno = saved_errno;
         done = send_all(&send, result);
@@ -442,6 +475,8 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     int error = errno;
     if (!send.gone)
         connection_leave(self, connection);
+    if (done)
+        stream_done_sending(sight);
     observe_close(self);
     errno = done ? error : saved_errno;
     return done;
@@ -450,7 +485,8 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
 bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
 {
     static const struct iovec nothing;
-    struct outgoing out = {.iov = &nothing, .count = 0, .flags = flags | MSG_MORE};
+    int kept = flags & (MSG_DONTWAIT | MSG_NOSIGNAL); /* ours are neither urgent nor zero-copy */
+    struct outgoing out = {.iov = &nothing, .count = 0, .flags = kept | MSG_MORE};
     if (sight->connection->pending.text_index == 0 || originals.sendmsg == NULL)
         return true;
     struct thread *self = observe_open();

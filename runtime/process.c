@@ -36,14 +36,28 @@ bool process_start(void)
     return true;
 }
 
-void process_forked(void)
+/* The child's first threads may come here together. */
+static bool await_set_up(void)
 {
+    struct timespec nap = {0, 50 * 1000};
+    for (int i = 0; i < 200 && process_is_child() && process_may_call(); i++)
+        sys(SYS_nanosleep, &nap, NULL);
+    return !process_is_child();
+}
+
+bool process_forked(void)
+{
+    uint32_t expected = 0;
+    if (!__atomic_compare_exchange_n(
+            &process.page->alive, &expected, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return expected == 1 || await_set_up();
     process.epoch++;
     memset(counters, 0, sizeof(counters));
     exporter_forked();
     rings_forked();
     thread_forked();
     __atomic_store_n(&process.page->alive, 1, __ATOMIC_RELEASE);
+    return true;
 }
 
 void process_enter_sandbox(void)

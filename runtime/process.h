@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct process_page {
-    uint32_t alive; /* 0: this is a forked child that has not been set up yet */
+    uint32_t alive; /* 0: a forked child that has not been set up yet; 2: it is being set up */
 };
 
 struct process {
@@ -29,12 +29,12 @@ extern struct process process;
 bool process_start(void);
 
 /* Any thread, first thing in an observe block. Sets a forked child up: own epoch, no exporter,
- * rings and counters from zero. */
-void process_forked(void);
+ * rings and counters from zero. False: another thread of the child is at it and does not end. */
+bool process_forked(void);
 
 static inline bool process_is_child(void)
 {
-    return __builtin_expect(!__atomic_load_n(&process.page->alive, __ATOMIC_RELAXED), 0);
+    return __builtin_expect(__atomic_load_n(&process.page->alive, __ATOMIC_ACQUIRE) != 1, 0);
 }
 
 static inline bool process_may_call(void)

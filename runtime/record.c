@@ -39,7 +39,8 @@ static struct span_attribute *add(struct record *record, enum attribute key)
     return attribute;
 }
 
-static void on_text(struct describer *describer, enum attribute key, const void *text, size_t length)
+static void on_text(
+    struct describer *describer, enum attribute key, const void *text, size_t length)
 {
     struct span_attribute *attribute = add(of(describer), key);
     of(describer)->open = attribute;
@@ -91,8 +92,8 @@ bool record_open(struct record *record, struct thread *self, size_t text_max)
     if (text_max > sizeof(self->text))
         text_max = sizeof(self->text);
     record->text_max = (uint32_t)text_max;
-    size_t most = sizeof(struct span) + SPAN_ATTRIBUTES_MAX * sizeof(struct span_attribute) +
-                  text_max + 8;
+    size_t most =
+        sizeof(struct span) + SPAN_ATTRIBUTES_MAX * sizeof(struct span_attribute) + text_max + 8;
     self->text_used = 0;
     record->span = ring_reserve(self, (most + 7) & ~(size_t)7);
     if (record->span == NULL)
@@ -105,8 +106,8 @@ void record_commit(struct record *record)
 {
     struct span *span = record->span;
     struct thread *self = record->self;
-    uint32_t base = (uint32_t)(sizeof(struct span) +
-                               span->attribute_count * sizeof(struct span_attribute));
+    uint32_t base =
+        (uint32_t)(sizeof(struct span) + span->attribute_count * sizeof(struct span_attribute));
     for (uint32_t i = 0; i < span->attribute_count; i++)
         if (!span->attributes[i].is_number)
             span->attributes[i].text.offset += base;

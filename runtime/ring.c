@@ -17,7 +17,7 @@
 
 static struct ring *rings[RINGS_MAX];
 static uint32_t ring_count;
-static uint32_t durable_free; /* rings of the file that no thread owns */
+static uint32_t durable_free;  /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
 static char file_path[CONFIG_TEXT_MAX + 64];
 

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <time.h>
 
 #include "config.h"
 #include "counters.h"
@@ -172,8 +173,8 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     sink->connection->used = true;
 }
 
-static const char *error_of(const struct stream_sink *sink, const struct exchange *exchange,
-    enum end_reason reason)
+static const char *error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
 {
     const struct connection *connection = sink->connection;
     bool is_answered = reason == END_TRUNCATED;
@@ -307,8 +308,8 @@ static void give_up(struct thread *self, struct connection *connection, int fd)
 }
 
 enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],
-    enum direction direction, const uint8_t *data, size_t length,
-    const struct protocol **protocol, enum direction *requests, uint32_t *refused)
+    enum direction direction, const uint8_t *data, size_t length, const struct protocol **protocol,
+    enum direction *requests, uint32_t *refused)
 {
     memcpy(prefixes, connection->prefixes, sizeof(connection->prefixes));
     struct prefix *prefix = &prefixes[direction];
@@ -334,9 +335,10 @@ enum verdict stream_probe(const struct connection *connection, struct prefix pre
     return undecided ? VERDICT_MORE : VERDICT_NO;
 }
 
-/* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed. */
-static bool decide(struct thread *self, struct connection *connection, int fd,
-    enum direction direction, const uint8_t *data, size_t length)
+/* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed.
+ */
+__attribute__((noinline)) static bool decide(struct thread *self, struct connection *connection,
+    int fd, enum direction direction, const uint8_t *data, size_t length)
 {
     struct prefix prefixes[2];
     const struct protocol *protocol;
@@ -453,8 +455,7 @@ static void connect_failed(struct thread *self, struct connection *connection, c
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
-        exchange_record_connect(
-            self, parent, peer_of(connection), connection->connect_ns, error);
+        exchange_record_connect(self, parent, peer_of(connection), connection->connect_ns, error);
     }
     disown(connection);
 }
@@ -478,8 +479,8 @@ static void notice_peer(struct connection *connection, int fd)
 {
     uint8_t state = 0; /* the first byte of struct tcp_info */
     socklen_t length = sizeof(state);
-    if (fd < 0 || connection->peer_gone || connection->requests_out ||
-        connection->first == NULL || !process_may_call())
+    if (fd < 0 || connection->peer_gone || connection->requests_out || connection->first == NULL ||
+        !process_may_call())
         return;
     if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
         connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
@@ -525,14 +526,15 @@ static bool enter(struct visit *visit, const struct sight *sight)
     if (visit->self == NULL) {
         /* Bytes pass unseen: the stream can no longer be followed. A vfork child's are its own. */
         if (thread_in_vfork == 0)
-            descriptor_set(sight->fd, SLOT_PLAIN);
+            __atomic_store_n(&sight->connection->unseen, true, __ATOMIC_RELAXED);
         return false;
     }
     visit->connection = sight->connection;
     if (!process.broken && connection_enter(visit->self, sight)) {
-        if (visit->connection->state != CONNECTION_IGNORED)
+        bool unseen = __atomic_load_n(&visit->connection->unseen, __ATOMIC_RELAXED);
+        if (visit->connection->state != CONNECTION_IGNORED && !unseen)
             return true;
-        connection_ignore(visit->self, visit->connection, sight->fd);
+        give_up(visit->self, visit->connection, sight->fd);
         connection_leave(visit->self, visit->connection);
     }
     observe_close(visit->self);
@@ -564,15 +566,46 @@ static void ended_by_peer(struct visit *visit)
     finish(visit->self, connection, DIRECTION_IN, CAUSE_PEER, NULL);
 }
 
+/* One thread sends, another reads: the answer may be here before the sender is back from its call.
+ * That call is waited for, once and not for long: it may be sending a large body. */
+static bool await_request(struct visit *visit, const struct sight *sight)
+{
+    struct connection *connection = visit->connection;
+    struct timespec nap = {0, STREAM_NAP_NS};
+    uint32_t seen = __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE);
+    if ((seen & 1) == 0 || seen == connection->sent_late || !process_may_call())
+        return true;
+    int naps = 0;
+    connection_leave(visit->self, connection);
+    while (
+        __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen && naps++ < STREAM_NAPS_MAX)
+        sys(SYS_nanosleep, &nap, NULL);
+    if (connection_enter(visit->self, sight)) {
+        connection->sent_late = seen;
+        return true;
+    }
+    observe_close(visit->self);
+    errno = visit->saved_errno;
+    return false;
+}
+
+/* Nothing was read because the stream has ended, not because nothing was asked for. */
+static bool has_room(const struct iovec *iov, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (iov[i].iov_len > 0)
+            return true;
+    return false;
+}
+
 void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result)
 {
     struct visit visit;
     if ((result < 0 && errno == EAGAIN) || !enter(&visit, sight))
         return;
+    if (result > 0 && !await_request(&visit, sight))
+        return;
     touch(&visit);
-    size_t room = 0;
-    for (int i = 0; i < count && room == 0; i++)
-        room = iov[i].iov_len;
     if (result > 0) {
         visit.connection->connecting = false;
         visit.connection->wait_timed_out = false;
@@ -580,7 +613,7 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
             visit.self, visit.connection, sight->fd, DIRECTION_IN, iov, count, 0, (size_t)result);
     } else if (result < 0)
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
-    else if (room > 0)
+    else if (has_room(iov, count))
         ended_by_peer(&visit);
     leave(&visit);
 }
@@ -604,8 +637,10 @@ void stream_received_unseen(const struct sight *sight, ssize_t result)
 void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t result)
 {
     struct visit visit;
-    if (result == 0 || (result < 0 && errno == EAGAIN) || !enter(&visit, sight))
+    if (result == 0 || (result < 0 && errno == EAGAIN) || !enter(&visit, sight)) {
+        stream_done_sending(sight);
         return;
+    }
     touch(&visit);
     if (result > 0) {
         visit.connection->connecting = false;
@@ -613,6 +648,7 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
             out->count, 0, (size_t)result);
     } else
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
+    stream_done_sending(sight);
     leave(&visit);
 }
 
@@ -628,15 +664,16 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result)
 
 /* --- descriptors --------------------------------------------------------------------------- */
 
-void stream_accepted(int listener, int fd, const struct sockaddr *peer, const socklen_t *length)
+void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length)
 {
     int saved_errno = errno;
     struct thread *self = observe_open();
-    if (self == NULL)
+    if (self == NULL) {
+        stream_closing(fd); /* whatever the number meant before */
         return;
-    struct address address = {0};
-    if (peer != NULL && length != NULL)
-        address_set(&address, peer, *length);
+    }
+    struct address address;
+    address_set(&address, peer, length);
     if (descriptor_slot(listener) != SLOT_LISTENER)
         descriptor_set(listener, SLOT_LISTENER);
     if (self->current != NULL && self->current->ended)
@@ -656,8 +693,7 @@ static bool is_stream(int fd)
     int type = 0;
     socklen_t length = sizeof(type);
     return process_may_call() &&
-           sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
-           type == SOCK_STREAM;
+           sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
 static void connect_reported(struct thread *self, int fd, const struct address *peer,
@@ -689,8 +725,10 @@ void stream_connected(
 {
     int error = errno;
     struct sight sight;
-    struct address address;
-    address_set(&address, peer, length);
+    struct address address = {0};
+    /* The kernel read the address only if it did not object to it. */
+    if (start_ns != 0 && (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF)))
+        address_set(&address, peer, length);
     if (start_ns == 0 || address.family == 0 || descriptor_slot(fd) >= SLOT_FIRST) {
         /* A second connect() asks how the first one went. */
         if (start_ns != 0 && stream_look(fd, &sight) && result != 0 && error != EISCONN &&
@@ -736,7 +774,7 @@ void stream_closing(int fd)
         connection_release(self, fd);
         observe_close(self);
     } else
-        descriptor_set(fd, SLOT_UNKNOWN); /* inside a signal handler: never left stale */
+        connection_abandon(fd); /* inside a signal handler: never left stale */
     errno = saved_errno;
 }
 
@@ -754,8 +792,8 @@ void stream_duplicated(int from, int to)
     if (from == to || thread_in_vfork != 0 || thread_is_exempt())
         return;
     if (descriptor_slot(from) < SLOT_LISTENER && descriptor_slot(to) < SLOT_LISTENER) {
-        if (descriptor_slot(to) != SLOT_UNKNOWN)
-            descriptor_set(to, SLOT_UNKNOWN);
+        if (descriptor_slot(to) != descriptor_slot(from))
+            descriptor_set(to, descriptor_slot(from));
         return;
     }
     int saved_errno = errno;
@@ -781,7 +819,7 @@ void stream_shut(int fd, int how)
 void stream_plain(int fd)
 {
     stream_closing(fd);
-    if (thread_in_vfork == 0)
+    if (thread_in_vfork == 0 && !thread_is_exempt())
         descriptor_set(fd, SLOT_PLAIN);
 }
 

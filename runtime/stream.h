@@ -63,7 +63,7 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result);
 
 /* --- descriptors --------------------------------------------------------------------------- */
 
-void stream_accepted(int listener, int fd, const struct sockaddr *peer, const socklen_t *length);
+void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length);
 /* Monotonic time for stream_connected, 0 while inert. */
 uint64_t stream_connect_time(void);
 void stream_connected(

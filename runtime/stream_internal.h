@@ -19,6 +19,16 @@ void stream_feed_range(struct thread *self, struct connection *connection, int f
 /* A call failed with this errno: what cannot go on ends. */
 void stream_failed(struct thread *self, struct connection *connection, int fd, int error);
 
+enum { STREAM_NAP_NS = 50 * 1000, STREAM_NAPS_MAX = 100 /* 5 ms */ };
+
+/* Its bytes have been fed, or did not go. */
+static inline void stream_done_sending(const struct sight *sight)
+{
+    uint32_t sending = __atomic_load_n(&sight->connection->sending, __ATOMIC_RELAXED);
+    if (sending & 1)
+        __atomic_store_n(&sight->connection->sending, sending + 1, __ATOMIC_RELEASE);
+}
+
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
 struct exchange *stream_prepare(struct thread *self, struct connection *connection, uint32_t serial);

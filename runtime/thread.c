@@ -18,7 +18,7 @@ __thread struct thread *thread_self;
 __thread uint32_t thread_in_vfork;
 
 static struct pool threads = {
-    .block_bytes = sizeof(struct thread), .clear_bytes = offsetof(struct thread, facts)};
+    .block_bytes = sizeof(struct thread), .clear_bytes = offsetof(struct thread, scan_state)};
 static struct thread exempt;
 static pthread_key_t exit_key;
 
@@ -71,8 +71,23 @@ void thread_exempt(void)
     thread_self = &exempt;
 }
 
+/* Is the frame of the open block still there? Both architectures keep the caller's frame and the
+ * return address at the frame address. The stack may have been a coroutine's and be unmapped. */
+static bool frame_lives(const struct thread *self, uintptr_t stack)
+{
+    unsigned char resident;
+    uintptr_t word = self->guard + sizeof(uintptr_t);
+    if (stack == self->guard)
+        return false; /* two frames at one place */
+    if (!process_may_call() || sys(SYS_mincore, word & ~4095ul, 1, &resident) != 0)
+        return true;
+    return *(const uintptr_t *)word == self->guard_return;
+}
+
 bool thread_reenter(struct thread *self, uintptr_t stack)
 {
+    if (self->guard != UINTPTR_MAX && stack <= self->guard && !frame_lives(self, stack))
+        return true;
     if (stack > self->guard && self->guard != UINTPTR_MAX && process_may_call()) {
         stack_t alternate;
         if (sys(SYS_sigaltstack, 0, &alternate) == 0 && !(alternate.ss_flags & SS_ONSTACK))

@@ -8,8 +8,9 @@
  * memory.
  *
  * Re-entry is judged by stack position, not by a counter: siglongjmp out of a handler that
- * interrupted us leaves `guard` set, but then the stack is above it again. A handler on an
- * alternate stack could also be above, so that rare case asks the kernel.
+ * interrupted us leaves `guard` set, but then the stack is above it again, or other calls have
+ * written over the frame that the guard names. A handler on an alternate stack could also be above,
+ * so that rare case asks the kernel.
  *
  * | field   | owner thread | other threads | signal handler on the owner |
  * | all     | reads/writes | never         | only through observe_open, which refuses |
@@ -29,13 +30,19 @@
 struct context;
 struct ring;
 
-enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024, THREAD_LINES_MAX = 16 * 1024 };
+enum {
+    THREAD_IOV_MAX = 64,
+    THREAD_TEXT_MAX = 20 * 1024,
+    THREAD_LINES_MAX = 16 * 1024,
+    THREAD_SCRATCH_BYTES = 1024
+};
 
 struct thread {
     uint64_t pool_link;
     uint32_t index;
     uint32_t epoch;          /* process.epoch when attached */
     uintptr_t guard;         /* stack position of the open block; 0: none; UINTPTR_MAX: never */
+    uintptr_t guard_return;  /* return address that its frame holds while it lives */
     struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
     bool wait_timed_out;     /* the thread's last wait ended by time */
@@ -46,11 +53,11 @@ struct thread {
     uint32_t text_used;
     uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
     struct pool_cache exchanges, contexts;
-    struct facts facts;                  /* of the exchange that is being told */
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct iovec iov[THREAD_IOV_MAX];
-    char text[THREAD_TEXT_MAX];   /* texts of the span being built */
-    char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made */
+    char text[THREAD_TEXT_MAX];                         /* texts of the span being built */
+    char lines[THREAD_LINES_MAX];                       /* to be inserted by the call being made */
+    _Alignas(16) uint8_t scratch[THREAD_SCRATCH_BYTES]; /* too big for the host's stack */
 };
 
 extern __thread struct thread *thread_self;
@@ -71,10 +78,13 @@ static inline struct thread *observe_open(void)
     if (__builtin_expect(self->guard != 0, 0) && !thread_reenter(self, stack))
         return NULL;
     self->guard = stack;
+    self->guard_return = ((const uintptr_t *)stack)[1];
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->now_ns = 0;
-    if (process_is_child())
-        process_forked();
+    if (process_is_child() && !process_forked()) {
+        self->guard = 0;
+        return NULL;
+    }
     return self;
 }
 

@@ -115,6 +115,26 @@ def test_hazards():
     compare("bound at once", get, extra={"LD_BIND_NOW": "1"})
 
 
+STACK_BYTES_MAX = 1024
+
+
+def test_stack():
+    """Bytes of the host's stack that each call takes beyond the bare one."""
+    command = [VICTIM["stack_depth"]]
+    bare = run(command, [], {}, 20)[0][1].decode().splitlines()
+    traced = run(command, [LIBRARY], {}, 20)[0][1].decode().splitlines()
+    report(len(bare) == len(traced) > 0, "the stack's depth was measured")
+    for before, after in zip(bare, traced):
+        name = before.partition(" ")[2]
+        more = int(after.split()[0]) - int(before.split()[0])
+        holds = more <= STACK_BYTES_MAX
+        results["count"] += 1
+        print(f"{'ok' if holds else 'not ok'} {results['count']} - stack: {name}, {more} bytes more"
+              f"{'' if holds else ' # TODO at most 1 KB'}", flush=True)
+
+
+if "stack_depth" in VICTIM:
+    test_stack()
 if "inject_client" in VICTIM:
     test_injection()
     test_injection_with_faults()
