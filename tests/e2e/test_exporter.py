@@ -211,7 +211,9 @@ def service_with_unsent(scene, how, wrapper=()):
     app = scene.start([*wrapper, *SERVICE, str(port)], "app", port=port, traced=not wrapper,
                       OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF)
     get(port, EARLY)
-    check(wait_until(scene.rings_left), "the ring file is made at the first request")
+    ring = wait_until(lambda: [ring for ring in scene.rings_left() if ring.rings])[0]
+    # Its thread holds the one durable ring until it has ended.
+    wait_until(lambda: len(os.listdir("/proc/%d/task" % ring.pid)) == 2)
     get(port, "/unsent")
     check(wait_until(lambda: [ring for ring in scene.rings_left() if not ring.is_empty]),
           "a span lies in the ring")
