@@ -77,7 +77,8 @@ static struct ring *private_ring(void)
     return NULL;
 }
 
-static struct ring *claim_any(bool is_private)
+/* A ready one of the file, then a private one that another thread left. */
+static struct ring *acquire_existing(bool is_private)
 {
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++) {
@@ -90,20 +91,26 @@ static struct ring *claim_any(bool is_private)
 
 static struct ring *acquire(void)
 {
-    struct ring *ring = claim_any(false);
+    struct ring *ring = acquire_existing(false);
     if (ring == NULL)
-        ring = claim_any(true);
+        ring = acquire_existing(true);
     return ring != NULL ? ring : private_ring();
 }
 
-/* A thread that was too early for the file moves into it; what it leaves behind is drained as ever. */
-static void become_durable(struct thread *self)
+/* A thread that was too early for the file moves to it as soon as it can. */
+static void settle(struct thread *self)
 {
-    struct ring *ring = claim_any(false);
-    if (ring == NULL)
+    if (self->ring == NULL) {
+        self->ring = acquire();
+        return;
+    }
+    if (!self->ring->is_private || __atomic_load_n(&durable_free, __ATOMIC_RELAXED) == 0)
+        return;
+    struct ring *durable = acquire_existing(false);
+    if (durable == NULL)
         return;
     ring_release(self);
-    self->ring = ring;
+    self->ring = durable;
 }
 
 static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
@@ -116,12 +123,11 @@ static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
 
 struct span *ring_reserve(struct thread *self, size_t bytes)
 {
-    if (self->ring == NULL && (self->ring = acquire()) == NULL) {
+    settle(self);
+    if (self->ring == NULL) {
         counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
         return NULL;
     }
-    if (self->ring->is_private && __atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
-        become_durable(self);
     struct ring *ring = self->ring;
     uint64_t head = ring->head;
     uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
@@ -236,8 +242,7 @@ static void *map_pages(int descriptor, uint64_t offset, uint64_t bytes)
 {
     if (!reserve_pages(descriptor, offset, bytes))
         return NULL;
-    long memory =
-        sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+    long memory = sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
     return is_error(memory) ? NULL : (void *)memory;
 }
 
@@ -267,8 +272,8 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->resource, resource, bytes);
 }
 
-bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
-    int *descriptor)
+bool rings_open_file(
+    const struct config *config, const uint8_t *resource, size_t resource_bytes, int *descriptor)
 {
     struct format path;
     format_start(&path, file_path, sizeof(file_path));
@@ -281,8 +286,8 @@ bool rings_open_file(const struct config *config, const uint8_t *resource, size_
     *descriptor = -1;
     if (!path.fits || resource_bytes > RING_RESOURCE_BYTES_MAX)
         return false;
-    long opened = sys(SYS_openat, AT_FDCWD, file_path,
-        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    long opened = sys(
+        SYS_openat, AT_FDCWD, file_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (opened < 0) {
         file_path[0] = '\0';
         return false;
@@ -307,6 +312,17 @@ void rings_keep_spare(int descriptor)
     if (__atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
         return;
     add_ring(descriptor);
+}
+
+bool rings_are_exposed(void)
+{
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL && ring->is_private &&
+            __atomic_load_n(&ring->head, __ATOMIC_RELAXED) != ring->tail)
+            return true;
+    }
+    return false;
 }
 
 uint64_t rings_recorded(void)
