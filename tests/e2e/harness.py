@@ -275,7 +275,7 @@ class Ring:
     COUNTERS, HEADER, RING = 448, 32 * 1024, 1024 * 1024
 
     def __init__(self, path):
-        self.is_empty, self.counters, self.pid, self.service = True, {}, 0, ""
+        self.is_empty, self.counters, self.pid, self.service, self.rings = True, {}, 0, "", 0
         try:
             with open(path, "rb") as file:
                 head = file.read(self.HEADER)
@@ -283,11 +283,11 @@ class Ring:
                     return
                 self.pid, = struct.unpack_from("<I", head, 12)
                 self.service = head[48:304].split(b"\0")[0].decode()
-                rings, = struct.unpack_from("<I", head, 308)
+                self.rings, = struct.unpack_from("<I", head, 308)
                 names = _counter_names()
                 self.counters = dict(zip(names, struct.unpack_from(
                     "<%dQ" % len(names), head, self.COUNTERS)))
-                for number in range(rings):
+                for number in range(self.rings):
                     file.seek(self.HEADER + number * self.RING)
                     words = file.read(72)
                     if len(words) == 72 and words[:8] != words[64:72]:

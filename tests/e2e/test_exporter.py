@@ -204,21 +204,29 @@ def stored(scene):
     return [path for path in paths(scene.spans()) if path != EARLY]
 
 
+def in_ring_files(scene, text):
+    for path in glob.glob(os.path.join(scene.rings, "*.ring")):
+        with open(path, "rb") as file:
+            if text in file.read():
+                return True
+    return False
+
+
 def service_with_unsent(scene, how, wrapper=()):
     """A service with a span in its ring that is not exported yet, then ended by a signal."""
     port = free_port()
     app = scene.start([*wrapper, *SERVICE, str(port)], "app", port=port, traced=not wrapper,
                       OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF)
     get(port, EARLY)
-    check(wait_until(scene.rings_left), "the ring file is made at the first request")
+    ring = wait_until(lambda: [ring for ring in scene.rings_left() if ring.rings])[0]
+    # Its thread holds the one durable ring until it has ended.
+    wait_until(lambda: len(os.listdir("/proc/%d/task" % ring.pid)) == 2)
     check(wait_until(lambda: EARLY in paths(scene.spans()) or
                      [ring for ring in scene.rings_left() if not ring.is_empty]),
           "the first span is safe, in the file or in the store")
     get(port, "/unsent")
-    check(wait_until(lambda: [ring for ring in scene.rings_left() if not ring.is_empty]),
-          "a span lies in the ring")
-    status = scene.stop(app, how)
-    return status
+    check(wait_until(lambda: in_ring_files(scene, b"/unsent"), 5), "its span lies in the ring file")
+    return scene.stop(app, how)
 
 
 def test_killed():
