@@ -29,6 +29,7 @@ struct plan {
     size_t from;
     size_t limit; /* end of what goes out in this system call */
     size_t total;
+    bool splits; /* another head begins at limit, which needs a look of its own */
     enum edit_kind kind;
     size_t offset; /* of the edit */
     size_t length; /* of the edit's bytes; for REPLACE also of the host's */
@@ -41,9 +42,14 @@ struct scan {
     struct connection *connection;
     struct plan *plan;
     size_t base;      /* offset of the chunk being fed */
-    bool beyond;      /* in a head behind the one that is edited */
+    bool beyond;      /* in a head behind the one that this system call is about */
     bool feeding_old; /* replaying the prefix: those bytes are sent already */
 };
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static void limit_at(struct scan *scan, size_t offset)
 {
@@ -59,15 +65,22 @@ static bool can_keep_rest(struct thread *self)
     return self->spare_text != 0;
 }
 
-static void on_begin(struct scan *scan, uint32_t serial)
+/* One head per system call: ids are made for the next once this one's first byte has left. */
+static void on_begin(struct scan *scan, const struct event *event)
 {
     struct connection *connection = scan->connection;
-    if (scan->plan->kind != EDIT_NONE) {
-        scan->beyond = true;
+    size_t offset = scan->base + event->offset;
+    if (stream_find(connection, event->exchange) != NULL)
+        return;
+    bool is_first = scan->feeding_old || offset == scan->plan->from;
+    if (scan->plan->kind == EDIT_NONE && (connection->prepared == NULL || is_first)) {
+        stream_unprepare(connection);
+        stream_prepare(scan->self, connection, event->exchange);
         return;
     }
-    if (stream_find(connection, serial) == NULL && connection->prepared == NULL)
-        stream_prepare(scan->self, connection, serial);
+    scan->beyond = true;
+    scan->plan->splits = true;
+    limit_at(scan, offset);
 }
 
 /* A program that passes its client's headers on sends the traceparent that it received: its own
@@ -129,17 +142,14 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
 static bool on_event(struct sink *base, const struct event *event)
 {
     struct scan *scan = (struct scan *)base;
+    if (scan->beyond)
+        return false; /* where the parser can pause, it does */
     if (event->kind == EVENT_BEGIN) {
-        on_begin(scan, event->exchange);
+        on_begin(scan, event);
         return true;
     }
     if (event->kind != EVENT_TEXT && event->kind != EVENT_SPLICE)
         return true;
-    if (scan->beyond) {
-        if (event->kind == EVENT_SPLICE || event->field == FIELD_TRACEPARENT)
-            limit_at(scan, scan->base + event->offset);
-        return true;
-    }
     struct exchange *exchange = stream_find(scan->connection, event->exchange);
     if (exchange == NULL || !exchange->has_ids)
         return true;
@@ -149,8 +159,26 @@ static bool on_event(struct sink *base, const struct event *event)
     return true;
 }
 
+/* The first bytes from `skip` on, as many as a probe can use. */
+static size_t gather(const struct outgoing *out, size_t skip, uint8_t bytes[PREFIX_BYTES_MAX])
+{
+    size_t used = 0;
+    for (int i = 0; i < out->count && used < PREFIX_BYTES_MAX; i++) {
+        size_t length = out->iov[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        size_t part = smaller(length - skip, PREFIX_BYTES_MAX - used);
+        memcpy(bytes + used, (const uint8_t *)out->iov[i].iov_base + skip, part);
+        used += part;
+        skip = 0;
+    }
+    return used;
+}
+
 /* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */
-static const struct protocol *scan_start(struct scan *scan, const struct iovec *first, size_t skip)
+static const struct protocol *scan_start(struct scan *scan, const struct outgoing *out)
 {
     struct connection *connection = scan->connection;
     struct thread *self = scan->self;
@@ -163,10 +191,11 @@ static const struct protocol *scan_start(struct scan *scan, const struct iovec *
     const struct protocol *protocol;
     enum direction requests;
     uint32_t refused;
+    uint8_t bytes[PREFIX_BYTES_MAX];
     size_t sent = connection->prefixes[DIRECTION_OUT].length;
     if (connection->origin == ORIGIN_ACCEPTED ||
-        stream_probe(connection, prefixes, DIRECTION_OUT, (const uint8_t *)first->iov_base + skip,
-            first->iov_len - skip, &protocol, &requests, &refused) != VERDICT_YES ||
+        stream_probe(connection, prefixes, DIRECTION_OUT, bytes,
+            gather(out, scan->plan->from, bytes), &protocol, &requests, &refused) != VERDICT_YES ||
         requests != DIRECTION_OUT)
         return NULL;
     protocol->start(self->scan_state, requests);
@@ -195,12 +224,12 @@ static void look_ahead(struct thread *self, struct connection *connection,
         if (++buffers > THREAD_IOV_MAX - 4)
             limit_at(&scan, base);
         if (protocol == NULL && buffers == 1)
-            protocol = scan_start(&scan, &out->iov[i], skip);
+            protocol = scan_start(&scan, out);
         scan.base = base + skip;
         if (protocol == NULL || protocol->feed(self->scan_state, DIRECTION_OUT,
                                     (const uint8_t *)out->iov[i].iov_base + skip, length - skip,
-                                    &scan.sink) == FEED_LOST)
-            protocol = NULL;
+                                    &scan.sink) != length - skip)
+            protocol = NULL; /* no HTTP any more, switched, or enough seen */
         skip = 0;
     }
 }
@@ -240,11 +269,6 @@ static void give_pending(struct pending *pending)
 {
     text_give(true, pending->text_index);
     *pending = (struct pending){0};
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /* How the bytes that the kernel took divide into what was pending, the host's and the edit's. */
@@ -360,7 +384,7 @@ static bool send_all(struct send *send, ssize_t *result)
     while (sent < total && !stopped && !send->gone) {
         struct plan plan = {.from = sent, .limit = total, .total = total};
         look_ahead(send->self, connection, send->out, &plan);
-        bool edits = plan.kind != EDIT_NONE || connection->pending.text_index != 0;
+        bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
         acted = true;

@@ -71,15 +71,41 @@ static struct ring *private_ring(void)
     return NULL;
 }
 
-static struct ring *acquire(void)
+/* A ready one of the file, then a private one that another thread left. */
+static struct ring *acquire_existing(bool is_private)
 {
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++) {
         struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
+        if (ring != NULL && ring->is_private == is_private &&
+            __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
             return ring;
     }
-    return private_ring();
+    return NULL;
+}
+
+static struct ring *acquire(void)
+{
+    struct ring *ring = acquire_existing(false);
+    if (ring == NULL)
+        ring = acquire_existing(true);
+    return ring != NULL ? ring : private_ring();
+}
+
+/* A thread that was too early for the file moves to it as soon as it can. */
+static void settle(struct thread *self)
+{
+    if (self->ring == NULL) {
+        self->ring = acquire();
+        return;
+    }
+    if (!self->ring->is_private || __atomic_load_n(&file, __ATOMIC_RELAXED) == NULL)
+        return;
+    struct ring *durable = acquire_existing(false);
+    if (durable == NULL)
+        return;
+    ring_release(self);
+    self->ring = durable;
 }
 
 static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
@@ -92,7 +118,8 @@ static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
 
 struct span *ring_reserve(struct thread *self, size_t bytes)
 {
-    if (self->ring == NULL && (self->ring = acquire()) == NULL) {
+    settle(self);
+    if (self->ring == NULL) {
         counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
         return NULL;
     }
@@ -205,8 +232,7 @@ static void *map_pages(int descriptor, uint64_t offset, uint64_t bytes)
 {
     if (!reserve_pages(descriptor, offset, bytes))
         return NULL;
-    long memory =
-        sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+    long memory = sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
     return is_error(memory) ? NULL : (void *)memory;
 }
 
@@ -232,8 +258,8 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->resource, resource, bytes);
 }
 
-bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
-    int *descriptor)
+bool rings_open_file(
+    const struct config *config, const uint8_t *resource, size_t resource_bytes, int *descriptor)
 {
     struct format path;
     format_start(&path, file_path, sizeof(file_path));
@@ -246,8 +272,8 @@ bool rings_open_file(const struct config *config, const uint8_t *resource, size_
     *descriptor = -1;
     if (!path.fits || resource_bytes > RING_RESOURCE_BYTES_MAX)
         return false;
-    long opened = sys(SYS_openat, AT_FDCWD, file_path,
-        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    long opened = sys(
+        SYS_openat, AT_FDCWD, file_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (opened < 0) {
         file_path[0] = '\0';
         return false;
@@ -276,6 +302,17 @@ void rings_keep_spare(int descriptor)
             return;
     }
     add_ring(descriptor);
+}
+
+bool rings_are_exposed(void)
+{
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL && ring->is_private &&
+            __atomic_load_n(&ring->head, __ATOMIC_RELAXED) != ring->tail)
+            return true;
+    }
+    return false;
 }
 
 uint64_t rings_recorded(void)

@@ -220,6 +220,12 @@ static void forget(struct connection *connection, struct exchange *exchange)
     exchange_free(exchange);
 }
 
+void stream_unprepare(struct connection *connection)
+{
+    if (connection->prepared != NULL)
+        forget(connection, connection->prepared);
+}
+
 static void on_number(struct exchange *exchange, const struct event *event)
 {
     exchange->numbers[event->field] = event->number;
@@ -292,8 +298,7 @@ static void give_up(struct thread *self, struct connection *connection, int fd)
             attribution_answered(self, exchange->context);
         forget(connection, exchange);
     }
-    if (connection->prepared != NULL)
-        forget(connection, connection->prepared);
+    stream_unprepare(connection);
     disown(connection);
     connection_ignore(self, connection, fd);
 }
@@ -481,8 +486,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
     if (context != NULL)
         attribution_touch(self, context);
     end_in_host(self, connection);
-    if (connection->prepared != NULL)
-        forget(connection, connection->prepared);
+    stream_unprepare(connection);
     if (connection->pending.text_index != 0)
         text_give(true, connection->pending.text_index);
     disown(connection);

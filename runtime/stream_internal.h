@@ -22,3 +22,5 @@ void stream_failed(struct thread *self, struct connection *connection, int fd, i
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
 struct exchange *stream_prepare(struct thread *self, struct connection *connection, uint32_t serial);
+/* What was prepared is not going to be sent after all. */
+void stream_unprepare(struct connection *connection);

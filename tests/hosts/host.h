@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the victims share: expectations, pairs of connected sockets, a generator of random numbers.
+ * HOST_TRACED in the environment tells a victim that the library is there; its output must be the
+ * same either way. */
+#pragma once
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "raw.h"
+
+#define EXPECT(condition)                                                                         \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
+            fprintf(                                                                              \
+                stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            abort();                                                                              \
+        }                                                                                         \
+    } while (0)
+
+static inline bool host_is_traced(void)
+{
+    return getenv("HOST_TRACED") != NULL;
+}
+
+static inline uint64_t host_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+static inline size_t host_below(uint64_t *state, size_t limit)
+{
+    return (size_t)(host_random(state) >> 11) % limit;
+}
+
+/* A listening socket on a free port, or on a name of the abstract namespace. */
+static inline int host_listen(bool is_unix, struct sockaddr_storage *address, socklen_t *length)
+{
+    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memset(address, 0, sizeof(*address));
+    if (is_unix) {
+        struct sockaddr_un *un = (struct sockaddr_un *)address;
+        un->sun_family = AF_UNIX;
+        *length = sizeof(sa_family_t); /* the kernel picks a name */
+    } else {
+        struct sockaddr_in *in = (struct sockaddr_in *)address;
+        in->sin_family = AF_INET;
+        in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        *length = sizeof(*in);
+    }
+    EXPECT(bind(fd, (struct sockaddr *)address, *length) == 0);
+    EXPECT(listen(fd, 64) == 0);
+    *length = sizeof(*address);
+    EXPECT(getsockname(fd, (struct sockaddr *)address, length) == 0);
+    return fd;
+}
+
+struct host_pair {
+    int client; /* connected by connect() */
+    int server; /* accepted past libc, or by accept() */
+};
+
+static inline struct host_pair host_connect(bool is_unix, bool accepts_visibly)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    int listener = host_listen(is_unix, &address, &length);
+    struct host_pair pair = {socket(address.ss_family, SOCK_STREAM, 0), -1};
+    EXPECT(connect(pair.client, (struct sockaddr *)&address, length) == 0);
+    pair.server = accepts_visibly ? accept(listener, NULL, NULL) : (int)raw_accept(listener);
+    EXPECT(pair.server >= 0);
+    raw_call(SYS_close, listener, 0, 0, 0, 0, 0);
+    return pair;
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Victims, each run bare and under the library: same output, same status, and in time. Prints TAP.
+
+run_hosts.py LIBRARY FAULTS BURDOCK VICTIM...   HOSTS_SEED: first seed (printed when a case fails)
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+LIBRARY, FAULTS, BURDOCK, *VICTIMS = sys.argv[1:]
+VICTIM = {os.path.basename(path): path for path in VICTIMS}
+SEED = int(os.environ.get("HOSTS_SEED", "1"))
+WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
+results = {"count": 0, "failed": 0}
+
+
+def report(holds, what, details=""):
+    results["count"] += 1
+    results["failed"] += not holds
+    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}", flush=True)
+    for line in [] if holds else str(details).splitlines()[-12:]:
+        print("#   " + line[:300])
+
+
+def environment(preload, extra):
+    env = {key: value for key, value in os.environ.items()
+           if not key.startswith(("OTEL_", "BURDOCK_", "LD_", "HOST_"))}
+    run = os.path.join(WORK, str(results["count"]))
+    for name in ("store", "rings"):
+        os.makedirs(os.path.join(run, name), exist_ok=True)
+    env.update(BURDOCK_STORE=os.path.join(run, "store"), BURDOCK_DIR=os.path.join(run, "rings"),
+               **extra)
+    if preload:
+        env["LD_PRELOAD"] = ":".join(preload)
+    if LIBRARY in preload:
+        env["HOST_TRACED"] = "1"
+    return env
+
+
+def run(command, preload, extra, limit):
+    start = time.monotonic()
+    try:
+        done = subprocess.run(command, env=environment(preload, extra), timeout=limit,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        answer = (done.returncode, done.stdout, done.stderr)
+    except subprocess.TimeoutExpired as late:
+        answer = ("timeout", late.stdout or b"", late.stderr or b"")
+    return answer, time.monotonic() - start
+
+
+def spans(run_number):
+    """What the victim's store holds after its end."""
+    env = environment([], {})
+    env["BURDOCK_STORE"] = os.path.join(WORK, str(run_number), "store")
+    done = subprocess.run([BURDOCK, "export", "--json", "-"], env=env, capture_output=True)
+    return done.stdout.count(b'"spanId"')
+
+
+def compare(what, command, faults=False, extra=None, limit=60, library=None, expect_spans=None):
+    below = [FAULTS] if faults else []
+    extra = dict(extra or {})
+    if faults:
+        extra["FAULTS"] = "3"
+    number = results["count"]
+    bare, bare_time = run(command, below, extra, limit)
+    traced, traced_time = run(command, (library or [LIBRARY]) + below, extra, limit)
+    holds = bare[:2] == traced[:2]
+    details = f"{' '.join(command)}\nbare {bare}\ntraced {traced}"
+    if holds and traced_time > bare_time * 4 + 5:
+        holds, details = False, f"{traced_time:.2f} s for {bare_time:.2f} s bare"
+    if holds and expect_spans is not None:
+        found = spans(number)
+        holds, details = found == expect_spans, f"{found} spans for {expect_spans}"
+    report(holds, what, details)
+
+
+INJECTION = [
+    "", "unix", "nonblocking", "edge", "edge tiny", "edge tiny unix", "alarm", "alarm unix tiny",
+    "bytes", "bytes nonblocking unix", "sendfile", "sendfile alarm unix", "sendfile edge tiny",
+    "sendfile nonblocking unix",
+]
+
+
+def test_injection():
+    for number, options in enumerate(INJECTION):
+        for seed in (SEED + 2 * number, SEED + 2 * number + 1):
+            count = "300" if "bytes" in options else "800"
+            command = [VICTIM["inject_client"], str(seed), count, *options.split()]
+            compare(f"injection: {options or 'blocking'}, seed {seed}", command)
+
+
+def test_injection_with_faults():
+    for number, options in enumerate(INJECTION):
+        if "edge" in options or "alarm" in options:
+            continue  # a made-up EAGAIN is followed by no edge
+        command = [VICTIM["inject_client"], str(SEED + number), "300", *options.split()]
+        compare(f"injection with faults: {options or 'blocking'}, seed {SEED + number}", command,
+                faults=True)
+
+
+def test_hazards():
+    listed = subprocess.run([VICTIM["hazards"], "--list"], capture_output=True, text=True)
+    for line in listed.stdout.splitlines():
+        name, _, expected = line.partition(" ")
+        compare(f"hazard: {name}", [VICTIM["hazards"], name],
+                expect_spans=int(expected) if expected else None)
+    copy = shutil.copy(LIBRARY, os.path.join(WORK, "libburdock-copy.so"))
+    get = [VICTIM["hazards"], "exchanges"]
+    compare("library listed twice", get, library=[LIBRARY, LIBRARY])
+    compare("two copies of the library", get, library=[LIBRARY, copy])
+    compare("bound at once", get, extra={"LD_BIND_NOW": "1"})
+
+
+if "inject_client" in VICTIM:
+    test_injection()
+    test_injection_with_faults()
+if "hazards" in VICTIM:
+    test_hazards()
+print(f"1..{results['count']}")
+shutil.rmtree(WORK, ignore_errors=True)
+sys.exit(results["failed"] != 0)
