@@ -45,6 +45,7 @@ struct connection {
     bool connecting;       /* connect() has not been seen to succeed yet */
     bool used;             /* a request was sent or read here */
     bool switched;         /* the protocol said that something else follows */
+    bool tunnels;          /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out;   /* the last wait for this connection ended by time */
     bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
     uint32_t refused;      /* bits of protocol_rows that said no */

@@ -17,6 +17,7 @@
 
 static struct ring *rings[RINGS_MAX];
 static uint32_t ring_count;
+static uint32_t durable_free; /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
@@ -31,8 +32,13 @@ static bool is_error(long result)
 static bool claim(struct ring *ring)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(
-        &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) != 0 ||
+        !__atomic_compare_exchange_n(
+            &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    if (!ring->is_private)
+        __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 static void count_at_least(uint32_t wanted)
@@ -77,8 +83,7 @@ static struct ring *acquire_existing(bool is_private)
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++) {
         struct ring *ring = rings_at(i);
-        if (ring != NULL && ring->is_private == is_private &&
-            __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
+        if (ring != NULL && ring->is_private == is_private && claim(ring))
             return ring;
     }
     return NULL;
@@ -99,7 +104,7 @@ static void settle(struct thread *self)
         self->ring = acquire();
         return;
     }
-    if (!self->ring->is_private || __atomic_load_n(&file, __ATOMIC_RELAXED) == NULL)
+    if (!self->ring->is_private || __atomic_load_n(&durable_free, __ATOMIC_RELAXED) == 0)
         return;
     struct ring *durable = acquire_existing(false);
     if (durable == NULL)
@@ -152,9 +157,13 @@ void ring_commit(struct thread *self, const struct span *record)
 
 void ring_release(struct thread *self)
 {
-    if (self->ring != NULL)
-        __atomic_store_n(&self->ring->in_use, 0, __ATOMIC_RELEASE);
+    struct ring *ring = self->ring;
     self->ring = NULL;
+    if (ring == NULL)
+        return;
+    if (!ring->is_private)
+        __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->in_use, 0, __ATOMIC_RELEASE);
 }
 
 void rings_forked(void)
@@ -167,6 +176,7 @@ void rings_forked(void)
     if (file != NULL)
         sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
     ring_count = 0;
+    durable_free = 0;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -243,7 +253,11 @@ static bool add_ring(int descriptor)
     if (ring == NULL)
         return false;
     file->ring_count++;
-    return publish(ring);
+    __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    if (publish(ring))
+        return true;
+    __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return false;
 }
 
 static void fill_header(const struct config *config, const uint8_t *resource, size_t bytes)
@@ -295,12 +309,8 @@ void rings_keep_spare(int descriptor)
 {
     if (file == NULL || descriptor < 0)
         return;
-    uint32_t count = rings_count();
-    for (uint32_t i = 0; i < count; i++) {
-        struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0)
-            return;
-    }
+    if (__atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
+        return;
     add_ring(descriptor);
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "config.h"
@@ -266,6 +268,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_END:
         connection->switched = event->reason == END_SWITCHED;
+        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] != 101;
         end(sink, exchange, event->reason);
         break;
     case EVENT_VOID:
@@ -364,7 +367,7 @@ static bool decide(struct thread *self, struct connection *connection, int fd,
 static bool after_switch(struct thread *self, struct connection *connection, int fd)
 {
     connection->switched = false;
-    if (connection->first != NULL || !connection->requests_out) {
+    if (connection->first != NULL || !connection->requests_out || !connection->tunnels) {
         give_up(self, connection, fd);
         return false;
     }
@@ -469,6 +472,19 @@ void stream_failed(struct thread *self, struct connection *connection, int fd, i
         end_all(self, connection, CAUSE_ERROR, error_type(error));
 }
 
+/* A program that waits by epoll alone learns that its client left without reading a thing. When it
+ * closes without having answered, the kernel is asked. */
+static void notice_peer(struct connection *connection, int fd)
+{
+    uint8_t state = 0; /* the first byte of struct tcp_info */
+    socklen_t length = sizeof(state);
+    if (fd < 0 || connection->peer_gone || connection->requests_out ||
+        connection->first == NULL || !process_may_call())
+        return;
+    if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
+        connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
+}
+
 static void end_in_host(struct thread *self, struct connection *connection)
 {
     if (connection->connecting && connection->wait_timed_out)
@@ -485,6 +501,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
         context = current_of(connection);
     if (context != NULL)
         attribution_touch(self, context);
+    notice_peer(connection, fd);
     end_in_host(self, connection);
     stream_unprepare(connection);
     if (connection->pending.text_index != 0)

@@ -4,7 +4,7 @@ contexts that the application itself sends."""
 import json
 from urllib.parse import quote
 
-from harness import LIBRARY, Scene, check, equal, get, main, raw, wait_until
+from harness import LIBRARY, Scene, check, equal, get, main, raw, thread_names
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = ("00-%s-%s-%s" % (TRACE, PARENT, flags) for flags in ("01", "00"))
