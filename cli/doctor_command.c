@@ -40,8 +40,7 @@ static char *find_in_path(const char *command)
 /* The kernel marks such a process secure, and the dynamic linker then ignores LD_PRELOAD. */
 static void check_privileges(struct findings *findings, const char *path)
 {
-    static const char fix[] =
-        "start it without the extra rights, or list the library in /etc/ld.so.preload";
+    static const char fix[] = "start it as the user it needs, without the extra rights";
     struct stat facts;
     if (stat(path, &facts) != 0)
         return;

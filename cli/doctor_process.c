@@ -117,7 +117,7 @@ static void check_secure(struct findings *findings, int pid)
         if (entry.a_type == AT_SECURE && entry.a_un.a_val)
             finding_add(findings, FINDING_FAIL,
                 format_text("the kernel marked the process secure (AT_SECURE)"),
-                "start it without extra rights, or list the library in /etc/ld.so.preload");
+                "start it without the extra rights");
     }
     free(bytes);
 }

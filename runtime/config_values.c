@@ -104,7 +104,7 @@ void parse_context(struct reading *reading, const struct variable *variable, con
 void parse_config_file(struct reading *reading, const struct variable *variable, const char *value)
 {
     parse_problem(reading, variable->name,
-        "not read inside the process: start the program with burdock run, which reads it");
+        "declarative configuration is not read: set the variables themselves");
 }
 
 /* ---- choices ---- */
