@@ -131,8 +131,9 @@ static bool is_failure(enum counter counter)
 
 static void check_counters(struct findings *findings, int pid, const struct config *settings)
 {
-    uint64_t values[COUNTER_COUNT] = {0};
-    if (!leftovers_counters(settings, pid, values)) {
+    struct leftovers told;
+    const uint64_t *values = told.counters;
+    if (!leftovers_read(settings, pid, &told)) {
         finding_add(findings, FINDING_WARN,
             format_text("process %d has no ring file that can be read: no counters", pid),
             "send it a request first, and run the doctor as the same user");
@@ -142,6 +143,10 @@ static void check_counters(struct findings *findings, int pid, const struct conf
         format_text("%" PRIu64 " spans recorded, %" PRIu64 " exported",
             values[COUNTER_SPANS_RECORDED], values[COUNTER_SPANS_EXPORTED]),
         NULL);
+    if (told.broken_why[0])
+        finding_add(findings, FINDING_FAIL,
+            format_text("the library stopped observing this process: %s", told.broken_why),
+            "report it; a restart of the program begins anew");
     for (int i = 0; i < COUNTER_COUNT; i++) {
         if (values[i] && is_failure((enum counter)i))
             finding_add(findings, FINDING_WARN,

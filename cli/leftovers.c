@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leftovers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "delivery.h"
@@ -16,11 +17,12 @@ int leftovers_recover(const struct config *settings, const char *run_id)
     return (int)rescued;
 }
 
-bool leftovers_counters(const struct config *settings, int pid, uint64_t out[COUNTER_COUNT])
+bool leftovers_read(const struct config *settings, int pid, struct leftovers *out)
 {
     static struct ring_file file;
     if (!recover_counters(settings, (uint32_t)pid, &file))
         return false;
-    memcpy(out, file.counters, sizeof(file.counters));
+    memcpy(out->counters, file.counters, sizeof(out->counters));
+    snprintf(out->broken_why, sizeof out->broken_why, "%.127s", file.broken ? file.broken_why : "");
     return true;
 }

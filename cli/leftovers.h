@@ -12,5 +12,11 @@
  * Answers the number of spans rescued. */
 int leftovers_recover(const struct config *settings, const char *run_id);
 
-/* The counters of a living process. False: it has no ring file that we can read. */
-bool leftovers_counters(const struct config *settings, int pid, uint64_t out[COUNTER_COUNT]);
+/* What a process tells of itself in its ring file. */
+struct leftovers {
+    uint64_t counters[COUNTER_COUNT];
+    char broken_why[128]; /* why it stopped observing itself; "": it did not */
+};
+
+/* False: the process has no ring file that we can read. */
+bool leftovers_read(const struct config *settings, int pid, struct leftovers *out);

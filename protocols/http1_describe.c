@@ -53,17 +53,26 @@ static void append(struct describer *out, struct slice text)
     }
 }
 
-static bool is_known_method(struct slice method)
+static bool is_in_list(struct slice method, const char *list)
 {
-    static const char known[][8] = {
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (method.length < sizeof known[i] && known[i][method.length] == '\0' &&
-            memcmp(known[i], method.text, method.length) == 0) {
+    while (*list != '\0') {
+        size_t length = 0;
+        while (list[length] != '\0' && list[length] != ',') {
+            length++;
+        }
+        if (length == method.length && memcmp(list, method.text, length) == 0) {
             return true;
         }
+        list += length + (list[length] == ',');
     }
     return false;
+}
+
+static bool is_known_method(const struct facts *facts, struct slice method)
+{
+    static const char standard[] = "GET,POST,PUT,HEAD,DELETE,OPTIONS,PATCH,CONNECT,TRACE,QUERY";
+    bool is_own = facts->known_methods != NULL && facts->known_methods[0] != '\0';
+    return method.length > 0 && is_in_list(method, is_own ? facts->known_methods : standard);
 }
 
 /* The path is no part of the name: a name must not have more values than somebody can count. */
@@ -71,7 +80,7 @@ static void tell_method(const struct request *request)
 {
     struct describer *out = request->out;
     struct slice method = field(request->facts, FIELD_METHOD);
-    if (method.length > 0 && is_known_method(method)) {
+    if (is_known_method(request->facts, method)) {
         out->name(out, method.text, method.length);
         tell(out, ATTRIBUTE_HTTP_REQUEST_METHOD, method);
         return;

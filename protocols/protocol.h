@@ -113,6 +113,7 @@ struct facts {
     int64_t numbers[FIELD_COUNT];
     const char *peer_address;   /* textual IP address or socket path, NUL-terminated; or NULL */
     int32_t peer_port;          /* 0: none */
+    const char *known_methods;  /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
 };
 
 /* Takes the description of a span. Values may be given in pieces: open, append..., close. */

@@ -284,6 +284,17 @@ bool exchange_is_recorded(const struct exchange *exchange)
            config.destination != DESTINATION_NONE && exchange->epoch == process.epoch;
 }
 
+/* Of a head that carries the application's own context: what it says, not what we would have. */
+static struct span_text own_tracestate(struct record *record, const struct exchange *exchange)
+{
+    char *clean = record->self->lines; /* nothing is being sent now */
+    size_t length = 0;
+    if (!tracestate_clean((const uint8_t *)exchange_text(exchange, FIELD_TRACESTATE),
+            exchange->texts[FIELD_TRACESTATE].length, clean, &length))
+        length = 0;
+    return record_text(record, clean, length);
+}
+
 static void fill_identity(struct record *record, const struct exchange *exchange)
 {
     struct span *span = record->span;
@@ -297,7 +308,9 @@ static void fill_identity(struct record *record, const struct exchange *exchange
     memcpy(span->parent_id, exchange->parent_id, sizeof(span->parent_id));
     span->start_ns = exchange->start_ns + offset;
     span->end_ns = thread_now(record->self) + offset;
-    if (context != NULL && context->tracestate_length > 0)
+    if (exchange->adopted)
+        span->trace_state = own_tracestate(record, exchange);
+    else if (context != NULL && context->tracestate_length > 0)
         span->trace_state = record_text(record, context_texts(context), context->tracestate_length);
 }
 
@@ -336,7 +349,8 @@ void exchange_record(struct thread *self, const struct exchange *exchange,
         .has_response = exchange->has_response,
         .error = error,
         .peer_address = peer.address[0] != '\0' ? peer.address : NULL,
-        .peer_port = peer.port};
+        .peer_port = peer.port,
+        .known_methods = config.known_methods};
     fill_identity(record, exchange);
     fill_facts(&bench->facts, exchange);
     protocol->describe(&bench->facts, &record->describer);

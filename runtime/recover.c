@@ -29,23 +29,54 @@ static bool is_alive(const struct ring_file *file)
     return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH;
 }
 
-static bool is_wanted(
-    const struct ring_file *file, uint64_t bytes, const char *service_name, const char *run_id)
+static bool is_ring_file(const struct ring_file *file, uint64_t bytes)
 {
     return memcmp(file->magic, "BURDOCK", 8) == 0 && file->version == RING_VERSION &&
            file->ring_count <= RINGS_MAX && file->resource_bytes <= RING_RESOURCE_BYTES_MAX &&
-           RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES <= bytes &&
-           is_text(file->service_name, sizeof(file->service_name), service_name) &&
+           RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES <= bytes;
+}
+
+static bool is_wanted(const struct ring_file *file, const char *service_name, const char *run_id)
+{
+    return is_text(file->service_name, sizeof(file->service_name), service_name) &&
            is_text(file->run_id, sizeof(file->run_id), run_id);
+}
+
+static struct ring *ring_of(struct ring_file *file, uint32_t index)
+{
+    return (struct ring *)((uint8_t *)file + RING_FILE_HEADER_BYTES + (size_t)index * RING_BYTES);
+}
+
+static bool is_empty(struct ring_file *file)
+{
+    for (uint32_t i = 0; i < file->ring_count; i++) {
+        uint64_t cursor = ring_cursor(ring_of(file, i));
+        if (ring_next(ring_of(file, i), &cursor) != NULL)
+            return false;
+    }
+    return true;
 }
 
 static void drain_file(struct delivery *delivery, struct ring_file *file)
 {
     struct ring *rings[RINGS_MAX];
-    uint8_t *first = (uint8_t *)file + RING_FILE_HEADER_BYTES;
     for (uint32_t i = 0; i < file->ring_count; i++)
-        rings[i] = (struct ring *)(first + (size_t)i * RING_BYTES);
+        rings[i] = ring_of(file, i);
     delivery_drain(delivery, rings, file->ring_count, file->resource, file->resource_bytes);
+}
+
+/* True: the file has served. One that holds nothing more is anybody's to remove. */
+static bool settle_file(struct delivery *delivery, struct ring_file *file, uint64_t bytes,
+    const char *service_name, const char *run_id)
+{
+    if (!is_ring_file(file, bytes) || is_alive(file))
+        return false;
+    if (is_empty(file))
+        return true;
+    if (!is_wanted(file, service_name, run_id))
+        return false;
+    drain_file(delivery, file);
+    return true;
 }
 
 /* Whose files may we believe? Our own; a command that recovers its own run also those of daemons
@@ -98,10 +129,8 @@ static void recover_file(struct delivery *delivery, int directory, const char *n
     struct ring_file *file = memory_map(bytes);
     if (file != NULL) {
         if (copy_file(descriptor, (uint8_t *)file, bytes) &&
-            is_wanted(file, bytes, service_name, run_id) && !is_alive(file)) {
-            drain_file(delivery, file);
+            settle_file(delivery, file, bytes, service_name, run_id))
             sys(SYS_unlinkat, directory, name, 0);
-        }
         memory_unmap(file, bytes);
     }
     sys(SYS_close, descriptor);

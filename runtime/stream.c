@@ -79,8 +79,10 @@ static void take_out(struct connection *connection, struct exchange *exchange)
         before = *link;
         link = &(*link)->next;
     }
-    if (*link == NULL)
+    if (*link == NULL) {
+        process_break("an exchange was not where its connection said");
         return;
+    }
     *link = exchange->next;
     if (connection->last == exchange)
         connection->last = before;
