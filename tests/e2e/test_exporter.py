@@ -170,7 +170,7 @@ def test_partial_success():
             get(app.port, "/%d" % number)
         wait_until(lambda: counters(scene).get("spans.exported") == 2)
         values = counters(scene)
-        sent = [span.span_id for post in collector.posts for span in spans_of_request(post.body)]
+        sent = [span.id for post in collector.posts for span in spans_of_request(post.body)]
         equal((values["spans.rejected"], values["spans.exported"], len(sent), len(set(sent))),
               (1, 2, 3, 3), "partial success: counted, not tried again")
 
