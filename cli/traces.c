@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "title.h"
 
 enum { SLOTS_FIRST = 1024, SERVICES_MAX = UINT16_MAX };
 
@@ -85,8 +86,10 @@ static bool better_root(const struct trace *trace, const struct stored_span *spa
 
 static void root_set(struct trace *trace, const struct stored_span *span, uint16_t service)
 {
+    char title[TITLE_BYTES_MAX];
+    title_format(span, title);
     free(trace->root);
-    trace->root = duplicate(span->name);
+    trace->root = duplicate(title);
     trace->root_start_ns = span->start_ns;
     trace->root_is_parentless = !span->has_parent;
     trace->service = service;

@@ -13,7 +13,7 @@ struct trace {
     uint8_t trace_id[16];
     uint64_t start_ns, end_ns;
     uint64_t root_start_ns;
-    char *root;       /* name of the root span, else of the earliest one */
+    char *root;       /* title of the root span, else of the earliest one */
     uint16_t service; /* of that span: index into traces.services */
     bool root_is_parentless;
     uint16_t *services;

@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "json.h"
 #include "otlp_json.h"
+#include "title.h"
 
 enum {
     DEPTH_MAX = 24, /* deeper spans are drawn at this depth */
@@ -48,7 +49,9 @@ static int text_columns(const char *text, int limit)
 
 static int name_columns(const struct tree_row *row, int limit)
 {
-    int columns = depth_drawn(row) * 3 + text_columns(row->span.span->name, limit);
+    char title[TITLE_BYTES_MAX];
+    title_format(row->span.span, title);
+    int columns = depth_drawn(row) * 3 + text_columns(title, limit);
     return columns + (row->parent_unseen ? (int)strlen(unseen_mark) : 0);
 }
 
@@ -90,11 +93,12 @@ static const char *tree_prefix(const struct waterfall *waterfall, const struct t
 static void print_name(const struct waterfall *waterfall, const struct tree_row *row,
     const struct pieces *pieces, const struct layout *layout)
 {
-    char prefix[PREFIX_BYTES_MAX], name[2048];
+    char prefix[PREFIX_BYTES_MAX], title[TITLE_BYTES_MAX], name[2048];
     const struct terminal *terminal = waterfall->terminal;
     int mark = row->parent_unseen ? (int)strlen(unseen_mark) : 0;
     int room = layout->name - depth_drawn(row) * 3 - mark;
-    int taken = terminal_text(row->span.span->name, name, sizeof name, room > 4 ? room : 4);
+    title_format(row->span.span, title);
+    int taken = terminal_text(title, name, sizeof name, room > 4 ? room : 4);
     bool error = row->span.span->status == STATUS_CODE_ERROR;
     printf("%s%s%s%s%s%s%s", tree_prefix(waterfall, row, pieces, prefix),
         error ? terminal_red(terminal) : "", name, error ? terminal_plain(terminal) : "",
@@ -102,15 +106,6 @@ static void print_name(const struct waterfall *waterfall, const struct tree_row 
         mark ? terminal_plain(terminal) : "");
     if (room > taken)
         printf("%*s", room - taken, "");
-}
-
-static const struct value *attribute_find(const struct stored_span *span, const char *key)
-{
-    for (size_t i = 0; i < span->attributes.count; i++) {
-        if (strcmp(span->attributes.items[i].key, key) == 0)
-            return &span->attributes.items[i].value;
-    }
-    return NULL;
 }
 
 static bool value_format(const struct value *value, char *out, size_t room)

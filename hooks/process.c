@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "exporter.h"
 #include "hook.h"
 #include "process.h"
@@ -50,34 +51,59 @@ HOOK(int, prctl, (int option, ...))
 
 /* --- exec: spans leave before the image is replaced ---------------------------------------- */
 
+extern char **environ;
+
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
 {
+    FOLLOW(envp);
     exporter_flush(true);
     return ORIGINAL(execve)(path, argv, envp);
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
 {
+    char *const *envp = environ;
+    FOLLOW(envp);
     exporter_flush(true);
-    return ORIGINAL(execv)(path, argv);
-}
-
-HOOK(int, execvp, (const char *file, char *const argv[]))
-{
-    exporter_flush(true);
-    return ORIGINAL(execvp)(file, argv);
+    return ORIGINAL(execve)(path, argv, envp);
 }
 
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
 {
+    FOLLOW(envp);
+    exporter_flush(true);
+    return ORIGINAL(execvpe)(file, argv, envp);
+}
+
+HOOK(int, execvp, (const char *file, char *const argv[]))
+{
+    char *const *envp = environ;
+    FOLLOW(envp);
     exporter_flush(true);
     return ORIGINAL(execvpe)(file, argv, envp);
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
 {
+    FOLLOW(envp);
     exporter_flush(true);
     return ORIGINAL(fexecve)(fd, argv, envp);
+}
+
+HOOK(int, posix_spawn,
+    (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions,
+        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]))
+{
+    FOLLOW(envp);
+    return ORIGINAL(posix_spawn)(pid, path, actions, attributes, argv, envp);
+}
+
+HOOK(int, posix_spawnp,
+    (pid_t * pid, const char *file, const posix_spawn_file_actions_t *actions,
+        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]))
+{
+    FOLLOW(envp);
+    return ORIGINAL(posix_spawnp)(pid, file, actions, attributes, argv, envp);
 }
 
 /* The list forms are their vector forms with the arguments gathered, as in glibc. */
@@ -109,16 +135,20 @@ HOOK(int, execl, (const char *path, const char *argument, ...))
 {
     GATHER(argv, argument, arguments);
     va_end(arguments);
+    char *const *envp = environ;
+    FOLLOW(envp);
     exporter_flush(true);
-    return ORIGINAL(execv)(path, argv);
+    return ORIGINAL(execve)(path, argv, envp);
 }
 
 HOOK(int, execlp, (const char *file, const char *argument, ...))
 {
     GATHER(argv, argument, arguments);
     va_end(arguments);
+    char *const *envp = environ;
+    FOLLOW(envp);
     exporter_flush(true);
-    return ORIGINAL(execvp)(file, argv);
+    return ORIGINAL(execvpe)(file, argv, envp);
 }
 
 HOOK(int, execle, (const char *path, const char *argument, ...))
@@ -126,6 +156,7 @@ HOOK(int, execle, (const char *path, const char *argument, ...))
     GATHER(argv, argument, arguments);
     char *const *envp = va_arg(arguments, char *const *);
     va_end(arguments);
+    FOLLOW(envp);
     exporter_flush(true);
-    return ORIGINAL(execve)(path, argv, (char *const *)envp);
+    return ORIGINAL(execve)(path, argv, envp);
 }

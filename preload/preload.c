@@ -12,6 +12,7 @@
 #include "attribution.h"
 #include "config.h"
 #include "descriptor.h"
+#include "environment.h"
 #include "exporter.h"
 #include "hook.h"
 #include "originals.h"
@@ -28,7 +29,7 @@ static bool is_wanted(void)
     return getauxval(AT_SECURE) == 0 && !config.disabled;
 }
 
-static void start(void)
+static void start(char *const *envp)
 {
     if (!descriptor_start())
         return;
@@ -39,6 +40,7 @@ static void start(void)
     originals.pthread_create = original_pthread_create;
     originals.sendmsg = original_sendmsg;
     attribution_start();
+    environment_start(envp);
 }
 
 __attribute__((constructor)) static void preload_start(int argc, char **argv, char **envp)
@@ -47,7 +49,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read(&config, envp, argv, executable == NULL ? "" : executable);
     if (is_wanted())
-        start();
+        start(envp);
 }
 
 __attribute__((destructor)) static void preload_end(void)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { ADDRESS_TEXT_MAX = 112 };
+enum { ADDRESS_TEXT_MAX = 64 };
 
 /* A peer's address, as small as it can be: 16 bytes for IP, or a Unix socket's path. */
 struct address {

@@ -32,7 +32,9 @@ static void change(struct context *context, uint32_t delta)
 
 struct context *context_take(void)
 {
-    uint32_t index = pool_take(&contexts);
+    struct thread *self = thread_self;
+    uint32_t index =
+        self == NULL ? pool_take(&contexts) : pool_take_near(&contexts, &self->contexts);
     if (index == 0)
         return NULL;
     struct context *context = pool_block(&contexts, index);
@@ -52,7 +54,7 @@ void context_drop(struct context *context)
         return;
     if (context->text_index != 0)
         text_give(context->text_is_big, context->text_index);
-    pool_give(&contexts, context->index);
+    pool_give_near(&contexts, &thread_self->contexts, context->index);
 }
 
 bool context_set_texts(struct context *context, const char *tracestate, uint32_t tracestate_length,
@@ -183,8 +185,8 @@ void attribution_start(void)
     context->is_remote = true;
     char tracestate[sizeof(config.tracestate)];
     size_t cleaned = 0;
-    if (!tracestate_clean((const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate,
-            &cleaned))
+    if (!tracestate_clean(
+            (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
         cleaned = 0;
     context_set_texts(context, tracestate, (uint32_t)cleaned, "", 0);
     attribution_process_context = context;

@@ -23,18 +23,19 @@ struct context {
     uint64_t pool_link;
     uint32_t index;
     uint32_t references;
-    uint32_t state;          /* attached threads, outstanding calls, waiting: see attribution.c */
-    bool ended;              /* the answer is complete */
-    bool is_remote;          /* its span id is a peer's, not ours (nothing is recorded here) */
-    struct trace_ids ids;    /* of our own span: the parent of calls made under it */
-    uint8_t remote_id[8];    /* span id the request carried; valid if has_remote */
+    uint32_t state;       /* attached threads, outstanding calls, waiting: see attribution.c */
+    bool ended;           /* the answer is complete */
+    bool is_remote;       /* its span id is a peer's, not ours (nothing is recorded here) */
+    struct trace_ids ids; /* of our own span: the parent of calls made under it */
+    uint8_t remote_id[8]; /* span id the request carried; valid if has_remote */
     bool has_remote;
     uint32_t tracestate_length;
     uint32_t baggage_length;
-    uint32_t text_index;     /* block with tracestate, then baggage; 0: none */
+    uint32_t text_index; /* block with tracestate, then baggage; 0: none */
     bool text_is_big;
 };
 
+/* Take and drop: in an observe block; take also in the constructor. */
 struct context *context_take(void); /* one reference; NULL: no memory */
 void context_hold(struct context *context);
 void context_drop(struct context *context); /* NULL is allowed */

@@ -40,6 +40,17 @@ void parse_bool(struct reading *reading, const struct variable *variable, const 
     *(bool *)parse_target(reading, variable) = yes;
 }
 
+/* A kill switch of our own: people type 1. */
+void parse_switch(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (slice_is(slice_trim(whole(value)), "1"))
+        *(bool *)parse_target(reading, variable) = true;
+    else if (slice_is(slice_trim(whole(value)), "0"))
+        *(bool *)parse_target(reading, variable) = false;
+    else
+        parse_bool(reading, variable, value);
+}
+
 static bool read_number(struct reading *reading, const struct variable *variable, const char *value,
     uint64_t least, uint64_t *number)
 {

@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -18,8 +19,9 @@
 
 enum { SPINS_MAX = 500, NAPS_MAX = 200, NAP_NS = 50 * 1000 };
 
-static struct pool connections = {.block_bytes = 768};
-_Static_assert(sizeof(struct connection) <= 768, "a connection fits its block");
+static struct pool connections = {.block_bytes = 832,
+    .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
+_Static_assert(sizeof(struct connection) <= 832, "a connection fits its block");
 
 static struct connection *at_slot(uint32_t slot)
 {

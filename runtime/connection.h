@@ -45,6 +45,7 @@ struct connection {
     bool connecting;       /* connect() has not been seen to succeed yet */
     bool used;             /* a request was sent or read here */
     bool switched;         /* the protocol said that something else follows */
+    bool tunnels;          /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out;   /* the last wait for this connection ended by time */
     bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
     uint32_t sending;      /* odd: a head is with the kernel and not yet fed. Any thread */
@@ -59,6 +60,7 @@ struct connection {
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct pending pending;
     struct address peer;
+    char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     union {
         struct prefix prefixes[2];
         _Alignas(8) uint8_t protocol_state[STATE_BYTES_MAX];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "config.h"
@@ -11,12 +12,13 @@
 #include "sampler.h"
 #include "text_pool.h"
 
-static struct pool exchanges = {.block_bytes = 1024};
+static struct pool exchanges = {
+    .block_bytes = 1024, .clear_bytes = offsetof(struct exchange, inline_text)};
 _Static_assert(sizeof(struct exchange) <= 1024, "an exchange fits its block");
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server)
 {
-    uint32_t index = pool_take(&exchanges);
+    uint32_t index = pool_take_near(&exchanges, &self->exchanges);
     if (index == 0) {
         counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
         return NULL;
@@ -37,7 +39,7 @@ void exchange_free(struct exchange *exchange)
     context_drop(exchange->context);
     if (exchange->big_index != 0)
         text_give(true, exchange->big_index);
-    pool_give(&exchanges, exchange->index);
+    pool_give_near(&exchanges, &thread_self->exchanges, exchange->index);
 }
 
 /* --- texts --------------------------------------------------------------------------------- */
@@ -139,7 +141,7 @@ static void new_trace(struct thread *self, struct trace_ids *ids)
     put_random(ids->trace_id, thread_random(self));
     new_span_id(self, ids->trace_id + 8); /* never all zero */
     new_span_id(self, ids->span_id);
-    ids->flags = FLAG_RANDOM;
+    ids->flags = config.random_flag_off ? 0 : FLAG_RANDOM;
     if (sampler_decide(ids->trace_id, -1))
         ids->flags |= FLAG_SAMPLED;
 }
@@ -276,7 +278,7 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
 
 /* --- the span ------------------------------------------------------------------------------ */
 
-static bool is_recorded(const struct exchange *exchange)
+bool exchange_is_recorded(const struct exchange *exchange)
 {
     return (exchange->ids.flags & FLAG_SAMPLED) && !config.sdk_disabled &&
            config.destination != DESTINATION_NONE && exchange->epoch == process.epoch;
@@ -299,74 +301,58 @@ static void fill_identity(struct record *record, const struct exchange *exchange
         span->trace_state = record_text(record, context_texts(context), context->tracestate_length);
 }
 
-static void fill_facts(
-    struct facts *facts, const struct exchange *exchange, const char *peer, uint16_t port)
+static void fill_facts(struct facts *facts, const struct exchange *exchange)
 {
-    facts->is_server = exchange->is_server;
-    facts->has_response = exchange->has_response;
-    facts->peer_address = peer[0] != '\0' ? peer : NULL;
-    facts->peer_port = port;
+    uint32_t room;
+    const char *area = text_area(exchange, &room);
     for (int i = 0; i < FIELD_COUNT; i++) {
-        facts->texts[i].text = (const uint8_t *)exchange_text(exchange, (enum field)i);
+        facts->texts[i].text = (const uint8_t *)area + exchange->texts[i].offset;
         facts->texts[i].length = exchange->texts[i].length;
         facts->numbers[i] = exchange->numbers[i];
     }
 }
 
-/* What building a span needs; it lies in the thread's block, not on the host's stack. */
-struct workbench {
-    struct record record;
-    struct facts facts;
-    char peer_text[ADDRESS_TEXT_MAX];
-};
-
-static struct workbench *workbench(struct thread *self)
-{
-    _Static_assert(sizeof(struct workbench) <= THREAD_SCRATCH_BYTES, "the workbench fits");
-    return (struct workbench *)self->scratch;
-}
-
 void exchange_record(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, const struct address *peer, const char *error)
+    const struct protocol *protocol, struct peer peer, const char *error)
 {
-    struct workbench *bench = workbench(self);
+    struct record record;
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
-    if (!is_recorded(exchange) ||
-        !record_open(&bench->record, self, exchange->text_used * 2 + tracestate + 512))
+    if (!record_open(&record, self, exchange->text_used * 2 + tracestate + 512))
         return;
-    address_format(peer, bench->peer_text);
-    fill_identity(&bench->record, exchange);
-    memset(&bench->facts, 0, sizeof(bench->facts));
-    bench->facts.error = error;
-    fill_facts(&bench->facts, exchange, bench->peer_text, peer->port);
-    protocol->describe(&bench->facts, &bench->record.describer);
-    record_commit(&bench->record);
+    struct facts *facts = &self->facts;
+    *facts = (struct facts){.is_server = exchange->is_server,
+        .has_response = exchange->has_response,
+        .error = error,
+        .peer_address = peer.address[0] != '\0' ? peer.address : NULL,
+        .peer_port = peer.port};
+    fill_identity(&record, exchange);
+    fill_facts(facts, exchange);
+    protocol->describe(facts, &record.describer);
+    record_commit(&record);
 }
 
-void exchange_record_connect(struct thread *self, struct context *parent,
-    const struct address *peer, uint64_t start_ns, const char *error)
+void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
+    uint64_t start_ns, const char *error)
 {
-    struct record *record = &workbench(self)->record;
-    char *peer_text = workbench(self)->peer_text;
+    struct record record;
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, parent);
-    if (is_recorded(attempt) && record_open(record, self, 1024)) {
-        struct describer *describer = &record->describer;
-        address_format(peer, peer_text);
-        size_t length = strlen(peer_text);
-        fill_identity(record, attempt);
+    if (exchange_is_recorded(attempt) && record_open(&record, self, 1024)) {
+        struct describer *describer = &record.describer;
+        size_t length = strlen(peer.address);
+        fill_identity(&record, attempt);
         describer->name(describer, "connect", 7);
-        describer->text(describer, ATTRIBUTE_SERVER_ADDRESS, peer_text, length);
-        describer->number(describer, ATTRIBUTE_SERVER_PORT, peer->port);
-        describer->text(describer, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer_text, length);
-        describer->number(describer, ATTRIBUTE_NETWORK_PEER_PORT, peer->port);
+        describer->text(describer, ATTRIBUTE_SERVER_ADDRESS, peer.address, length);
+        describer->number(describer, ATTRIBUTE_SERVER_PORT, peer.port);
+        describer->text(describer, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer.address, length);
+        describer->number(describer, ATTRIBUTE_NETWORK_PEER_PORT, peer.port);
         describer->text(describer, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
         describer->text(describer, ATTRIBUTE_ERROR_TYPE, error, strlen(error));
         describer->error(describer);
-        record_commit(record);
+        record_commit(&record);
     }
     exchange_free(attempt);
 }

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "../protocols/protocol.h"
-#include "address.h"
 #include "attribution.h"
 #include "propagation.h"
 #include "thread.h"
@@ -66,10 +65,19 @@ void exchange_adopt(struct exchange *exchange);
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
 
+/* The other end of a connection, as spans tell it. */
+struct peer {
+    const char *address; /* "" if unknown */
+    uint16_t port;
+};
+
+/* Will it be a span? (Sampled, and of this process.) */
+bool exchange_is_recorded(const struct exchange *exchange);
+
 /* Writes the span. error: error.type of the transport, or NULL. */
 void exchange_record(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, const struct address *peer, const char *error);
+    const struct protocol *protocol, struct peer peer, const char *error);
 
 /* A connection attempt that failed: a span of its own, since no request was ever sent. */
-void exchange_record_connect(struct thread *self, struct context *parent,
-    const struct address *peer, uint64_t start_ns, const char *error);
+void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
+    uint64_t start_ns, const char *error);

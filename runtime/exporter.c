@@ -24,7 +24,7 @@
 #define CLOSE_RANGE_UNSHARE 2
 #endif
 
-enum { STACK_BYTES = 256 * 1024 };
+enum { STACK_BYTES = 256 * 1024, EXPOSED_DELAY_MS = 5 };
 enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED };
 enum work { WORK_NONE, WORK_SOON, WORK_NOW };
 
@@ -105,7 +105,8 @@ static void await_work(void)
     uint32_t wanted;
     while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE)
         wait_until(&work, WORK_NONE, UINT64_MAX);
-    uint64_t until = process_monotonic_ns() + config.schedule_delay_ms * 1000000ull;
+    uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
+    uint64_t until = process_monotonic_ns() + delay_ms * 1000000ull;
     while (wanted == WORK_SOON && process_monotonic_ns() < until) {
         wait_until(&work, WORK_SOON, until);
         wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
@@ -191,7 +192,7 @@ void exporter_need(void)
     uint32_t expected = LIFE_NONE;
     if (__builtin_expect(__atomic_load_n(&life, __ATOMIC_RELAXED) != LIFE_NONE, 1))
         return;
-    if (config.destination == DESTINATION_NONE)
+    if (config.destination == DESTINATION_NONE || config.sdk_disabled)
         return;
     if (!__atomic_compare_exchange_n(
             &life, &expected, LIFE_RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))

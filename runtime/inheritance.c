@@ -31,11 +31,20 @@ struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
     return inheritance;
 }
 
-void inheritance_drop(struct inheritance *inheritance)
+static void drop(struct inheritance *inheritance)
 {
     attribution_call_end(inheritance->context);
     context_drop(inheritance->context);
     pool_give(&inheritances, inheritance->index);
+}
+
+void inheritance_drop(struct inheritance *inheritance)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    drop(inheritance);
+    observe_close(self);
 }
 
 void *inheritance_run(void *block)
@@ -44,8 +53,8 @@ void *inheritance_run(void *block)
     struct thread *self = observe_open();
     if (self != NULL) {
         attribution_touch(self, inheritance.context);
+        drop(block);
         observe_close(self);
     }
-    inheritance_drop(block);
     return inheritance.start(inheritance.argument); /* a tail call: no frame of ours remains */
 }

@@ -31,9 +31,8 @@ struct plan {
     size_t total;
     bool splits; /* another head begins at limit, which needs a look of its own */
     enum edit_kind kind;
-    size_t offset;       /* of the edit */
-    size_t length;       /* of the edit's bytes; for REPLACE also of the host's */
-    uint32_t text_index; /* block with the edit's bytes */
+    size_t offset; /* of the edit */
+    size_t length; /* of the edit's bytes; for REPLACE also of the host's */
     uint32_t serial;
 };
 
@@ -58,11 +57,12 @@ static void limit_at(struct scan *scan, size_t offset)
         scan->plan->limit = offset;
 }
 
-static bool take_text(struct plan *plan)
+/* Lines may be cut short by the kernel; without a block to keep the rest in none are inserted. */
+static bool can_keep_rest(struct thread *self)
 {
-    if (plan->text_index == 0)
-        plan->text_index = text_take(true);
-    return plan->text_index != 0;
+    if (self->spare_text == 0)
+        self->spare_text = text_take(true);
+    return self->spare_text != 0;
 }
 
 /* One head per system call: ids are made for the next once this one's first byte has left. */
@@ -99,12 +99,11 @@ static void replace(struct scan *scan, struct exchange *exchange, const struct e
 {
     struct plan *plan = scan->plan;
     size_t position = event->first ? 0 : exchange->texts[FIELD_TRACEPARENT].length;
-    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH ||
-        !take_text(plan))
+    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH)
         return;
     char ids[TRACEPARENT_LENGTH];
     traceparent_format(ids, &exchange->ids);
-    memcpy(text_block(true, plan->text_index), ids + position, event->length);
+    memcpy(scan->self->lines, ids + position, event->length);
     plan->kind = EDIT_REPLACE;
     plan->offset = scan->base + event->offset;
     plan->length = event->length;
@@ -127,9 +126,9 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     struct plan *plan = scan->plan;
     if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
         return true;
-    if (plan->kind != EDIT_NONE || !take_text(plan))
+    if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))
         return true;
-    plan->length = exchange_lines(exchange, text_block(true, plan->text_index), event->bare_lf);
+    plan->length = exchange_lines(exchange, scan->self->lines, event->bare_lf);
     if (plan->length == 0) {
         exchange->injected = true;
         return true;
@@ -185,8 +184,9 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     struct connection *connection = scan->connection;
     struct thread *self = scan->self;
     if (connection->state == CONNECTION_CLAIMED) {
-        memcpy(self->scan_state, connection->protocol_state, STATE_BYTES_MAX);
-        return connection->requests_out ? connection->protocol : NULL;
+        const struct protocol *claimed = connection->protocol;
+        memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
+        return connection->requests_out ? claimed : NULL;
     }
     struct prefix prefixes[2];
     const struct protocol *protocol;
@@ -260,7 +260,7 @@ static int assemble(struct thread *self, const struct pending *pending, const st
             text_block(true, pending->text_index) + pending->sent, pending->length - pending->sent};
     if (plan->kind != EDIT_NONE) {
         count = add_host(self, count, out, from, plan->offset);
-        self->iov[count++] = (struct iovec){text_block(true, plan->text_index), plan->length};
+        self->iov[count++] = (struct iovec){self->lines, plan->length};
         from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : 0);
     }
     return add_host(self, count, out, from, plan->limit);
@@ -292,8 +292,15 @@ static struct division divide(const struct plan *plan, size_t pending, size_t ta
     return division;
 }
 
-static void account(
-    struct connection *connection, struct plan *plan, const struct division *division)
+static void keep_rest(struct thread *self, struct pending *pending, size_t sent, size_t length)
+{
+    *pending = (struct pending){self->spare_text, (uint32_t)sent, (uint32_t)length};
+    memcpy(text_block(true, self->spare_text), self->lines, length);
+    self->spare_text = 0;
+}
+
+static void account(struct thread *self, struct connection *connection, const struct plan *plan,
+    const struct division *division)
 {
     struct pending *pending = &connection->pending;
     pending->sent += (uint32_t)division->pending;
@@ -304,11 +311,8 @@ static void account(
     struct exchange *exchange = stream_find(connection, plan->serial);
     if (exchange != NULL)
         exchange->injected = true;
-    if (division->inserted < plan->length) {
-        *pending = (struct pending){
-            plan->text_index, (uint32_t)division->inserted, (uint32_t)plan->length};
-        plan->text_index = 0;
-    }
+    if (division->inserted < plan->length)
+        keep_rest(self, pending, division->inserted, plan->length);
 }
 
 struct send {
@@ -348,7 +352,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         errno = error;
         return -1;
     }
-    account(connection, plan, &division);
+    account(self, connection, plan, &division);
     stream_feed_range(self, connection, send->sight->fd, DIRECTION_OUT, send->out->iov,
         send->out->count, plan->from, division.host);
     return (ssize_t)division.host;
@@ -360,13 +364,6 @@ static size_t total_of(const struct outgoing *out)
     for (int i = 0; i < out->count; i++)
         total += out->iov[i].iov_len;
     return total;
-}
-
-static void give_plan(struct plan *plan)
-{
-    if (plan->text_index != 0)
-        text_give(true, plan->text_index);
-    plan->text_index = 0;
 }
 
 /* The connection is gone, but the host's call is not: what is left of it goes out as it is. */
@@ -384,11 +381,12 @@ static void send_rest(struct send *send, size_t *sent)
     }
 }
 
-/* The first time that we would write: the descriptor must still be the socket that we know. */
+/* The first time that we would write: the descriptor must still be the socket that we know. After
+ * that its own answers vouch for it, since they parsed. */
 static bool is_ours_to_edit(struct send *send)
 {
     struct connection *connection = send->sight->connection;
-    if (connection_is_same(connection, send->sight->fd))
+    if (connection->used || connection_is_same(connection, send->sight->fd))
         return true;
     counter_add(COUNTER_IDENTITY_CHANGED, 1);
     connection_ignore(send->self, connection, send->sight->fd);
@@ -416,13 +414,10 @@ static bool send_all(struct send *send, ssize_t *result)
             look_ahead(send->self, connection, send->out, &plan);
         note_head(connection);
         bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
-        if (!acted && (!edits || !is_ours_to_edit(send))) {
-            give_plan(&plan);
+        if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
-        }
         acted = true;
         ssize_t went = send_plan(send, &plan, &stopped);
-        give_plan(&plan);
         if (went < 0)
             break;
         sent += (size_t)went;

@@ -40,6 +40,11 @@ static uint32_t take_fresh(struct pool *pool)
     return position + 1;
 }
 
+static void clear(const struct pool *pool, void *block)
+{
+    memset(block, 0, pool->clear_bytes != 0 ? pool->clear_bytes : pool->block_bytes);
+}
+
 uint32_t pool_take(struct pool *pool)
 {
     uint64_t head = __atomic_load_n(&pool->free_list, __ATOMIC_ACQUIRE);
@@ -49,7 +54,7 @@ uint32_t pool_take(struct pool *pool)
         uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(block, __ATOMIC_RELAXED);
         if (__atomic_compare_exchange_n(
                 &pool->free_list, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            memset(block, 0, pool->block_bytes);
+            clear(pool, block);
             return index;
         }
     }
@@ -66,4 +71,29 @@ void pool_give(struct pool *pool, uint32_t index)
         first = (head & ~(uint64_t)UINT32_MAX) | index;
     } while (!__atomic_compare_exchange_n(
         &pool->free_list, &head, first, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+}
+
+uint32_t pool_take_near(struct pool *pool, struct pool_cache *cache)
+{
+    if (cache->count == 0)
+        return pool_take(pool);
+    uint32_t index = cache->indexes[--cache->count];
+    clear(pool, pool_block(pool, index));
+    return index;
+}
+
+void pool_give_near(struct pool *pool, struct pool_cache *cache, uint32_t index)
+{
+    if (cache->count == POOL_CACHE_MAX) {
+        pool_give(pool, index);
+        return;
+    }
+    cache->pool = pool;
+    cache->indexes[cache->count++] = index;
+}
+
+void pool_cache_empty(struct pool_cache *cache)
+{
+    while (cache->count > 0)
+        pool_give(cache->pool, cache->indexes[--cache->count]);
 }

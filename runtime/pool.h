@@ -20,12 +20,13 @@ enum { POOL_SLAB_BYTES = 64 * 1024, POOL_SLABS_MAX = 12 };
 
 struct pool {
     uint32_t block_bytes;
-    uint64_t free_list; /* tag << 32 | index of the first free block */
-    uint32_t fresh;     /* blocks handed out fresh so far */
+    uint32_t clear_bytes; /* of a block, from its start: zeroed by pool_take; 0: all */
+    uint64_t free_list;   /* tag << 32 | index of the first free block */
+    uint32_t fresh;       /* blocks handed out fresh so far */
     uint8_t *slabs[POOL_SLABS_MAX];
 };
 
-/* Takes a block, zeroed. 0: no memory, or the limit is reached. */
+/* Takes a block, zeroed as far as clear_bytes. 0: no memory, or the limit is reached. */
 uint32_t pool_take(struct pool *pool);
 
 /* Gives a block back. Its first 8 bytes are overwritten. */
@@ -42,6 +43,20 @@ static inline uint32_t pool_slab(const struct pool *pool, uint32_t position)
 {
     return 31 - (uint32_t)__builtin_clz(position / pool_first_blocks(pool) + 1);
 }
+
+/* A thread's own few blocks of a pool: taken and given without an atomic operation. Owner only. */
+enum { POOL_CACHE_MAX = 4 };
+
+struct pool_cache {
+    struct pool *pool; /* NULL until first used */
+    uint32_t count;
+    uint32_t indexes[POOL_CACHE_MAX];
+};
+
+uint32_t pool_take_near(struct pool *pool, struct pool_cache *cache);
+void pool_give_near(struct pool *pool, struct pool_cache *cache, uint32_t index);
+/* Gives all of it back: the thread ends. */
+void pool_cache_empty(struct pool_cache *cache);
 
 static inline void *pool_block(const struct pool *pool, uint32_t index)
 {

@@ -6,16 +6,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "format.h"
+#include "memory.h"
 #include "sys.h"
-
-static bool is_error(long result)
-{
-    return result < 0 && result > -4096;
-}
 
 static bool has_name(const char *name)
 {
@@ -34,8 +29,8 @@ static bool is_alive(const struct ring_file *file)
     return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH;
 }
 
-static bool is_wanted(const struct ring_file *file, uint64_t bytes, const char *service_name,
-    const char *run_id)
+static bool is_wanted(
+    const struct ring_file *file, uint64_t bytes, const char *service_name, const char *run_id)
 {
     return memcmp(file->magic, "BURDOCK", 8) == 0 && file->version == RING_VERSION &&
            file->ring_count <= RINGS_MAX && file->resource_bytes <= RING_RESOURCE_BYTES_MAX &&
@@ -53,17 +48,26 @@ static void drain_file(struct delivery *delivery, struct ring_file *file)
     delivery_drain(delivery, rings, file->ring_count, file->resource, file->resource_bytes);
 }
 
+/* Whose files may we believe? Our own; a command that recovers its own run also those of daemons
+ * that changed their user meanwhile. */
+static bool is_ours(const struct stat *status, const char *run_id)
+{
+    return S_ISREG(status->st_mode) && status->st_nlink == 1 &&
+           (run_id != NULL || status->st_uid == (uid_t)sys(SYS_geteuid));
+}
+
 /* Opened and not claimed by its living owner or another recoverer, or -1. */
-static int claim(int directory, const char *name, uint64_t *bytes)
+static int claim(int directory, const char *name, const char *run_id, uint64_t *bytes)
 {
     struct stat status;
-    long descriptor = sys(SYS_openat, directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    long descriptor =
+        sys(SYS_openat, directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return -1;
     if (sys(SYS_flock, descriptor, LOCK_EX | LOCK_NB) == 0 &&
         sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 &&
-        S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-        status.st_size >= RING_FILE_HEADER_BYTES) {
+        is_ours(&status, run_id) && status.st_size >= RING_FILE_HEADER_BYTES &&
+        status.st_size <= RING_FILE_HEADER_BYTES + (off_t)RINGS_MAX * RING_BYTES) {
         *bytes = (uint64_t)status.st_size;
         return (int)descriptor;
     }
@@ -71,21 +75,34 @@ static int claim(int directory, const char *name, uint64_t *bytes)
     return -1;
 }
 
+/* A copy, not a mapping: a mapped file that somebody shortens would raise SIGBUS in us, or in the
+ * host that we live in. */
+static bool copy_file(int descriptor, uint8_t *out, uint64_t bytes)
+{
+    for (uint64_t at = 0; at < bytes;) {
+        long got = sys(SYS_pread64, descriptor, out + at, bytes - at, at);
+        if (got <= 0)
+            return false;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
 static void recover_file(struct delivery *delivery, int directory, const char *name,
     const char *service_name, const char *run_id)
 {
     uint64_t bytes;
-    int descriptor = claim(directory, name, &bytes);
+    int descriptor = claim(directory, name, run_id, &bytes);
     if (descriptor < 0)
         return;
-    long memory = sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-    if (!is_error(memory)) {
-        struct ring_file *file = (struct ring_file *)memory;
-        if (is_wanted(file, bytes, service_name, run_id) && !is_alive(file)) {
+    struct ring_file *file = memory_map(bytes);
+    if (file != NULL) {
+        if (copy_file(descriptor, (uint8_t *)file, bytes) &&
+            is_wanted(file, bytes, service_name, run_id) && !is_alive(file)) {
             drain_file(delivery, file);
             sys(SYS_unlinkat, directory, name, 0);
         }
-        sys(SYS_munmap, memory, bytes);
+        memory_unmap(file, bytes);
     }
     sys(SYS_close, descriptor);
 }

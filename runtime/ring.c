@@ -17,6 +17,7 @@
 
 static struct ring *rings[RINGS_MAX];
 static uint32_t ring_count;
+static uint32_t durable_free; /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
@@ -31,8 +32,13 @@ static bool is_error(long result)
 static bool claim(struct ring *ring)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(
-        &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) != 0 ||
+        !__atomic_compare_exchange_n(
+            &ring->in_use, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    if (!ring->is_private)
+        __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 static void count_at_least(uint32_t wanted)
@@ -71,15 +77,40 @@ static struct ring *private_ring(void)
     return NULL;
 }
 
-static struct ring *acquire(void)
+/* A ready one of the file, then a private one that another thread left. */
+static struct ring *acquire_existing(bool is_private)
 {
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++) {
         struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0 && claim(ring))
+        if (ring != NULL && ring->is_private == is_private && claim(ring))
             return ring;
     }
-    return private_ring();
+    return NULL;
+}
+
+static struct ring *acquire(void)
+{
+    struct ring *ring = acquire_existing(false);
+    if (ring == NULL)
+        ring = acquire_existing(true);
+    return ring != NULL ? ring : private_ring();
+}
+
+/* A thread that was too early for the file moves to it as soon as it can. */
+static void settle(struct thread *self)
+{
+    if (self->ring == NULL) {
+        self->ring = acquire();
+        return;
+    }
+    if (!self->ring->is_private || __atomic_load_n(&durable_free, __ATOMIC_RELAXED) == 0)
+        return;
+    struct ring *durable = acquire_existing(false);
+    if (durable == NULL)
+        return;
+    ring_release(self);
+    self->ring = durable;
 }
 
 static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
@@ -92,7 +123,8 @@ static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
 
 struct span *ring_reserve(struct thread *self, size_t bytes)
 {
-    if (self->ring == NULL && (self->ring = acquire()) == NULL) {
+    settle(self);
+    if (self->ring == NULL) {
         counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
         return NULL;
     }
@@ -119,15 +151,19 @@ void ring_commit(struct thread *self, const struct span *record)
     struct ring *ring = self->ring;
     uint64_t head = ring->head + record->bytes;
     __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
-    counter_add(COUNTER_SPANS_RECORDED, 1);
+    __atomic_store_n(&ring->records, ring->records + 1, __ATOMIC_RELAXED);
     exporter_wake(head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) > WAKE_BYTES);
 }
 
 void ring_release(struct thread *self)
 {
-    if (self->ring != NULL)
-        __atomic_store_n(&self->ring->in_use, 0, __ATOMIC_RELEASE);
+    struct ring *ring = self->ring;
     self->ring = NULL;
+    if (ring == NULL)
+        return;
+    if (!ring->is_private)
+        __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->in_use, 0, __ATOMIC_RELEASE);
 }
 
 void rings_forked(void)
@@ -140,6 +176,7 @@ void rings_forked(void)
     if (file != NULL)
         sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
     ring_count = 0;
+    durable_free = 0;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -205,8 +242,7 @@ static void *map_pages(int descriptor, uint64_t offset, uint64_t bytes)
 {
     if (!reserve_pages(descriptor, offset, bytes))
         return NULL;
-    long memory =
-        sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+    long memory = sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
     return is_error(memory) ? NULL : (void *)memory;
 }
 
@@ -217,7 +253,11 @@ static bool add_ring(int descriptor)
     if (ring == NULL)
         return false;
     file->ring_count++;
-    return publish(ring);
+    __atomic_add_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    if (publish(ring))
+        return true;
+    __atomic_sub_fetch(&durable_free, 1, __ATOMIC_RELAXED);
+    return false;
 }
 
 static void fill_header(const struct config *config, const uint8_t *resource, size_t bytes)
@@ -232,8 +272,8 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->resource, resource, bytes);
 }
 
-bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
-    int *descriptor)
+bool rings_open_file(
+    const struct config *config, const uint8_t *resource, size_t resource_bytes, int *descriptor)
 {
     struct format path;
     format_start(&path, file_path, sizeof(file_path));
@@ -246,8 +286,8 @@ bool rings_open_file(const struct config *config, const uint8_t *resource, size_
     *descriptor = -1;
     if (!path.fits || resource_bytes > RING_RESOURCE_BYTES_MAX)
         return false;
-    long opened = sys(SYS_openat, AT_FDCWD, file_path,
-        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    long opened = sys(
+        SYS_openat, AT_FDCWD, file_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (opened < 0) {
         file_path[0] = '\0';
         return false;
@@ -269,13 +309,31 @@ void rings_keep_spare(int descriptor)
 {
     if (file == NULL || descriptor < 0)
         return;
-    uint32_t count = rings_count();
-    for (uint32_t i = 0; i < count; i++) {
-        struct ring *ring = rings_at(i);
-        if (ring != NULL && __atomic_load_n(&ring->in_use, __ATOMIC_RELAXED) == 0)
-            return;
-    }
+    if (__atomic_load_n(&durable_free, __ATOMIC_RELAXED) > 0)
+        return;
     add_ring(descriptor);
+}
+
+bool rings_are_exposed(void)
+{
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL && ring->is_private &&
+            __atomic_load_n(&ring->head, __ATOMIC_RELAXED) != ring->tail)
+            return true;
+    }
+    return false;
+}
+
+uint64_t rings_recorded(void)
+{
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        if (ring != NULL)
+            records += __atomic_load_n(&ring->records, __ATOMIC_RELAXED);
+    }
+    return records;
 }
 
 void rings_publish_counters(void)
@@ -283,6 +341,7 @@ void rings_publish_counters(void)
     if (file == NULL)
         return;
     memcpy(file->counters, counters, sizeof(file->counters));
+    file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
     if (process.broken && process.broken_why != NULL && !file->broken) {
         struct format why;
         format_start(&why, file->broken_why, sizeof(file->broken_why));

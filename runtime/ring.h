@@ -20,7 +20,7 @@
  * that a killed process's spans can be recovered. The exporter thread makes the file and a spare
  * ring ahead of need; it reserves the pages (fallocate), since touching a page that a full tmpfs
  * cannot give would raise SIGBUS in the host. A thread that needs a ring when none is ready gets a
- * private one: same use, but not durable.
+ * private one: same use, but not durable, so the exporter hurries and the thread moves later.
  */
 #pragma once
 
@@ -44,6 +44,7 @@ enum {
 
 struct ring {
     _Alignas(64) uint64_t head;
+    uint64_t records; /* committed ever; the producer's */
     _Alignas(64) uint64_t tail;
     _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
     uint32_t is_private;
@@ -99,6 +100,10 @@ bool rings_open_file(const struct config *config, const uint8_t *resource, size_
     int *descriptor);
 /* Adds a spare ring to the file if none is free. */
 void rings_keep_spare(int descriptor);
+/* Are there spans in private rings, which would die with the process? */
+bool rings_are_exposed(void);
+/* Spans that this process has recorded. */
+uint64_t rings_recorded(void);
 /* Publishes counters for outside readers. */
 void rings_publish_counters(void);
 /* Gives the lock up: from now on the process is judged by its pid. */

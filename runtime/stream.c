@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <time.h>
 
@@ -188,11 +190,18 @@ static const char *error_of(
     return is_answered ? "response_truncated" : "connection_closed";
 }
 
+static struct peer peer_of(struct connection *connection)
+{
+    if (connection->peer_text[0] == '\0')
+        address_format(&connection->peer, connection->peer_text);
+    return (struct peer){connection->peer_text, connection->peer.port};
+}
+
 static void end(struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
     struct connection *connection = sink->connection;
-    if (exchange->requested && exchange->has_ids)
-        exchange_record(sink->self, exchange, connection->protocol, &connection->peer,
+    if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
+        exchange_record(sink->self, exchange, connection->protocol, peer_of(connection),
             error_of(sink, exchange, reason));
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
@@ -260,6 +269,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_END:
         connection->switched = event->reason == END_SWITCHED;
+        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] != 101;
         end(sink, exchange, event->reason);
         break;
     case EVENT_VOID:
@@ -359,7 +369,7 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
 static bool after_switch(struct thread *self, struct connection *connection, int fd)
 {
     connection->switched = false;
-    if (connection->first != NULL || !connection->requests_out) {
+    if (connection->first != NULL || !connection->requests_out || !connection->tunnels) {
         give_up(self, connection, fd);
         return false;
     }
@@ -445,7 +455,8 @@ static void connect_failed(struct thread *self, struct connection *connection, c
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
-        exchange_record_connect(self, parent, &connection->peer, connection->connect_ns, error);
+        exchange_record_connect(
+            self, parent, peer_of(connection), connection->connect_ns, error);
     }
     disown(connection);
 }
@@ -461,6 +472,19 @@ void stream_failed(struct thread *self, struct connection *connection, int fd, i
         connect_failed(self, connection, error_type(error));
     else if (connection->state == CONNECTION_CLAIMED && connection->requests_out)
         end_all(self, connection, CAUSE_ERROR, error_type(error));
+}
+
+/* A program that waits by epoll alone learns that its client left without reading a thing. When it
+ * closes without having answered, the kernel is asked. */
+static void notice_peer(struct connection *connection, int fd)
+{
+    uint8_t state = 0; /* the first byte of struct tcp_info */
+    socklen_t length = sizeof(state);
+    if (fd < 0 || connection->peer_gone || connection->requests_out ||
+        connection->first == NULL || !process_may_call())
+        return;
+    if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
+        connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
 }
 
 static void end_in_host(struct thread *self, struct connection *connection)
@@ -479,6 +503,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
         context = current_of(connection);
     if (context != NULL)
         attribution_touch(self, context);
+    notice_peer(connection, fd);
     end_in_host(self, connection);
     stream_unprepare(connection);
     if (connection->pending.text_index != 0)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,11 +12,13 @@
 #include "pool.h"
 #include "ring.h"
 #include "sys.h"
+#include "text_pool.h"
 
 __thread struct thread *thread_self;
 __thread uint32_t thread_in_vfork;
 
-static struct pool threads = {.block_bytes = sizeof(struct thread)};
+static struct pool threads = {
+    .block_bytes = sizeof(struct thread), .clear_bytes = offsetof(struct thread, facts)};
 static struct thread exempt;
 static pthread_key_t exit_key;
 
@@ -28,9 +31,14 @@ static void thread_exited(void *block)
     struct thread *self = block;
     if (thread_self != self)
         return;
-    thread_self = NULL;
+    self->guard = (uintptr_t)__builtin_frame_address(0); /* a handler now finds us busy */
     attribution_leave(self);
     ring_release(self);
+    pool_cache_empty(&self->exchanges);
+    pool_cache_empty(&self->contexts);
+    if (self->spare_text != 0)
+        text_give(true, self->spare_text);
+    thread_self = NULL;
     pool_give(&threads, self->index);
 }
 

@@ -4,7 +4,8 @@
  *
  * The right to observe is a value: observe_open returns the thread's block, and everything that
  * records takes it as its first argument. NULL means that this call is not observed: the thread is
- * already inside us (a signal handler interrupted us), or it is the exporter, or there is no memory.
+ * already inside us (a signal handler interrupted us), or it is the exporter, or there is no
+ * memory.
  *
  * Re-entry is judged by stack position, not by a counter: siglongjmp out of a handler that
  * interrupted us leaves `guard` set, but then the stack is above it again, or other calls have
@@ -22,32 +23,36 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "pool.h"
 #include "process.h"
 #include "span.h"
 
 struct context;
 struct ring;
 
-enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024, THREAD_SCRATCH_BYTES = 1024 };
+enum { THREAD_IOV_MAX = 64, THREAD_TEXT_MAX = 20 * 1024, THREAD_LINES_MAX = 16 * 1024 };
 
 struct thread {
     uint64_t pool_link;
     uint32_t index;
-    uint32_t epoch;            /* process.epoch when attached */
-    uintptr_t guard;           /* stack position of the open block; 0: none; UINTPTR_MAX: never */
-    uintptr_t guard_return;    /* return address that its frame holds while it lives */
-    struct context *current;   /* T.cur of docs/ATTRIBUTION; held */
-    bool multiplexes;          /* has returned from a wait whose set held something foreign */
-    bool wait_timed_out;       /* the thread's last wait ended by time */
-    bool current_read_here;    /* this thread itself read the request of `current` */
-    struct ring *ring;         /* NULL: not needed yet */
-    uint64_t random[4];        /* xoshiro256** state; all zero: not seeded */
-    uint64_t now_ns;           /* clock of this observe block, 0: not read yet */
+    uint32_t epoch;          /* process.epoch when attached */
+    uintptr_t guard;         /* stack position of the open block; 0: none; UINTPTR_MAX: never */
+    uintptr_t guard_return;  /* return address that its frame holds while it lives */
+    struct context *current; /* the request it works for; held */
+    bool multiplexes;        /* has returned from a wait whose set held something foreign */
+    bool wait_timed_out;     /* the thread's last wait ended by time */
+    bool current_read_here;  /* this thread itself read the request of `current` */
+    struct ring *ring;       /* NULL: not needed yet */
+    uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
+    uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
     uint32_t text_used;
+    uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
+    struct pool_cache exchanges, contexts;
+    struct facts facts;                  /* of the exchange that is being told */
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct iovec iov[THREAD_IOV_MAX];
-    _Alignas(16) uint8_t scratch[THREAD_SCRATCH_BYTES]; /* what would be too big for the host's stack */
-    char text[THREAD_TEXT_MAX]; /* texts of the span being built */
+    char text[THREAD_TEXT_MAX];   /* texts of the span being built */
+    char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made */
 };
 
 extern __thread struct thread *thread_self;
@@ -98,5 +103,5 @@ uint64_t thread_now(struct thread *self);
 /* 64 random bits. The generator is seeded by getrandom per thread and per process. */
 uint64_t thread_random(struct thread *self);
 
-bool thread_start(void);   /* constructor */
-void thread_forked(void);  /* in a forked child, on its only thread */
+bool thread_start(void);  /* constructor */
+void thread_forked(void); /* in a forked child, on its only thread */

@@ -46,6 +46,8 @@ static void test_values(void)
     READ("BURDOCK_DISABLED=TRUE", "OTEL_SDK_DISABLED=1", "OTEL_SERVICE_NAME=");
     CHECK(c.disabled && !c.sdk_disabled, "only true is true, in any case");
     CHECK(problem_with("OTEL_SDK_DISABLED"), "1 is reported");
+    READ("BURDOCK_DISABLED=1", "BURDOCK_RANDOM_FLAG_OFF=0", "OTEL_SERVICE_NAME=");
+    CHECK(c.disabled && !c.random_flag_off && c.problem_count == 0, "our own take 1 and 0, too");
     CHECK(strcmp(c.service_name, "shop") == 0, "empty is unset");
     READ("OTEL_BSP_SCHEDULE_DELAY=-1", "OTEL_BSP_MAX_QUEUE_SIZE=0",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=12x", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=99999999999");

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what Burdock exports with a decoder that is not ours (opentelemetry-proto), and plays a
+collector whose answers a test can choose."""
+import glob
+import gzip
+import http.server
+import os
+import struct
+import threading
+from types import SimpleNamespace
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest, ExportTraceServiceResponse)
+
+KINDS = {1: "INTERNAL", 2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
+STATUSES = {0: "UNSET", 1: "OK", 2: "ERROR"}
+MAGIC = b"BRDK"
+
+
+def _value(value):
+    which = value.WhichOneof("value")
+    return getattr(value, which) if which else None
+
+
+def _attributes(pairs):
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def spans_of_request(payload):
+    request = ExportTraceServiceRequest()
+    request.ParseFromString(payload)
+    found = []
+    for resource_spans in request.resource_spans:
+        resource = _attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                found.append(SimpleNamespace(
+                    service=resource.get("service.name"), resource=resource,
+                    scope=scope_spans.scope.name, scope_version=scope_spans.scope.version,
+                    schema_url=scope_spans.schema_url or resource_spans.schema_url,
+                    name=span.name, kind=KINDS.get(span.kind), trace=span.trace_id.hex(),
+                    id=span.span_id.hex(), parent=span.parent_span_id.hex(), flags=span.flags,
+                    state=span.trace_state, status=STATUSES.get(span.status.code),
+                    message=span.status.message, start=span.start_time_unix_nano,
+                    end=span.end_time_unix_nano, attributes=_attributes(span.attributes),
+                    events=len(span.events), links=len(span.links)))
+    return found
+
+
+def _crc32c_table():
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+_TABLE = _crc32c_table()
+
+
+def crc32c(data):
+    """RFC 3720, B.4, bit by table: slow, for small frames only."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 255]
+    return crc ^ 0xFFFFFFFF
+
+
+def frames_of_file(data, verify=False):
+    """The payloads of a store file. A frame that is still being written ends the list."""
+    offset = 0
+    while data[offset:offset + 4] == MAGIC and offset + 12 <= len(data):
+        length, checksum = struct.unpack_from("<II", data, offset + 4)
+        payload = data[offset + 12:offset + 12 + length]
+        if len(payload) < length:
+            return
+        if verify and crc32c(payload) != checksum:
+            raise ValueError("a frame with a wrong checksum at %d" % offset)
+        yield payload
+        offset += 12 + length
+
+
+_decoded = {}  # path: (size, spans); the files only grow
+
+
+def spans_of_store(directory, verify=False):
+    found = []
+    for path in sorted(glob.glob(os.path.join(directory, "*.otlp"))):
+        size = os.path.getsize(path)
+        if verify or _decoded.get(path, (None,))[0] != size:
+            with open(path, "rb") as file:
+                data = file.read()
+            _decoded[path] = (len(data), [
+                span for payload in frames_of_file(data, verify)
+                for span in spans_of_request(payload)])
+        found += _decoded[path][1]
+    return found
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        collector = self.server.collector
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        with collector.lock:
+            answer = collector.script.pop(0) if collector.script else collector.default
+            post = SimpleNamespace(path=self.path, headers=self.headers, body=body,
+                                   peer=self.client_address, answer=answer)
+            collector.posts.append(post)
+        answer(self)
+
+    def send(self, status, body=b"", **headers):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def accept(handler):
+    handler.send(200)
+
+
+def partial(rejected, message="some were refused"):
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = rejected
+    answer.partial_success.error_message = message
+    return lambda handler: handler.send(200, answer.SerializeToString())
+
+
+def refuse(status, **headers):
+    return lambda handler: handler.send(status, **headers)
+
+
+def hang_up(handler):
+    handler.close_connection = True
+
+
+def never(handler):
+    handler.server.collector.released.wait(60)
+    handler.close_connection = True
+
+
+def nonsense(handler):
+    handler.wfile.write(b"\x00\xff this is not HTTP at all\r\n\r\n")
+    handler.close_connection = True
+
+
+class Collector:
+    """An OTLP/HTTP receiver. script: answers for the next requests; then default."""
+
+    def __init__(self, scene=None, script=(), default=accept, port=0):
+        self.posts, self.script, self.default = [], list(script), default
+        self.lock, self.released = threading.Lock(), threading.Event()
+        http.server.ThreadingHTTPServer.daemon_threads = True
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self.server.collector = self
+        self.server.handle_error = lambda *_: None
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        if scene is not None:
+            scene.servers.append(self)
+
+    @property
+    def endpoint(self):
+        return "http://127.0.0.1:%d" % self.port
+
+    def spans(self):
+        """What was accepted."""
+        return [span for post in list(self.posts) if post.answer is accept
+                for span in spans_of_request(post.body)]
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which context goes out and what is recorded: continuing, sampling, propagators, switches, and
+contexts that the application itself sends."""
+import json
+from urllib.parse import quote
+
+from harness import LIBRARY, Scene, check, equal, get, main, raw, thread_names
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED, UNSAMPLED = ("00-%s-%s-%s" % (TRACE, PARENT, flags) for flags in ("01", "00"))
+PROPAGATED = ("traceparent", "tracestate", "baggage")
+
+
+class Pair:
+    """A traced service and an untraced one behind it that tells which head arrives."""
+
+    def __init__(self, scene, **settings):
+        self.scene = scene
+        self.back = scene.service("back", traced=False)
+        self.front = scene.service("front", **settings)
+
+    def ask(self, headers=None, own=None):
+        """What arrives of the context: {name: [values]}."""
+        path = "/fetch?url=" + quote("http://127.0.0.1:%d/echo" % self.back.port, safe="")
+        if own:
+            path += "&header=" + quote(own, safe="")
+        status, _, body = get(self.front.port, path, headers)
+        assert status == 200, (status, body)
+        found = {}
+        for name, value in json.loads(body):
+            if name.lower() in PROPAGATED:
+                found.setdefault(name.lower(), []).append(value)
+        return found
+
+    def parts(self, *arguments, **more):
+        """The one traceparent that arrives, in its four parts."""
+        values = self.ask(*arguments, **more).get("traceparent", [])
+        return values[0].split("-") if len(values) == 1 else ["", "", "", str(values)]
+
+
+def test_continues():
+    with Scene() as scene:
+        pair = Pair(scene)
+        arrived = pair.ask({"traceparent": SAMPLED, "tracestate": "a=1,b=2",
+                            "baggage": "user=x;p=1,tenant=%C3%A4"})
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        server, client = spans["SERVER"], spans["CLIENT"]
+        equal((server.trace, server.parent), (TRACE, PARENT), "the server span continues the trace")
+        equal((client.trace, client.parent), (TRACE, server.id), "the client span is its child")
+        equal((hex(server.flags), hex(client.flags)), ("0x301", "0x101"),
+              "flags: sampled as it came, only the server's parent is remote")
+        equal((server.state, client.state), ("a=1,b=2",) * 2, "tracestate is recorded")
+        equal(arrived, {"traceparent": ["00-%s-%s-01" % (TRACE, client.id)],
+                        "tracestate": ["a=1,b=2"], "baggage": ["user=x;p=1,tenant=%C3%A4"]},
+              "the call carries trace, client span, tracestate and baggage")
+
+
+def test_unsampled():
+    with Scene() as scene:
+        pair = Pair(scene)
+        version, trace, span, flags = pair.parts({"traceparent": UNSAMPLED})
+        check(trace == TRACE and span != PARENT and flags == "00",
+              "an unsampled trace goes on, unsampled, with an id of our own", (trace, span, flags))
+        pair.ask({"traceparent": SAMPLED})
+        spans = scene.wait_spans(2)
+        equal(sorted(span.kind for span in spans), ["CLIENT", "SERVER"],
+              "only the sampled request is exported")
+
+
+SAMPLERS = [
+    # sampler, argument, incoming, what it becomes
+    ("always_on", None, None, True), ("always_on", None, UNSAMPLED, True),
+    ("always_off", None, None, False), ("always_off", None, SAMPLED, False),
+    ("parentbased_always_on", None, None, True), ("parentbased_always_on", None, UNSAMPLED, False),
+    ("parentbased_always_on", None, SAMPLED, True),
+    ("parentbased_always_off", None, None, False), ("parentbased_always_off", None, SAMPLED, True),
+    ("traceidratio", "1.0", None, True), ("traceidratio", "0", None, False),
+    ("traceidratio", "0", SAMPLED, False),
+    ("parentbased_traceidratio", "0", None, False), ("parentbased_traceidratio", "0", SAMPLED, True),
+    ("parentbased_traceidratio", "1", UNSAMPLED, False), ("nonsense", None, None, True),
+    (None, None, None, True),
+]
+
+
+def test_samplers():
+    started = {}
+    with Scene() as scene:
+        back = scene.service("back", traced=False)
+        for number, (sampler, argument, incoming, sampled) in enumerate(SAMPLERS):
+            label = "%s %s, incoming %s" % (sampler or "by default", argument or "",
+                                            incoming[-2:] if incoming else "none")
+            if (sampler, argument) not in started:
+                settings = {"OTEL_TRACES_SAMPLER": sampler} if sampler else {}
+                if argument:
+                    settings["OTEL_TRACES_SAMPLER_ARG"] = argument
+                started[sampler, argument] = scene.service("sampler%d" % number, **settings)
+            front = started[sampler, argument]
+            path = "/fetch?url=" + quote("http://127.0.0.1:%d/echo?case=%d" % (back.port, number),
+                                         safe="")
+            _, _, body = get(front.port, path, {"traceparent": incoming} if incoming else {})
+            sent = [value for name, value in json.loads(body) if name.lower() == "traceparent"]
+            check(len(sent) == 1 and int(sent[0][-2:], 16) & 1 == sampled and
+                  (not incoming or TRACE in sent[0]), label + ": the flag that goes on", sent)
+        wanted = sum(2 for case in SAMPLERS if case[3])
+        spans = scene.wait_spans(wanted)
+        cases = sorted({int(span.attributes["url.full"].rpartition("=")[2])
+                        for span in spans if span.kind == "CLIENT"})
+        equal((cases, len(spans)), ([number for number, case in enumerate(SAMPLERS) if case[3]], wanted),
+              "exactly the sampled requests are exported")
+
+
+def test_ratio():
+    """About a quarter, decided by the trace id, the same in every service."""
+    with Scene(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0.25") as scene:
+        pair = Pair(scene)
+        sampled = sum(int(pair.parts()[3], 16) & 1 for _ in range(400))
+        check(60 <= sampled <= 140, "a quarter of 400 traces is sampled, more or less", sampled)
+        equal(len(scene.wait_spans(2 * sampled)), 2 * sampled, "and those are exported, whole")
+
+
+def test_propagators_none():
+    with Scene() as scene:
+        pair = Pair(scene, OTEL_PROPAGATORS="none")
+        equal(pair.ask({"traceparent": SAMPLED, "baggage": "a=1"}), {}, "nothing is passed on")
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        check(spans["SERVER"].trace != TRACE and spans["SERVER"].parent == "",
+              "an incoming context is not looked at", spans["SERVER"])
+        equal(spans["CLIENT"].parent, spans["SERVER"].id, "inside the process the tree is whole")
+
+
+def test_propagators_one():
+    with Scene() as scene:
+        pair = Pair(scene, OTEL_PROPAGATORS="tracecontext")
+        arrived = pair.ask({"traceparent": SAMPLED, "baggage": "a=1"})
+        equal(sorted(arrived), ["traceparent"], "tracecontext alone: no baggage")
+        pair = Pair(scene, OTEL_PROPAGATORS="baggage")
+        arrived = pair.ask({"traceparent": SAMPLED, "baggage": "a=1"})
+        equal(arrived, {"baggage": ["a=1"]}, "baggage alone: no traceparent")
+
+
+def test_sdk_disabled():
+    with Scene(OTEL_SDK_DISABLED="true") as scene:
+        pair = Pair(scene)
+        incoming = {"traceparent": SAMPLED, "tracestate": "a=1", "baggage": "b=2"}
+        equal(pair.ask(incoming), {name: [value] for name, value in incoming.items()},
+              "OTEL_SDK_DISABLED: the context is passed on unchanged")
+        equal(pair.ask({"traceparent": UNSAMPLED}), {"traceparent": [UNSAMPLED]},
+              "OTEL_SDK_DISABLED: an unsampled one, too")
+        equal(pair.ask(), {}, "OTEL_SDK_DISABLED: none is begun")
+        scene.stop(pair.front)
+        check(scene.spans() == [] and scene.rings_left() == [], "OTEL_SDK_DISABLED: no spans")
+
+
+def test_disabled():
+    with Scene(BURDOCK_DISABLED="1") as scene:
+        by_word = Pair(scene, BURDOCK_DISABLED="true")
+        pair = Pair(scene)
+        for label, each in (("true", by_word), ("1", pair)):
+            equal(each.ask({"traceparent": SAMPLED, "baggage": "b=2"}), {},
+                  "BURDOCK_DISABLED=%s: nothing is passed on" % label)
+            check(not "burdock" in thread_names(each.front), "BURDOCK_DISABLED=%s: no thread" % label)
+        check(scene.spans() == [] and scene.rings_left() == [], "BURDOCK_DISABLED: nothing recorded")
+        with open("/proc/%d/maps" % pair.front.pid) as maps:
+            check(LIBRARY in maps.read(), "though the library was there")
+
+
+def test_own_context():
+    """The application's own traceparent is adopted, never doubled, never changed."""
+    own = "00-11111111111111112222222222222222-3333333333333333-01"
+    with Scene() as scene:
+        pair = Pair(scene)
+        arrived = pair.ask(own="Traceparent:" + own)
+        equal(arrived.get("traceparent"), [own], "it arrives once, as it was")
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        equal((spans["CLIENT"].trace, spans["CLIENT"].parent), (own.split("-")[1], own.split("-")[2]),
+              "our client span joins the application's trace")
+        check(spans["SERVER"].trace != spans["CLIENT"].trace, "the server span keeps its own")
+        arrived = pair.ask({"traceparent": SAMPLED}, own="traceparent:garbage")
+        equal(arrived.get("traceparent"), ["garbage"], "even a broken one is left alone")
+
+
+def test_own_by_curl():
+    own = "00-11111111111111112222222222222222-3333333333333333-01"
+    with Scene() as scene:
+        back = scene.service("back")
+        answer = scene.curl("-H", "TRACEPARENT: " + own, "http://127.0.0.1:%d/echo" % back.port)
+        heads = [value for name, value in json.loads(answer.stdout) if name.lower() == "traceparent"]
+        equal(heads, [own], "curl's own header goes out once")
+        spans = {span.service: span for span in scene.wait_spans(2)}
+        equal(spans["back"].parent, own.split("-")[2], "the server's parent is what curl said")
+        equal(spans["curl"].trace, spans["back"].trace, "curl's span is in that trace")
+
+
+def test_forwarded():
+    """nginx passes its client's headers on: our span must stand between."""
+    with Scene() as scene:
+        back = scene.service("back")
+        front = scene.nginx("location / { proxy_pass http://127.0.0.1:%d; }" % back.port)
+        _, _, body = get(front.port, "/echo", {"traceparent": SAMPLED, "tracestate": "a=1",
+                                               "baggage": "b=2"})
+        head = [(name.lower(), value) for name, value in json.loads(body)
+                if name.lower() in PROPAGATED]
+        spans = {(span.service, span.kind): span for span in scene.wait_spans(3)}
+        server, client = spans["nginx", "SERVER"], spans["nginx", "CLIENT"]
+        equal(sorted(head), [("baggage", "b=2"), ("traceparent", "00-%s-%s-01" % (TRACE, client.id)),
+                             ("tracestate", "a=1")], "each header arrives once, with our span's id")
+        equal((server.parent, client.parent, spans["back", "SERVER"].parent),
+              (PARENT, server.id, client.id), "remote, server, client, server: one below the other")
+        equal({span.trace for span in spans.values()}, {TRACE}, "in one trace")
+
+
+def test_process_parent():
+    """TRACEPARENT of the environment: what a shell's pipeline hands to curl."""
+    with Scene() as scene:
+        back = scene.service("back", traced=False)
+        answer = scene.curl("http://127.0.0.1:%d/echo" % back.port, TRACEPARENT=SAMPLED,
+                            TRACESTATE="a=1")
+        sent = {name.lower(): value for name, value in json.loads(answer.stdout)}
+        span, = scene.wait_spans(1)
+        equal((span.trace, span.parent, hex(span.flags)), (TRACE, PARENT, "0x301"),
+              "the call is a child of the environment's span")
+        equal((sent.get("traceparent"), sent.get("tracestate")),
+              ("00-%s-%s-01" % (TRACE, span.id), "a=1"), "and carries it on")
+
+
+def test_two_baggages():
+    with Scene() as scene:
+        pair = Pair(scene)
+        head = b"GET /fetch?url=http%%3A%%2F%%2F127.0.0.1%%3A%d%%2Fecho HTTP/1.1\r\nHost: a\r\n" \
+            b"Connection: close\r\nbaggage: a=1\r\nX: y\r\nBaggage: b=2\r\n\r\n" % pair.back.port
+        body = raw(pair.front.port, head).split(b"\r\n\r\n", 1)[1]
+        sent = [value for name, value in json.loads(body) if name.lower() == "baggage"]
+        equal([value.replace(" ", "") for value in sent], ["a=1,b=2"], "two baggage headers become one")
+
+
+def test_random_flag_off():
+    with Scene(BURDOCK_RANDOM_FLAG_OFF="true") as scene:
+        equal(Pair(scene).parts()[3], "01", "BURDOCK_RANDOM_FLAG_OFF: traces begin with flags 01")
+
+
+if __name__ == "__main__":
+    main(globals(), ("nginx", "curl"))

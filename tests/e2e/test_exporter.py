@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How spans leave: to a collector in every mood, and what a process that ends leaves behind."""
+import glob
+import gzip
+import os
+import signal
+import time
+
+import harness
+from harness import (BUILD, LIBRARY, PYTHON, SERVICE, Scene, check, equal, free_port, get, main,
+                     wait_until)
+
+if harness.otlp:
+    from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
+                      spans_of_store)
+
+BURDOCK = os.path.join(BUILD, "cli/burdock")
+NEVER_BY_ITSELF = "600000"  # a schedule delay that no test lives to see
+
+
+def exporting(scene, collector, **more):
+    """A traced service that exports to the collector."""
+    return scene.service("app", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **more)
+
+
+def paths(spans):
+    return sorted(span.attributes["url.path"] for span in spans)
+
+
+def counters(scene, service="app"):
+    return next((ring.counters for ring in scene.rings_left() if ring.service == service), {})
+
+
+def test_post():
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = exporting(scene, collector, OTEL_EXPORTER_OTLP_HEADERS="api-key=a%20b%2Cc,x-tenant=7",
+                        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,k=%3D")
+        get(app.port, "/one")
+        wait_until(lambda: collector.posts)
+        post = collector.posts[0]
+        equal((post.path, post.headers["Content-Type"], post.headers["Content-Encoding"]),
+              ("/v1/traces", "application/x-protobuf", None), "a POST as OTLP/HTTP wants it")
+        equal((post.headers["api-key"], post.headers["x-tenant"]), ("a b,c", "7"),
+              "OTEL_EXPORTER_OTLP_HEADERS are sent, decoded")
+        check("OTel-OTLP-Exporter" in post.headers["User-Agent"], "it names itself",
+              post.headers["User-Agent"])
+        span, = spans_of_request(post.body)
+        equal((span.resource["deployment.environment.name"], span.resource["k"]), ("test", "="),
+              "the resource has OTEL_RESOURCE_ATTRIBUTES, decoded")
+        for name in ("traceparent", "tracestate", "baggage"):
+            check(name not in post.headers, "the exporter's own request carries no " + name)
+        get(app.port, "/two")
+        wait_until(lambda: len(collector.spans()) == 2)
+        scene.stop(app)
+        equal(paths(collector.spans()), ["/one", "/two"], "the exporter's own traffic is not traced")
+        equal(os.listdir(scene.store), [], "with an endpoint nothing goes to the local store")
+
+
+def test_endpoints():
+    with Scene() as scene:
+        collector = Collector(scene)
+        for number, (name, suffix, path) in enumerate((
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "/base/", "/base/v1/traces"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/just/this", "/just/this"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "/"))):
+            app = scene.service("app", **{name: collector.endpoint + suffix})
+            get(app.port)
+            wait_until(lambda: len(collector.posts) > number)
+            equal(collector.posts[-1].path, path, "%s=...%s posts to %s" % (name, suffix, path))
+
+
+def test_gzip():
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = exporting(scene, collector, OTEL_EXPORTER_OTLP_COMPRESSION="gzip")
+        for number in range(20):
+            get(app.port, "/%d" % number)
+        wait_until(lambda: len(collector.spans()) == 20)
+        equal({post.headers["Content-Encoding"] for post in collector.posts}, {"gzip"},
+              "every post is gzip")
+        post = collector.posts[-1]
+        check(gzip.compress(post.body) and len(collector.spans()) == 20, "and unpacks")
+
+
+def test_batches():
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = exporting(scene, collector, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10",
+                        OTEL_BSP_SCHEDULE_DELAY="2000")
+        harness.load(app.port, 100, 4)
+        wait_until(lambda: len(collector.spans()) == 100)
+        sizes = [len(spans_of_request(post.body)) for post in collector.posts]
+        check(sum(sizes) == 100 and max(sizes) <= 10, "no batch is larger than permitted", sizes)
+
+
+def test_down_then_up():
+    with Scene() as scene:
+        port = free_port()
+        app = scene.service("app", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:%d" % port)
+        get(app.port, "/early")
+        ring = wait_until(lambda: [ring for ring in scene.rings_left() if not ring.is_empty])
+        check(ring, "the span waits in its ring while nobody listens")
+        time.sleep(1)  # two attempts, at least, meet a closed port
+        collector = Collector(scene, port=port)
+        wait_until(lambda: collector.spans())
+        get(app.port, "/late")
+        wait_until(lambda: len(collector.spans()) == 2)
+        equal(paths(collector.spans()), ["/early", "/late"], "down, then up: each span arrives once")
+        equal(counters(scene).get("spans.dropped.export"), 0, "down, then up: nothing is dropped")
+
+
+def arrives_after(label, answers, least_seconds=0.0):
+    """The batch is refused by these answers, tried again, and arrives once."""
+    with Scene() as scene:
+        times = []
+
+        def at(answer):
+            return lambda handler: (times.append(time.monotonic()), answer(handler))
+
+        collector = Collector(scene, [at(answer) for answer in answers])
+        app = exporting(scene, collector)
+        get(app.port, "/x")
+        wait_until(collector.spans)
+        times.append(time.monotonic())
+        equal((paths(collector.spans()), len(collector.posts)), (["/x"], len(answers) + 1),
+              label + ": tried again, and arrived once")
+        gaps = [after - before for before, after in zip(times, times[1:])]
+        check(all(gap >= least_seconds for gap in gaps), label + ": not at once", gaps)
+
+
+def test_retries():
+    for status in (429, 502, 503, 504):
+        arrives_after("%d" % status, [refuse(status)], 0.2)
+    arrives_after("503 with Retry-After", [refuse(503, Retry_After="1")], 0.95)
+    arrives_after("429 twice", [refuse(429), refuse(429)], 0.2)
+    arrives_after("closed without an answer", [hang_up], 0.2)
+
+
+def test_refused():
+    for status in (400, 401, 404, 413, 500):
+        with Scene() as scene:
+            collector = Collector(scene, [refuse(status)])
+            app = exporting(scene, collector)
+            get(app.port, "/refused")
+            wait_until(lambda: counters(scene).get("spans.dropped.export"))
+            get(app.port, "/accepted")
+            wait_until(collector.spans)
+            equal((paths(collector.spans()), len(collector.posts)), (["/accepted"], 2),
+                  "%d: not tried again, the next batch is" % status)
+            equal(counters(scene)["spans.dropped.export"], 1, "%d: counted" % status)
+
+
+def test_wrong_answer():
+    with Scene() as scene:
+        collector = Collector(scene, [nonsense])
+        app = exporting(scene, collector)
+        get(app.port, "/first")
+        wait_until(lambda: collector.posts)
+        get(app.port, "/second")
+        wait_until(lambda: "/second" in paths(collector.spans()))
+        check("/second" in paths(collector.spans()), "after an answer that is no HTTP it goes on")
+
+
+def test_partial_success():
+    with Scene() as scene:
+        collector = Collector(scene, [partial(1)])
+        app = exporting(scene, collector, OTEL_BSP_SCHEDULE_DELAY="500")
+        for number in range(3):
+            get(app.port, "/%d" % number)
+        wait_until(lambda: counters(scene).get("spans.exported") == 2)
+        values = counters(scene)
+        sent = [span.span_id for post in collector.posts for span in spans_of_request(post.body)]
+        equal((values["spans.rejected"], values["spans.exported"], len(sent), len(set(sent))),
+              (1, 2, 3, 3), "partial success: counted, not tried again")
+
+
+def test_never_answers():
+    """A collector that never answers delays the end of a process only within the bound."""
+    with Scene() as scene:
+        collector = Collector(scene, default=never)
+        back = scene.service("back", traced=False)
+        for bound in (300, 1000):
+            start = time.monotonic()
+            answer = scene.curl("http://127.0.0.1:%d/" % back.port, BURDOCK_EXIT_TIMEOUT=str(bound),
+                                OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+            took = time.monotonic() - start
+            equal((answer.returncode, answer.stderr), (0, b""), "never answers: curl ends well")
+            check(took < bound / 1000 + 1, "never answers: within %d ms" % bound, took)
+        app = exporting(scene, collector)
+        get(app.port)
+        wait_until(lambda: len(collector.posts) >= 3)
+        for number in range(20):
+            equal_or_fail = get(app.port, "/%d" % number)[0]
+            if equal_or_fail != 200:
+                check(False, "never answers: the service works on")
+        start = time.monotonic()
+        scene.stop(app, signal.SIGTERM)
+        check(time.monotonic() - start < 1, "never answers: SIGTERM ends at once, as it does bare")
+
+
+EARLY = "/status/200"  # may end before the ring file is made, and then dies with the process
+
+
+def stored(scene):
+    return [path for path in paths(scene.spans()) if path != EARLY]
+
+
+def service_with_unsent(scene, how, wrapper=()):
+    """A service with a span in its ring that is not exported yet, then ended by a signal."""
+    port = free_port()
+    app = scene.start([*wrapper, *SERVICE, str(port)], "app", port=port, traced=not wrapper,
+                      OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF)
+    get(port, EARLY)
+    check(wait_until(scene.rings_left), "the ring file is made at the first request")
+    get(port, "/unsent")
+    check(wait_until(lambda: [ring for ring in scene.rings_left() if not ring.is_empty]),
+          "a span lies in the ring")
+    status = scene.stop(app, how)
+    return status
+
+
+def test_killed():
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV):
+        with Scene() as scene:
+            name = how.name
+            equal(service_with_unsent(scene, how), -how, name + ": ends by it")
+            equal(scene.spans(), [], name + ": it could not be exported")
+            other = scene.service("other")
+            get(other.port, "/other")
+            scene.wait_spans(1, lambda span: span.service == "other", timeout=5)
+            equal([span for span in scene.spans() if span.service == "app"], [],
+                  name + ": another service leaves it alone")
+            app = scene.service("app")
+            get(app.port, "/next")
+            wait_until(lambda: len(stored(scene)) == 3)
+            equal(stored(scene), ["/next", "/other", "/unsent"],
+                  name + ": the next process of the service recovers it, once")
+            check(wait_until(lambda: all(ring.is_empty for ring in scene.rings_left())),
+                  name + ": and its ring is gone")
+
+
+def test_killed_under_run():
+    for how in (signal.SIGTERM, signal.SIGINT):
+        with Scene() as scene:
+            service_with_unsent(scene, how, [BURDOCK, "run", "-q", "--"])
+            equal(stored(scene), ["/unsent"],
+                  "burdock run, %s: the span is stored when the command has ended" % how.name)
+            equal(os.listdir(scene.rings), [], "burdock run, %s: no ring is left" % how.name)
+
+
+def test_killed_while_fast():
+    """A worker whose first requests end before the exporter has made the ring file."""
+    with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
+        front = scene.nginx("location / { return 200 $pid; }", "app", workers=1)
+        worker = int(get(front.port, "/first")[2])
+        check(wait_until(scene.rings_left), "fast: the ring file is made")
+        wait_until(lambda: get(front.port, "/again")[0] == 200 and
+                   not all(ring.is_empty for ring in scene.rings_left()), 5)
+        for number in range(50):
+            get(front.port, "/unsent/%d" % number)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: int(get(front.port, "/")[2]) != worker)
+        scene.stop(front, signal.SIGQUIT)
+        found = [path for path in paths(scene.spans()) if path.startswith("/unsent")]
+        equal(len(found), 50, "fast: what the worker had not sent is recovered by its successor")
+
+
+def test_underscore_exit():
+    with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
+        app = scene.service("app")
+        get(app.port, "/exit/3")
+        equal(app.wait(20), 3, "_exit: the status is the program's")
+        equal(paths(scene.spans()), ["/exit/3"], "_exit: the span is stored")
+        equal(os.listdir(scene.rings), [], "_exit: no ring is left")
+
+
+def test_exec():
+    with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
+        back = scene.service("back", traced=False)
+        url = "http://127.0.0.1:%d" % back.port
+        script = scene.write("script.sh", "#!/bin/sh\ncurl -sS -o /dev/null %s/one\n"
+                             "exec curl -sS %s/two\n" % (url, url))
+        answer = scene.run(["/bin/sh", script])
+        equal((answer.returncode, answer.stderr), (0, b""), "a script that becomes curl: ends well")
+        equal(sorted(span.attributes["url.full"] for span in scene.spans()),
+              [url + "/one", url + "/two"], "a script that becomes curl: both calls are stored")
+        code = "import os, urllib.request as u; u.urlopen('%s/three').read(); " \
+            "os.execv('/usr/bin/curl', ['curl', '-sS', '%s/four'])" % (url, url)
+        answer = scene.run([PYTHON, "-c", code])
+        equal((answer.returncode, answer.stderr), (0, b""), "Python that becomes curl: ends well")
+        equal(sorted(span.attributes["url.full"] for span in scene.spans()),
+              [url + "/four", url + "/one", url + "/three", url + "/two"],
+              "Python that becomes curl: nothing is lost by exec")
+        equal(os.listdir(scene.rings), [], "exec: no ring is left")
+
+
+def test_fork():
+    """A child neither repeats what its parent had not yet sent, nor loses its own."""
+    code = """
+import os, urllib.request as u
+u.urlopen('%(url)s/parent').read()
+for number in range(4):
+    if os.fork() == 0:
+        u.urlopen('%(url)s/child%%d' %% number).read()
+        os._exit(0)
+for number in range(4): os.wait()
+os.fork() or os._exit(0)
+os.wait()
+"""
+    with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
+        back = scene.service("back", traced=False)
+        url = "http://127.0.0.1:%d" % back.port
+        answer = scene.run([PYTHON, "-c", code % {"url": url}])
+        equal((answer.returncode, answer.stderr), (0, b""), "fork: ends well")
+        spans = scene.spans()
+        equal(sorted(span.attributes["url.full"].rpartition("/")[2] for span in spans),
+              ["child0", "child1", "child2", "child3", "parent"], "fork: each span once")
+        equal(len({span.resource["service.instance.id"] for span in spans}), 5,
+              "fork: each process is its own instance")
+
+
+def test_many_processes():
+    with Scene() as scene:
+        back = scene.service("back", traced=False)
+        curls = [scene.start(["curl", "-sS", "http://127.0.0.1:%d/%d" % (back.port, number)],
+                             "curl") for number in range(24)]
+        statuses = [curl.wait(30) for curl in curls]
+        equal(statuses, [0] * 24, "24 processes, one store: all end well")
+        spans = spans_of_store(scene.store, verify=True)
+        equal(len({span.id for span in spans}), 24, "24 processes, one store: every span, intact")
+        equal(len(glob.glob(scene.path("store/*.otlp"))), 24, "24 processes, one store: a file each")
+
+
+def test_no_place():
+    """Nowhere to store: the program works, ends well and prints nothing."""
+    with Scene() as scene:
+        back = scene.service("back", traced=False)
+        url = "http://127.0.0.1:%d/" % back.port
+        places = {"missing parent": "/proc/none/of/this", "a file": scene.write("file", "x"),
+                  "empty": "", "no permission": "/proc/1"}
+        for label, place in places.items():
+            for name in ("BURDOCK_STORE", "BURDOCK_DIR"):
+                answer = scene.curl(url, **{name: place, "HOME": "/nonexistent"})
+                equal((answer.returncode, answer.stdout[:5], answer.stderr), (0, b"hello", b""),
+                      "%s: %s: works, silently" % (name, label))
+        equal(scene.curl(url, BURDOCK_STORE="/proc/none", OTEL_EXPORTER_OTLP_ENDPOINT="nonsense://",
+                         OTEL_TRACES_SAMPLER="?").stderr, b"", "wrong settings: silently")
+
+
+if __name__ == "__main__":
+    main(globals(), ("curl",))
