@@ -4,13 +4,16 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 
 #include "config.h"
 #include "counters.h"
 #include "delivery.h"
+#include "descriptor.h"
 #include "format.h"
 #include "originals.h"
 #include "process.h"
@@ -34,6 +37,7 @@ static uint32_t work;      /* futex: what the thread has been asked to do */
 static uint32_t requested; /* flushes asked for */
 static uint32_t finished;  /* futex: flushes done */
 static bool is_last, is_stopping;
+static pthread_t thread;
 static struct delivery delivery;
 static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
@@ -75,9 +79,17 @@ static void make_resource(void)
     resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
 }
 
-static void leave_descriptor_table(void)
+/* False: we would share the host's descriptors, or keep its connections open. */
+static bool leave_descriptor_table(void)
 {
-    sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
+    if (sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+        return true;
+    if (sys(SYS_unshare, CLONE_FILES) !=
+        0) /* Linux before 5.9, or a filter that does not know it */
+        return false;
+    for (uint32_t fd = 0; fd < DESCRIPTORS_MAX; fd++)
+        sys(SYS_close, fd);
+    return true;
 }
 
 static bool rings_are_empty(void)
@@ -129,7 +141,10 @@ static void *run(void *unused)
 {
     thread_exempt();
     sys(SYS_prctl, PR_SET_NAME, "burdock");
-    leave_descriptor_table();
+    if (!leave_descriptor_table()) {
+        __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
+        return NULL;
+    }
     make_resource();
     rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
     if (!delivery_open(&delivery, &config)) {
@@ -157,12 +172,10 @@ static void *run(void *unused)
 static bool start_thread(void)
 {
     pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, before;
     if (originals.pthread_create == NULL || pthread_attr_init(&attributes) != 0)
         return false;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = originals.pthread_create(&thread, &attributes, run, NULL);
@@ -240,7 +253,14 @@ void exporter_flush(bool last)
 void exporter_stop(void)
 {
     __atomic_store_n(&is_stopping, true, __ATOMIC_RELEASE);
+    bool runs = __atomic_load_n(&life, __ATOMIC_ACQUIRE) == LIFE_RUNNING && !process_is_child();
     exporter_flush(false);
+    /* A filter for all threads may kill the process for our last system calls. */
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1 + (time_t)(config.exit_timeout_ms / 1000);
+    if (runs)
+        pthread_timedjoin_np(thread, NULL, &until);
     __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_RELEASE);
 }
 
