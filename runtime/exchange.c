@@ -378,7 +378,7 @@ void exchange_record_connect(struct thread *self, struct context *parent, struct
         describer->text(describer, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
         describer->text(describer, ATTRIBUTE_ERROR_TYPE, error, strlen(error));
         describer->error(describer);
-        record_commit(&record);
+        record_commit(record);
     }
     exchange_free(attempt);
 }
