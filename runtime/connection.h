@@ -51,6 +51,7 @@ struct connection {
     uint32_t sending;      /* odd: a head is with the kernel and not yet fed. Any thread */
     uint32_t sent_late;    /* the value of sending that was waited for in vain */
     bool unseen;           /* bytes passed that nobody could observe; any thread may set it */
+    uint32_t feeds;        /* how often the parser's state was advanced */
     uint32_t refused;      /* bits of protocol_rows that said no */
     uint64_t identity;     /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;   /* when connect was called */

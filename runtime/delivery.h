@@ -23,9 +23,9 @@ struct delivery {
     struct store_writer store;
     const uint8_t *resource;
     uint32_t resource_bytes;
-    uint64_t stop_ns;       /* nonzero: give up at this monotonic time (the host is leaving) */
-    uint32_t interrupt;     /* futex: bumped to cut a back-off short */
-    uint64_t delivered;     /* spans, since open */
+    uint64_t stop_ns;   /* nonzero: give up at this monotonic time (the host is leaving) */
+    uint32_t interrupt; /* futex: bumped to cut a back-off short */
+    uint64_t delivered; /* spans, since open */
     uint64_t dropped;
 };
 

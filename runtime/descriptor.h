@@ -17,13 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    SLOT_UNKNOWN,
-    SLOT_PLAIN,
-    SLOT_LISTENER,
-    SLOT_FIRST,
-    DESCRIPTORS_MAX = 1024 * 1024
-};
+enum { SLOT_UNKNOWN, SLOT_PLAIN, SLOT_LISTENER, SLOT_FIRST, DESCRIPTORS_MAX = 1024 * 1024 };
 
 extern uint32_t *descriptor_table;
 extern uint32_t descriptor_limit;

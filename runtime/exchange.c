@@ -120,6 +120,12 @@ void exchange_add_text(struct exchange *exchange, const struct event *event)
     exchange->texts[field].length += (uint16_t)(exchange->text_used - before);
 }
 
+void exchange_forget_texts(struct exchange *exchange)
+{
+    memset(exchange->texts, 0, sizeof(exchange->texts));
+    exchange->text_used = 0;
+}
+
 /* --- identity ------------------------------------------------------------------------------ */
 
 static void put_random(uint8_t *out, uint64_t random)

@@ -53,6 +53,8 @@ void exchange_free(struct exchange *exchange);
 
 /* Adds a piece of a field's value. Values of a repeated header are joined by commas. */
 void exchange_add_text(struct exchange *exchange, const struct event *event);
+/* Forgets all texts: the head is going to be told again from its start. */
+void exchange_forget_texts(struct exchange *exchange);
 const char *exchange_text(const struct exchange *exchange, enum field field);
 
 /* Decides ids, parent and sampling. */

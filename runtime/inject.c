@@ -29,7 +29,9 @@ struct plan {
     size_t from;
     size_t limit; /* end of what goes out in this system call */
     size_t total;
-    bool splits; /* another head begins at limit, which needs a look of its own */
+    bool splits;     /* another head begins at limit, which needs a look of its own */
+    bool is_told;    /* the look-ahead began with this head and told all there is up to limit */
+    bool is_request; /* ... and the head is complete */
     enum edit_kind kind;
     size_t offset; /* of the edit */
     size_t length; /* of the edit's bytes; for REPLACE also of the host's */
@@ -44,6 +46,7 @@ struct scan {
     size_t base;      /* offset of the chunk being fed */
     bool beyond;      /* in a head behind the one that this system call is about */
     bool feeding_old; /* replaying the prefix: those bytes are sent already */
+    bool records;     /* the head began here: what it says is kept, in case all of it goes out */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -75,7 +78,8 @@ static void on_begin(struct scan *scan, const struct event *event)
     bool is_first = scan->feeding_old || offset == scan->plan->from;
     if (scan->plan->kind == EDIT_NONE && (connection->prepared == NULL || is_first)) {
         stream_unprepare(connection);
-        stream_prepare(scan->self, connection, event->exchange);
+        scan->records = stream_prepare(scan->self, connection, event->exchange) != NULL &&
+                        connection->state == CONNECTION_CLAIMED;
         return;
     }
     scan->beyond = true;
@@ -110,15 +114,23 @@ static void replace(struct scan *scan, struct exchange *exchange, const struct e
     plan->serial = exchange->serial;
 }
 
-static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
+static void on_traceparent(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
-    exchange->present |= 1u << event->field;
-    if (event->field != FIELD_TRACEPARENT || scan->feeding_old || event->length == 0)
+    if (scan->feeding_old || event->length == 0)
         return;
     if (event->first && event->last && passes_on(exchange, event->text, event->length))
         exchange->forwarded = true;
     if (exchange->forwarded)
         replace(scan, exchange, event);
+}
+
+static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    exchange->present |= 1u << event->field;
+    if (event->field == FIELD_TRACEPARENT)
+        on_traceparent(scan, exchange, event);
+    if (scan->records)
+        exchange_add_text(exchange, event);
 }
 
 static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
@@ -142,20 +154,27 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
 static bool on_event(struct sink *base, const struct event *event)
 {
     struct scan *scan = (struct scan *)base;
-    if (scan->beyond)
-        return false; /* where the parser can pause, it does */
     if (event->kind == EVENT_BEGIN) {
         on_begin(scan, event);
         return true;
     }
-    if (event->kind != EVENT_TEXT && event->kind != EVENT_SPLICE)
+    if (scan->beyond) {
+        if (event->kind == EVENT_SPLICE ||
+            (event->kind == EVENT_TEXT && event->field == FIELD_TRACEPARENT))
+            limit_at(scan, scan->base + event->offset);
         return true;
+    }
     struct exchange *exchange = stream_find(scan->connection, event->exchange);
     if (exchange == NULL || !exchange->has_ids)
         return true;
     if (event->kind == EVENT_SPLICE)
         return on_splice(scan, exchange, event);
-    on_text(scan, exchange, event);
+    if (event->kind == EVENT_TEXT)
+        on_text(scan, exchange, event);
+    else if (event->kind == EVENT_NUMBER && scan->records)
+        exchange->numbers[event->field] = event->number;
+    else if (event->kind == EVENT_REQUEST)
+        scan->plan->is_request = true;
     return true;
 }
 
@@ -233,6 +252,7 @@ static void look_ahead(struct thread *self, struct connection *connection,
             protocol = NULL; /* no HTTP any more, switched, or enough seen */
         skip = 0;
     }
+    plan->is_told = scan.records && !scan.beyond && protocol != NULL && plan->limit == plan->total;
 }
 
 /* Appends the host's bytes [from, to) to self->iov. */
@@ -336,6 +356,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         offered += self->iov[i].iov_len;
     struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
     int more = plan->limit < plan->total ? MSG_MORE : 0;
+    uint32_t feeds = connection->feeds;
     connection_leave(self, connection); /* the host may block here; its other thread may read */
     ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags | more);
     int error = errno;
@@ -353,6 +374,11 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         return -1;
     }
     account(self, connection, plan, &division);
+    if (plan->is_told && plan->is_request && !*stopped && connection->feeds == feeds &&
+        connection->prepared != NULL && connection->state == CONNECTION_CLAIMED) {
+        stream_take_over(self, connection); /* the look-ahead came true: no need to read it again */
+        return (ssize_t)division.host;
+    }
     stream_feed_range(self, connection, send->sight->fd, DIRECTION_OUT, send->out->iov,
         send->out->count, plan->from, division.host);
     return (ssize_t)division.host;

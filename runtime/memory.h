@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages of our own: private, zero, given only when touched. Any thread that may make system calls. */
+/* Pages of our own: private, zero, given only when touched. Any thread that may make system calls.
+ */
 #pragma once
 
 #include <stddef.h>

@@ -23,8 +23,8 @@ bool traceparent_parse(const uint8_t *text, size_t length, struct trace_ids *ids
 void traceparent_format(char *out, const struct trace_ids *ids);
 
 /* Trace Context 3.3: is this combined list (headers joined by commas) one to pass on? False: drop
- * it whole (bad member, no member, more than 32 members). On true the cleaned list (empty members and
- * optional white space removed) is in out, which must have room for length bytes. */
+ * it whole (bad member, no member, more than 32 members). On true the cleaned list (empty members
+ * and optional white space removed) is in out, which must have room for length bytes. */
 bool tracestate_clean(const uint8_t *text, size_t length, char *out, size_t *out_length);
 
 /* Baggage 3.3: fit to pass on verbatim: visible ASCII and white space, at most 8192

@@ -9,7 +9,7 @@
 struct record {
     struct describer describer; /* first: what a protocol's describe takes */
     struct thread *self;
-    struct span *span;          /* in the ring; NULL: there was no room */
+    struct span *span; /* in the ring; NULL: there was no room */
     uint32_t text_max;
     struct span_attribute *open; /* the value being given in pieces, or NULL */
 };

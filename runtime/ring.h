@@ -8,11 +8,11 @@
  *   head, tail count bytes ever written and ever consumed; 0 <= head - tail <= capacity
  *   bytes [tail, head) are complete records; a record never wraps: the end is filled by padding
  *
- * | during       | by another producer  | by the consumer           | the process dies             |
- * | reserve      | cannot be: the observe block admits one writer, signal handlers included        |
- * | commit       | cannot be            | sees the old or new head  | old or new head, both whole  |
- * | delivery     | goes on until full   | -                         | the recoverer sends again    |
- * | consume      | sees old or new room | -                         | at most one batch twice      |
+ * | during       | by another producer  | by the consumer           | the process dies | | reserve
+ * | cannot be: the observe block admits one writer, signal handlers included        | | commit |
+ * cannot be            | sees the old or new head  | old or new head, both whole  | | delivery |
+ * goes on until full   | -                         | the recoverer sends again    | | consume |
+ * sees old or new room | -                         | at most one batch twice      |
  *
  * The head is published after the record is whole, so an outside reader never sees a torn one.
  *
@@ -96,8 +96,8 @@ struct ring *rings_at(uint32_t index);
 
 /* Makes the file and the first ring. False: no durable rings (private ones serve). *descriptor
  * stays open in the exporter's own descriptor table and holds the lock; -1 if not. */
-bool rings_open_file(const struct config *config, const uint8_t *resource, size_t resource_bytes,
-    int *descriptor);
+bool rings_open_file(
+    const struct config *config, const uint8_t *resource, size_t resource_bytes, int *descriptor);
 /* Adds a spare ring to the file if none is free. */
 void rings_keep_spare(int descriptor);
 /* Are there spans in private rings, which would die with the process? */

@@ -17,8 +17,13 @@
 enum { SPAN_BYTES_MAX = 32 * 1024, SPAN_ATTRIBUTES_MAX = 32 };
 
 /* SpanKind and StatusCode of OTLP (opentelemetry-proto trace.proto). */
-enum span_kind { SPAN_KIND_INTERNAL = 1, SPAN_KIND_SERVER, SPAN_KIND_CLIENT, SPAN_KIND_PRODUCER,
-    SPAN_KIND_CONSUMER };
+enum span_kind {
+    SPAN_KIND_INTERNAL = 1,
+    SPAN_KIND_SERVER,
+    SPAN_KIND_CLIENT,
+    SPAN_KIND_PRODUCER,
+    SPAN_KIND_CONSUMER
+};
 enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_OK = 1, SPAN_STATUS_ERROR = 2 };
 
 struct span_text {

@@ -131,9 +131,10 @@ static void begin(struct stream_sink *sink, uint32_t serial)
     struct connection *connection = sink->connection;
     struct exchange *exchange = connection->prepared;
     bool is_server = !connection->requests_out;
-    if (exchange != NULL && exchange->serial == serial)
+    if (exchange != NULL && exchange->serial == serial) {
         connection->prepared = NULL;
-    else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
+        exchange_forget_texts(exchange);
+    } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
         return;
     append(connection, exchange);
 }
@@ -290,6 +291,17 @@ static struct stream_sink sink_for(
     return (struct stream_sink){{on_event}, self, connection, cause, error};
 }
 
+void stream_take_over(struct thread *self, struct connection *connection)
+{
+    struct stream_sink sink = sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    struct exchange *exchange = connection->prepared;
+    memcpy(connection->protocol_state, self->scan_state, connection->protocol->state_bytes);
+    connection->prepared = NULL;
+    connection->feeds++;
+    append(connection, exchange);
+    on_request(&sink, exchange);
+}
+
 /* --- feeding ------------------------------------------------------------------------------- */
 
 static void give_up(struct thread *self, struct connection *connection, int fd)
@@ -389,6 +401,7 @@ void stream_feed(struct thread *self, struct connection *connection, int fd,
             !decide(self, connection, fd, direction, data, length))
             return;
         struct stream_sink sink = sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+        connection->feeds++;
         size_t used = connection->protocol->feed(
             connection->protocol_state, direction, data, length, &sink.sink);
         if (used == FEED_LOST) {
@@ -423,6 +436,7 @@ static void skip(struct thread *self, struct connection *connection, int fd,
     enum direction direction, uint64_t length)
 {
     struct stream_sink sink = sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    connection->feeds++;
     if (connection->state == CONNECTION_CLAIMED &&
         connection->protocol->skip(connection->protocol_state, direction, length, &sink.sink))
         return;
@@ -434,6 +448,7 @@ static void finish(struct thread *self, struct connection *connection, enum dire
     enum cause cause, const char *error)
 {
     struct stream_sink sink = sink_for(self, connection, cause, error);
+    connection->feeds++;
     if (connection->state == CONNECTION_CLAIMED)
         connection->protocol->finish(connection->protocol_state, direction, &sink.sink);
 }

@@ -2,8 +2,8 @@
 /*
  * What hooks report: bytes and ends of byte streams, and the lives of descriptors. Host threads,
  * outside any observe block; every function opens its own, keeps errno, and may be called with any
- * arguments that the host passed. Nothing here waits, but for one case: two threads at one connection
- * (connection.h), five milliseconds at most.
+ * arguments that the host passed. Nothing here waits, but for one case: two threads at one
+ * connection (connection.h), five milliseconds at most.
  *
  * The way of a call:  stream_is_plain, stream_look, then the original, then one of the reports; for
  * outgoing bytes stream_send first, which makes the call itself if lines have to be inserted.

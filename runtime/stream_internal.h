@@ -6,8 +6,8 @@
 
 /* Probes with `length` more bytes of one direction. YES: *protocol and *requests are set. */
 enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],
-    enum direction direction, const uint8_t *data, size_t length,
-    const struct protocol **protocol, enum direction *requests, uint32_t *refused);
+    enum direction direction, const uint8_t *data, size_t length, const struct protocol **protocol,
+    enum direction *requests, uint32_t *refused);
 
 /* Feeds accepted bytes of the host. */
 void stream_feed(struct thread *self, struct connection *connection, int fd,
@@ -31,6 +31,9 @@ static inline void stream_done_sending(const struct sight *sight)
 
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
-struct exchange *stream_prepare(struct thread *self, struct connection *connection, uint32_t serial);
+struct exchange *stream_prepare(
+    struct thread *self, struct connection *connection, uint32_t serial);
+/* All that the look-ahead saw went out: its state and what it told become the connection's. */
+void stream_take_over(struct thread *self, struct connection *connection);
 /* What was prepared is not going to be sent after all. */
 void stream_unprepare(struct connection *connection);
