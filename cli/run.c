@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "leftovers.h"
 #include "library.h"
+#include "store.h"
 #include "summary.h"
 #include "supervise.h"
 
@@ -126,6 +127,15 @@ static bool summary_wanted(const struct run_options *options)
     return isatty(STDERR_FILENO);
 }
 
+/* By root, before the service changes its user: after that it could not make the directory. */
+static void store_ready(void)
+{
+    struct config settings;
+    settings_read(&settings);
+    if (settings.destination == DESTINATION_STORE && !settings.disabled)
+        store_make(&settings); /* a store that cannot be made is the doctor's to explain */
+}
+
 static int run_supervised(const struct run_options *options, char **argv, const char *run_id)
 {
     struct ending ending = supervise(argv);
@@ -163,6 +173,7 @@ static int launch(const struct run_options *options, char **argv)
         return STATUS_LAUNCHER;
     }
     environment_set(options, library);
+    store_ready();
     if (!exec_wanted(options))
         return run_supervised(options, argv, run_id);
     execvp(argv[0], argv);

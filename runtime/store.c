@@ -78,6 +78,15 @@ static int open_directory(const char *directory)
     return made != 0 ? made : (int)sys(SYS_openat, AT_FDCWD, directory, flags, 0);
 }
 
+bool store_make(const struct config *config)
+{
+    int directory = open_directory(config->store_directory);
+    if (directory < 0)
+        return false;
+    sys(SYS_close, directory);
+    return true;
+}
+
 /* ---- identity ---- */
 
 static bool same_file(int descriptor, const struct store_writer *writer)

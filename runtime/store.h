@@ -41,6 +41,9 @@ struct store_writer {
 
 void store_writer_init(struct store_writer *writer, const struct config *config);
 
+/* Makes the directory, parents included, if it is missing. False: it cannot be. */
+bool store_make(const struct config *config);
+
 /* Appends one request. False: not stored; *error then says why:
  *   -ENOENT no directory is configured or it cannot be made, -EACCES, -EPERM, -EROFS,
  *   -ENOSPC, -EDQUOT (also: the cap), -EFBIG (a limit of the process), -EINVAL (length 0 or more
