@@ -106,6 +106,12 @@ static enum step read_protocol(struct reader *reader)
     return STEP_ON;
 }
 
+static bool is_line_end(const struct reader *reader)
+{
+    uint8_t byte = reader->data[reader->at];
+    return byte == '\r' || byte == '\n';
+}
+
 /* At the CR or LF that ends a line. */
 static enum step end_line(struct reader *reader)
 {
@@ -200,9 +206,10 @@ static enum step read_head_end(struct reader *reader)
 }
 
 /* The splice goes before the empty line, once nothing in the head can speak against it. */
-static enum step begin_head_end(struct reader *reader, bool bare_lf)
+static enum step begin_head_end(struct reader *reader)
 {
     struct stream *stream = reader->stream;
+    bool bare_lf = reader->data[reader->at] == '\n';
     stream->stage = STAGE_HEAD_END;
     if (reader->role == RESPONSES) {
         return read_head_end(reader);
@@ -251,12 +258,12 @@ static enum step read_line_start(struct reader *reader)
     if (!stream->has_fields && reader->role == REQUESTS) {
         note_method(reader->http, stream); /* before names overwrite it */
     }
-    if (byte == '\r' || byte == '\n') {
-        return begin_head_end(reader, byte == '\n');
+    if (is_line_end(reader)) {
+        return begin_head_end(reader);
     }
     stream->has_fields = true;
     if (http1_line_headers(reader)) {
-        return STEP_ON;
+        return reader->at < reader->end && is_line_end(reader) ? begin_head_end(reader) : STEP_ON;
     }
     stream->name_length = 0;
     stream->stage = STAGE_NAME;

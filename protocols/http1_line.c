@@ -26,10 +26,9 @@ static size_t pass_line_end(const struct reader *reader, size_t at)
     return at < reader->end && data[at] == '\n' ? at + 1 : NONE;
 }
 
-/* Past the end of a line that nobody asked for, or NONE. */
-static size_t pass_line(const struct reader *reader, size_t at)
+/* Past the end of a line that nobody asked for and whose first control character is at `at`. */
+static size_t pass_rest(const struct reader *reader, size_t at)
 {
-    at = scan_below(reader->data, at, reader->end, ' ');
     while (at < reader->end && reader->data[at] == '\t') {
         at = scan_below(reader->data, at + 1, reader->end, ' ');
     }
@@ -63,7 +62,8 @@ static void begin_headers(struct reader *reader, uint8_t version, size_t at)
     reader->at = at;
 }
 
-static void take_request_line(struct reader *reader, size_t method_end, size_t target_end)
+static void take_request_line(
+    struct reader *reader, size_t method_end, size_t target_end, uint8_t version)
 {
     struct stream *stream = reader->stream;
     size_t from = reader->at;
@@ -71,8 +71,7 @@ static void take_request_line(struct reader *reader, size_t method_end, size_t t
     memcpy(stream->name, reader->data + from, stream->name_length);
     http1_tell_piece(reader, FIELD_METHOD, from, method_end, true, true);
     http1_tell_piece(reader, FIELD_TARGET, method_end + 1, target_end, true, true);
-    http1_tell_number(
-        reader, http1_serial(reader), FIELD_VERSION, version_of(reader->data + target_end + 1));
+    http1_tell_number(reader, http1_serial(reader), FIELD_VERSION, version);
 }
 
 /* RFC 9112, 3. */
@@ -96,7 +95,7 @@ bool http1_line_request(struct reader *reader)
     if (version == NONE || after == NONE) {
         return false;
     }
-    take_request_line(reader, method_end, target_end);
+    take_request_line(reader, method_end, target_end, version);
     begin_headers(reader, version, after);
     return true;
 }
@@ -124,8 +123,11 @@ bool http1_line_status(struct reader *reader)
     }
     uint8_t version = version_of(text);
     uint16_t status = status_of(text + PROTOCOL_BYTES);
-    size_t after = text[reason] == ' ' ? pass_line(reader, reader->at + reason + 1)
-                                       : pass_line_end(reader, reader->at + reason);
+    size_t stop = reader->at + reason;
+    if (text[reason] == ' ') {
+        stop = scan_below(reader->data, stop + 1, reader->end, ' ');
+    }
+    size_t after = text[reason] == ' ' ? pass_rest(reader, stop) : pass_line_end(reader, stop);
     if (version == NONE || status == 0 || after == NONE) {
         return false;
     }
@@ -183,18 +185,17 @@ static bool take_value(struct reader *reader, enum header header, size_t from, s
 }
 
 /* A value that matters: not empty, no control character in it, surely not folded. */
-static bool read_value(struct reader *reader, enum header header, size_t from)
+static bool read_value(struct reader *reader, enum header header, size_t from, size_t stop)
 {
     const uint8_t *data = reader->data;
-    while (from < reader->end && http1_is_space(data[from])) {
+    size_t to = stop;
+    while (from < stop && data[from] == ' ') {
         from++;
     }
-    size_t stop = scan_below(data, from, reader->end, ' ');
-    size_t after = pass_line_end(reader, stop);
-    size_t to = stop;
     while (to > from && data[to - 1] == ' ') {
         to--;
     }
+    size_t after = pass_line_end(reader, stop);
     if (to == from || after == NONE || after == reader->end || http1_is_space(data[after]) ||
         !take_value(reader, header, from, to)) {
         return false;
@@ -203,20 +204,22 @@ static bool read_value(struct reader *reader, enum header header, size_t from)
     return true;
 }
 
-/* RFC 9112, 5. */
+/* RFC 9112, 5. The end is looked for from the start of the line, not from the colon: then a
+ * processor need not know where the colon is to be ahead at the next line. */
 static bool read_header(struct reader *reader)
 {
     const uint8_t *data = reader->data;
     size_t from = reader->at;
+    size_t stop = scan_below(data, from, reader->end, ' ');
     size_t colon = http1_name_scan(data, from, reader->end);
     if (colon == from || colon == reader->end || data[colon] != ':') {
         return false;
     }
     enum header header = http1_name_header(data + from, colon - from, reader->role);
     if (header != HEADER_OTHER) {
-        return read_value(reader, header, colon + 1);
+        return read_value(reader, header, colon + 1, stop);
     }
-    size_t after = pass_line(reader, colon + 1);
+    size_t after = pass_rest(reader, stop);
     reader->at = after != NONE ? after : from;
     return after != NONE;
 }
