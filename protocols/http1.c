@@ -174,7 +174,7 @@ static enum step begin_request(struct reader *reader)
     begin_message(reader->stream, STAGE_METHOD);
     http->reading_head = true;
     http1_tell(reader, EVENT_BEGIN, http->next++);
-    return STEP_ON;
+    return http1_head_read(reader);
 }
 
 static enum step begin_response(struct reader *reader)
@@ -186,7 +186,7 @@ static enum step begin_response(struct reader *reader)
     }
     begin_message(reader->stream, STAGE_PROTOCOL);
     http1_tell(reader, EVENT_RESPONSE, http->oldest);
-    return STEP_ON;
+    return http1_head_read(reader);
 }
 
 /* A CONNECT is open: the client's next bytes are for the tunnel, should there be one. */

@@ -192,11 +192,12 @@ static enum step end_chunk_size(struct reader *reader)
 static enum step read_chunk_size(struct reader *reader)
 {
     struct stream *stream = reader->stream;
-    for (; reader->at < reader->end; reader->at++) {
+    while (reader->at < reader->end) {
         int digit = hex_value(reader->data[reader->at]);
         if (digit < 0) {
             return end_chunk_size(reader);
         }
+        reader->at++;
         if (stream->left >> 59 != 0) {
             return STEP_LOST;
         }

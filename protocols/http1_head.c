@@ -28,6 +28,14 @@ static void tell_held(struct reader *reader, size_t offset)
     }
 }
 
+static enum step read_line_start(struct reader *);
+
+/* After a start line that was read whole. */
+static enum step begin_headers(struct reader *reader)
+{
+    return reader->at < reader->end ? read_line_start(reader) : STEP_ON;
+}
+
 /* Method, RFC 9112, 3.1: kept as well, for what HEAD and CONNECT mean for the answer. */
 static enum step read_method(struct reader *reader)
 {
@@ -35,7 +43,7 @@ static enum step read_method(struct reader *reader)
     size_t from = reader->at;
     bool first = stream->name_length == 0;
     if (first && http1_line_request(reader)) {
-        return STEP_ON;
+        return begin_headers(reader);
     }
     while (reader->at < reader->end) {
         uint8_t byte = reader->data[reader->at];
@@ -85,7 +93,7 @@ static enum step read_protocol(struct reader *reader)
     static const char literal[] = "HTTP/1.";
     struct stream *stream = reader->stream;
     if (reader->role == RESPONSES && stream->matched == 0 && http1_line_status(reader)) {
-        return STEP_ON;
+        return begin_headers(reader);
     }
     while (reader->at < reader->end) {
         uint8_t byte = reader->data[reader->at++];

@@ -204,6 +204,26 @@ static bool read_value(struct reader *reader, enum header header, size_t from, s
     return true;
 }
 
+/* Bit i: byte i is of the kinds that nearly all names are made of: letters, digits, hyphens. */
+static uint32_t common_name_bits(const uint8_t *data)
+{
+    scan_lanes bytes = scan_load(data);
+    scan_lanes is_letter = (scan_lanes)((bytes | 0x20) - 'a' < 26);
+    scan_lanes is_digit = (scan_lanes)(bytes - '0' < 10);
+    scan_lanes is_hyphen = (scan_lanes)(bytes == '-');
+    return scan_bits(is_letter | is_digit | is_hyphen);
+}
+
+/* The colon after a name, or where the name breaks off. */
+static size_t scan_name(const uint8_t *data, size_t at, size_t end)
+{
+    if (end - at < SCAN_LANES) {
+        return http1_name_scan(data, at, end);
+    }
+    at += (size_t)__builtin_ctz(~common_name_bits(data + at));
+    return at < end && data[at] == ':' ? at : http1_name_scan(data, at, end);
+}
+
 /* RFC 9112, 5. The end is looked for from the start of the line, not from the colon: then a
  * processor need not know where the colon is to be ahead at the next line. */
 static bool read_header(struct reader *reader)
@@ -211,7 +231,7 @@ static bool read_header(struct reader *reader)
     const uint8_t *data = reader->data;
     size_t from = reader->at;
     size_t stop = scan_below(data, from, reader->end, ' ');
-    size_t colon = http1_name_scan(data, from, reader->end);
+    size_t colon = scan_name(data, from, reader->end);
     if (colon == from || colon == reader->end || data[colon] != ':') {
         return false;
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Header names (RFC 9112, 5.1): what they are made of, and which of them matter. */
 #include "http1.h"
-#include "scan.h"
 
 #include <string.h>
 
@@ -46,22 +45,8 @@ static const struct header_row header_rows[HEADER_SLOTS] = {
     [SLOT(6, 'e')] = {6, HEADER_EXPECT, "expect"},
 };
 
-/* Bit i: byte i is of the kinds that nearly all names are made of: letters, digits, hyphens. */
-static uint32_t common_bits(const uint8_t *data)
-{
-    scan_lanes bytes = scan_load(data);
-    scan_lanes is_letter = (scan_lanes)((bytes | 0x20) - 'a' < 26);
-    scan_lanes is_digit = (scan_lanes)(bytes - '0' < 10);
-    scan_lanes is_hyphen = (scan_lanes)(bytes == '-');
-    return scan_bits(is_letter | is_digit | is_hyphen);
-}
-
-/* Past the common bytes that a block begins with, a byte at a time. */
 size_t http1_name_scan(const uint8_t *data, size_t at, size_t end)
 {
-    if (end - at >= SCAN_LANES) {
-        at += (size_t)__builtin_ctz(~common_bits(data + at));
-    }
     while (at < end && token_bytes[data[at]]) {
         at++;
     }
