@@ -24,15 +24,32 @@ void http1_tell_number(struct reader *reader, uint32_t exchange, enum field fiel
     reader->sink->event(reader->sink, &event);
 }
 
+void http1_tell_status(struct reader *reader)
+{
+    uint16_t status = reader->stream->status;
+    if (status >= 200 || status == 101) {
+        http1_tell_number(reader, http1_serial(reader), FIELD_STATUS, status);
+    }
+}
+
+void http1_tell_piece(
+    struct reader *reader, enum field field, size_t from, size_t to, bool first, bool last)
+{
+    struct event event = {.kind = EVENT_TEXT,
+        .field = field,
+        .first = first,
+        .last = last,
+        .exchange = http1_serial(reader),
+        .offset = from,
+        .text = reader->data + from,
+        .length = to - from};
+    reader->sink->event(reader->sink, &event);
+}
+
 void http1_end_oldest(struct reader *reader, enum end_reason reason)
 {
     struct event event = {.kind = EVENT_END, .exchange = reader->http->oldest++, .reason = reason};
     reader->sink->event(reader->sink, &event);
-}
-
-static bool is_method_byte(uint8_t byte)
-{
-    return (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_';
 }
 
 static bool is_upper(uint8_t byte)
@@ -97,7 +114,7 @@ static enum verdict probe_request(const uint8_t *bytes, size_t length)
         return VERDICT_NO;
     }
     size_t method = at;
-    while (at < length && is_method_byte(bytes[at])) {
+    while (at < length && http1_is_method_byte(bytes[at])) {
         at++;
     }
     size_t method_length = at - method;
@@ -157,7 +174,7 @@ static enum step begin_request(struct reader *reader)
     begin_message(reader->stream, STAGE_METHOD);
     http->reading_head = true;
     http1_tell(reader, EVENT_BEGIN, http->next++);
-    return STEP_ON;
+    return http1_head_read(reader);
 }
 
 static enum step begin_response(struct reader *reader)
@@ -169,7 +186,7 @@ static enum step begin_response(struct reader *reader)
     }
     begin_message(reader->stream, STAGE_PROTOCOL);
     http1_tell(reader, EVENT_RESPONSE, http->oldest);
-    return STEP_ON;
+    return http1_head_read(reader);
 }
 
 /* A CONNECT is open: the client's next bytes are for the tunnel, should there be one. */

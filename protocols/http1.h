@@ -123,6 +123,11 @@ enum step { STEP_ON, STEP_PAUSE, STEP_LOST };
 /* http1_head.c: from the first byte of a start line through the empty line. */
 enum step http1_head_read(struct reader *);
 
+/* http1_line.c: lines that are in the buffer whole. False: nothing was read, the steps have to. */
+bool http1_line_request(struct reader *);
+bool http1_line_status(struct reader *);
+bool http1_line_headers(struct reader *); /* as many as can be; at the start of one */
+
 /* http1_name.c: where a token ends; which header it names, its letters in any case. An answer has
  * fewer headers that matter. */
 size_t http1_name_scan(const uint8_t *data, size_t at, size_t end);
@@ -143,6 +148,10 @@ void http1_body_complete(struct reader *);
 /* http1.c: events, and the queue of open exchanges. */
 bool http1_tell(struct reader *, enum event_kind, uint32_t exchange);
 void http1_tell_number(struct reader *, uint32_t exchange, enum field, int64_t number);
+/* An answer's status. An interim one is not the exchange's; but 101 is final for HTTP. */
+void http1_tell_status(struct reader *);
+/* A piece of the buffer, from..to, that belongs to the message that the reader is in. */
+void http1_tell_piece(struct reader *, enum field, size_t from, size_t to, bool first, bool last);
 void http1_end_oldest(struct reader *, enum end_reason);
 
 /* http1_describe.c */
@@ -153,9 +162,20 @@ static inline uint32_t http1_open_count(const struct http1 *http)
     return http->next - http->oldest;
 }
 
+/* The message that the reader is in. */
+static inline uint32_t http1_serial(const struct reader *reader)
+{
+    return reader->role == REQUESTS ? reader->http->next - 1 : reader->http->oldest;
+}
+
 static inline uint64_t http1_queue_bit(uint32_t serial)
 {
     return UINT64_C(1) << (serial % EXCHANGES_OPEN_MAX);
+}
+
+static inline bool http1_is_method_byte(uint8_t byte)
+{
+    return (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_';
 }
 
 static inline bool http1_is_space(uint8_t byte)

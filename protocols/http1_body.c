@@ -160,18 +160,20 @@ static enum step end_size_line(struct reader *reader)
     return STEP_ON;
 }
 
-/* chunk-size, RFC 9112, 7.1. */
-static enum step read_chunk_size(struct reader *reader)
+static bool take_lf(struct reader *reader)
+{
+    return reader->data[reader->at++] == '\n';
+}
+
+static enum step read_chunk_size_lf(struct reader *reader)
+{
+    return take_lf(reader) ? end_size_line(reader) : STEP_LOST;
+}
+
+static enum step end_chunk_size(struct reader *reader)
 {
     struct stream *stream = reader->stream;
     uint8_t byte = reader->data[reader->at++];
-    int digit = hex_value(byte);
-    if (digit >= 0) {
-        bool fits = stream->left >> 59 == 0;
-        stream->left = stream->left << 4 | (unsigned)digit;
-        stream->matched = 1;
-        return fits ? STEP_ON : STEP_LOST;
-    }
     if (stream->matched == 0) {
         return STEP_LOST;
     }
@@ -180,10 +182,29 @@ static enum step read_chunk_size(struct reader *reader)
     }
     if (byte == '\r') {
         stream->stage = STAGE_CHUNK_SIZE_LF;
-        return STEP_ON;
+        return reader->at < reader->end ? read_chunk_size_lf(reader) : STEP_ON;
     }
     stream->stage = STAGE_CHUNK_EXTENSION;
     return byte == ';' || http1_is_space(byte) ? STEP_ON : STEP_LOST;
+}
+
+/* chunk-size, RFC 9112, 7.1. */
+static enum step read_chunk_size(struct reader *reader)
+{
+    struct stream *stream = reader->stream;
+    while (reader->at < reader->end) {
+        int digit = hex_value(reader->data[reader->at]);
+        if (digit < 0) {
+            return end_chunk_size(reader);
+        }
+        reader->at++;
+        if (stream->left >> 59 != 0) {
+            return STEP_LOST;
+        }
+        stream->left = stream->left << 4 | (unsigned)digit;
+        stream->matched = 1;
+    }
+    return STEP_ON;
 }
 
 /* To the end of a line whose text does not matter: its LF is consumed, or its CR. */
@@ -212,16 +233,6 @@ static enum step read_chunk_extension(struct reader *reader)
     return pass_line(reader, STAGE_CHUNK_SIZE_LF, after);
 }
 
-static bool take_lf(struct reader *reader)
-{
-    return reader->data[reader->at++] == '\n';
-}
-
-static enum step read_chunk_size_lf(struct reader *reader)
-{
-    return take_lf(reader) ? end_size_line(reader) : STEP_LOST;
-}
-
 static enum step read_chunk_data(struct reader *reader)
 {
     if (pass_counted(reader)) {
@@ -247,13 +258,22 @@ static enum step read_chunk_data_lf(struct reader *reader)
     return take_lf(reader) ? STEP_ON : STEP_LOST;
 }
 
+static enum step read_trailers_end_lf(struct reader *reader)
+{
+    if (!take_lf(reader)) {
+        return STEP_LOST;
+    }
+    http1_body_complete(reader);
+    return STEP_ON;
+}
+
 static enum step read_trailer_start(struct reader *reader)
 {
     uint8_t byte = reader->data[reader->at];
     if (byte == '\r') {
         reader->at++;
         reader->stream->stage = STAGE_TRAILERS_END_LF;
-        return STEP_ON;
+        return reader->at < reader->end ? read_trailers_end_lf(reader) : STEP_ON;
     }
     if (byte == '\n') {
         reader->at++;
@@ -274,15 +294,6 @@ static enum step read_trailer_lf(struct reader *reader)
 {
     reader->stream->stage = STAGE_TRAILER_START;
     return take_lf(reader) ? STEP_ON : STEP_LOST;
-}
-
-static enum step read_trailers_end_lf(struct reader *reader)
-{
-    if (!take_lf(reader)) {
-        return STEP_LOST;
-    }
-    http1_body_complete(reader);
-    return STEP_ON;
 }
 
 static enum step (*const steps[STAGE_COUNT])(struct reader *) = {

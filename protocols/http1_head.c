@@ -1,39 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Message heads (RFC 9112, 2 to 5). Each stage has one step, which goes as far in the buffer as it
- * can. Lines that nobody asked for are passed eight bytes at a time; nothing is stored but a name
- * that the end of a buffer has cut.
+ * can; what http1_line.c reads whole needs few of them. Nothing is stored but a name that the end
+ * of a buffer has cut.
  */
 #include "http1.h"
 #include "scan.h"
 
 #include <string.h>
-
-/* The message that the reader is in. */
-static uint32_t serial(const struct reader *reader)
-{
-    return reader->role == REQUESTS ? reader->http->next - 1 : reader->http->oldest;
-}
-
-static void tell_text(struct reader *reader, struct event *event)
-{
-    event->kind = EVENT_TEXT;
-    event->exchange = serial(reader);
-    reader->sink->event(reader->sink, event);
-}
-
-/* A piece of the buffer, from..to. */
-static void tell_piece(
-    struct reader *reader, enum field field, size_t from, size_t to, bool first, bool last)
-{
-    struct event event = {.field = field,
-        .first = first,
-        .last = last,
-        .offset = from,
-        .text = reader->data + from,
-        .length = to - from};
-    tell_text(reader, &event);
-}
 
 /* White space inside a value whose bytes may be gone, or were a fold or tabs: told as spaces. */
 static void tell_held(struct reader *reader, size_t offset)
@@ -43,11 +17,23 @@ static void tell_held(struct reader *reader, size_t offset)
     while (stream->held > 0) {
         uint32_t most = sizeof spaces - 1;
         uint32_t length = stream->held < most ? stream->held : most;
-        struct event event = {
-            .field = stream->header, .offset = offset, .text = spaces, .length = length};
-        tell_text(reader, &event);
+        struct event event = {.kind = EVENT_TEXT,
+            .field = stream->header,
+            .exchange = http1_serial(reader),
+            .offset = offset,
+            .text = spaces,
+            .length = length};
+        reader->sink->event(reader->sink, &event);
         stream->held -= length;
     }
+}
+
+static enum step read_line_start(struct reader *);
+
+/* After a start line that was read whole. */
+static enum step begin_headers(struct reader *reader)
+{
+    return reader->at < reader->end ? read_line_start(reader) : STEP_ON;
 }
 
 /* Method, RFC 9112, 3.1: kept as well, for what HEAD and CONNECT mean for the answer. */
@@ -56,22 +42,24 @@ static enum step read_method(struct reader *reader)
     struct stream *stream = reader->stream;
     size_t from = reader->at;
     bool first = stream->name_length == 0;
+    if (first && http1_line_request(reader)) {
+        return begin_headers(reader);
+    }
     while (reader->at < reader->end) {
         uint8_t byte = reader->data[reader->at];
         if (byte == ' ' && stream->name_length >= METHOD_BYTES_MIN) {
-            tell_piece(reader, FIELD_METHOD, from, reader->at++, first, true);
+            http1_tell_piece(reader, FIELD_METHOD, from, reader->at++, first, true);
             stream->stage = STAGE_TARGET;
             stream->left = TARGET_BYTES_MAX;
             return STEP_ON;
         }
-        bool is_valid = (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_';
-        if (!is_valid || stream->name_length == METHOD_BYTES_MAX) {
+        if (!http1_is_method_byte(byte) || stream->name_length == METHOD_BYTES_MAX) {
             return STEP_LOST;
         }
         stream->name[stream->name_length++] = byte;
         reader->at++;
     }
-    tell_piece(reader, FIELD_METHOD, from, reader->at, first, false);
+    http1_tell_piece(reader, FIELD_METHOD, from, reader->at, first, false);
     return STEP_ON;
 }
 
@@ -88,13 +76,13 @@ static enum step read_target(struct reader *reader)
     }
     stream->left -= reader->at - from;
     if (reader->at == reader->end) {
-        tell_piece(reader, FIELD_TARGET, from, reader->at, first, false);
+        http1_tell_piece(reader, FIELD_TARGET, from, reader->at, first, false);
         return STEP_ON;
     }
     if (reader->data[reader->at] != ' ') {
         return STEP_LOST;
     }
-    tell_piece(reader, FIELD_TARGET, from, reader->at++, first, true);
+    http1_tell_piece(reader, FIELD_TARGET, from, reader->at++, first, true);
     stream->stage = STAGE_PROTOCOL;
     return STEP_ON;
 }
@@ -104,6 +92,9 @@ static enum step read_protocol(struct reader *reader)
 {
     static const char literal[] = "HTTP/1.";
     struct stream *stream = reader->stream;
+    if (reader->role == RESPONSES && stream->matched == 0 && http1_line_status(reader)) {
+        return begin_headers(reader);
+    }
     while (reader->at < reader->end) {
         uint8_t byte = reader->data[reader->at++];
         if (stream->matched < sizeof literal - 1) {
@@ -123,6 +114,12 @@ static enum step read_protocol(struct reader *reader)
     return STEP_ON;
 }
 
+static bool is_line_end(const struct reader *reader)
+{
+    uint8_t byte = reader->data[reader->at];
+    return byte == '\r' || byte == '\n';
+}
+
 /* At the CR or LF that ends a line. */
 static enum step end_line(struct reader *reader)
 {
@@ -134,7 +131,7 @@ static enum step end_line(struct reader *reader)
 static enum step read_request_line_end(struct reader *reader)
 {
     reader->stream->header = HEADER_OTHER;
-    http1_tell_number(reader, serial(reader), FIELD_VERSION, reader->stream->version);
+    http1_tell_number(reader, http1_serial(reader), FIELD_VERSION, reader->stream->version);
     return end_line(reader);
 }
 
@@ -154,16 +151,13 @@ static enum step read_status(struct reader *reader)
     return STEP_ON;
 }
 
-/* An interim status is not the exchange's; but 101 is final for HTTP. */
 static enum step read_status_end(struct reader *reader)
 {
     struct stream *stream = reader->stream;
     if (stream->status < 100) {
         return STEP_LOST;
     }
-    if (stream->status >= 200 || stream->status == 101) {
-        http1_tell_number(reader, serial(reader), FIELD_STATUS, stream->status);
-    }
+    http1_tell_status(reader);
     stream->header = HEADER_OTHER;
     if (reader->data[reader->at] != ' ') {
         return end_line(reader);
@@ -182,7 +176,7 @@ static enum step end_value(struct reader *reader)
     }
     if (header < FIELD_COUNT) {
         bool first = !stream->has_value;
-        tell_piece(reader, header, reader->at, reader->at, first, true);
+        http1_tell_piece(reader, header, reader->at, reader->at, first, true);
     } else if (!http1_value_end(stream)) {
         return STEP_LOST;
     }
@@ -190,23 +184,55 @@ static enum step end_value(struct reader *reader)
     return STEP_ON;
 }
 
+static enum step end_head(struct reader *reader)
+{
+    if (reader->role == RESPONSES) {
+        return http1_body_begin_response(reader);
+    }
+    reader->http->reading_head = false;
+    http1_tell(reader, EVENT_REQUEST, http1_serial(reader));
+    http1_body_begin_request(reader);
+    return STEP_ON;
+}
+
+static enum step read_head_end_lf(struct reader *reader)
+{
+    return reader->data[reader->at++] == '\n' ? end_head(reader) : STEP_LOST;
+}
+
+static enum step read_head_end(struct reader *reader)
+{
+    uint8_t byte = reader->data[reader->at++];
+    if (byte == '\n') {
+        return end_head(reader);
+    }
+    reader->stream->stage = STAGE_HEAD_END_LF;
+    if (byte != '\r') {
+        return STEP_LOST;
+    }
+    return reader->at < reader->end ? read_head_end_lf(reader) : STEP_ON;
+}
+
 /* The splice goes before the empty line, once nothing in the head can speak against it. */
-static enum step begin_head_end(struct reader *reader, bool bare_lf)
+static enum step begin_head_end(struct reader *reader)
 {
     struct stream *stream = reader->stream;
+    bool bare_lf = reader->data[reader->at] == '\n';
     stream->stage = STAGE_HEAD_END;
     if (reader->role == RESPONSES) {
-        return STEP_ON;
+        return read_head_end(reader);
     }
     if (!http1_body_framing_valid(stream)) {
         return STEP_LOST;
     }
-    if ((reader->http->connect_requests & http1_queue_bit(serial(reader))) != 0) {
-        return STEP_ON; /* its head is for the proxy */
+    if ((reader->http->connect_requests & http1_queue_bit(http1_serial(reader))) != 0) {
+        return read_head_end(reader); /* its head is for the proxy */
     }
-    struct event event = {
-        .kind = EVENT_SPLICE, .exchange = serial(reader), .offset = reader->at, .bare_lf = bare_lf};
-    return reader->sink->event(reader->sink, &event) ? STEP_ON : STEP_PAUSE;
+    struct event event = {.kind = EVENT_SPLICE,
+        .exchange = http1_serial(reader),
+        .offset = reader->at,
+        .bare_lf = bare_lf};
+    return reader->sink->event(reader->sink, &event) ? read_head_end(reader) : STEP_PAUSE;
 }
 
 /* obs-fold, RFC 9112, 5.2: one space, whatever white space surrounds it. */
@@ -240,10 +266,13 @@ static enum step read_line_start(struct reader *reader)
     if (!stream->has_fields && reader->role == REQUESTS) {
         note_method(reader->http, stream); /* before names overwrite it */
     }
-    if (byte == '\r' || byte == '\n') {
-        return begin_head_end(reader, byte == '\n');
+    if (is_line_end(reader)) {
+        return begin_head_end(reader);
     }
     stream->has_fields = true;
+    if (http1_line_headers(reader)) {
+        return reader->at < reader->end && is_line_end(reader) ? begin_head_end(reader) : STEP_ON;
+    }
     stream->name_length = 0;
     stream->stage = STAGE_NAME;
     return STEP_ON;
@@ -358,7 +387,7 @@ static enum step take_value(struct reader *reader, size_t from, size_t to, bool 
         return is_valid ? STEP_ON : STEP_LOST;
     }
     tell_held(reader, from);
-    tell_piece(reader, stream->header, from, to, !stream->has_value, last);
+    http1_tell_piece(reader, stream->header, from, to, !stream->has_value, last);
     stream->has_value = true;
     stream->header = last ? HEADER_OTHER : stream->header;
     return STEP_ON;
@@ -417,32 +446,6 @@ static enum step read_value_lf(struct reader *reader)
 {
     reader->stream->stage = STAGE_LINE_START;
     return reader->data[reader->at++] == '\n' ? STEP_ON : STEP_LOST;
-}
-
-static enum step end_head(struct reader *reader)
-{
-    if (reader->role == RESPONSES) {
-        return http1_body_begin_response(reader);
-    }
-    reader->http->reading_head = false;
-    http1_tell(reader, EVENT_REQUEST, serial(reader));
-    http1_body_begin_request(reader);
-    return STEP_ON;
-}
-
-static enum step read_head_end(struct reader *reader)
-{
-    uint8_t byte = reader->data[reader->at++];
-    if (byte == '\n') {
-        return end_head(reader);
-    }
-    reader->stream->stage = STAGE_HEAD_END_LF;
-    return byte == '\r' ? STEP_ON : STEP_LOST;
-}
-
-static enum step read_head_end_lf(struct reader *reader)
-{
-    return reader->data[reader->at++] == '\n' ? end_head(reader) : STEP_LOST;
 }
 
 static enum step (*const steps[STAGE_COUNT])(struct reader *) = {

@@ -2,6 +2,8 @@
 /* Header names (RFC 9112, 5.1): what they are made of, and which of them matter. */
 #include "http1.h"
 
+#include <string.h>
+
 /* tchar, RFC 9110, 5.6.2 */
 static const bool token_bytes[256] = {
     ['a' ... 'z'] = true,
@@ -51,18 +53,38 @@ size_t http1_name_scan(const uint8_t *data, size_t at, size_t end)
     return at;
 }
 
+static uint64_t lower_word(const void *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word | UINT64_C(0x2020202020202020);
+}
+
+/* The last word of a name overlaps the one before it. */
+static bool is_name(const uint8_t *name, size_t length, const char *lower)
+{
+    if (length >= sizeof(uint64_t)) {
+        size_t last = length - sizeof(uint64_t);
+        for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
+            if (lower_word(name + i) != lower_word(lower + i)) {
+                return false;
+            }
+        }
+        return lower_word(name + last) == lower_word(lower + last);
+    }
+    for (size_t i = 0; i < length; i++) {
+        if ((name[i] | 0x20) != lower[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum header http1_name_header(const uint8_t *name, size_t length, enum role role)
 {
     const struct header_row *row = &header_rows[SLOT(length, name[0] | 0x20)];
-    if (row->length != length) {
-        return HEADER_OTHER;
-    }
-    for (size_t i = 0; i < length; i++) {
-        if ((name[i] | 0x20) != row->name[i]) {
-            return HEADER_OTHER;
-        }
-    }
     bool is_for_both =
         row->header == HEADER_CONTENT_LENGTH || row->header == HEADER_TRANSFER_ENCODING;
-    return role == REQUESTS || is_for_both ? row->header : HEADER_OTHER;
+    bool is_candidate = row->length == length && (role == REQUESTS || is_for_both);
+    return is_candidate && is_name(name, length, row->name) ? row->header : HEADER_OTHER;
 }

@@ -1,25 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking for a byte of a small value, eight bytes at a time. Never reads outside at..end. */
+/*
+ * Looking for a byte of a small value, sixteen bytes at a time. Never reads outside 0..end.
+ *
+ * The vectors are the compiler's own: every processor has some form of them, and only how the
+ * lanes of a comparison become bits is said for each.
+ */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-/*
- * The first index in at..end whose byte is below `limit` (at most 128), or end. A word is tested
- * by subtracting the limit from each byte: borrows can only raise false alarms above a true one.
- */
+enum { SCAN_LANES = 16 };
+
+typedef uint8_t scan_lanes __attribute__((vector_size(SCAN_LANES)));
+
+static inline scan_lanes scan_load(const uint8_t *data)
+{
+    scan_lanes lanes;
+    memcpy(&lanes, data, sizeof lanes);
+    return lanes;
+}
+
+/* Bit i is lane i of what a comparison gave: all ones or all zeros. */
+static inline uint32_t scan_bits(scan_lanes found)
+{
+#if defined(__SSE2__)
+    typedef char signed_lanes __attribute__((vector_size(SCAN_LANES)));
+    return (uint32_t)__builtin_ia32_pmovmskb128((signed_lanes)found);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < SCAN_LANES; i++) {
+        bits |= (uint32_t)(found[i] & 1) << i;
+    }
+    return bits;
+#endif
+}
+
+/* The first index in at..end whose byte is below `limit`, or end. What is left of a last block is
+ * looked at together with what comes before it, to stay inside the buffer. */
 static inline size_t scan_below(const uint8_t *data, size_t at, size_t end, uint8_t limit)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    while (end - at >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, data + at, sizeof word);
-        if (((word - ones * limit) & ~word & (ones << 7)) != 0) {
-            break;
+    for (; end - at >= SCAN_LANES; at += SCAN_LANES) {
+        uint32_t bits = scan_bits((scan_lanes)(scan_load(data + at) < limit));
+        if (bits != 0) {
+            return at + (size_t)__builtin_ctz(bits);
         }
-        at += sizeof word;
+    }
+    if (end >= SCAN_LANES) {
+        uint32_t bits = scan_bits((scan_lanes)(scan_load(data + end - SCAN_LANES) < limit));
+        bits >>= SCAN_LANES - (end - at);
+        return bits != 0 ? at + (size_t)__builtin_ctz(bits) : end;
     }
     while (at < end && data[at] >= limit) {
         at++;
