@@ -1,8 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stream.c and inject.c share. Under the connection's lock. */
+/* What the files of stream.h share. Under the connection's lock, unless said otherwise. */
 #pragma once
 
 #include "stream.h"
+
+/* Why an exchange ends that did not end by itself. */
+enum cause { CAUSE_PROTOCOL, CAUSE_PEER, CAUSE_HOST, CAUSE_ERROR };
+
+struct stream_sink {
+    struct sink sink; /* first: what a parser gets */
+    struct thread *self;
+    struct connection *connection;
+    enum cause cause;
+    const char *error; /* CAUSE_ERROR: error.type */
+};
+
+/* The right to observe this connection; errno is kept until leave. */
+struct visit {
+    struct thread *self;
+    struct connection *connection;
+    int saved_errno;
+};
+
+/* stream.c. Not under the lock: takes it. False: nothing is to be observed here. */
+bool stream_enter(struct visit *visit, const struct sight *sight);
+void stream_leave(struct visit *visit);
+/* The thread works for whoever the connection belongs to. */
+void stream_touch(struct visit *visit);
+
+/* stream_exchange.c */
+struct stream_sink stream_sink_for(
+    struct thread *self, struct connection *connection, enum cause cause, const char *error);
+const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
+struct peer stream_peer(struct connection *connection);
+/* The context that the connection is at work for; NULL: none. */
+struct context *stream_current(const struct connection *connection);
+void stream_own(struct connection *connection, struct context *context);
+void stream_disown(struct connection *connection);
+void stream_end_exchange(
+    struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
+void stream_forget(struct connection *connection, struct exchange *exchange);
+
+/* stream_feed.c */
+/* Nothing more can be followed here: what is open is abandoned and counted. */
+void stream_give_up(struct thread *self, struct connection *connection, int fd);
+void stream_skip(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, uint64_t length);
+void stream_finish(struct thread *self, struct connection *connection, enum direction direction,
+    enum cause cause, const char *error);
+void stream_connect_failed(struct thread *self, struct connection *connection, const char *error);
 
 /* Probes with `length` more bytes of one direction. YES: *protocol and *requests are set. */
 enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],

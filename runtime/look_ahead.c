@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "look_ahead.h"
+
+#include <string.h>
+
+#include "text_pool.h"
+
+struct scan {
+    struct sink sink;
+    struct thread *self;
+    struct connection *connection;
+    struct plan *plan;
+    size_t base;      /* offset of the chunk being fed */
+    bool beyond;      /* in a head behind the one that this system call is about */
+    bool feeding_old; /* replaying the prefix: those bytes are sent already */
+    bool records;     /* the head began here: what it says is kept, in case all of it goes out */
+};
+
+static void limit_at(struct scan *scan, size_t offset)
+{
+    if (offset < scan->plan->limit)
+        scan->plan->limit = offset;
+}
+
+/* Lines may be cut short by the kernel; without a block to keep the rest in none are inserted. */
+static bool can_keep_rest(struct thread *self)
+{
+    if (self->spare_text == 0)
+        self->spare_text = text_take(true);
+    return self->spare_text != 0;
+}
+
+/* One head per system call: ids are made for the next once this one's first byte has left. */
+static void on_begin(struct scan *scan, const struct event *event)
+{
+    struct connection *connection = scan->connection;
+    size_t offset = scan->base + event->offset;
+    if (stream_find(connection, event->exchange) != NULL)
+        return;
+    bool is_first = scan->feeding_old || offset == scan->plan->from;
+    if (scan->plan->kind == EDIT_NONE && (connection->prepared == NULL || is_first)) {
+        stream_unprepare(connection);
+        scan->records = stream_prepare(scan->self, connection, event->exchange) != NULL &&
+                        connection->state == CONNECTION_CLAIMED;
+        return;
+    }
+    scan->beyond = true;
+    scan->plan->splits = true;
+    limit_at(scan, offset);
+}
+
+/* A program that passes its client's headers on sends the traceparent that it received: its own
+ * server span's parent. Ours is to stand between, so our ids take the place of those. */
+static bool passes_on(const struct exchange *exchange, const uint8_t *text, size_t length)
+{
+    struct trace_ids ids;
+    const struct context *context = exchange->context;
+    return context != NULL && context->has_remote && length == TRACEPARENT_LENGTH &&
+           traceparent_parse(text, length, &ids) &&
+           memcmp(ids.trace_id, exchange->ids.trace_id, sizeof(ids.trace_id)) == 0 &&
+           memcmp(ids.span_id, context->remote_id, sizeof(ids.span_id)) == 0;
+}
+
+static void replace(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    size_t position = event->first ? 0 : exchange->texts[FIELD_TRACEPARENT].length;
+    if (plan->kind != EDIT_NONE || position + event->length > TRACEPARENT_LENGTH)
+        return;
+    char ids[TRACEPARENT_LENGTH];
+    traceparent_format(ids, &exchange->ids);
+    memcpy(scan->self->lines, ids + position, event->length);
+    plan->kind = EDIT_REPLACE;
+    plan->offset = scan->base + event->offset;
+    plan->length = event->length;
+    plan->serial = exchange->serial;
+}
+
+static void on_traceparent(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    if (scan->feeding_old || event->length == 0)
+        return;
+    if (event->first && event->last && passes_on(exchange, event->text, event->length))
+        exchange->forwarded = true;
+    if (exchange->forwarded)
+        replace(scan, exchange, event);
+}
+
+static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    exchange->present |= 1u << event->field;
+    if (event->field == FIELD_TRACEPARENT)
+        on_traceparent(scan, exchange, event);
+    if (scan->records)
+        exchange_add_text(exchange, event);
+}
+
+static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
+        return true;
+    if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))
+        return true;
+    plan->length = exchange_lines(exchange, scan->self->lines, event->bare_lf);
+    if (plan->length == 0) {
+        exchange->injected = true;
+        return true;
+    }
+    plan->kind = EDIT_INSERT;
+    plan->offset = scan->base + event->offset;
+    plan->serial = exchange->serial;
+    return true;
+}
+
+static bool on_event(struct sink *base, const struct event *event)
+{
+    struct scan *scan = (struct scan *)base;
+    if (event->kind == EVENT_BEGIN) {
+        on_begin(scan, event);
+        return true;
+    }
+    if (scan->beyond) {
+        if (event->kind == EVENT_SPLICE ||
+            (event->kind == EVENT_TEXT && event->field == FIELD_TRACEPARENT))
+            limit_at(scan, scan->base + event->offset);
+        return true;
+    }
+    struct exchange *exchange = stream_find(scan->connection, event->exchange);
+    if (exchange == NULL || !exchange->has_ids)
+        return true;
+    if (event->kind == EVENT_SPLICE)
+        return on_splice(scan, exchange, event);
+    if (event->kind == EVENT_TEXT)
+        on_text(scan, exchange, event);
+    else if (event->kind == EVENT_NUMBER && scan->records)
+        exchange->numbers[event->field] = event->number;
+    else if (event->kind == EVENT_REQUEST)
+        scan->plan->is_request = true;
+    return true;
+}
+
+/* The first bytes from `skip` on, as many as a probe can use. */
+static size_t gather(const struct outgoing *out, size_t skip, uint8_t bytes[PREFIX_BYTES_MAX])
+{
+    size_t used = 0;
+    for (int i = 0; i < out->count && used < PREFIX_BYTES_MAX; i++) {
+        size_t length = out->iov[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        size_t part = smaller(length - skip, PREFIX_BYTES_MAX - used);
+        memcpy(bytes + used, (const uint8_t *)out->iov[i].iov_base + skip, part);
+        used += part;
+        skip = 0;
+    }
+    return used;
+}
+
+/* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */
+__attribute__((noinline)) static const struct protocol *scan_start(
+    struct scan *scan, const struct outgoing *out)
+{
+    struct connection *connection = scan->connection;
+    struct thread *self = scan->self;
+    if (connection->state == CONNECTION_CLAIMED) {
+        const struct protocol *claimed = connection->protocol;
+        memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
+        return connection->requests_out ? claimed : NULL;
+    }
+    struct prefix prefixes[2];
+    const struct protocol *protocol;
+    enum direction requests;
+    uint32_t refused;
+    uint8_t bytes[PREFIX_BYTES_MAX];
+    size_t sent = connection->prefixes[DIRECTION_OUT].length;
+    if (connection->origin == ORIGIN_ACCEPTED ||
+        stream_probe(connection, prefixes, DIRECTION_OUT, bytes,
+            gather(out, scan->plan->from, bytes), &protocol, &requests, &refused) != VERDICT_YES ||
+        requests != DIRECTION_OUT)
+        return NULL;
+    protocol->start(self->scan_state, requests);
+    scan->feeding_old = true;
+    if (sent > 0 && protocol->feed(self->scan_state, DIRECTION_OUT, prefixes[DIRECTION_OUT].bytes,
+                        sent, &scan->sink) == FEED_LOST)
+        return NULL;
+    scan->feeding_old = false;
+    return protocol;
+}
+
+/* Looks ahead over out's bytes from plan->from on, at most THREAD_IOV_MAX - 4 buffers. */
+void look_ahead(struct thread *self, struct connection *connection, const struct outgoing *out,
+    struct plan *plan)
+{
+    struct scan scan = {.sink = {on_event}, .self = self, .connection = connection, .plan = plan};
+    const struct protocol *protocol = NULL;
+    size_t base = 0, skip = plan->from;
+    int buffers = 0;
+    for (int i = 0; i < out->count && base < plan->limit; base += out->iov[i++].iov_len) {
+        size_t length = out->iov[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        if (++buffers > THREAD_IOV_MAX - 4)
+            limit_at(&scan, base);
+        if (protocol == NULL && buffers == 1)
+            protocol = scan_start(&scan, out);
+        scan.base = base + skip;
+        if (protocol == NULL || protocol->feed(self->scan_state, DIRECTION_OUT,
+                                    (const uint8_t *)out->iov[i].iov_base + skip, length - skip,
+                                    &scan.sink) != length - skip)
+            protocol = NULL; /* no HTTP any more, switched, or enough seen */
+        skip = 0;
+    }
+    plan->is_told = scan.records && !scan.beyond && protocol != NULL && plan->limit == plan->total;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reports of hooks about descriptors: connections begin, are shared, end. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "stream_internal.h"
+#include "sys.h"
+
+void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length)
+{
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self == NULL) {
+        stream_closing(fd); /* whatever the number meant before */
+        return;
+    }
+    struct address address;
+    address_set(&address, peer, length);
+    if (descriptor_slot(listener) != SLOT_LISTENER)
+        descriptor_set(listener, SLOT_LISTENER);
+    if (self->current != NULL && self->current->ended)
+        attribution_leave(self); /* the next request is somebody else's */
+    connection_make(self, fd, ORIGIN_ACCEPTED, &address);
+    observe_close(self);
+    errno = saved_errno;
+}
+
+uint64_t stream_connect_time(void)
+{
+    return process.page == NULL ? 0 : process_monotonic_ns();
+}
+
+static bool is_stream(int fd)
+{
+    int type = 0;
+    socklen_t length = sizeof(type);
+    return process_may_call() &&
+           sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+static void connect_reported(struct thread *self, int fd, const struct address *peer,
+    uint64_t start_ns, int result, int error)
+{
+    bool in_progress = result != 0 && (error == EINPROGRESS || error == EINTR);
+    if (!is_stream(fd)) {
+        connection_release(self, fd);
+        descriptor_set(fd, SLOT_PLAIN);
+        return;
+    }
+    if (result != 0 && !in_progress && stream_error_type(error)[0] == '_')
+        return;
+    struct connection *connection = connection_make(self, fd, ORIGIN_CONNECTED, peer);
+    if (connection == NULL)
+        return;
+    connection->identity = connection_identity(fd);
+    connection->connecting = result != 0;
+    connection->connect_ns = start_ns;
+    stream_own(connection, self->current);
+    if (result != 0 && !in_progress) {
+        stream_connect_failed(self, connection, stream_error_type(error));
+        connection_release(self, fd);
+    }
+}
+
+void stream_connected(
+    int fd, const struct sockaddr *peer, socklen_t length, uint64_t start_ns, int result)
+{
+    int error = errno;
+    struct sight sight;
+    struct address address = {0};
+    /* The kernel read the address only if it did not object to it. */
+    if (start_ns != 0 && (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF)))
+        address_set(&address, peer, length);
+    if (start_ns == 0 || address.family == 0 || descriptor_slot(fd) >= SLOT_FIRST) {
+        /* A second connect() asks how the first one went. */
+        if (start_ns != 0 && stream_look(fd, &sight) && result != 0 && error != EISCONN &&
+            error != EALREADY)
+            stream_socket_error(fd, error);
+        errno = error;
+        return;
+    }
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        connect_reported(self, fd, &address, start_ns, result, error);
+        observe_close(self);
+    }
+    errno = error;
+}
+
+void stream_socket_error(int fd, int error)
+{
+    struct sight sight;
+    struct visit visit;
+    if (descriptor_slot(fd) < SLOT_FIRST || !stream_look(fd, &sight) ||
+        !stream_enter(&visit, &sight))
+        return;
+    stream_touch(&visit);
+    if (error != 0)
+        stream_failed(visit.self, visit.connection, fd, error);
+    visit.connection->connecting = false;
+    stream_leave(&visit);
+}
+
+void stream_closing(int fd)
+{
+    uint32_t slot = descriptor_slot(fd);
+    if (slot == SLOT_UNKNOWN || thread_in_vfork != 0 || thread_is_exempt())
+        return;
+    if (slot < SLOT_FIRST) {
+        if ((uint32_t)fd < descriptor_limit)
+            __atomic_store_n(&descriptor_table[fd], SLOT_UNKNOWN, __ATOMIC_RELAXED);
+        return;
+    }
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        connection_release(self, fd);
+        observe_close(self);
+    } else
+        connection_abandon(fd); /* inside a signal handler: never left stale */
+    errno = saved_errno;
+}
+
+void stream_closing_range(unsigned first, unsigned last)
+{
+    uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
+    if (descriptor_limit == 0)
+        return;
+    for (unsigned fd = first; fd <= last && fd <= highest; fd++)
+        stream_closing((int)fd);
+}
+
+void stream_duplicated(int from, int to)
+{
+    if (from == to || thread_in_vfork != 0 || thread_is_exempt())
+        return;
+    if (descriptor_slot(from) < SLOT_LISTENER && descriptor_slot(to) < SLOT_LISTENER) {
+        if (descriptor_slot(to) != descriptor_slot(from))
+            descriptor_set(to, descriptor_slot(from));
+        return;
+    }
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        connection_share(self, from, to);
+        observe_close(self);
+    }
+    errno = saved_errno;
+}
+
+void stream_shut(int fd, int how)
+{
+    struct sight sight;
+    struct visit visit;
+    if (how == SHUT_RD || descriptor_slot(fd) < SLOT_FIRST || !stream_look(fd, &sight) ||
+        !stream_enter(&visit, &sight))
+        return;
+    stream_finish(visit.self, visit.connection, DIRECTION_OUT, CAUSE_HOST, NULL);
+    stream_leave(&visit);
+}
+
+void stream_plain(int fd)
+{
+    stream_closing(fd);
+    if (thread_in_vfork == 0 && !thread_is_exempt())
+        descriptor_set(fd, SLOT_PLAIN);
+}
+
+void stream_unknown(int fd)
+{
+    stream_closing(fd);
+}

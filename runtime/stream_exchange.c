@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a parser tells, and what it means: exchanges begin, get their identity, end as spans. */
+#include <errno.h>
+#include <string.h>
+
+#include "config.h"
+#include "counters.h"
+#include "exporter.h"
+#include "stream_internal.h"
+
+static const struct {
+    int error;
+    const char *type;
+} error_types[] = {
+    {ECONNREFUSED, "connection_refused"},
+    {ECONNRESET, "connection_reset"},
+    {EPIPE, "connection_reset"},
+    {ECONNABORTED, "connection_reset"},
+    {ETIMEDOUT, "timeout"},
+    {EHOSTUNREACH, "host_unreachable"},
+    {ENETUNREACH, "network_unreachable"},
+};
+
+const char *stream_error_type(int error)
+{
+    for (size_t i = 0; i < sizeof(error_types) / sizeof(error_types[0]); i++)
+        if (error_types[i].error == error)
+            return error_types[i].type;
+    return "_OTHER";
+}
+
+struct exchange *stream_find(struct connection *connection, uint32_t serial)
+{
+    struct exchange *prepared = connection->prepared;
+    if (prepared != NULL && prepared->serial == serial)
+        return prepared;
+    if (connection->last != NULL && connection->last->serial == serial)
+        return connection->last;
+    for (struct exchange *exchange = connection->first; exchange; exchange = exchange->next)
+        if (exchange->serial == serial)
+            return exchange;
+    return NULL;
+}
+
+static void append(struct connection *connection, struct exchange *exchange)
+{
+    if (connection->last == NULL)
+        connection->first = exchange;
+    else
+        connection->last->next = exchange;
+    connection->last = exchange;
+}
+
+static void take_out(struct connection *connection, struct exchange *exchange)
+{
+    struct exchange **link = &connection->first;
+    struct exchange *before = NULL;
+    while (*link != NULL && *link != exchange) {
+        before = *link;
+        link = &(*link)->next;
+    }
+    if (*link == NULL) {
+        process_break("an exchange was not where its connection said");
+        return;
+    }
+    *link = exchange->next;
+    if (connection->last == exchange)
+        connection->last = before;
+}
+
+struct context *stream_current(const struct connection *connection)
+{
+    if (connection->first != NULL && connection->first->requested)
+        return connection->first->context;
+    return NULL;
+}
+
+void stream_disown(struct connection *connection)
+{
+    struct context *owner = connection->owner;
+    connection->owner = NULL;
+    if (owner == NULL)
+        return;
+    attribution_call_end(owner);
+    context_drop(owner);
+}
+
+void stream_own(struct connection *connection, struct context *context)
+{
+    if (context == NULL || context->ended)
+        return;
+    context_hold(context);
+    attribution_call_begin(context);
+    connection->owner = context;
+}
+
+struct exchange *stream_prepare(struct thread *self, struct connection *connection, uint32_t serial)
+{
+    struct exchange *exchange = exchange_take(self, serial, false);
+    if (exchange == NULL)
+        return NULL;
+    struct context *owner = connection->used ? NULL : connection->owner;
+    exchange_identify_client(self, exchange, attribution_parent(self, owner));
+    connection->prepared = exchange;
+    return exchange;
+}
+
+/* The connection's first request is on its way: the claim of who opened it has been honoured. */
+static void begin(struct stream_sink *sink, uint32_t serial)
+{
+    struct connection *connection = sink->connection;
+    struct exchange *exchange = connection->prepared;
+    bool is_server = !connection->requests_out;
+    if (exchange != NULL && exchange->serial == serial) {
+        connection->prepared = NULL;
+        exchange_forget_texts(exchange);
+    } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
+        return;
+    append(connection, exchange);
+}
+
+static void serve(struct thread *self, struct exchange *exchange)
+{
+    attribution_request(self, exchange->context);
+}
+
+static void requested_server(struct stream_sink *sink, struct exchange *exchange)
+{
+    exchange_identify_server(sink->self, exchange);
+    if (exchange->context != NULL && sink->connection->first == exchange)
+        serve(sink->self, exchange);
+}
+
+static void requested_client(struct stream_sink *sink, struct exchange *exchange)
+{
+    struct connection *connection = sink->connection;
+    if (!exchange->has_ids) {
+        struct context *owner = connection->used ? NULL : connection->owner;
+        exchange_identify_client(sink->self, exchange, attribution_parent(sink->self, owner));
+    }
+    if ((exchange->present & 1u << FIELD_TRACEPARENT) && !exchange->forwarded)
+        exchange_adopt(exchange);
+    else if (!exchange->injected && config.propagators != 0)
+        counter_add(COUNTER_INJECT_SKIPPED, 1);
+    stream_disown(connection);
+}
+
+static void on_request(struct stream_sink *sink, struct exchange *exchange)
+{
+    exchange->requested = true;
+    exporter_need();
+    if (exchange->is_server)
+        requested_server(sink, exchange);
+    else
+        requested_client(sink, exchange);
+    sink->connection->used = true;
+}
+
+static const char *error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
+{
+    const struct connection *connection = sink->connection;
+    bool is_answered = reason == END_TRUNCATED;
+    if (reason == END_COMPLETE || reason == END_SWITCHED)
+        return NULL;
+    if (sink->cause == CAUSE_ERROR)
+        return sink->error;
+    if (exchange->is_server)
+        return is_answered ? "response_truncated"
+                           : (connection->peer_gone ? "client_disconnected" : "no_response");
+    if (sink->cause == CAUSE_HOST) /* the program gave up: by its clock, or because it wanted to */
+        return connection->wait_timed_out || sink->self->wait_timed_out ? "timeout" : NULL;
+    return is_answered ? "response_truncated" : "connection_closed";
+}
+
+struct peer stream_peer(struct connection *connection)
+{
+    if (connection->peer_text[0] == '\0')
+        address_format(&connection->peer, connection->peer_text);
+    return (struct peer){connection->peer_text, connection->peer.port};
+}
+
+void stream_end_exchange(
+    struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
+{
+    struct connection *connection = sink->connection;
+    if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
+        exchange_record(sink->self, exchange, connection->protocol, stream_peer(connection),
+            error_of(sink, exchange, reason));
+    take_out(connection, exchange);
+    if (exchange->is_server && exchange->context != NULL)
+        attribution_answered(sink->self, exchange->context);
+    /* Answers to several contexts' calls in one read: which of them runs next is not known. */
+    if (!exchange->is_server && exchange->context != sink->self->current)
+        attribution_leave(sink->self);
+    exchange_free(exchange);
+    struct context *next = stream_current(connection);
+    if (next != NULL && !connection->requests_out)
+        serve(sink->self, connection->first);
+}
+
+void stream_forget(struct connection *connection, struct exchange *exchange)
+{
+    take_out(connection, exchange);
+    if (connection->prepared == exchange)
+        connection->prepared = NULL;
+    exchange_free(exchange);
+}
+
+void stream_unprepare(struct connection *connection)
+{
+    if (connection->prepared != NULL)
+        stream_forget(connection, connection->prepared);
+}
+
+static void on_number(struct exchange *exchange, const struct event *event)
+{
+    exchange->numbers[event->field] = event->number;
+    if (event->field == FIELD_STATUS && (event->number >= 200 || event->number == 101))
+        exchange->has_response = true;
+}
+
+static bool on_event(struct sink *base, const struct event *event)
+{
+    struct stream_sink *sink = (struct stream_sink *)base;
+    struct connection *connection = sink->connection;
+    if (event->kind == EVENT_BEGIN) {
+        begin(sink, event->exchange);
+        return true;
+    }
+    struct exchange *exchange = stream_find(connection, event->exchange);
+    if (exchange == NULL)
+        return true; /* there was no memory for it: counted then */
+    switch (event->kind) {
+    case EVENT_TEXT:
+        exchange->present |= 1u << event->field;
+        exchange_add_text(exchange, event);
+        break;
+    case EVENT_NUMBER:
+        on_number(exchange, event);
+        break;
+    case EVENT_REQUEST:
+        on_request(sink, exchange);
+        break;
+    case EVENT_RECEIVED:
+        if (exchange->is_server && exchange->context != NULL)
+            attribution_request_complete(exchange->context);
+        break;
+    case EVENT_RESPONSE:
+        exchange->responded = true;
+        if (exchange->is_server && exchange->context != NULL)
+            attribution_answering(exchange->context);
+        break;
+    case EVENT_END:
+        connection->switched = event->reason == END_SWITCHED;
+        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] != 101;
+        stream_end_exchange(sink, exchange, event->reason);
+        break;
+    case EVENT_VOID:
+        stream_forget(connection, exchange);
+        break;
+    case EVENT_BEGIN:
+    case EVENT_SPLICE:
+        break;
+    }
+    return true;
+}
+
+struct stream_sink stream_sink_for(
+    struct thread *self, struct connection *connection, enum cause cause, const char *error)
+{
+    return (struct stream_sink){{on_event}, self, connection, cause, error};
+}
+
+void stream_take_over(struct thread *self, struct connection *connection)
+{
+    struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    struct exchange *exchange = connection->prepared;
+    memcpy(connection->protocol_state, self->scan_state, connection->protocol->state_bytes);
+    connection->prepared = NULL;
+    connection->feeds++;
+    append(connection, exchange);
+    on_request(&sink, exchange);
+}

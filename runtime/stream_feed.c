@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes to the parser: who claims a connection, what is fed, how streams end. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "counters.h"
+#include "exporter.h"
+#include "stream_internal.h"
+#include "sys.h"
+#include "text_pool.h"
+
+void stream_give_up(struct thread *self, struct connection *connection, int fd)
+{
+    if (connection->used)
+        counter_add(COUNTER_CONNECTIONS_LOST, 1);
+    while (connection->first != NULL) {
+        struct exchange *exchange = connection->first;
+        if (exchange->requested)
+            counter_add(COUNTER_SPANS_ABANDONED, 1);
+        if (exchange->is_server && exchange->context != NULL)
+            attribution_answered(self, exchange->context);
+        stream_forget(connection, exchange);
+    }
+    stream_unprepare(connection);
+    stream_disown(connection);
+    connection_ignore(self, connection, fd);
+}
+
+enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],
+    enum direction direction, const uint8_t *data, size_t length, const struct protocol **protocol,
+    enum direction *requests, uint32_t *refused)
+{
+    memcpy(prefixes, connection->prefixes, sizeof(connection->prefixes));
+    struct prefix *prefix = &prefixes[direction];
+    size_t room = PREFIX_BYTES_MAX - prefix->length;
+    size_t more = length < room ? length : room;
+    memcpy(prefix->bytes + prefix->length, data, more);
+    prefix->length += (uint8_t)more;
+    *refused = connection->refused;
+    bool undecided = false;
+    for (uint32_t i = 0; protocol_rows[i] != NULL; i++) {
+        if (*refused & 1u << i)
+            continue;
+        enum verdict verdict = protocol_rows[i]->probe(prefixes, requests);
+        if (verdict == VERDICT_YES) {
+            *protocol = protocol_rows[i];
+            return VERDICT_YES;
+        }
+        if (verdict == VERDICT_NO || prefix->length == PREFIX_BYTES_MAX)
+            *refused |= 1u << i;
+        else
+            undecided = true;
+    }
+    return undecided ? VERDICT_MORE : VERDICT_NO;
+}
+
+/* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed.
+ */
+__attribute__((noinline)) static bool decide(struct thread *self, struct connection *connection,
+    int fd, enum direction direction, const uint8_t *data, size_t length)
+{
+    struct prefix prefixes[2];
+    const struct protocol *protocol;
+    enum direction requests;
+    size_t before = connection->prefixes[direction].length;
+    switch (stream_probe(connection, prefixes, direction, data, length, &protocol, &requests,
+        &connection->refused)) {
+    case VERDICT_NO:
+        stream_give_up(self, connection, fd);
+        return false;
+    case VERDICT_MORE:
+        memcpy(connection->prefixes, prefixes, sizeof(prefixes));
+        return false;
+    case VERDICT_YES:
+        break;
+    }
+    connection->state = CONNECTION_CLAIMED;
+    connection->protocol = protocol;
+    connection->requests_out = requests == DIRECTION_OUT;
+    protocol->start(connection->protocol_state, requests);
+    if (requests == direction && before > 0)
+        stream_feed(self, connection, fd, direction, prefixes[direction].bytes, before);
+    return connection->state == CONNECTION_CLAIMED;
+}
+
+/* After 101 the stream belongs to a protocol we were not asked to follow; after CONNECT it is a
+ * fresh connection to somewhere else. */
+static bool after_switch(struct thread *self, struct connection *connection, int fd)
+{
+    connection->switched = false;
+    if (connection->first != NULL || !connection->requests_out || !connection->tunnels) {
+        stream_give_up(self, connection, fd);
+        return false;
+    }
+    connection->state = CONNECTION_UNDECIDED;
+    connection->refused = 0;
+    memset(connection->prefixes, 0, sizeof(connection->prefixes));
+    return true;
+}
+
+void stream_feed(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, const uint8_t *data, size_t length)
+{
+    while (length > 0 && connection->state != CONNECTION_IGNORED) {
+        if (connection->state == CONNECTION_UNDECIDED &&
+            !decide(self, connection, fd, direction, data, length))
+            return;
+        struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+        connection->feeds++;
+        size_t used = connection->protocol->feed(
+            connection->protocol_state, direction, data, length, &sink.sink);
+        if (used == FEED_LOST) {
+            stream_give_up(self, connection, fd);
+            return;
+        }
+        if (connection->switched && !after_switch(self, connection, fd))
+            return;
+        data += used;
+        length -= used;
+    }
+}
+
+void stream_feed_range(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, const struct iovec *iov, int count, size_t from, size_t length)
+{
+    for (int i = 0; i < count && length > 0; i++) {
+        if (from >= iov[i].iov_len) {
+            from -= iov[i].iov_len;
+            continue;
+        }
+        size_t part = iov[i].iov_len - from;
+        if (part > length)
+            part = length;
+        stream_feed(self, connection, fd, direction, (const uint8_t *)iov[i].iov_base + from, part);
+        length -= part;
+        from = 0;
+    }
+}
+
+void stream_skip(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, uint64_t length)
+{
+    struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    connection->feeds++;
+    if (connection->state == CONNECTION_CLAIMED &&
+        connection->protocol->skip(connection->protocol_state, direction, length, &sink.sink))
+        return;
+    if (connection->state != CONNECTION_IGNORED)
+        stream_give_up(self, connection, fd);
+}
+
+void stream_finish(struct thread *self, struct connection *connection, enum direction direction,
+    enum cause cause, const char *error)
+{
+    struct stream_sink sink = stream_sink_for(self, connection, cause, error);
+    connection->feeds++;
+    if (connection->state == CONNECTION_CLAIMED)
+        connection->protocol->finish(connection->protocol_state, direction, &sink.sink);
+}
+
+/* Ends whatever is open: the stream is broken in both directions. */
+static void end_all(
+    struct thread *self, struct connection *connection, enum cause cause, const char *error)
+{
+    enum direction answers = connection->requests_out ? DIRECTION_IN : DIRECTION_OUT;
+    struct stream_sink sink = stream_sink_for(self, connection, cause, error);
+    stream_finish(self, connection, answers, cause, error);
+    while (connection->first != NULL) {
+        struct exchange *exchange = connection->first;
+        stream_end_exchange(
+            &sink, exchange, exchange->has_response ? END_TRUNCATED : END_UNANSWERED);
+    }
+}
+
+void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
+{
+    struct context *parent = attribution_parent(self, connection->owner);
+    connection->connecting = false;
+    if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
+        exporter_need();
+        exchange_record_connect(
+            self, parent, stream_peer(connection), connection->connect_ns, error);
+    }
+    stream_disown(connection);
+}
+
+void stream_failed(struct thread *self, struct connection *connection, int fd, int error)
+{
+    if (error == EAGAIN || error == EINTR || error == EINPROGRESS || error == ENOTCONN ||
+        error == EINVAL || error == EFAULT || error == ENOMEM || error == EBADF ||
+        error == EMSGSIZE || error == ENOBUFS)
+        return;
+    connection->peer_gone = true;
+    if (connection->connecting)
+        stream_connect_failed(self, connection, stream_error_type(error));
+    else if (connection->state == CONNECTION_CLAIMED && connection->requests_out)
+        end_all(self, connection, CAUSE_ERROR, stream_error_type(error));
+}
+
+/* A program that waits by epoll alone learns that its client left without reading a thing. When it
+ * closes without having answered, the kernel is asked. */
+static void notice_peer(struct connection *connection, int fd)
+{
+    uint8_t state = 0; /* the first byte of struct tcp_info */
+    socklen_t length = sizeof(state);
+    if (fd < 0 || connection->peer_gone || connection->requests_out || connection->first == NULL ||
+        !process_may_call())
+        return;
+    if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
+        connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
+}
+
+static void end_in_host(struct thread *self, struct connection *connection)
+{
+    if (connection->connecting && connection->wait_timed_out)
+        stream_connect_failed(self, connection, "timeout");
+    if (connection->state == CONNECTION_CLAIMED)
+        end_all(self, connection, CAUSE_HOST, NULL);
+}
+
+void stream_end(struct thread *self, struct connection *connection, int fd)
+{
+    /* The program closes what it had opened for a context: it is at work on that context. */
+    struct context *context = connection->owner;
+    if (context == NULL && connection->requests_out)
+        context = stream_current(connection);
+    if (context != NULL)
+        attribution_touch(self, context);
+    notice_peer(connection, fd);
+    end_in_host(self, connection);
+    stream_unprepare(connection);
+    if (connection->pending.text_index != 0)
+        text_give(true, connection->pending.text_index);
+    stream_disown(connection);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reports of hooks about waits: where one request's work ends and another's may begin. */
+#include <errno.h>
+
+#include "stream_internal.h"
+
+void stream_waited(bool timed_out)
+{
+    struct thread *self = thread_self;
+    if (self == NULL) /* this thread has touched nothing of interest yet */
+        return;
+    int saved_errno = errno;
+    if ((self = observe_open()) != NULL) {
+        attribution_wait(self);
+        self->wait_timed_out = timed_out;
+        observe_close(self);
+    }
+    errno = saved_errno;
+}
+
+bool stream_thread_is_known(void)
+{
+    return thread_self != NULL && thread_in_vfork == 0 && !thread_is_exempt();
+}
+
+bool stream_is_foreign(int fd, bool alone)
+{
+    uint32_t slot = descriptor_slot(fd);
+    struct sight sight;
+    if (slot == SLOT_LISTENER)
+        return true;
+    if (alone || slot < SLOT_FIRST || !stream_look(fd, &sight))
+        return false;
+    /* Read without the lock: the pointers are only compared. */
+    const struct connection *connection = sight.connection;
+    struct exchange *first = __atomic_load_n(&connection->first, __ATOMIC_RELAXED);
+    struct context *context = first == NULL ? NULL : first->context;
+    if (connection->requests_out || connection->origin == ORIGIN_CONNECTED)
+        return context != NULL && context != thread_self->current;
+    return context == NULL || context != thread_self->current;
+}
+
+void stream_wait_timed_out(int fd)
+{
+    struct sight sight;
+    if (descriptor_slot(fd) >= SLOT_FIRST && stream_look(fd, &sight))
+        sight.connection->wait_timed_out = true;
+}
