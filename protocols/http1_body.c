@@ -153,16 +153,46 @@ static int hex_value(uint8_t byte)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-static enum step end_size_line(struct reader *reader)
-{
-    struct stream *stream = reader->stream;
-    stream->stage = stream->left > 0 ? STAGE_CHUNK_DATA : STAGE_TRAILER_START;
-    return STEP_ON;
-}
-
 static bool take_lf(struct reader *reader)
 {
     return reader->data[reader->at++] == '\n';
+}
+
+static enum step read_trailers_end_lf(struct reader *reader)
+{
+    if (!take_lf(reader)) {
+        return STEP_LOST;
+    }
+    http1_body_complete(reader);
+    return STEP_ON;
+}
+
+static enum step read_trailer_start(struct reader *reader)
+{
+    uint8_t byte = reader->data[reader->at];
+    if (byte == '\r') {
+        reader->at++;
+        reader->stream->stage = STAGE_TRAILERS_END_LF;
+        return reader->at < reader->end ? read_trailers_end_lf(reader) : STEP_ON;
+    }
+    if (byte == '\n') {
+        reader->at++;
+        http1_body_complete(reader);
+        return STEP_ON;
+    }
+    reader->stream->stage = STAGE_TRAILER;
+    return STEP_ON;
+}
+
+static enum step end_size_line(struct reader *reader)
+{
+    struct stream *stream = reader->stream;
+    if (stream->left > 0) {
+        stream->stage = STAGE_CHUNK_DATA;
+        return STEP_ON;
+    }
+    stream->stage = STAGE_TRAILER_START;
+    return reader->at < reader->end ? read_trailer_start(reader) : STEP_ON;
 }
 
 static enum step read_chunk_size_lf(struct reader *reader)
@@ -256,32 +286,6 @@ static enum step read_chunk_data_lf(struct reader *reader)
 {
     begin_chunk(reader->stream);
     return take_lf(reader) ? STEP_ON : STEP_LOST;
-}
-
-static enum step read_trailers_end_lf(struct reader *reader)
-{
-    if (!take_lf(reader)) {
-        return STEP_LOST;
-    }
-    http1_body_complete(reader);
-    return STEP_ON;
-}
-
-static enum step read_trailer_start(struct reader *reader)
-{
-    uint8_t byte = reader->data[reader->at];
-    if (byte == '\r') {
-        reader->at++;
-        reader->stream->stage = STAGE_TRAILERS_END_LF;
-        return reader->at < reader->end ? read_trailers_end_lf(reader) : STEP_ON;
-    }
-    if (byte == '\n') {
-        reader->at++;
-        http1_body_complete(reader);
-        return STEP_ON;
-    }
-    reader->stream->stage = STAGE_TRAILER;
-    return STEP_ON;
 }
 
 /* trailer-section, RFC 9112, 7.1.2: ignored. */

@@ -16,6 +16,7 @@ struct request {
     const struct facts *facts;
     struct describer *out;
     struct target target;
+    struct slice peer; /* the address, as text */
     bool is_connect;
 };
 
@@ -173,7 +174,7 @@ static void tell_client(const struct request *request)
         address = node_address(list_first(field(facts, FIELD_X_FORWARDED_FOR)));
     }
     if (address.length == 0) {
-        address = slice_of(facts->peer_address);
+        address = request->peer;
     }
     tell(request->out, ATTRIBUTE_CLIENT_ADDRESS, address);
 }
@@ -218,7 +219,7 @@ static void append_port(struct describer *out, int32_t port)
 static void append_peer(const struct request *request, struct slice scheme)
 {
     struct describer *out = request->out;
-    struct slice address = slice_of(request->facts->peer_address);
+    struct slice address = request->peer;
     int32_t port = request->facts->peer_port;
     bool is_ipv6 = slice_find(address, ':') < address.length;
     append(out, is_ipv6 ? LITERAL("[") : LITERAL(""));
@@ -268,8 +269,7 @@ static void describe_client(const struct request *request)
     struct authority authority = host(request);
     tell_url(request, &authority);
     if (authority.host.length == 0) {
-        tell_server_at(
-            request->out, slice_of(request->facts->peer_address), request->facts->peer_port);
+        tell_server_at(request->out, request->peer, request->facts->peer_port);
         return;
     }
     tell_server(request->out, &authority, peer_scheme(request));
@@ -281,7 +281,7 @@ static void describe_network(const struct request *request)
     struct describer *out = request->out;
     int64_t version = facts->numbers[FIELD_VERSION];
     char text[] = {'1', '.', (char)('0' + version % 10)};
-    tell(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, slice_of(facts->peer_address));
+    tell(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, request->peer);
     if (facts->peer_address != NULL && facts->peer_port > 0) {
         out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, facts->peer_port);
     }
@@ -323,6 +323,7 @@ void http1_describe(const struct facts *facts, struct describer *out)
         .facts = facts,
         .out = out,
         .target = target_parse(field(facts, FIELD_TARGET), is_connect),
+        .peer = slice_of(facts->peer_address),
         .is_connect = is_connect,
     };
     tell_method(&request);

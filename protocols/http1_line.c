@@ -12,6 +12,7 @@
 enum {
     PROTOCOL_BYTES = 8, /* HTTP/1.1 */
     STATUS_BYTES = 3,
+    METHOD_BYTES_NOTED = 8, /* no longer than the rest of a request line; CONNECT has 7 */
     LENGTH_DIGITS_MAX = 18, /* more might not fit */
     NONE = 0                /* no index after a line, and no version, is 0 */
 };
@@ -68,7 +69,7 @@ static void take_request_line(
     struct stream *stream = reader->stream;
     size_t from = reader->at;
     stream->name_length = (uint8_t)(method_end - from);
-    memcpy(stream->name, reader->data + from, stream->name_length);
+    memcpy(stream->name, reader->data + from, METHOD_BYTES_NOTED);
     http1_tell_piece(reader, FIELD_METHOD, from, method_end, true, true);
     http1_tell_piece(reader, FIELD_TARGET, method_end + 1, target_end, true, true);
     http1_tell_number(reader, http1_serial(reader), FIELD_VERSION, version);

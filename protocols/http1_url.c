@@ -66,11 +66,8 @@ static int32_t port_parse(struct slice slice)
 
 static struct slice without_credentials(struct slice slice)
 {
-    size_t start = 0;
-    for (size_t i = 0; i < slice.length; i++) {
-        start = slice.text[i] == '@' ? i + 1 : start;
-    }
-    return slice_from(slice, start);
+    const uint8_t *at = slice.length > 0 ? memrchr(slice.text, '@', slice.length) : NULL;
+    return at != NULL ? slice_from(slice, (size_t)(at - slice.text) + 1) : slice;
 }
 
 /* RFC 3986, 3.2. Two colons outside brackets are an IPv6 address that somebody forgot to bracket.
