@@ -148,11 +148,12 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
 static void on_request(struct stream_sink *sink, struct exchange *exchange)
 {
     exchange->requested = true;
-    exporter_need();
     if (exchange->is_server)
         requested_server(sink, exchange);
     else
         requested_client(sink, exchange);
+    if (exchange_is_recorded(exchange))
+        exporter_need(); /* ahead of need, so that the span finds a ring */
     sink->connection->used = true;
 }
 

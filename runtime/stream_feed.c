@@ -13,11 +13,11 @@
 
 void stream_give_up(struct thread *self, struct connection *connection, int fd)
 {
-    if (connection->used)
+    if (connection->used && !connection->switched)
         counter_add(COUNTER_CONNECTIONS_LOST, 1);
     while (connection->first != NULL) {
         struct exchange *exchange = connection->first;
-        if (exchange->requested)
+        if (exchange->requested && exchange_is_recorded(exchange))
             counter_add(COUNTER_SPANS_ABANDONED, 1);
         if (exchange->is_server && exchange->context != NULL)
             attribution_answered(self, exchange->context);
@@ -89,11 +89,11 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
  * fresh connection to somewhere else. */
 static bool after_switch(struct thread *self, struct connection *connection, int fd)
 {
-    connection->switched = false;
     if (connection->first != NULL || !connection->requests_out || !connection->tunnels) {
         stream_give_up(self, connection, fd);
         return false;
     }
+    connection->switched = false;
     connection->state = CONNECTION_UNDECIDED;
     connection->refused = 0;
     memset(connection->prefixes, 0, sizeof(connection->prefixes));
