@@ -2,6 +2,14 @@
 # Sourced by ./check and ./demo: installs Debian packages that are missing, one line per step, and
 # starts none of the services that come with them.
 
+# The loader splits LD_PRELOAD there (ld.so(8)).
+case $PWD in
+*[\ :]*)
+    echo "$PWD: LD_PRELOAD cannot hold a path with a space or a colon; clone to another place" >&2
+    exit 1
+    ;;
+esac
+
 step() { printf '%s ...\n' "$*"; }
 
 is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed$'; }

@@ -349,7 +349,8 @@ def test_no_place():
         places = {"missing parent": "/proc/none/of/this", "a file": scene.write("file", "x"),
                   "empty": "", "no permission": "/proc/1"}
         for label, place in places.items():
-            for name in ("BURDOCK_STORE", "BURDOCK_DIR"):
+            # An empty store is the machine's own, where a test leaves nothing.
+            for name in ("BURDOCK_STORE", "BURDOCK_DIR") if place else ("BURDOCK_DIR",):
                 answer = scene.curl(url, **{name: place, "HOME": "/nonexistent"})
                 equal((answer.returncode, answer.stdout[:5], answer.stderr), (0, b"hello", b""),
                       "%s: %s: works, silently" % (name, label))
