@@ -20,10 +20,17 @@ WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
 results = {"count": 0, "failed": 0}
 
 
+# What is known not to hold yet, and why.
+TODO = {
+    "endings: main_thread_leaves": "the exporter's thread keeps a process whose last thread left",
+}
+
+
 def report(holds, what, details=""):
+    todo = "" if holds or what not in TODO else f" # TODO {TODO[what]}"
     results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}", flush=True)
+    results["failed"] += not holds and not todo
+    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}{todo}", flush=True)
     for line in [] if holds else str(details).splitlines()[-12:]:
         print("#   " + line[:300])
 
@@ -134,7 +141,8 @@ def test_cases(victim):
     lines = [line.split() for line in listed.stdout.splitlines()]
     report(len(lines) > 0, f"{victim}: has cases")
     for name, *expected in lines:
-        compare(f"{victim}: {name}", [VICTIM[victim], name], expect_spans=expectation(expected))
+        compare(f"{victim}: {name}", [VICTIM[victim], name], expect_spans=expectation(expected),
+                limit=20)
 
 
 def test_hazards():
@@ -168,7 +176,7 @@ if "stack_depth" in VICTIM:
 if "inject_client" in VICTIM:
     test_injection()
     test_injection_with_faults()
-for victim in ("hazards", "servers"):
+for victim in ("hazards", "servers", "own_malloc", "endings"):
     if victim in VICTIM:
         test_cases(victim)
 if "hazards" in VICTIM:
