@@ -151,7 +151,10 @@ HOOK(int, recvmmsg,
         return ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);
     int result = ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);
     for (int i = 0; i < result; i++)
-        stream_received(&sight, messages[i].msg_hdr.msg_iov, (int)messages[i].msg_hdr.msg_iovlen,
-            messages[i].msg_len);
+        if (flags & MSG_TRUNC)
+            stream_received_unseen(&sight, messages[i].msg_len);
+        else
+            stream_received(&sight, messages[i].msg_hdr.msg_iov,
+                (int)messages[i].msg_hdr.msg_iovlen, messages[i].msg_len);
     return result;
 }

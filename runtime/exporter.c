@@ -169,10 +169,11 @@ static void *run(void *unused)
     return NULL;
 }
 
+/* Runs on the host's stack, once per process at a time: what is large lies elsewhere. */
 static bool start_thread(void)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
+    static pthread_attr_t attributes;
+    static sigset_t all, before;
     if (originals.pthread_create == NULL || pthread_attr_init(&attributes) != 0)
         return false;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);

@@ -83,3 +83,44 @@ static inline struct host_pair host_connect(bool is_unix, bool accepts_visibly)
     raw_call(SYS_close, listener, 0, 0, 0, 0, 0);
     return pair;
 }
+
+/* A victim of several cases: `--list` prints their names and what each leaves in the store, as
+ * "12 SERVER/200=10 SERVER/404=2" (NULL: not counted); `NAME` runs one. */
+struct host_case {
+    const char *name;
+    void (*run)(void);
+    const char *spans;
+};
+
+static inline int host_main(const struct host_case *cases, int argc, char **argv)
+{
+    bool lists = argc == 2 && strcmp(argv[1], "--list") == 0;
+    for (; cases->name != NULL && argc >= 2; cases++) {
+        if (lists)
+            printf("%s %s\n", cases->name, cases->spans == NULL ? "" : cases->spans);
+        else if (strcmp(argv[1], cases->name) == 0) {
+            cases->run();
+            return 0;
+        }
+    }
+    return lists ? 0 : 2;
+}
+
+/* Reads past libc until `length` bytes have come. */
+static inline void host_raw_read_all(int fd, void *buffer, size_t length)
+{
+    for (size_t got = 0; got < length;) {
+        long more = raw_read(fd, (char *)buffer + got, length - got);
+        EXPECT(more > 0 || more == -EINTR);
+        got += more > 0 ? (size_t)more : 0;
+    }
+}
+
+static inline void host_raw_write_all(int fd, const void *buffer, size_t length)
+{
+    for (size_t done = 0; done < length;) {
+        long more = raw_write(fd, (const char *)buffer + done, length - done);
+        EXPECT(more > 0 || more == -EINTR);
+        done += more > 0 ? (size_t)more : 0;
+    }
+}

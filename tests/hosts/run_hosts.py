@@ -4,6 +4,8 @@
 
 run_hosts.py LIBRARY FAULTS BURDOCK VICTIM...   HOSTS_SEED: first seed (printed when a case fails)
 """
+import collections
+import json
 import os
 import shutil
 import subprocess
@@ -18,10 +20,17 @@ WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
 results = {"count": 0, "failed": 0}
 
 
+# What is known not to hold yet, and why.
+TODO = {
+    "endings: main_thread_leaves": "the exporter's thread keeps a process whose last thread left",
+}
+
+
 def report(holds, what, details=""):
+    todo = "" if holds or what not in TODO else f" # TODO {TODO[what]}"
     results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}", flush=True)
+    results["failed"] += not holds and not todo
+    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}{todo}", flush=True)
     for line in [] if holds else str(details).splitlines()[-12:]:
         print("#   " + line[:300])
 
@@ -52,12 +61,27 @@ def run(command, preload, extra, limit):
     return answer, time.monotonic() - start
 
 
+KINDS = {2: "SERVER", 3: "CLIENT"}
+
+
 def spans(run_number):
     """What the victim's store holds after its end."""
     env = environment([], {})
     env["BURDOCK_STORE"] = os.path.join(WORK, str(run_number), "store")
     done = subprocess.run([BURDOCK, "export", "--json", "-"], env=env, capture_output=True)
-    return done.stdout.count(b'"spanId"')
+    return [span for line in done.stdout.splitlines() for resource in
+            json.loads(line).get("resourceSpans", []) for scope in resource["scopeSpans"]
+            for span in scope["spans"]]
+
+
+def kinds_of(found):
+    """How many there are of which kind and status."""
+    counts = collections.Counter()
+    for span in found:
+        status = [attribute["value"]["intValue"] for attribute in span["attributes"]
+                  if attribute["key"] == "http.response.status_code"]
+        counts[f"{KINDS.get(span['kind'])}/{(status or ['none'])[0]}"] += 1
+    return dict(counts)
 
 
 def compare(what, command, faults=False, extra=None, limit=60, library=None, expect_spans=None):
@@ -73,8 +97,10 @@ def compare(what, command, faults=False, extra=None, limit=60, library=None, exp
     if holds and traced_time > bare_time * 4 + 5:
         holds, details = False, f"{traced_time:.2f} s for {bare_time:.2f} s bare"
     if holds and expect_spans is not None:
+        count, kinds = expect_spans
         found = spans(number)
-        holds, details = found == expect_spans, f"{found} spans for {expect_spans}"
+        holds = len(found) == count and (not kinds or kinds_of(found) == kinds)
+        details = f"{len(found)} spans, {kinds_of(found)} for {count}, {kinds}"
     report(holds, what, details)
 
 
@@ -102,12 +128,24 @@ def test_injection_with_faults():
                 faults=True)
 
 
+def expectation(words):
+    """"12 SERVER/200=10 SERVER/404=2": a count and, perhaps, how it divides."""
+    if not words:
+        return None
+    pairs = (word.split("=") for word in words[1:])
+    return int(words[0]), {kind: int(count) for kind, count in pairs}
+
+
+def test_cases(victim):
+    listed = subprocess.run([VICTIM[victim], "--list"], capture_output=True, text=True)
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    report(len(lines) > 0, f"{victim}: has cases")
+    for name, *expected in lines:
+        compare(f"{victim}: {name}", [VICTIM[victim], name], expect_spans=expectation(expected),
+                limit=20)
+
+
 def test_hazards():
-    listed = subprocess.run([VICTIM["hazards"], "--list"], capture_output=True, text=True)
-    for line in listed.stdout.splitlines():
-        name, _, expected = line.partition(" ")
-        compare(f"hazard: {name}", [VICTIM["hazards"], name],
-                expect_spans=int(expected) if expected else None)
     copy = shutil.copy(LIBRARY, os.path.join(WORK, "libburdock-copy.so"))
     get = [VICTIM["hazards"], "exchanges"]
     compare("library listed twice", get, library=[LIBRARY, LIBRARY])
@@ -138,6 +176,9 @@ if "stack_depth" in VICTIM:
 if "inject_client" in VICTIM:
     test_injection()
     test_injection_with_faults()
+for victim in ("hazards", "servers", "own_malloc", "endings"):
+    if victim in VICTIM:
+        test_cases(victim)
 if "hazards" in VICTIM:
     test_hazards()
 print(f"1..{results['count']}")

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How processes end and begin: every way leaves the status that it leaves bare, and soon. And what
+ * signal handlers do while a hooked call is blocked. */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "host.h"
+
+static const char request[] = "GET /ending HTTP/1.1\r\nHost: h\r\n\r\n";
+static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+enum { REQUEST = sizeof(request) - 1, ANSWER = sizeof(answer) - 1 };
+
+static void expect_request(int fd)
+{
+    char buffer[1024];
+    size_t got = 0;
+    while (memmem(buffer, got, "\r\n\r\n", 4) == NULL) {
+        long more = raw_read(fd, buffer + got, sizeof(buffer) - got);
+        EXPECT(more > 0 || more == -EINTR);
+        got += more > 0 ? (size_t)more : 0;
+    }
+}
+
+static void read_answer(int fd)
+{
+    char buffer[ANSWER];
+    for (size_t got = 0; got < ANSWER;) {
+        ssize_t more = read(fd, buffer + got, ANSWER - got);
+        EXPECT(more > 0 || errno == EINTR);
+        got += more > 0 ? (size_t)more : 0;
+    }
+    EXPECT(memcmp(buffer, answer, ANSWER) == 0);
+}
+
+static void exchange(const struct host_pair *pair)
+{
+    EXPECT(write(pair->client, request, REQUEST) == REQUEST);
+    expect_request(pair->server);
+    host_raw_write_all(pair->server, answer, ANSWER);
+    read_answer(pair->client);
+}
+
+static void exchanges(int count)
+{
+    struct host_pair pair = host_connect(false, false);
+    for (int i = 0; i < count; i++)
+        exchange(&pair);
+    EXPECT(close(pair.client) == 0 && close(pair.server) == 0);
+}
+
+static void no_core(void)
+{
+    struct rlimit none = {0, 0};
+    EXPECT(setrlimit(RLIMIT_CORE, &none) == 0);
+}
+
+/* --- processes ---------------------------------------------------------------------------------
+ */
+
+static void say(const char *what)
+{
+    EXPECT(write(1, what, strlen(what)) == (ssize_t)strlen(what));
+}
+
+static void daemon_forks_twice(void)
+{
+    int done[2];
+    char byte;
+    exchanges(2);
+    EXPECT(pipe(done) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        EXPECT(setsid() > 0);
+        if (fork() != 0)
+            _exit(0);
+        EXPECT(close_range(0, (unsigned)done[1] - 1, 0) == 0);
+        EXPECT(open("/dev/null", O_RDWR) == 0 && dup(0) == 1 && dup(0) == 2);
+        exchanges(5);
+        EXPECT(write(done[1], "d", 1) == 1);
+        exit(0);
+    }
+    EXPECT(waitpid(child, NULL, 0) == child && close(done[1]) == 0);
+    EXPECT(read(done[0], &byte, 1) == 1 && read(done[0], &byte, 1) == 0); /* it has ended */
+    exchanges(1);
+}
+
+static void executes_without_environment(void)
+{
+    char *nothing[] = {NULL};
+    char *arguments[] = {"sh", "-c", "echo executed $BURDOCK_STORE$LD_PRELOAD", NULL};
+    exchanges(3);
+    execve("/bin/sh", arguments, nothing);
+}
+
+static void executes_after_clearenv(void)
+{
+    exchanges(3);
+    EXPECT(clearenv() == 0);
+    execl("/bin/sh", "sh", "-c", "echo executed $BURDOCK_STORE$LD_PRELOAD", NULL);
+}
+
+static void fails_to_execute(void)
+{
+    exchanges(2);
+    EXPECT(execl("/nowhere/at/all", "all", NULL) == -1 && errno == ENOENT);
+    exchanges(2);
+}
+
+static void aborts(void)
+{
+    no_core();
+    exchanges(3);
+    abort();
+}
+
+static void aborts_in_handler_of_abort(int signal)
+{
+    say("handled\n");
+}
+
+static void aborts_handled(void)
+{
+    no_core();
+    signal(SIGABRT, aborts_in_handler_of_abort);
+    exchanges(3);
+    abort();
+}
+
+static void faults(void)
+{
+    volatile int *volatile nowhere = NULL;
+    no_core();
+    exchanges(3);
+    *nowhere = 1;
+}
+
+static void is_killed(void)
+{
+    exchanges(3);
+    raise(SIGTERM);
+}
+
+static void exit_now(int signal)
+{
+    exit(7);
+}
+
+static void exits_in_handler(void)
+{
+    struct host_pair pair = host_connect(false, false);
+    char byte;
+    signal(SIGALRM, exit_now);
+    exchange(&pair);
+    alarm(1);
+    for (;;)
+        (void)!read(pair.client, &byte, 1);
+}
+
+static void exits_in_handler_anywhere(void)
+{
+    struct itimerval soon = {{0, 0}, {0, 30000}};
+    signal(SIGALRM, exit_now);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    for (;;)
+        exchanges(10);
+}
+
+static void at_exit(void)
+{
+    exchanges(1);
+    say("at exit\n");
+}
+
+static void quick_exits(void)
+{
+    EXPECT(at_quick_exit(at_exit) == 0);
+    exchanges(3);
+    quick_exit(5);
+}
+
+static void exits_with_handlers(void)
+{
+    EXPECT(atexit(at_exit) == 0);
+    exchanges(3);
+    exit(6);
+}
+
+static void exits_at_once(void)
+{
+    exchanges(3);
+    _exit(4);
+}
+
+static void *exit_from(void *unused)
+{
+    exchanges(1);
+    exit(3);
+}
+
+static void exits_from_thread(void)
+{
+    pthread_t thread;
+    exchanges(3);
+    pthread_create(&thread, NULL, exit_from, NULL);
+    pause();
+}
+
+static void *exchange_after(void *unused)
+{
+    usleep(20000);
+    exchanges(4);
+    return unused;
+}
+
+static void main_thread_leaves(void)
+{
+    pthread_t thread;
+    exchanges(1);
+    pthread_create(&thread, NULL, exchange_after, NULL);
+    pthread_exit(NULL);
+}
+
+/* --- handlers ----------------------------------------------------------------------------------
+ */
+
+static struct host_pair other;
+static volatile sig_atomic_t handled;
+
+static void exchange_in_handler(int signal)
+{
+    int saved = errno;
+    exchange(&other);
+    handled++;
+    errno = saved;
+}
+
+struct blocked {
+    struct host_pair pair;
+    pthread_t thread;
+};
+
+/* The peer of the blocked one: signals it, waits for the handler's end, then lets it go on. */
+static void *interrupt(void *argument)
+{
+    struct blocked *blocked = argument;
+    for (int i = 1; i <= 20; i++) {
+        expect_request(blocked->pair.server);
+        usleep(1000);
+        EXPECT(pthread_kill(blocked->thread, SIGUSR1) == 0);
+        while (handled < i)
+            usleep(100);
+        host_raw_write_all(blocked->pair.server, answer, ANSWER);
+    }
+    return NULL;
+}
+
+static void handler_sends(void (*await)(int fd), int flags)
+{
+    struct sigaction action = {.sa_handler = exchange_in_handler, .sa_flags = flags};
+    struct blocked blocked = {host_connect(false, false), pthread_self()};
+    pthread_t thread;
+    other = host_connect(false, false);
+    EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
+    EXPECT(pthread_create(&thread, NULL, interrupt, &blocked) == 0);
+    for (int i = 0; i < 20; i++) {
+        EXPECT(send(blocked.pair.client, request, REQUEST, 0) == REQUEST);
+        await(blocked.pair.client);
+        read_answer(blocked.pair.client);
+    }
+    pthread_join(thread, NULL);
+    EXPECT(close(other.client) == 0 && close(blocked.pair.client) == 0);
+    EXPECT(handled == 20);
+}
+
+static void by_read(int fd)
+{
+}
+
+static void by_peek(int fd)
+{
+    char byte;
+    while (recv(fd, &byte, 1, MSG_PEEK) < 0)
+        EXPECT(errno == EINTR);
+}
+
+static void by_poll(int fd)
+{
+    struct pollfd poll_fd = {fd, POLLIN, 0};
+    while (poll(&poll_fd, 1, -1) < 0)
+        EXPECT(errno == EINTR);
+}
+
+static void handler_during_read(void)
+{
+    handler_sends(by_read, SA_RESTART);
+}
+
+static void handler_during_interrupted_read(void)
+{
+    handler_sends(by_read, 0);
+}
+
+static void handler_during_peek(void)
+{
+    handler_sends(by_peek, 0);
+}
+
+static void handler_during_poll(void)
+{
+    handler_sends(by_poll, 0);
+}
+
+static void *interrupt_writer(void *argument)
+{
+    static char sink[65536];
+    struct blocked *blocked = argument;
+    size_t wanted = 8 << 20;
+    for (int i = 1; i <= 20; i++) {
+        usleep(1000);
+        EXPECT(pthread_kill(blocked->thread, SIGUSR1) == 0);
+        while (handled < i)
+            usleep(100);
+    }
+    while (wanted > 0) { /* the body's end, whatever lines the head got */
+        long got = raw_read(blocked->pair.server, sink, sizeof(sink));
+        EXPECT(got > 0);
+        wanted -= (size_t)got < wanted ? (size_t)got : wanted;
+    }
+    return NULL;
+}
+
+/* The write is one of the library's own system calls: the handler's exchange passes unobserved. */
+static void handler_during_write(void)
+{
+    struct sigaction action = {.sa_handler = exchange_in_handler, .sa_flags = SA_RESTART};
+    struct blocked blocked = {host_connect(false, false), pthread_self()};
+    static char body[8 << 20];
+    pthread_t thread;
+    int head = sprintf(body, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 9 << 20);
+    other = host_connect(false, false);
+    EXPECT(head > 0 && sigaction(SIGUSR1, &action, NULL) == 0);
+    EXPECT(pthread_create(&thread, NULL, interrupt_writer, &blocked) == 0);
+    for (size_t sent = 0; sent < sizeof(body);) {
+        ssize_t went = write(blocked.pair.client, body + sent, sizeof(body) - sent);
+        EXPECT(went > 0 || errno == EINTR);
+        sent += went > 0 ? (size_t)went : 0;
+    }
+    pthread_join(thread, NULL);
+    EXPECT(handled == 20);
+    exchanges(3);
+}
+
+static const struct host_case cases[] = {
+    {"daemon_forks_twice", daemon_forks_twice, "8 CLIENT/200=8"},
+    {"executes_without_environment", executes_without_environment, "3 CLIENT/200=3"},
+    {"executes_after_clearenv", executes_after_clearenv, "3 CLIENT/200=3"},
+    {"fails_to_execute", fails_to_execute, "4 CLIENT/200=4"},
+    {"aborts", aborts, NULL},
+    {"aborts_handled", aborts_handled, NULL},
+    {"faults", faults, NULL},
+    {"is_killed", is_killed, NULL},
+    {"exits_in_handler", exits_in_handler, "1 CLIENT/200=1"},
+    {"exits_in_handler_anywhere", exits_in_handler_anywhere, NULL},
+    {"quick_exits", quick_exits, NULL},
+    {"exits_with_handlers", exits_with_handlers, "4 CLIENT/200=4"},
+    {"exits_at_once", exits_at_once, "3 CLIENT/200=3"},
+    {"exits_from_thread", exits_from_thread, "4 CLIENT/200=4"},
+    {"main_thread_leaves", main_thread_leaves, "5 CLIENT/200=5"},
+    {"handler_during_read", handler_during_read, "40 CLIENT/200=40"},
+    {"handler_during_interrupted_read", handler_during_interrupted_read, "40 CLIENT/200=40"},
+    {"handler_during_peek", handler_during_peek, "40 CLIENT/200=40"},
+    {"handler_during_poll", handler_during_poll, "40 CLIENT/200=40"},
+    {"handler_during_write", handler_during_write, NULL},
+    {NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    return host_main(cases, argc, argv);
+}
