@@ -60,6 +60,14 @@ def spans(run_number):
     return done.stdout.count(b'"spanId"')
 
 
+def files(run_number):
+    """Names and sizes of what a victim left, for a failure's report."""
+    left = []
+    for directory, _, names in os.walk(os.path.join(WORK, str(run_number))):
+        left += [(name, os.path.getsize(os.path.join(directory, name))) for name in names]
+    return left
+
+
 def compare(what, command, faults=False, extra=None, limit=60, library=None, expect_spans=None):
     below = [FAULTS] if faults else []
     extra = dict(extra or {})
@@ -74,7 +82,8 @@ def compare(what, command, faults=False, extra=None, limit=60, library=None, exp
         holds, details = False, f"{traced_time:.2f} s for {bare_time:.2f} s bare"
     if holds and expect_spans is not None:
         found = spans(number)
-        holds, details = found == expect_spans, f"{found} spans for {expect_spans}"
+        holds = found == expect_spans
+        details = f"{found} spans for {expect_spans}, {traced_time:.2f} s\n{files(number)}\n{traced}"
     report(holds, what, details)
 
 
