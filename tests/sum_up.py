@@ -8,7 +8,7 @@ import xml.etree.ElementTree as xml
 
 def reason_of(case, suite):
     """The report has no reason of a skip; the test's own output has."""
-    output = "".join(suite.itertext())
+    output = "\n".join(suite.itertext())
     name = re.escape(case.get("name", ""))
     found = re.search(r"ok %s # SKIP (.*)" % name, output, re.I) or \
         re.search(r"1\.\.0 # SKIP (.*)", output, re.I)

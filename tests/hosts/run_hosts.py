@@ -84,6 +84,14 @@ def kinds_of(found):
     return dict(counts)
 
 
+def files(run_number):
+    """Names and sizes of what a victim left, for a failure's report."""
+    left = []
+    for directory, _, names in os.walk(os.path.join(WORK, str(run_number))):
+        left += [(name, os.path.getsize(os.path.join(directory, name))) for name in names]
+    return left
+
+
 def compare(what, command, faults=False, extra=None, limit=60, library=None, expect_spans=None):
     below = [FAULTS] if faults else []
     extra = dict(extra or {})
@@ -101,6 +109,7 @@ def compare(what, command, faults=False, extra=None, limit=60, library=None, exp
         found = spans(number)
         holds = len(found) == count and (not kinds or kinds_of(found) == kinds)
         details = f"{len(found)} spans, {kinds_of(found)} for {count}, {kinds}"
+        details += f"\n{traced_time:.2f} s\n{files(number)}\n{traced}"
     report(holds, what, details)
 
 
