@@ -115,7 +115,8 @@ static void on_text(struct scan *scan, struct exchange *exchange, const struct e
     exchange->present |= 1u << event->field;
     if (event->field != FIELD_TRACEPARENT || scan->feeding_old || event->length == 0)
         return;
-    if (event->first && event->last && passes_on(exchange, event->text, event->length))
+    /* Whole, though it may not be known yet that no folded line follows. */
+    if (event->first && passes_on(exchange, event->text, event->length))
         exchange->forwarded = true;
     if (exchange->forwarded)
         replace(scan, exchange, event);

@@ -68,11 +68,11 @@ struct ends {
     struct host_pair down, up; /* down.server and up.client are the proxy's */
 };
 
-static bool value_is_whole; /* it lay in one buffer, and so did the byte that ends it */
+static bool value_is_whole; /* it lay in one buffer */
 
 static void note_part(const struct head *head, size_t at, size_t length)
 {
-    if (head->value != 0 && at <= head->value && at + length > head->value + VALUE)
+    if (head->value != 0 && at <= head->value && at + length >= head->value + VALUE)
         value_is_whole = true;
 }
 
@@ -80,6 +80,9 @@ static size_t send_part(int fd, const struct head *head, size_t at)
 {
     size_t left = head->length - at;
     size_t length = 1 + host_below(&seed, host_below(&seed, 3) ? left : (left < 80 ? left : 80));
+    size_t end = head->value + VALUE + host_below(&seed, 4); /* often at the value's end */
+    if (head->value != 0 && at < end && end <= head->length && host_below(&seed, 4) == 0)
+        length = end - at;
     size_t first = host_below(&seed, length + 1);
     char *bytes = (char *)head->bytes + at;
     struct iovec iov[2] = {{bytes, first}, {bytes + first, length - first}};
