@@ -80,7 +80,8 @@ static void on_traceparent(struct scan *scan, struct exchange *exchange, const s
 {
     if (scan->feeding_old || event->length == 0)
         return;
-    if (event->first && event->last && passes_on(exchange, event->text, event->length))
+    /* Whole, though it may not be known yet that no folded line follows. */
+    if (event->first && passes_on(exchange, event->text, event->length))
         exchange->forwarded = true;
     if (exchange->forwarded)
         replace(scan, exchange, event);

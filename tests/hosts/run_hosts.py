@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Victims, each run bare and under the library: same output, same status, and in time. Prints TAP.
 
-run_hosts.py LIBRARY FAULTS BURDOCK VICTIM...   HOSTS_SEED: first seed (printed when a case fails)
+run_hosts.py LIBRARY FAULTS BURDOCK PLUGIN VICTIM...   HOSTS_SEED: first seed (printed when a case fails)
 """
 import collections
+import glob
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 
-LIBRARY, FAULTS, BURDOCK, *VICTIMS = sys.argv[1:]
+LIBRARY, FAULTS, BURDOCK, PLUGIN, *VICTIMS = sys.argv[1:]
 VICTIM = {os.path.basename(path): path for path in VICTIMS}
 SEED = int(os.environ.get("HOSTS_SEED", "1"))
 WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
@@ -92,6 +94,22 @@ def files(run_number):
     return left
 
 
+COUNTERS_AT = 448  # in a ring file: runtime/ring.h
+
+
+def counters(run_number):
+    """The counters of a victim that was killed: those of its ring file."""
+    with open(os.path.join(os.path.dirname(__file__), "../../runtime/counters.def")) as lines:
+        names = [line.split('"')[1] for line in lines if line.startswith("COUNTER(")]
+    for path in glob.glob(os.path.join(WORK, str(run_number), "rings", "burdock-*.ring")):
+        with open(path, "rb") as file:
+            file.seek(COUNTERS_AT)
+            data = file.read(8 * len(names))
+            if len(data) == 8 * len(names):
+                return dict(zip(names, struct.unpack(f"<{len(names)}Q", data)))
+    return {}
+
+
 def compare(what, command, faults=False, extra=None, limit=60, library=None, expect_spans=None):
     below = [FAULTS] if faults else []
     extra = dict(extra or {})
@@ -105,10 +123,12 @@ def compare(what, command, faults=False, extra=None, limit=60, library=None, exp
     if holds and traced_time > bare_time * 4 + 5:
         holds, details = False, f"{traced_time:.2f} s for {bare_time:.2f} s bare"
     if holds and expect_spans is not None:
-        count, kinds = expect_spans
+        count, kinds, counted = expect_spans
+        values = counters(number)
         found = spans(number)
-        holds = len(found) == count and (not kinds or kinds_of(found) == kinds)
-        details = f"{len(found)} spans, {kinds_of(found)} for {count}, {kinds}"
+        holds = len(found) == count and (not kinds or kinds_of(found) == kinds) and \
+            all(values.get(name) == value for name, value in counted.items())
+        details = f"{len(found)} spans, {kinds_of(found)}, {values} for {expect_spans}"
         details += f"\n{traced_time:.2f} s\n{files(number)}\n{traced}"
     report(holds, what, details)
 
@@ -138,12 +158,20 @@ def test_injection_with_faults():
 
 
 def expectation(words):
-    """"12 SERVER/200=10 SERVER/404=2": a count and, perhaps, how it divides."""
+    """"12 SERVER/200=10 SERVER/404=2": a count and, perhaps, how it divides, and counters."""
     if not words:
         return None
-    pairs = (word.split("=") for word in words[1:])
-    return int(words[0]), {kind: int(count) for kind, count in pairs}
+    pairs = {name: int(count) for name, count in (word.split("=") for word in words[1:])}
+    return (int(words[0]), {name: pairs[name] for name in pairs if "/" in name},
+            {name: pairs[name] for name in pairs if "/" not in name})
 
+
+def lay_out_plugins():
+    """libcaller.so's RUNPATH leads to nested/, and nothing else does."""
+    os.makedirs(os.path.join(WORK, "plugins/nested"))
+    shutil.copy(PLUGIN, os.path.join(WORK, "plugins/libcaller.so"))
+    shutil.copy(PLUGIN, os.path.join(WORK, "plugins/nested/libnested.so"))
+    
 
 def test_cases(victim):
     listed = subprocess.run([VICTIM[victim], "--list"], capture_output=True, text=True)
@@ -151,7 +179,8 @@ def test_cases(victim):
     report(len(lines) > 0, f"{victim}: has cases")
     for name, *expected in lines:
         compare(f"{victim}: {name}", [VICTIM[victim], name], expect_spans=expectation(expected),
-                limit=20)
+                extra={"OTEL_BSP_SCHEDULE_DELAY": "50",
+                       "HOST_PLUGINS": os.path.join(WORK, "plugins")}, limit=20)
 
 
 def test_hazards():
@@ -185,7 +214,9 @@ if "stack_depth" in VICTIM:
 if "inject_client" in VICTIM:
     test_injection()
     test_injection_with_faults()
-for victim in ("hazards", "servers", "own_malloc", "endings"):
+lay_out_plugins()
+for victim in ("hazards", "servers", "own_malloc", "endings", "forward",
+               "loads", "throws"):
     if victim in VICTIM:
         test_cases(victim)
 if "hazards" in VICTIM:
