@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that a request starts works for that request, until it reads another or waits for
- * anybody's event. */
+/* Threads begin and end. A thread that a request starts works for that request, until it reads
+ * another or waits for anybody's event. */
 #include <pthread.h>
 
 #include "attribution.h"
+#include "exporter.h"
 #include "hook.h"
 
 HOOK(int, pthread_create,
@@ -16,4 +17,11 @@ HOOK(int, pthread_create,
     if (error != 0)
         inheritance_drop(inheritance);
     return error;
+}
+
+HOOK(void, pthread_exit, (void *result))
+{
+    exporter_retire();
+    ORIGINAL(pthread_exit)(result);
+    __builtin_unreachable();
 }

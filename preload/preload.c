@@ -54,5 +54,6 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
 
 __attribute__((destructor)) static void preload_end(void)
 {
+    process.is_ending = true;
     exporter_flush(true);
 }

@@ -28,7 +28,9 @@
 #endif
 
 enum { STACK_BYTES = 256 * 1024, EXPOSED_DELAY_MS = 5 };
-enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED };
+/* RETIRED: the host's main thread has left, so the process ends with its last thread, which must
+ * not be ours; RINGS_ONLY: the same, and the ring file has been made. */
+enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED, LIFE_RETIRED, LIFE_RINGS_ONLY };
 enum work { WORK_NONE, WORK_SOON, WORK_NOW };
 
 /* Host threads write life (once), work, requested, is_last, is_stopping; the thread the rest. */
@@ -153,7 +155,7 @@ static void *run(void *unused)
         return NULL;
     }
     recover_dead(&delivery, &config, config.service_name, NULL);
-    while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) {
+    do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
@@ -163,7 +165,7 @@ static void *run(void *unused)
         if (__atomic_load_n(&work, __ATOMIC_RELAXED) == WORK_NONE)
             delivery_rest(&delivery);
         finish_flushes(upto);
-    }
+    } while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE));
     rings_unlock();
     delivery_close(&delivery);
     return NULL;
@@ -185,10 +187,10 @@ static bool start_thread(void)
     return error == 0;
 }
 
-/* No thread to be had (RLIMIT_NPROC, a sandbox): the rings are drained from outside. */
-static void do_without_thread(void)
+/* Without a thread (RLIMIT_NPROC, a sandbox, a retired main thread) the rings are drained from
+ * outside, or at the end. */
+static void make_rings_here(void)
 {
-    counter_add(COUNTER_THREAD_REFUSED, 1);
     if (!process_may_call())
         return;
     int descriptor;
@@ -203,18 +205,26 @@ static void do_without_thread(void)
 
 void exporter_need(void)
 {
-    uint32_t expected = LIFE_NONE;
-    if (__builtin_expect(__atomic_load_n(&life, __ATOMIC_RELAXED) != LIFE_NONE, 1))
+    uint32_t expected = LIFE_RETIRED;
+    uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
+    if (__builtin_expect(now != LIFE_NONE && now != LIFE_RETIRED, 1))
         return;
     if (config.destination == DESTINATION_NONE || config.sdk_disabled)
         return;
+    if (__atomic_compare_exchange_n(
+            &life, &expected, LIFE_RINGS_ONLY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        make_rings_here();
+        return;
+    }
+    expected = LIFE_NONE;
     if (!__atomic_compare_exchange_n(
             &life, &expected, LIFE_RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return;
     if (process_may_call() && start_thread())
         return;
     __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
-    do_without_thread();
+    counter_add(COUNTER_THREAD_REFUSED, 1);
+    make_rings_here();
 }
 
 void exporter_wake(bool urgent)
@@ -231,8 +241,25 @@ void exporter_wake(bool urgent)
     }
 }
 
+/* The process ends and the thread had retired: it comes back for what is left. */
+static void return_for_the_end(void)
+{
+    uint32_t now = __atomic_load_n(&life, __ATOMIC_ACQUIRE);
+    if (now != LIFE_RETIRED && now != LIFE_RINGS_ONLY)
+        return;
+    bool is_done = rings_are_empty();
+    rings_remove_file(); /* its mapping stays; the thread makes a file of its own */
+    if (is_done)
+        return;
+    __atomic_store_n(&is_stopping, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&life, LIFE_NONE, __ATOMIC_RELEASE);
+    exporter_need();
+}
+
 void exporter_flush(bool last)
 {
+    if (process.page != NULL && last && process.is_ending && process_may_call())
+        return_for_the_end();
     if (process.page == NULL || process_is_child() || thread_in_vfork != 0 ||
         __atomic_load_n(&life, __ATOMIC_ACQUIRE) != LIFE_RUNNING || !process_may_call())
         return;
@@ -263,6 +290,15 @@ void exporter_stop(void)
     if (runs)
         pthread_timedjoin_np(thread, NULL, &until);
     __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_RELEASE);
+}
+
+void exporter_retire(void)
+{
+    if (process.page == NULL || process_is_child() || !process_may_call() ||
+        sys(SYS_gettid) != sys(SYS_getpid))
+        return;
+    exporter_stop();
+    __atomic_store_n(&life, rings_have_file() ? LIFE_RINGS_ONLY : LIFE_RETIRED, __ATOMIC_RELEASE);
 }
 
 void exporter_forked(void)

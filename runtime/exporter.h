@@ -34,4 +34,9 @@ void exporter_flush(bool last);
 /* Flushes, then ends the thread; it does not start again in this process. */
 void exporter_stop(void);
 
+/* The calling thread ends by pthread_exit. If it is the main thread, the process ends with its last
+ * thread, and ours must not be that: it flushes and ends. From then on spans wait in the rings, for
+ * whoever drains them from outside and for the end of the process. */
+void exporter_retire(void);
+
 void exporter_forked(void);

@@ -19,6 +19,7 @@ struct process {
     struct process_page *page; /* NULL: inert, nothing is observed */
     uint32_t epoch;            /* grows with every generation of fork; 1 in the first process */
     bool seccomp;              /* the host has asked for a sandbox: no system calls of our own */
+    bool is_ending;            /* exit handlers run */
     bool broken;               /* the breaker: an impossible state was met, one way */
     const char *broken_why;
 };

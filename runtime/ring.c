@@ -362,3 +362,8 @@ void rings_unlock(void)
     if (file != NULL)
         file->is_locked = 0;
 }
+
+bool rings_have_file(void)
+{
+    return file != NULL;
+}

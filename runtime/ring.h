@@ -106,6 +106,7 @@ bool rings_are_exposed(void);
 uint64_t rings_recorded(void);
 /* Publishes counters for outside readers. */
 void rings_publish_counters(void);
+bool rings_have_file(void);
 /* Gives the lock up: from now on the process is judged by its pid. */
 void rings_unlock(void);
 /* Unlinks the file: everything was exported. */

@@ -24,7 +24,6 @@ results = {"count": 0, "failed": 0}
 
 # What is known not to hold yet, and why.
 TODO = {
-    "endings: main_thread_leaves": "the exporter's thread keeps a process whose last thread left",
 }
 
 
