@@ -44,35 +44,31 @@ static size_t varint_size(uint64_t value)
     return size;
 }
 
-/* Resource.attributes = 1 { key = 1, value = 2 { string_value = 1 } } */
-static void add_string(struct output *o, struct slice key, struct slice value)
+/* Resource.attributes = 1 { key = 1, value = 2 { ... } }, up to the value's `bytes` bytes. */
+static void begin_attribute(struct output *o, struct slice key, size_t bytes)
 {
-    size_t any = 1 + varint_size(value.length) + value.length;
-    size_t pair = 1 + varint_size(key.length) + key.length + 1 + varint_size(any) + any;
     add_varint(o, 1 << 3 | 2);
-    add_varint(o, pair);
+    add_varint(o, 1 + varint_size(key.length) + key.length + 1 + varint_size(bytes) + bytes);
     add_varint(o, 1 << 3 | 2);
     add_varint(o, key.length);
     add_bytes(o, key.data, key.length);
     add_varint(o, 2 << 3 | 2);
-    add_varint(o, any);
+    add_varint(o, bytes);
+}
+
+/* string_value = 1 */
+static void add_string(struct output *o, struct slice key, struct slice value)
+{
+    begin_attribute(o, key, 1 + varint_size(value.length) + value.length);
     add_varint(o, 1 << 3 | 2);
     add_varint(o, value.length);
     add_bytes(o, value.data, value.length);
 }
 
-/* value = 2 { int_value = 3 } */
+/* int_value = 3 */
 static void add_number(struct output *o, struct slice key, uint64_t value)
 {
-    size_t any = 1 + varint_size(value);
-    size_t pair = 1 + varint_size(key.length) + key.length + 1 + varint_size(any) + any;
-    add_varint(o, 1 << 3 | 2);
-    add_varint(o, pair);
-    add_varint(o, 1 << 3 | 2);
-    add_varint(o, key.length);
-    add_bytes(o, key.data, key.length);
-    add_varint(o, 2 << 3 | 2);
-    add_varint(o, any);
+    begin_attribute(o, key, 1 + varint_size(value));
     add_varint(o, 3 << 3);
     add_varint(o, value);
 }

@@ -10,12 +10,17 @@
 #include <time.h>
 
 #include "crc32c.h"
+#include "format.h"
 #include "store_prune.h"
 #include "sys.h"
 
 static const uint8_t magic[4] = {'B', 'R', 'D', 'K'};
 
-enum { OPEN_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC, NAME_ATTEMPTS_MAX = 16 };
+enum {
+    OPEN_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+    NAME_ATTEMPTS_MAX = 16,
+    NAME_BYTES_MAX = 64
+};
 
 static void put_u32(uint8_t *out, uint32_t value)
 {
@@ -114,35 +119,17 @@ static void close_directory(int descriptor, const struct stat *opened)
 
 /* ---- files ---- */
 
-static char *put_hex(char *out, uint64_t value)
-{
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *out++ = "0123456789abcdef"[value >> shift & 15];
-    return out;
-}
-
-static char *put_decimal(char *out, uint64_t value)
-{
-    char digits[20];
-    unsigned count = 0;
-    do
-        digits[count++] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    while (count > 0)
-        *out++ = digits[--count];
-    return out;
-}
-
 /* <start>-<pid>-<run id or 0>.otlp */
 static void make_name(char *out, uint64_t start_ns, int64_t pid, const char *run_id)
 {
-    size_t run_bytes = strlen(run_id);
-    out = put_hex(out, start_ns);
-    *out++ = '-';
-    out = put_decimal(out, (uint64_t)pid);
-    *out++ = '-';
-    memcpy(out, run_bytes ? run_id : "0", run_bytes ? run_bytes : 1);
-    memcpy(out + (run_bytes ? run_bytes : 1), ".otlp", sizeof(".otlp"));
+    struct format name;
+    format_start(&name, out, NAME_BYTES_MAX);
+    format_hex(&name, start_ns);
+    format_text(&name, "-");
+    format_number(&name, (uint64_t)pid);
+    format_text(&name, "-");
+    format_text(&name, run_id[0] != '\0' ? run_id : "0");
+    format_text(&name, ".otlp");
 }
 
 static uint64_t now_ns(void)

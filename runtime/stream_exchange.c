@@ -248,7 +248,6 @@ static bool on_event(struct sink *base, const struct event *event)
             attribution_request_complete(exchange->context);
         break;
     case EVENT_RESPONSE:
-        exchange->responded = true;
         if (exchange->is_server && exchange->context != NULL)
             attribution_answering(exchange->context);
         break;

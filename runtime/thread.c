@@ -59,7 +59,6 @@ struct thread *thread_attach(void)
         return NULL;
     struct thread *self = pool_block(&threads, index);
     self->index = index;
-    self->epoch = process.epoch;
     pthread_setspecific(exit_key, self);
     thread_self = self;
     return self;
@@ -105,7 +104,6 @@ void thread_forked(void)
     struct thread *self = thread_self;
     if (self == NULL || self == &exempt)
         return;
-    self->epoch = process.epoch;
     self->ring = NULL;
     memset(self->random, 0, sizeof(self->random));
 }

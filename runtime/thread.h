@@ -40,7 +40,6 @@ enum {
 struct thread {
     uint64_t pool_link;
     uint32_t index;
-    uint32_t epoch;          /* process.epoch when attached */
     uintptr_t guard;         /* stack position of the open block; 0: none; UINTPTR_MAX: never */
     uintptr_t guard_return;  /* return address that its frame holds while it lives */
     struct context *current; /* the request it works for; held */

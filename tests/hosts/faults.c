@@ -40,7 +40,7 @@ static ssize_t fault(int fd, size_t size)
     if (one_in == 0 || size == 0 || next() >> 20 & 1)
         if (one_in == 0 || (next() >> 20) % one_in != 0)
             return 0;
-    if (raw_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0) != 0 || !S_ISSOCK(status.st_mode))
+    if (sys_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0) != 0 || !S_ISSOCK(status.st_mode))
         return 0;
     switch (next() >> 20 & 7) {
     case 0:

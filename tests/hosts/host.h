@@ -80,7 +80,7 @@ static inline struct host_pair host_connect(bool is_unix, bool accepts_visibly)
     EXPECT(connect(pair.client, (struct sockaddr *)&address, length) == 0);
     pair.server = accepts_visibly ? accept(listener, NULL, NULL) : (int)raw_accept(listener);
     EXPECT(pair.server >= 0);
-    raw_call(SYS_close, listener, 0, 0, 0, 0, 0);
+    sys_call(SYS_close, listener, 0, 0, 0, 0, 0);
     return pair;
 }
 

@@ -26,6 +26,6 @@ int plugin_exchange(void)
     host_raw_write_all(pair.server, answer, sizeof(answer) - 1);
     EXPECT(recv(pair.client, buffer, sizeof(buffer), 0) == sizeof(answer) - 1);
     EXPECT(close(pair.client) == 0);
-    raw_call(SYS_close, pair.server, 0, 0, 0, 0, 0);
+    sys_call(SYS_close, pair.server, 0, 0, 0, 0, 0);
     return 1;
 }

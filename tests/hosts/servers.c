@@ -96,7 +96,7 @@ static void *ask(void *argument)
     host_raw_write_all(fd, all, (size_t)(at - (char *)all));
     for (unsigned number = 0; number < PIPELINED; number++)
         expect_answer(fd, number);
-    EXPECT(raw_call(SYS_shutdown, fd, SHUT_WR, 0, 0, 0, 0) == 0);
+    EXPECT(sys_call(SYS_shutdown, fd, SHUT_WR, 0, 0, 0, 0) == 0);
     return NULL;
 }
 
@@ -411,7 +411,7 @@ static void run_one(size_t reader, size_t sender)
     serve(pair.server, reader, senders[sender]);
     pthread_join(client, NULL);
     EXPECT(close(pair.server) == 0);
-    raw_call(SYS_close, pair.client, 0, 0, 0, 0, 0);
+    sys_call(SYS_close, pair.client, 0, 0, 0, 0, 0);
 }
 
 /* Bytes that the kernel dropped are not in the buffer, whatever it holds. */
@@ -435,7 +435,7 @@ static void dropped_unread(void)
         EXPECT(memcmp(buffer, lie, sizeof(lie) - 1) == 0);
         EXPECT(write(pair.server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) == 38);
         EXPECT(close(pair.server) == 0);
-        raw_call(SYS_close, pair.client, 0, 0, 0, 0, 0);
+        sys_call(SYS_close, pair.client, 0, 0, 0, 0, 0);
     }
 }
 
