@@ -5,8 +5,9 @@
     bench/bench.py [--build DIR] [--seconds S] [--rounds N] [CASE...]
 
 Cases: nginx_file nginx_proxy true calls idle.
-Bare and traced alternate; each figure is the median of the rounds. CPU is what the kernel accounts
-to the traced processes, our exporter's thread included, divided by the requests they served.
+Bare and traced alternate; a ratio is the median of the rounds' ratios, with the quartiles behind it.
+CPU is what the kernel accounts to the traced processes, our exporter's thread included, divided by
+the requests they served.
 Spans go to the local store unless --collector, which posts them to a sink on loopback.
 """
 import argparse, glob, http.server, json, os, re, shutil, signal, socket, statistics
@@ -120,24 +121,11 @@ def load(url, seconds):
     return int(re.search(r'(\d+) requests in', out).group(1))
 
 
-def cpu_per_request(place, path, traced, seconds):
-    """Nanoseconds of the front server's worker per request."""
-    port, back = free_port(), free_port()
-    answer = f'server {{ listen 127.0.0.1:{back}; keepalive_requests 1000000; return 200 "ok"; }}'
-    backend = subprocess.Popen(
-        ['nginx', '-p', place.root, '-c', backend_conf(place, back, answer)],
-        env=place.environment(False), stderr=subprocess.DEVNULL)
-    wait_for(back)
-    front = nginx(place, port, back, traced)
-    try:
-        load(f'http://127.0.0.1:{port}{path}', 1)
-        worker = children(front.pid)[0]
-        before = cpu_ns(worker)
-        requests = load(f'http://127.0.0.1:{port}{path}', seconds)
-        return (cpu_ns(worker) - before) / requests, rss_kb(worker), requests
-    finally:
-        stop(front)
-        stop(backend)
+def cpu_per_request(worker, url, seconds):
+    """Nanoseconds of a worker, all its threads, per request."""
+    before = cpu_ns(worker)
+    requests = load(url, seconds)
+    return (cpu_ns(worker) - before) / requests
 
 
 def backend_conf(place, port, server):
@@ -150,26 +138,44 @@ def backend_conf(place, port, server):
 
 
 def ratio(name, unit, bare, traced):
-    b, t = statistics.median(bare), statistics.median(traced)
-    print(f'{name:28} bare {b:10.1f} {unit:10} traced {t:10.1f} {unit:10} ratio {t / b:6.3f}   '
-          f'(rounds: {" ".join(f"{y / x:.3f}" for x, y in zip(bare, traced))})', flush=True)
+    """The median of the rounds' ratios, and the quartiles: what half of the rounds lie between."""
+    ratios = [t / b for b, t in zip(bare, traced)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f'{name:28} bare {statistics.median(bare):10.1f} {unit:8} traced '
+          f'{statistics.median(traced):10.1f} {unit:8} ratio {middle:6.3f} ({low:.3f} to {high:.3f})',
+          flush=True)
 
 
 def nginx_case(name, path):
+    """Both servers run for the whole case; the load goes to one and the other in turn, so that
+    whatever else the machine does meets both alike."""
     def case(arguments):
         place = Place(arguments)
-        bare, traced, memory = [], [], []
+        ports = {False: free_port(), True: free_port()}
+        back = free_port()
+        answer = f'server {{ listen 127.0.0.1:{back}; keepalive_requests 1000000; return 200 "ok"; }}'
+        servers = [subprocess.Popen(
+            ['nginx', '-p', place.root, '-c', backend_conf(place, back, answer)],
+            env=place.environment(False), stderr=subprocess.DEVNULL)]
+        figures = {False: [], True: []}
         try:
+            wait_for(back)
+            workers = {}
+            for traced, port in ports.items():
+                servers.append(nginx(place, port, back, traced))
+                load(f'http://127.0.0.1:{port}{path}', 1)
+                workers[traced] = children(servers[-1].pid)[0]
             for _ in range(arguments.rounds):
-                b = cpu_per_request(place, path, False, arguments.seconds)
-                t = cpu_per_request(place, path, True, arguments.seconds)
-                bare.append(b[0])
-                traced.append(t[0])
-                memory.append(t[1] - b[1])
+                for traced, port in ports.items():
+                    figures[traced].append(cpu_per_request(
+                        workers[traced], f'http://127.0.0.1:{port}{path}', arguments.seconds))
+            memory = rss_kb(workers[True]) - rss_kb(workers[False])
         finally:
+            for server in reversed(servers):
+                stop(server)
             place.remove()
-        ratio(f'{name}: worker CPU', 'ns/req', bare, traced)
-        print(f'{name}: worker memory (Pss)  +{statistics.median(memory):.0f} KB', flush=True)
+        ratio(f'{name}: worker CPU', 'ns/req', figures[False], figures[True])
+        print(f'{name}: worker memory (Pss)  +{memory} KB', flush=True)
     return case
 
 
@@ -184,7 +190,7 @@ def run_true(arguments):
                                  capture_output=True, text=True, check=True).stdout
             return [float(ns) / 1000 for ns in out.split()]
         bare, traced = [], []
-        for _ in range(arguments.rounds * 2):
+        for _ in range(arguments.rounds):
             bare.append(once(False))
             traced.append(once(True))
     finally:
@@ -203,7 +209,7 @@ def run_calls(arguments):
             out = subprocess.run([f'{arguments.build}/bench/calls'], env=place.environment(traced),
                                  capture_output=True, text=True, check=True).stdout
             return json.loads(out)
-        rounds = [(once(False), once(True)) for _ in range(arguments.rounds * 3)]
+        rounds = [(once(False), once(True)) for _ in range(arguments.rounds)]
     finally:
         place.remove()
     for key in rounds[0][0]:
@@ -258,8 +264,8 @@ CASES = {'nginx_file': nginx_case('nginx small file', '/small'),
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--build', default='build')
-    parser.add_argument('--seconds', type=int, default=4)
-    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--seconds', type=int, default=1)
+    parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--collector', action='store_true')
     parser.add_argument('cases', nargs='*', default=list(CASES))
     arguments = parser.parse_args()

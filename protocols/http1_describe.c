@@ -10,8 +10,6 @@
 
 #define LITERAL(text) ((struct slice){(const uint8_t *)(text), sizeof(text) - 1})
 
-enum { TEXT_BYTES_MAX = 4096 }; /* of the NUL-terminated texts in facts */
-
 struct request {
     const struct facts *facts;
     struct describer *out;
@@ -20,19 +18,14 @@ struct request {
     bool is_connect;
 };
 
-static struct slice field(const struct facts *facts, enum field field)
+static struct slice slice_of(struct fact fact)
 {
-    return (struct slice){facts->texts[field].text, facts->texts[field].length};
+    return (struct slice){fact.text, fact.length};
 }
 
-static struct slice slice_of(const char *text)
+static struct slice field(const struct facts *facts, enum field field)
 {
-    if (text == NULL) {
-        return (struct slice){0};
-    }
-    const char *end = memchr(text, '\0', TEXT_BYTES_MAX);
-    return (struct slice){
-        (const uint8_t *)text, end != NULL ? (size_t)(end - text) : TEXT_BYTES_MAX};
+    return slice_of(facts->texts[field]);
 }
 
 static bool is_equal(struct slice a, struct slice b)
@@ -282,7 +275,7 @@ static void describe_network(const struct request *request)
     int64_t version = facts->numbers[FIELD_VERSION];
     char text[] = {'1', '.', (char)('0' + version % 10)};
     tell(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, request->peer);
-    if (facts->peer_address != NULL && facts->peer_port > 0) {
+    if (request->peer.length > 0 && facts->peer_port > 0) {
         out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, facts->peer_port);
     }
     if (version >= 10 && version <= 19) {

@@ -30,12 +30,13 @@ static inline enum direction direction_other(enum direction direction)
     return direction == DIRECTION_IN ? DIRECTION_OUT : DIRECTION_IN;
 }
 
-/* The parts of a message that somebody above the parser needs. Text unless marked as a number. */
+/* The parts of a message that somebody above the parser needs: numbers first, then texts. */
 enum field {
-    FIELD_METHOD,
+    FIELD_VERSION, /* 10 for 1.0, 11 for 1.1 */
+    FIELD_STATUS,
+    FIELD_NUMBERS, /* how many those are */
+    FIELD_METHOD = FIELD_NUMBERS,
     FIELD_TARGET,
-    FIELD_VERSION, /* number: 10 for 1.0, 11 for 1.1 */
-    FIELD_STATUS,  /* number */
     FIELD_HOST,
     FIELD_USER_AGENT,
     FIELD_FORWARDED,
@@ -100,23 +101,26 @@ struct prefix {
 /* feed's answer when the stream is not, or no longer, of this protocol; final for the connection */
 #define FEED_LOST SIZE_MAX
 
-/* What is known of a finished exchange, for describe. Absent texts have length 0. */
+struct fact {
+    const uint8_t *text;
+    uint32_t length; /* 0: absent */
+};
+
+/* What is known of a finished exchange, for describe. */
 struct facts {
     bool is_server;
     bool is_secure;             /* inside TLS */
     bool has_response;          /* FIELD_STATUS is valid */
-    const char *error;          /* transport's error.type, or NULL */
-    struct {
-        const uint8_t *text;
-        uint32_t length;
-    } texts[FIELD_COUNT];
-    int64_t numbers[FIELD_COUNT];
-    const char *peer_address;   /* textual IP address or socket path, NUL-terminated; or NULL */
+    struct fact error;          /* the transport's error.type */
+    struct fact peer_address;   /* textual IP address or socket path */
+    struct fact texts[FIELD_COUNT];
+    int64_t numbers[FIELD_NUMBERS];
     int32_t peer_port;          /* 0: none */
     const char *known_methods;  /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
 };
 
-/* Takes the description of a span. Values may be given in pieces: open, append..., close. */
+/* Takes the description of a span. Values may be given in pieces: open, append..., close. Texts are
+ * valid during the call only. */
 struct describer {
     void (*text)(struct describer *, enum attribute, const void *text, size_t length);
     void (*number)(struct describer *, enum attribute, int64_t number);

@@ -11,11 +11,11 @@
  * when several threads report at once. */
 enum { ATTACHED = 1, OUTSTANDING = 1 << 12, WAITING = 1 << 28 };
 
-static struct pool contexts = {.block_bytes = 256};
+static struct pool contexts = {.block_shift = 8};
 static int32_t starved; /* contexts that must be waiting in user space */
 struct context *attribution_process_context;
 
-_Static_assert(sizeof(struct context) <= 256, "a context fits its block");
+_Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
 static bool is_starved(uint32_t state)
 {

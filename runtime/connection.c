@@ -19,9 +19,9 @@
 
 enum { SPINS_MAX = 500, NAPS_MAX = 100, NAP_NS = 50 * 1000 };
 
-static struct pool connections = {.block_bytes = 832,
+static struct pool connections = {.block_shift = 10,
     .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
-_Static_assert(sizeof(struct connection) <= 832, "a connection fits its block");
+_Static_assert(sizeof(struct connection) <= 1 << 10, "a connection fits its block");
 
 static struct connection *at_slot(uint32_t slot)
 {

@@ -10,14 +10,23 @@
 
 enum { BATCH_BYTES = 2 * 1024 * 1024, BACKOFF_FIRST_MS = 500, BACKOFF_MAX_MS = 5000 };
 
+/* In delivery.memory. */
+enum {
+    HTTP_AT = BATCH_BYTES,
+    TELLING_AT = HTTP_AT + OTLP_HTTP_SCRATCH_BYTES,
+    MEMORY_BYTES = TELLING_AT + sizeof(struct telling)
+};
+_Static_assert(TELLING_AT % _Alignof(struct telling) == 0, "what is told lies aligned");
+
 bool delivery_open(struct delivery *delivery, const struct config *config)
 {
     memset(delivery, 0, sizeof(*delivery));
-    delivery->memory = memory_map(BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
+    delivery->memory = memory_map(MEMORY_BYTES);
     if (delivery->memory == NULL)
         return false;
     delivery->config = config;
-    otlp_http_init(&delivery->http, delivery->memory + BATCH_BYTES, OTLP_HTTP_SCRATCH_BYTES);
+    delivery->telling = (struct telling *)(delivery->memory + TELLING_AT);
+    otlp_http_init(&delivery->http, delivery->memory + HTTP_AT, OTLP_HTTP_SCRATCH_BYTES);
     store_writer_init(&delivery->store, config);
     return true;
 }
@@ -25,7 +34,7 @@ bool delivery_open(struct delivery *delivery, const struct config *config)
 void delivery_close(struct delivery *delivery)
 {
     otlp_http_close(&delivery->http);
-    memory_unmap(delivery->memory, BATCH_BYTES + OTLP_HTTP_SCRATCH_BYTES);
+    memory_unmap(delivery->memory, MEMORY_BYTES);
 }
 
 void delivery_rest(struct delivery *delivery)
@@ -135,7 +144,7 @@ static bool is_full(const struct delivery *delivery)
 {
     size_t room = (size_t)(delivery->batch.start - delivery->batch.base);
     return delivery->batch.spans >= delivery->config->batch_spans_max ||
-           room < SPAN_BYTES_MAX * 2 + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
+           room < TELLING_SPAN_BYTES_MAX + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
 }
 
 /* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
@@ -143,10 +152,10 @@ static bool is_full(const struct delivery *delivery)
 static void drain_ring(struct delivery *delivery, struct ring *ring)
 {
     uint64_t cursor = ring_cursor(ring);
-    const struct span *record;
+    const struct record *record;
     while ((record = ring_next(ring, &cursor)) != NULL) {
-        bool invalid = false;
-        if (!otlp_batch_add(&delivery->batch, record, delivery->config, &invalid))
+        const struct span *span = telling_span(delivery->telling, record, delivery->config);
+        if (span == NULL || !otlp_batch_add(&delivery->batch, span, delivery->config))
             counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
         if (is_full(delivery)) {
             send_batch(delivery);

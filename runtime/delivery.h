@@ -14,11 +14,13 @@
 #include "otlp_http.h"
 #include "ring.h"
 #include "store.h"
+#include "telling.h"
 
 struct delivery {
     const struct config *config;
     struct otlp_batch batch;
-    uint8_t *memory; /* the batch, then the transport's scratch */
+    uint8_t *memory; /* the batch, then the transport's scratch, then telling */
+    struct telling *telling;
     struct otlp_http http;
     struct store_writer store;
     const uint8_t *resource;

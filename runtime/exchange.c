@@ -5,16 +5,17 @@
 #include <string.h>
 
 #include "config.h"
+#include "copy.h"
 #include "counters.h"
 #include "pool.h"
 #include "process.h"
-#include "record.h"
+#include "ring.h"
 #include "sampler.h"
 #include "text_pool.h"
 
 static struct pool exchanges = {
-    .block_bytes = 1024, .clear_bytes = offsetof(struct exchange, inline_text)};
-_Static_assert(sizeof(struct exchange) <= 1024, "an exchange fits its block");
+    .block_shift = 10, .clear_bytes = offsetof(struct exchange, inline_text)};
+_Static_assert(sizeof(struct exchange) <= 1 << 10, "an exchange fits its block");
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server)
 {
@@ -108,9 +109,27 @@ static void reopen(struct exchange *exchange, enum field field)
     exchange->texts[field].length = (uint16_t)(exchange->text_used - exchange->texts[field].offset);
 }
 
+/* The usual case: a header's only value, whole, that fits. */
+static bool add_whole(struct exchange *exchange, const struct event *event)
+{
+    enum field field = event->field;
+    uint32_t used = exchange->text_used;
+    if (!event->first || exchange->texts[field].values != 0 || exchange->big_index != 0 ||
+        event->length > sizeof(exchange->inline_text) - used)
+        return false;
+    exchange->texts[field].offset = (uint16_t)used;
+    exchange->texts[field].length = (uint16_t)event->length;
+    exchange->texts[field].values = 1;
+    copy_short(exchange->inline_text + used, event->text, event->length);
+    exchange->text_used = used + (uint32_t)event->length;
+    return true;
+}
+
 void exchange_add_text(struct exchange *exchange, const struct event *event)
 {
     enum field field = event->field;
+    if (add_whole(exchange, event))
+        return;
     if (event->first && exchange->texts[field].values++ > 0)
         reopen(exchange, field);
     else if (event->first)
@@ -177,7 +196,7 @@ static bool extract(const struct exchange *exchange, struct trace_ids *ids)
 
 static void carry_texts(struct thread *self, const struct exchange *exchange, bool with_tracestate)
 {
-    char *clean = self->text; /* no span is being built now */
+    char *clean = self->lines; /* nothing is being sent now */
     size_t length = 0, baggage_length = exchange->texts[FIELD_BAGGAGE].length;
     const char *tracestate = exchange_text(exchange, FIELD_TRACESTATE);
     const char *baggage = exchange_text(exchange, FIELD_BAGGAGE);
@@ -290,101 +309,95 @@ bool exchange_is_recorded(const struct exchange *exchange)
            config.destination != DESTINATION_NONE && exchange->epoch == process.epoch;
 }
 
-/* Of a head that carries the application's own context: what it says, not what we would have. */
-static struct span_text own_tracestate(struct record *record, const struct exchange *exchange)
+/* The tracestate of the span. Of a head that carries the application's own context: what it says,
+ * not what we would have. */
+static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct exchange *exchange)
 {
-    char *clean = record->self->lines; /* nothing is being sent now */
+    const struct context *context = exchange->context;
+    char *clean = self->lines; /* nothing is being sent now */
     size_t length = 0;
+    if (!exchange->adopted)
+        return context == NULL ? at
+                               : record_put_text(at, RECORD_TEXT_TRACE_STATE,
+                                     context_texts(context), context->tracestate_length);
     if (!tracestate_clean((const uint8_t *)exchange_text(exchange, FIELD_TRACESTATE),
             exchange->texts[FIELD_TRACESTATE].length, clean, &length))
         length = 0;
-    return record_text(record, clean, length);
+    return record_put_text(at, RECORD_TEXT_TRACE_STATE, clean, length);
 }
 
-static void fill_identity(struct record *record, const struct exchange *exchange)
-{
-    struct span *span = record->span;
-    const struct context *context = exchange->context;
-    uint64_t offset = process_clock_offset_ns();
-    span->kind = exchange->is_server ? SPAN_KIND_SERVER : SPAN_KIND_CLIENT;
-    span->has_parent = exchange->has_parent;
-    span->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
-    memcpy(span->trace_id, exchange->ids.trace_id, sizeof(span->trace_id));
-    memcpy(span->span_id, exchange->ids.span_id, sizeof(span->span_id));
-    memcpy(span->parent_id, exchange->parent_id, sizeof(span->parent_id));
-    span->start_ns = exchange->start_ns + offset;
-    span->end_ns = thread_now(record->self) + offset;
-    if (exchange->adopted)
-        span->trace_state = own_tracestate(record, exchange);
-    else if (context != NULL && context->tracestate_length > 0)
-        span->trace_state = record_text(record, context_texts(context), context->tracestate_length);
-}
-
-static void fill_facts(struct facts *facts, const struct exchange *exchange)
+/* What only propagates is no part of the span. */
+static uint8_t *put_texts(uint8_t *at, const struct exchange *exchange)
 {
     uint32_t room;
     const char *area = text_area(exchange, &room);
-    for (int i = 0; i < FIELD_COUNT; i++) {
-        facts->texts[i].text = (const uint8_t *)area + exchange->texts[i].offset;
-        facts->texts[i].length = exchange->texts[i].length;
-        facts->numbers[i] = exchange->numbers[i];
-    }
+    for (unsigned i = FIELD_NUMBERS; i < FIELD_TRACEPARENT; i++)
+        at = record_put_text(at, i, area + exchange->texts[i].offset, exchange->texts[i].length);
+    return at;
 }
 
-/* What building a span needs; it lies in the thread's block, not on the host's stack. */
-struct workbench {
-    struct record record;
-    struct facts facts;
-};
-
-static struct workbench *workbench(struct thread *self)
+static void fill_record(struct record *record, struct thread *self,
+    const struct exchange *exchange, struct peer peer)
 {
-    _Static_assert(sizeof(struct workbench) <= THREAD_SCRATCH_BYTES, "the workbench fits");
-    return (struct workbench *)self->scratch;
+    uint64_t offset = process_clock_offset_ns();
+    record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
+                    (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
+                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0);
+    record->reserved = 0;
+    record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
+    record->peer_port = peer.port;
+    record->reserved_too = 0;
+    memcpy(record->trace_id, exchange->ids.trace_id, sizeof(record->trace_id));
+    memcpy(record->span_id, exchange->ids.span_id, sizeof(record->span_id));
+    memcpy(record->parent_id, exchange->parent_id, sizeof(record->parent_id));
+    record->start_ns = exchange->start_ns + offset;
+    record->end_ns = thread_now(self) + offset;
+    memcpy(record->numbers, exchange->numbers, sizeof(record->numbers));
 }
 
-void exchange_record(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, struct peer peer, const char *error)
+/* The kinds of texts, each with its head; what is not the exchange's own; and the rounding up. */
+static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
 {
-    struct workbench *bench = workbench(self);
-    struct record *record = &bench->record;
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
-    if (!record_open(record, self, exchange->text_used * 2 + tracestate + 512))
+    return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
+                          exchange->text_used + tracestate + peer + error + RECORD_ALIGNMENT);
+}
+
+static void record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
+    uint8_t protocol, struct peer peer, const char *error)
+{
+    size_t peer_length = strlen(peer.address), error_length = error == NULL ? 0 : strlen(error);
+    size_t bytes_max = record_bytes_max(exchange, peer_length, error_length);
+    struct record *record = ring_reserve(self, bytes_max);
+    if (record == NULL)
         return;
-    bench->facts = (struct facts){.is_server = exchange->is_server,
-        .has_response = exchange->has_response,
-        .error = error,
-        .peer_address = peer.address[0] != '\0' ? peer.address : NULL,
-        .peer_port = peer.port,
-        .known_methods = config.known_methods};
-    fill_identity(record, exchange);
-    fill_facts(&bench->facts, exchange);
-    protocol->describe(&bench->facts, &record->describer);
-    record_commit(record);
+    record->kind = (uint8_t)kind;
+    record->protocol = protocol;
+    fill_record(record, self, exchange, peer);
+    uint8_t *at = put_texts((uint8_t *)(record + 1), exchange);
+    at = record_put_text(at, RECORD_TEXT_PEER, peer.address, peer_length);
+    at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
+    at = put_tracestate(self, at, exchange);
+    memset(at, 0, RECORD_ALIGNMENT);
+    record->bytes = (uint32_t)record_rounded((size_t)(at - (uint8_t *)record));
+    ring_commit(self, record);
+}
+
+void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
+    struct peer peer, const char *error)
+{
+    record(self, exchange, RECORD_EXCHANGE, protocol, peer, error);
 }
 
 void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
     uint64_t start_ns, const char *error)
 {
-    struct record *record = &workbench(self)->record;
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, parent);
-    if (exchange_is_recorded(attempt) && record_open(record, self, 1024)) {
-        struct describer *describer = &record->describer;
-        size_t length = strlen(peer.address);
-        fill_identity(record, attempt);
-        describer->name(describer, "connect", 7);
-        describer->text(describer, ATTRIBUTE_SERVER_ADDRESS, peer.address, length);
-        describer->number(describer, ATTRIBUTE_SERVER_PORT, peer.port);
-        describer->text(describer, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer.address, length);
-        describer->number(describer, ATTRIBUTE_NETWORK_PEER_PORT, peer.port);
-        describer->text(describer, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
-        describer->text(describer, ATTRIBUTE_ERROR_TYPE, error, strlen(error));
-        describer->error(describer);
-        record_commit(record);
-    }
+    if (exchange_is_recorded(attempt))
+        record(self, attempt, RECORD_CONNECT, 0, peer, error);
     exchange_free(attempt);
 }

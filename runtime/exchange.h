@@ -38,7 +38,7 @@ struct exchange {
     bool counts_as_call;     /* attribution_call_begin was told */
     uint32_t present;        /* bits of enum field: headers seen, in bytes sent or offered */
     uint64_t start_ns;       /* monotonic */
-    int64_t numbers[FIELD_COUNT];
+    int64_t numbers[FIELD_NUMBERS];
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
@@ -75,9 +75,9 @@ struct peer {
 /* Will it be a span? (Sampled, and of this process.) */
 bool exchange_is_recorded(const struct exchange *exchange);
 
-/* Writes the span. error: error.type of the transport, or NULL. */
-void exchange_record(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, struct peer peer, const char *error);
+/* Records it: it will be a span. error: error.type of the transport, or NULL. */
+void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
+    struct peer peer, const char *error);
 
 /* A connection attempt that failed: a span of its own, since no request was ever sent. */
 void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,

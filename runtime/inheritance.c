@@ -10,7 +10,7 @@ struct inheritance {
     void *argument;
 };
 
-static struct pool inheritances = {.block_bytes = 64};
+static struct pool inheritances = {.block_shift = 6};
 
 struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
 {

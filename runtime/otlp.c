@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "attributes.h"
+#include "copy.h"
 #include "text.h"
 
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
@@ -48,27 +49,6 @@ static inline void put_varint(struct writer *w, uint64_t value)
     for (; value >= 0x80; value >>= 7)
         *at++ = (uint8_t)(value | 0x80);
     *at = (uint8_t)value;
-}
-
-/* Most keys and values are short; a call to memcpy costs more than the copy. Two moves that overlap
- * cover each range of lengths. */
-static inline void copy_short(uint8_t *to, const uint8_t *from, size_t length)
-{
-    if (length > 32) {
-        memcpy(to, from, length);
-    } else if (length >= 16) {
-        memcpy(to, from, 16);
-        memcpy(to + length - 16, from + length - 16, 16);
-    } else if (length >= 8) {
-        memcpy(to, from, 8);
-        memcpy(to + length - 8, from + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(to, from, 4);
-        memcpy(to + length - 4, from + length - 4, 4);
-    } else {
-        for (size_t i = 0; i < length; i++)
-            to[i] = from[i];
-    }
 }
 
 static void put_bytes(struct writer *w, const void *data, size_t length)
@@ -179,17 +159,19 @@ static void put_text_field(
     put_prefix(w, field, end);
 }
 
+enum { KEY_BYTES_MAX = 62, SHORT_VALUE_BYTES_MAX = 127 - KEY_BYTES_MAX - 2 - 4 };
+
 /* Field `key` of KeyValue, ready to be copied. */
 static const struct {
     uint8_t tag, length;
-    char text[62];
+    char text[KEY_BYTES_MAX];
 } keys[ATTRIBUTE_COUNT] = {
 #define ATTRIBUTE(id, key) [ATTRIBUTE_##id] = {TAG(1, WIRE_BYTES), sizeof(key) - 1, key},
 #include "attributes.def"
 #undef ATTRIBUTE
 };
 
-#define ATTRIBUTE(id, key) _Static_assert(sizeof(key) <= 62, "key is too long for the table");
+#define ATTRIBUTE(id, key) _Static_assert(sizeof(key) <= KEY_BYTES_MAX, "key is too long for the table");
 #include "attributes.def"
 #undef ATTRIBUTE
 
@@ -207,50 +189,6 @@ static void put_string_value(struct writer *w, const void *text, size_t length, 
     const uint8_t *end = w->at;
     put_text_field(w, 1, text, length, characters);
     put_prefix(w, 2, end);
-}
-
-/* A copy of a record's fixed part, which nobody changes while we work with it. */
-union record {
-    struct span span;
-    uint8_t bytes[sizeof(struct span) + SPAN_ATTRIBUTES_MAX * sizeof(struct span_attribute)];
-};
-
-static bool text_inside(struct span_text text, uint32_t bytes)
-{
-    return text.offset <= bytes && text.length <= bytes - text.offset;
-}
-
-static bool attribute_valid(const struct span_attribute *attribute, uint32_t bytes)
-{
-    if (attribute->key >= ATTRIBUTE_COUNT || attribute->is_number > 1)
-        return false;
-    return attribute->is_number || text_inside(attribute->text, bytes);
-}
-
-static bool head_valid(const struct span *span)
-{
-    size_t fixed = sizeof(*span) + span->attribute_count * sizeof(struct span_attribute);
-    return span->attribute_count <= SPAN_ATTRIBUTES_MAX && span->bytes >= fixed &&
-           span->bytes <= SPAN_BYTES_MAX && span->bytes % 8 == 0 &&
-           span->kind >= SPAN_KIND_INTERNAL && span->kind <= SPAN_KIND_CONSUMER &&
-           span->status <= SPAN_STATUS_ERROR && span->has_parent <= 1 &&
-           text_inside(span->name, span->bytes) && text_inside(span->trace_state, span->bytes);
-}
-
-/* The barriers keep the compiler from reading the original again after the check. */
-static bool read_record(const struct span *span, union record *record)
-{
-    memcpy(&record->span, span, sizeof(*span));
-    __asm__ volatile("" ::: "memory");
-    if (!head_valid(&record->span))
-        return false;
-    memcpy(record->span.attributes, span->attributes,
-        record->span.attribute_count * sizeof(struct span_attribute));
-    __asm__ volatile("" ::: "memory");
-    for (unsigned i = 0; i < record->span.attribute_count; i++)
-        if (!attribute_valid(&record->span.attributes[i], record->span.bytes))
-            return false;
-    return true;
 }
 
 static size_t shown_length(struct span_text text, uint32_t characters)
@@ -272,15 +210,42 @@ static size_t room_needed(const struct span *span, unsigned attributes, uint32_t
     return room;
 }
 
-static void put_attribute(struct writer *w, const struct span *original,
-    const struct span_attribute *attribute, uint32_t characters)
+/* A short ASCII value, as nearly all are: every length takes one byte, and is known beforehand. */
+static void put_short_attribute(struct writer *w, enum attribute key, const void *text, size_t length)
+{
+    size_t key_bytes = 2u + keys[key].length;
+    size_t pair_bytes = key_bytes + 4 + length;
+    uint8_t *at = w->at -= 2 + pair_bytes;
+    *at++ = TAG(9, WIRE_BYTES);
+    *at++ = (uint8_t)pair_bytes;
+    copy_short(at, &keys[key], key_bytes);
+    at += key_bytes;
+    *at++ = TAG(2, WIRE_BYTES);
+    *at++ = (uint8_t)(2 + length);
+    *at++ = TAG(1, WIRE_BYTES);
+    *at++ = (uint8_t)length;
+    copy_short(at, text, length);
+}
+
+static bool is_short(const struct span_attribute *attribute, uint32_t characters)
+{
+    size_t length = attribute->text.length;
+    return length <= SHORT_VALUE_BYTES_MAX && length <= characters &&
+           is_ascii((const uint8_t *)attribute->text.text, length);
+}
+
+static void put_attribute(
+    struct writer *w, const struct span_attribute *attribute, uint32_t characters)
 {
     const uint8_t *end = w->at;
+    if (!attribute->is_number && is_short(attribute, characters)) {
+        put_short_attribute(w, attribute->key, attribute->text.text, attribute->text.length);
+        return;
+    }
     if (attribute->is_number)
         put_int_value(w, attribute->number);
     else
-        put_string_value(
-            w, span_text(original, attribute->text), attribute->text.length, characters);
+        put_string_value(w, attribute->text.text, attribute->text.length, characters);
     put_bytes(w, &keys[attribute->key], 2u + keys[attribute->key].length);
     put_prefix(w, 9, end);
 }
@@ -317,45 +282,39 @@ static void put_time(struct writer *w, unsigned field, uint64_t time_ns)
 }
 
 /* Span's fields 8 to 1: those before the attributes. */
-static void put_head(struct writer *w, const struct span *span, const struct span *original)
+static void put_head(struct writer *w, const struct span *span)
 {
     put_time(w, 8, span->end_ns);
     put_time(w, 7, span->start_ns);
     put_varint(w, span->kind);
     put_varint(w, TAG(6, WIRE_VARINT));
     if (span->name.length)
-        put_text_field(w, 5, span_text(original, span->name), span->name.length, UINT32_MAX);
+        put_text_field(w, 5, span->name.text, span->name.length, UINT32_MAX);
     if (span->has_parent)
         put_field(w, 4, span->parent_id, sizeof(span->parent_id));
     if (span->trace_state.length)
-        put_text_field(
-            w, 3, span_text(original, span->trace_state), span->trace_state.length, UINT32_MAX);
+        put_text_field(w, 3, span->trace_state.text, span->trace_state.length, UINT32_MAX);
     put_field(w, 2, span->span_id, sizeof(span->span_id));
     put_field(w, 1, span->trace_id, sizeof(span->trace_id));
 }
 
 bool otlp_batch_add(
-    struct otlp_batch *batch, const struct span *span, const struct config *config, bool *invalid)
+    struct otlp_batch *batch, const struct span *span, const struct config *config)
 {
-    union record record;
-    *invalid = !read_record(span, &record);
-    if (*invalid)
-        return false;
-
-    unsigned count = record.span.attribute_count;
+    unsigned count = span->attribute_count;
     unsigned kept = count < config->attribute_count_limit ? count : config->attribute_count_limit;
     uint32_t characters = config->attribute_value_limit;
     size_t room = (size_t)(batch->start - batch->base);
-    size_t needed = room_needed(&record.span, kept, characters) + OTLP_RESOURCE_BYTES_MAX +
+    size_t needed = room_needed(span, kept, characters) + OTLP_RESOURCE_BYTES_MAX +
                     OTLP_ENVELOPE_BYTES_MAX;
     if (room < needed)
         return false;
 
     struct writer writer = {.at = batch->start, .slack = room - needed};
-    put_tail(&writer, &record.span, count - kept);
+    put_tail(&writer, span, count - kept);
     for (unsigned i = kept; i-- > 0;)
-        put_attribute(&writer, span, &record.span.attributes[i], characters);
-    put_head(&writer, &record.span, span);
+        put_attribute(&writer, &span->attributes[i], characters);
+    put_head(&writer, span);
     put_prefix(&writer, 2, batch->start);
     if (writer.full)
         return false;

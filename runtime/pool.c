@@ -42,7 +42,7 @@ static uint32_t take_fresh(struct pool *pool)
 
 static void clear(const struct pool *pool, void *block)
 {
-    memset(block, 0, pool->clear_bytes != 0 ? pool->clear_bytes : pool->block_bytes);
+    memset(block, 0, pool->clear_bytes != 0 ? pool->clear_bytes : 1u << pool->block_shift);
 }
 
 uint32_t pool_take(struct pool *pool)

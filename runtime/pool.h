@@ -16,10 +16,10 @@
 #include <stdint.h>
 
 /* Each slab is twice the one before it, so that few pointers reach far. */
-enum { POOL_SLAB_BYTES = 64 * 1024, POOL_SLABS_MAX = 12 };
+enum { POOL_SLAB_SHIFT = 16, POOL_SLAB_BYTES = 1 << POOL_SLAB_SHIFT, POOL_SLABS_MAX = 12 };
 
 struct pool {
-    uint32_t block_bytes;
+    uint32_t block_shift; /* a block has 1 << block_shift bytes: finding one takes no division */
     uint32_t clear_bytes; /* of a block, from its start: zeroed by pool_take; 0: all */
     uint64_t free_list;   /* tag << 32 | index of the first free block */
     uint32_t fresh;       /* blocks handed out fresh so far */
@@ -32,16 +32,16 @@ uint32_t pool_take(struct pool *pool);
 /* Gives a block back. Its first 8 bytes are overwritten. */
 void pool_give(struct pool *pool, uint32_t index);
 
-/* Blocks of the first slab. */
-static inline uint32_t pool_first_blocks(const struct pool *pool)
+/* The first slab holds 1 << pool_first_shift blocks; slab n the positions
+ * [first * (2^n - 1), first * (2^(n+1) - 1)). */
+static inline uint32_t pool_first_shift(const struct pool *pool)
 {
-    return POOL_SLAB_BYTES / pool->block_bytes;
+    return POOL_SLAB_SHIFT - pool->block_shift;
 }
 
-/* Slab n holds the positions [first * (2^n - 1), first * (2^(n+1) - 1)). */
 static inline uint32_t pool_slab(const struct pool *pool, uint32_t position)
 {
-    return 31 - (uint32_t)__builtin_clz(position / pool_first_blocks(pool) + 1);
+    return 31 - (uint32_t)__builtin_clz((position >> pool_first_shift(pool)) + 1);
 }
 
 /* A thread's own few blocks of a pool: taken and given without an atomic operation. Owner only. */
@@ -62,6 +62,6 @@ static inline void *pool_block(const struct pool *pool, uint32_t index)
 {
     uint32_t position = index - 1;
     uint32_t slab = pool_slab(pool, position);
-    uint32_t before = pool_first_blocks(pool) * ((1u << slab) - 1);
-    return pool->slabs[slab] + (size_t)(position - before) * pool->block_bytes;
+    uint32_t before = ((1u << slab) - 1) << pool_first_shift(pool);
+    return pool->slabs[slab] + ((size_t)(position - before) << pool->block_shift);
 }

@@ -57,12 +57,26 @@ static bool hex_parse(const uint8_t *text, uint8_t *bytes, size_t count)
     return true;
 }
 
+/* The digits of four bytes at once, each byte of a word a digit. */
+static uint64_t hex_of(uint32_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t wide = (bytes | (uint64_t)bytes << 16) & UINT64_C(0x0000ffff0000ffff);
+    wide = (wide | wide << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    uint64_t digits = (wide >> 4 & UINT64_C(0x000f000f000f000f)) |
+                      (wide & UINT64_C(0x000f000f000f000f)) << 8;
+    uint64_t is_letter = (digits + 6 * ones) >> 4 & ones;
+    return digits + '0' * ones + is_letter * ('a' - '0' - 10);
+}
+
+/* count is a multiple of four. */
 static void hex_format(char *out, const uint8_t *bytes, size_t count)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
+    for (size_t i = 0; i < count; i += sizeof(uint32_t)) {
+        uint32_t word;
+        memcpy(&word, bytes + i, sizeof word);
+        uint64_t digits = hex_of(word);
+        memcpy(out + 2 * i, &digits, sizeof digits);
     }
 }
 
@@ -123,7 +137,8 @@ void traceparent_format(char *out, const struct trace_ids *ids)
     out[SPAN_ID_AT - 1] = '-';
     hex_format(out + SPAN_ID_AT, ids->span_id, sizeof ids->span_id);
     out[FLAGS_AT - 1] = '-';
-    hex_format(out + FLAGS_AT, &flags, 1);
+    out[FLAGS_AT] = '0';
+    out[FLAGS_AT + 1] = (char)('0' + flags); /* no flag beyond 2 is known */
 }
 
 static bool is_key_start(uint8_t byte)

@@ -1,21 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds a span record (span.h) from a protocol's description. Host thread, observe block. */
+/*
+ * What a host thread leaves in its ring of a finished exchange: the facts, as the parser told them,
+ * not yet the span. Telling them as a span is the consumer's work (telling.h): done for many at
+ * once, off the host's threads, it costs a fraction.
+ *
+ * Layout: struct record, then its texts, each struct record_text followed by `length` bytes; all
+ * rounded up to 8.
+ *   record.bytes == sizeof(struct record) + the texts, rounded up to 8; <= RECORD_BYTES_MAX
+ *   of each kind at most one text
+ * Plain data, no pointers: a reader in another process, of the same RING_VERSION, understands it.
+ * The host thread writes it once; readers see it only after it is complete.
+ */
 #pragma once
 
-#include "../protocols/protocol.h"
-#include "span.h"
-#include "thread.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-struct record {
-    struct describer describer; /* first: what a protocol's describe takes */
-    struct thread *self;
-    struct span *span; /* in the ring; NULL: there was no room */
-    uint32_t text_max;
-    struct span_attribute *open; /* the value being given in pieces, or NULL */
+#include "../protocols/protocol.h"
+#include "copy.h"
+
+enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
+
+/* PADDING fills the end of a ring's data; only its first 8 bytes are read. */
+enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT };
+
+enum record_mark { RECORD_SERVER = 1, RECORD_HAS_PARENT = 2, RECORD_HAS_RESPONSE = 4 };
+
+/* Texts are named by their field, or by one of these. */
+enum record_text_kind {
+    RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
+    RECORD_TEXT_ERROR,              /* error.type of the transport */
+    RECORD_TEXT_TRACE_STATE,
+    RECORD_TEXTS
 };
 
-/* Room in this thread's ring for one span with at most text_max bytes of text. */
-bool record_open(struct record *record, struct thread *self, size_t text_max);
-/* Appends text and publishes. */
-void record_commit(struct record *record);
-struct span_text record_text(struct record *record, const void *text, size_t length);
+struct record_text {
+    uint16_t kind;
+    uint16_t length;
+};
+
+struct record {
+    uint32_t bytes;
+    uint8_t kind;     /* enum record_kind */
+    uint8_t protocol; /* index in protocol_rows */
+    uint8_t marks;    /* bits of enum record_mark */
+    uint8_t reserved;
+    uint32_t flags; /* as in struct span */
+    uint16_t peer_port;
+    uint16_t reserved_too;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_id[8];
+    uint64_t start_ns; /* since the Unix epoch */
+    uint64_t end_ns;
+    int64_t numbers[FIELD_NUMBERS];
+};
+
+_Static_assert(sizeof(struct record) % RECORD_ALIGNMENT == 0, "texts follow at once");
+
+static inline size_t record_rounded(size_t bytes)
+{
+    return (bytes + RECORD_ALIGNMENT - 1) & ~(size_t)(RECORD_ALIGNMENT - 1);
+}
+
+/* Appends a text at `at`, where there is room for it; answers where the next one goes. None is
+ * written of length 0. */
+static inline uint8_t *record_put_text(
+    uint8_t *at, unsigned kind, const void *text, size_t length)
+{
+    struct record_text head = {(uint16_t)kind, (uint16_t)length};
+    if (length == 0)
+        return at;
+    memcpy(at, &head, sizeof(head));
+    copy_short(at + sizeof(head), text, length);
+    return at + sizeof(head) + length;
+}

@@ -21,8 +21,7 @@ static uint32_t durable_free;  /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
-/* A record of kind 0 fills the end of the data area. Only its first word is read. */
-enum { PADDING_KIND = 0, RECORD_ALIGNMENT = 8, WAKE_BYTES = RING_CAPACITY / 4 };
+enum { WAKE_BYTES = RING_CAPACITY / 4 };
 
 static bool is_error(long result)
 {
@@ -115,13 +114,13 @@ static void settle(struct thread *self)
 
 static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
 {
-    struct span *padding = (struct span *)(ring->data + position);
+    struct record *padding = (struct record *)(ring->data + position);
     padding->bytes = (uint32_t)(RING_CAPACITY - position);
-    padding->kind = PADDING_KIND;
+    padding->kind = RECORD_PADDING;
     __atomic_store_n(&ring->head, head + padding->bytes, __ATOMIC_RELEASE);
 }
 
-struct span *ring_reserve(struct thread *self, size_t bytes)
+struct record *ring_reserve(struct thread *self, size_t bytes)
 {
     settle(self);
     if (self->ring == NULL) {
@@ -143,10 +142,10 @@ struct span *ring_reserve(struct thread *self, size_t bytes)
         pad_to_end(ring, head, position);
         position = 0;
     }
-    return (struct span *)(ring->data + position);
+    return (struct record *)(ring->data + position);
 }
 
-void ring_commit(struct thread *self, const struct span *record)
+void ring_commit(struct thread *self, const struct record *record)
 {
     struct ring *ring = self->ring;
     uint64_t head = ring->head + record->bytes;
@@ -181,27 +180,27 @@ void rings_forked(void)
     file_path[0] = '\0';
 }
 
-static bool is_sane(const struct span *record, size_t available)
+static bool is_sane(const struct record *record, size_t available)
 {
     return record->bytes >= RECORD_ALIGNMENT && record->bytes <= available &&
            record->bytes % RECORD_ALIGNMENT == 0 &&
-           (record->kind == PADDING_KIND || record->bytes >= sizeof(struct span));
+           (record->kind == RECORD_PADDING || record->bytes >= sizeof(struct record));
 }
 
-const struct span *ring_next(struct ring *ring, uint64_t *cursor)
+const struct record *ring_next(struct ring *ring, uint64_t *cursor)
 {
     uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST);
     while (*cursor != head) {
         uint64_t used = head - *cursor;
         size_t position = *cursor % RING_CAPACITY;
         size_t available = RING_CAPACITY - position;
-        const struct span *record = (const struct span *)(ring->data + position);
+        const struct record *record = (const struct record *)(ring->data + position);
         if (used > RING_CAPACITY || !is_sane(record, available < used ? available : used)) {
             *cursor = head; /* a damaged file: nothing in it can be believed */
             return NULL;
         }
         *cursor += record->bytes;
-        if (record->kind != PADDING_KIND)
+        if (record->kind != RECORD_PADDING)
             return record;
     }
     return NULL;

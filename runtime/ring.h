@@ -30,7 +30,7 @@
 
 #include "config.h"
 #include "counters.h"
-#include "span.h"
+#include "record.h"
 
 struct thread;
 
@@ -39,7 +39,7 @@ enum {
     RINGS_MAX = 256,
     RING_FILE_HEADER_BYTES = 32 * 1024,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
-    RING_VERSION = 1
+    RING_VERSION = 2
 };
 
 struct ring {
@@ -73,8 +73,8 @@ struct ring_file {
 
 /* Room for a record of at most `bytes`; NULL: full or no ring (counted). Publish with ring_commit
  * after writing record->bytes <= bytes; or forget it. */
-struct span *ring_reserve(struct thread *self, size_t bytes);
-void ring_commit(struct thread *self, const struct span *record);
+struct record *ring_reserve(struct thread *self, size_t bytes);
+void ring_commit(struct thread *self, const struct record *record);
 void ring_release(struct thread *self); /* the thread ends */
 void rings_forked(void);                /* drop the parent's rings: they are shared memory */
 
@@ -84,7 +84,7 @@ void rings_forked(void);                /* drop the parent's rings: they are sha
 uint64_t ring_cursor(const struct ring *ring);
 /* The record at *cursor, which moves behind it; NULL: no more. Checks every bound, so that the
  * rings of dead processes can be read too. The record stays until it is consumed. */
-const struct span *ring_next(struct ring *ring, uint64_t *cursor);
+const struct record *ring_next(struct ring *ring, uint64_t *cursor);
 /* Gives the room up to cursor back: called when everything before it was delivered. */
 void ring_consume(struct ring *ring, uint64_t cursor);
 

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A finished span as it travels from a host thread to the exporter: plain data, no pointers.
- *
- * Layout of a record: struct span, then attribute_count struct span_attribute, then text bytes.
- *   span.bytes == sizeof(struct span) + attribute_count * sizeof(struct span_attribute) + text,
- *                 rounded up to 8
- *   every text lies inside the record: offset + length <= bytes, offset from the record's start
- * The host thread writes it once; readers (exporter thread, command-line tool, a later process)
- * see it only after it is complete. The layout is part of RING_VERSION.
+ * A finished span as the encoder takes it: made by telling.c from a record, on the exporter thread
+ * or in the command-line tool, and used at once. Texts belong to whoever made the span.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SPAN_BYTES_MAX = 32 * 1024, SPAN_ATTRIBUTES_MAX = 32 };
+#include "attributes.h"
+
+enum { SPAN_ATTRIBUTES_MAX = 32 };
 
 /* SpanKind and StatusCode of OTLP (opentelemetry-proto trace.proto). */
 enum span_kind {
@@ -27,14 +23,13 @@ enum span_kind {
 enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_OK = 1, SPAN_STATUS_ERROR = 2 };
 
 struct span_text {
-    uint32_t offset; /* from the start of the record */
+    const char *text; /* not terminated */
     uint32_t length;
 };
 
 struct span_attribute {
-    uint16_t key; /* enum attribute */
-    uint16_t is_number;
-    uint32_t reserved;
+    enum attribute key;
+    bool is_number;
     union {
         int64_t number;
         struct span_text text;
@@ -42,13 +37,11 @@ struct span_attribute {
 };
 
 struct span {
-    uint32_t bytes;
     uint8_t kind;
     uint8_t status;
-    uint8_t attribute_count;
-    uint8_t has_parent;
+    uint8_t attribute_count; /* at most SPAN_ATTRIBUTES_MAX */
+    bool has_parent;
     uint32_t flags; /* OTLP Span.flags: W3C trace flags | 0x100 | 0x200 if the parent is remote */
-    uint32_t reserved;
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t parent_id[8];
@@ -56,10 +49,5 @@ struct span {
     uint64_t end_ns;
     struct span_text name;
     struct span_text trace_state;
-    struct span_attribute attributes[];
+    struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
 };
-
-static inline const char *span_text(const struct span *span, struct span_text text)
-{
-    return (const char *)span + text.offset;
-}

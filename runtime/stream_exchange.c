@@ -181,13 +181,21 @@ struct peer stream_peer(struct connection *connection)
     return (struct peer){connection->peer_text, connection->peer.port};
 }
 
+static uint8_t row_of(const struct protocol *protocol)
+{
+    uint8_t row = 0;
+    while (protocol_rows[row] != protocol)
+        row++;
+    return row;
+}
+
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
     struct connection *connection = sink->connection;
     if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
-        exchange_record(sink->self, exchange, connection->protocol, stream_peer(connection),
-            error_of(sink, exchange, reason));
+        exchange_record(sink->self, exchange, row_of(connection->protocol),
+            stream_peer(connection), error_of(sink, exchange, reason));
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text_pool.h"
 
-struct pool text_pools[2] = {{.block_bytes = TEXT_SMALL_BYTES, .clear_bytes = 8},
-    {.block_bytes = TEXT_BIG_BYTES, .clear_bytes = 8}};
+struct pool text_pools[2] = {{.block_shift = TEXT_SMALL_SHIFT, .clear_bytes = 8},
+    {.block_shift = TEXT_BIG_SHIFT, .clear_bytes = 8}};

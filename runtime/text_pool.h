@@ -9,8 +9,10 @@
 #include "pool.h"
 
 enum {
-    TEXT_SMALL_BYTES = 512,
-    TEXT_BIG_BYTES = 16 * 1024,
+    TEXT_SMALL_SHIFT = 9,
+    TEXT_BIG_SHIFT = 14,
+    TEXT_SMALL_BYTES = 1 << TEXT_SMALL_SHIFT,
+    TEXT_BIG_BYTES = 1 << TEXT_BIG_SHIFT,
     TEXT_CARRIED_MAX = TEXT_BIG_BYTES - 256 /* tracestate and baggage; leaves room for names */
 };
 

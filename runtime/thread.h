@@ -25,16 +25,13 @@
 #include "../protocols/protocol.h"
 #include "pool.h"
 #include "process.h"
-#include "span.h"
 
 struct context;
 struct ring;
 
 enum {
     THREAD_IOV_MAX = 64,
-    THREAD_TEXT_MAX = 20 * 1024,
-    THREAD_LINES_MAX = 16 * 1024,
-    THREAD_SCRATCH_BYTES = 1024
+    THREAD_LINES_MAX = 16 * 1024
 };
 
 struct thread {
@@ -49,14 +46,11 @@ struct thread {
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
     uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
-    uint32_t text_used;
     uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct iovec iov[THREAD_IOV_MAX];
-    char text[THREAD_TEXT_MAX];                         /* texts of the span being built */
-    char lines[THREAD_LINES_MAX];                       /* to be inserted by the call being made */
-    _Alignas(16) uint8_t scratch[THREAD_SCRATCH_BYTES]; /* too big for the host's stack */
+    char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made; else scratch */
 };
 
 extern __thread struct thread *thread_self;

@@ -206,23 +206,22 @@ static double measure_describe(const struct protocol *protocol, const struct fac
     return least;
 }
 
-static void give(struct facts *facts, enum field field, const char *text)
+static struct fact fact(const char *text)
 {
-    facts->texts[field].text = (const uint8_t *)text;
-    facts->texts[field].length = (uint32_t)strlen(text);
+    return (struct fact){(const uint8_t *)text, (uint32_t)strlen(text)};
 }
 
 static void print_describe(const struct protocol *protocol, bool is_server)
 {
     struct facts facts = {.is_server = is_server,
         .has_response = true,
-        .peer_address = "127.0.0.1",
+        .peer_address = fact("127.0.0.1"),
         .peer_port = 8080,
         .numbers = {[FIELD_STATUS] = 200, [FIELD_VERSION] = 11}};
-    give(&facts, FIELD_METHOD, "GET");
-    give(&facts, FIELD_TARGET, "/api/v1/carts/1234?expand=items&page=2");
-    give(&facts, FIELD_HOST, "shop.example:8080");
-    give(&facts, FIELD_USER_AGENT, "python-requests/2.28.1");
+    facts.texts[FIELD_METHOD] = fact("GET");
+    facts.texts[FIELD_TARGET] = fact("/api/v1/carts/1234?expand=items&page=2");
+    facts.texts[FIELD_HOST] = fact("shop.example:8080");
+    facts.texts[FIELD_USER_AGENT] = fact("python-requests/2.28.1");
     printf("%-24s            %6.1f ns\n", is_server ? "describe, server" : "describe, client",
         measure_describe(protocol, &facts));
 }

@@ -74,15 +74,19 @@ static void take_error(struct describer *out)
     write_text((struct writer *)out, "ERROR\n", 6);
 }
 
+static struct fact fact(const char *text)
+{
+    return (struct fact){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
 static void set(struct facts *facts, enum field field, const char *text)
 {
-    facts->texts[field].text = (const uint8_t *)text;
-    facts->texts[field].length = (uint32_t)strlen(text);
+    facts->texts[field] = fact(text);
 }
 
 static struct facts facts_of(bool is_server, const char *method, const char *target)
 {
-    struct facts facts = {.is_server = is_server, .peer_address = "192.0.2.9", .peer_port = 5000};
+    struct facts facts = {.is_server = is_server, .peer_address = fact("192.0.2.9"), .peer_port = 5000};
     set(&facts, FIELD_METHOD, method);
     set(&facts, FIELD_TARGET, target);
     facts.numbers[FIELD_VERSION] = 11;
@@ -154,7 +158,7 @@ static void check_forwarded_server(void)
     set(&facts, FIELD_HOST, "[2001:db8::3]:8443");
     facts.is_secure = true;
     facts.has_response = false;
-    facts.error = "timeout";
+    facts.error = fact("timeout");
     check(&facts,
         "GET\nhttp.request.method=GET\nurl.scheme=https\nurl.path=/\n"
         "server.address=2001:db8::3\nserver.port=8443\nclient.address=2001:db8::2\n" NETWORK
@@ -182,7 +186,7 @@ static void check_odd_targets(void)
         "server.port=443\nclient.address=192.0.2.9\n" NETWORK,
         "a proxy's absolute form; another method; signatures");
     facts = facts_of(true, "GET", "/r?u=http://b.example/");
-    facts.peer_address = "/run/a.sock";
+    facts.peer_address = fact("/run/a.sock");
     facts.peer_port = 0;
     facts.numbers[FIELD_VERSION] = 10;
     check(&facts,
@@ -214,14 +218,14 @@ static void check_client(void)
         "server.address=a.example\nserver.port=81\n" NETWORK "http.response.status_code=302\n",
         "a client's absolute form; credentials");
     facts = facts_of(false, "GET", "/");
-    facts.error = "connection_refused";
+    facts.error = fact("connection_refused");
     check(&facts,
         "GET\nhttp.request.method=GET\nurl.full=http://192.0.2.9:5000/\n"
         "server.address=192.0.2.9\nserver.port=5000\n" NETWORK
         "error.type=connection_refused\nERROR\n",
         "no Host: the peer stands in");
     facts = facts_of(false, "OPTIONS", "*");
-    facts.peer_address = "2001:db8::1";
+    facts.peer_address = fact("2001:db8::1");
     facts.peer_port = 80;
     check(&facts,
         "OPTIONS\nhttp.request.method=OPTIONS\nurl.full=http://[2001:db8::1]\n"

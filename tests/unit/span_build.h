@@ -1,51 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds span records for tests and benchmarks, one text after the other. */
+/* Builds spans for tests and benchmarks, one text after the other. */
 #pragma once
 
 #include <string.h>
 
-#include "attributes.h"
 #include "span.h"
 
-union span_record {
+enum { SPAN_BUILD_TEXT_BYTES = 32 * 1024 };
+
+struct span_build {
     struct span span;
-    uint8_t bytes[SPAN_BYTES_MAX];
+    uint32_t used;
+    char text[SPAN_BUILD_TEXT_BYTES];
 };
 
-static inline void span_begin(union span_record *record, unsigned attributes)
+static inline void span_begin(struct span_build *build, unsigned attributes)
 {
-    memset(&record->span, 0, sizeof(record->span));
-    record->span.kind = SPAN_KIND_SERVER;
-    record->span.attribute_count = (uint8_t)attributes;
-    record->span.bytes =
-        (uint32_t)(sizeof(struct span) + attributes * sizeof(struct span_attribute));
+    memset(&build->span, 0, sizeof(build->span));
+    build->span.kind = SPAN_KIND_SERVER;
+    build->span.attribute_count = (uint8_t)attributes;
+    build->used = 0;
 }
 
-static inline struct span_text span_put(union span_record *record, const void *text, size_t length)
+static inline struct span_text span_put(struct span_build *build, const void *text, size_t length)
 {
-    struct span_text placed = {record->span.bytes, (uint32_t)length};
-    memcpy(record->bytes + record->span.bytes, text, length);
-    record->span.bytes += (uint32_t)length;
+    struct span_text placed = {build->text + build->used, (uint32_t)length};
+    memcpy(build->text + build->used, text, length);
+    build->used += (uint32_t)length;
     return placed;
 }
 
 static inline void span_put_text(
-    union span_record *record, unsigned at, enum attribute key, const void *text, size_t length)
+    struct span_build *build, unsigned at, enum attribute key, const void *text, size_t length)
 {
-    struct span_attribute attribute = {.key = (uint16_t)key};
-    attribute.text = span_put(record, text, length);
-    record->span.attributes[at] = attribute;
+    build->span.attributes[at] =
+        (struct span_attribute){.key = key, .text = span_put(build, text, length)};
 }
 
 static inline void span_put_number(
-    union span_record *record, unsigned at, enum attribute key, int64_t number)
+    struct span_build *build, unsigned at, enum attribute key, int64_t number)
 {
-    record->span.attributes[at] =
-        (struct span_attribute){.key = (uint16_t)key, .is_number = 1, .number = number};
-}
-
-static inline void span_end(union span_record *record)
-{
-    while (record->span.bytes % 8)
-        record->bytes[record->span.bytes++] = 0;
+    build->span.attributes[at] =
+        (struct span_attribute){.key = key, .is_number = true, .number = number};
 }

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "telling.h"
+
+#include "counters.h"
+
+static struct telling *of(struct describer *describer)
+{
+    return (struct telling *)describer;
+}
+
+/* What lies in the record stays there; everything else is copied. */
+static struct span_text keep(struct telling *telling, const void *text, size_t length)
+{
+    size_t at = (size_t)((const uint8_t *)text - telling->record);
+    if (length == 0)
+        return (struct span_text){"", 0};
+    if (at < sizeof(telling->record))
+        return (struct span_text){text, (uint32_t)length};
+    char *place = telling->text + telling->text_used;
+    size_t room = sizeof(telling->text) - telling->text_used;
+    if (length > room) {
+        length = room;
+        counter_add(COUNTER_ATTRIBUTES_TRUNCATED, 1);
+    }
+    memcpy(place, text, length);
+    telling->text_used += (uint32_t)length;
+    return (struct span_text){place, (uint32_t)length};
+}
+
+static struct span_attribute *add(struct telling *telling, enum attribute key)
+{
+    struct span *span = &telling->span;
+    if (span->attribute_count >= SPAN_ATTRIBUTES_MAX)
+        return NULL;
+    struct span_attribute *attribute = &span->attributes[span->attribute_count++];
+    attribute->key = key;
+    attribute->is_number = false;
+    return attribute;
+}
+
+static void on_text(
+    struct describer *describer, enum attribute key, const void *text, size_t length)
+{
+    struct span_attribute *attribute = add(of(describer), key);
+    if (attribute != NULL)
+        attribute->text = keep(of(describer), text, length);
+}
+
+static void on_number(struct describer *describer, enum attribute key, int64_t number)
+{
+    struct span_attribute *attribute = add(of(describer), key);
+    if (attribute == NULL)
+        return;
+    attribute->is_number = true;
+    attribute->number = number;
+}
+
+static void on_open(struct describer *describer, enum attribute key)
+{
+    struct telling *telling = of(describer);
+    telling->open = add(telling, key);
+    if (telling->open != NULL)
+        telling->open->text = (struct span_text){telling->text + telling->text_used, 0};
+}
+
+/* Nothing else is kept while a value is open, so that its pieces follow one another. */
+static void on_append(struct describer *describer, const void *text, size_t length)
+{
+    struct telling *telling = of(describer);
+    size_t room = sizeof(telling->text) - telling->text_used;
+    if (telling->open == NULL)
+        return;
+    if (length > room) {
+        length = room;
+        counter_add(COUNTER_ATTRIBUTES_TRUNCATED, 1);
+    }
+    memcpy(telling->text + telling->text_used, text, length);
+    telling->text_used += (uint32_t)length;
+    telling->open->text.length += (uint32_t)length;
+}
+
+static void on_close(struct describer *describer)
+{
+    of(describer)->open = NULL;
+}
+
+static void on_name(struct describer *describer, const void *text, size_t length)
+{
+    of(describer)->span.name = keep(of(describer), text, length);
+}
+
+static void on_error(struct describer *describer)
+{
+    of(describer)->span.status = SPAN_STATUS_ERROR;
+}
+
+/* The barrier keeps the compiler from reading the original again after the copy. */
+static const struct record *copy(struct telling *telling, const struct record *original)
+{
+    uint32_t bytes = *(const volatile uint32_t *)&original->bytes;
+    struct record *record = (struct record *)telling->record;
+    if (bytes < sizeof(*record) || bytes > sizeof(telling->record))
+        return NULL;
+    memcpy(record, original, bytes);
+    __asm__ volatile("" ::: "memory");
+    record->bytes = bytes;
+    return record;
+}
+
+/* False: a text reaches beyond the record, or is of no kind that we know. */
+static bool take_texts(const struct record *record, struct fact texts[RECORD_TEXTS])
+{
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    const uint8_t *end = (const uint8_t *)record + record->bytes;
+    struct record_text head;
+    while (end - at >= (ptrdiff_t)sizeof(head)) {
+        memcpy(&head, at, sizeof(head));
+        if (head.length == 0)
+            return true; /* what rounds the record up */
+        at += sizeof(head);
+        if (head.kind < FIELD_NUMBERS || head.kind >= RECORD_TEXTS || head.length > end - at)
+            return false;
+        texts[head.kind] = (struct fact){at, head.length};
+        at += head.length;
+    }
+    return true;
+}
+
+static bool is_protocol(uint32_t index)
+{
+    uint32_t row = 0;
+    while (protocol_rows[row] != NULL && row < index)
+        row++;
+    return protocol_rows[row] != NULL;
+}
+
+static void tell_exchange(struct telling *telling, const struct record *record,
+    const struct fact texts[RECORD_TEXTS], const struct config *config)
+{
+    struct facts facts = {.is_server = record->marks & RECORD_SERVER,
+        .has_response = record->marks & RECORD_HAS_RESPONSE,
+        .error = texts[RECORD_TEXT_ERROR],
+        .peer_address = texts[RECORD_TEXT_PEER],
+        .peer_port = record->peer_port,
+        .known_methods = config->known_methods};
+    memcpy(facts.numbers, record->numbers, sizeof(facts.numbers));
+    memcpy(facts.texts, texts, sizeof(facts.texts));
+    protocol_rows[record->protocol]->describe(&facts, &telling->describer);
+}
+
+/* A connection attempt that failed. */
+static void tell_connect(
+    struct describer *out, const struct record *record, const struct fact texts[RECORD_TEXTS])
+{
+    struct fact peer = texts[RECORD_TEXT_PEER], error = texts[RECORD_TEXT_ERROR];
+    out->name(out, "connect", 7);
+    out->text(out, ATTRIBUTE_SERVER_ADDRESS, peer.text, peer.length);
+    out->number(out, ATTRIBUTE_SERVER_PORT, record->peer_port);
+    out->text(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer.text, peer.length);
+    out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, record->peer_port);
+    out->text(out, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
+    out->text(out, ATTRIBUTE_ERROR_TYPE, error.text, error.length);
+    out->error(out);
+}
+
+static void begin(struct telling *telling, const struct record *record, struct fact trace_state)
+{
+    struct span *span = &telling->span;
+    telling->describer =
+        (struct describer){on_text, on_number, on_open, on_append, on_close, on_name, on_error};
+    telling->open = NULL;
+    telling->text_used = 0;
+    span->kind = record->marks & RECORD_SERVER ? SPAN_KIND_SERVER : SPAN_KIND_CLIENT;
+    span->status = SPAN_STATUS_UNSET;
+    span->attribute_count = 0;
+    span->has_parent = record->marks & RECORD_HAS_PARENT;
+    span->flags = record->flags;
+    memcpy(span->trace_id, record->trace_id, sizeof(span->trace_id));
+    memcpy(span->span_id, record->span_id, sizeof(span->span_id));
+    memcpy(span->parent_id, record->parent_id, sizeof(span->parent_id));
+    span->start_ns = record->start_ns;
+    span->end_ns = record->end_ns;
+    span->name = (struct span_text){"", 0};
+    span->trace_state = (struct span_text){(const char *)trace_state.text, trace_state.length};
+}
+
+const struct span *telling_span(
+    struct telling *telling, const struct record *original, const struct config *config)
+{
+    struct fact texts[RECORD_TEXTS] = {0};
+    const struct record *record = copy(telling, original);
+    if (record == NULL || !take_texts(record, texts))
+        return NULL;
+    begin(telling, record, texts[RECORD_TEXT_TRACE_STATE]);
+    if (record->kind == RECORD_EXCHANGE && is_protocol(record->protocol))
+        tell_exchange(telling, record, texts, config);
+    else if (record->kind == RECORD_CONNECT)
+        tell_connect(&telling->describer, record, texts);
+    else
+        return NULL;
+    return &telling->span;
+}

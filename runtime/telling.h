@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tells a record as a span: takes its facts apart and lets the protocol describe them. Exporter
+ * thread and command-line tool.
+ */
+#pragma once
+
+#include "config.h"
+#include "record.h"
+#include "span.h"
+
+enum {
+    /* Values put together from pieces, and texts that the describer does not keep. */
+    TELLING_TEXT_BYTES = 2 * RECORD_BYTES_MAX,
+    /* Of all texts of one span. A name and a value may show the same bytes of the record. */
+    TELLING_SPAN_BYTES_MAX = TELLING_TEXT_BYTES + 2 * RECORD_BYTES_MAX
+};
+
+struct telling {
+    struct describer describer; /* first: what a protocol's describe takes */
+    struct span span;
+    struct span_attribute *open; /* the value being given in pieces, or NULL */
+    uint32_t text_used;
+    _Alignas(8) uint8_t record[RECORD_BYTES_MAX]; /* a copy, which nobody else can change */
+    char text[TELLING_TEXT_BYTES];
+};
+
+/* The span is valid until the next call with the same block, which need not be initialised. The
+ * caller has seen to it that record->bytes bytes can be read, and that they are enough for a struct
+ * record; nothing else is taken on trust: NULL for a record that breaks the rules of its layout. */
+const struct span *telling_span(
+    struct telling *telling, const struct record *record, const struct config *config);
