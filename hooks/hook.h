@@ -11,10 +11,11 @@
  * The wrapper has its own C name and takes the real one as its assembler name, so that fortified
  * inline twins in headers do not clash. The original's type comes from its declaration, and the
  * compiler checks ours against it. Each hook is a row in the section `hook_rows`, from which the
- * originals are resolved and the export list is made; nothing else is exported.
+ * originals are resolved and the export list is made. burdock_is_first is exported besides.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct hook_row {
@@ -45,3 +46,8 @@ struct hook_row {
 
 /* Finds all originals. Idempotent. */
 void hooks_resolve(void);
+
+/* Of several copies of the library in one process (two paths in LD_PRELOAD, two versions) the one
+ * that the linker searches first observes, and the others stay inert: each asks who answers to this
+ * name, so it does not matter whose constructor runs first. The one export that is no hook. */
+bool burdock_is_first(void);

@@ -6,6 +6,13 @@
 extern const struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
 extern const struct hook_row __stop_hook_rows[] __attribute__((visibility("hidden")));
 
+bool burdock_is_first(void) __attribute__((visibility("default")));
+
+bool burdock_is_first(void)
+{
+    return dlsym(RTLD_DEFAULT, "burdock_is_first") == (void *)burdock_is_first;
+}
+
 void hooks_resolve(void)
 {
     for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)

@@ -26,7 +26,7 @@ extern __typeof__(sendmsg) *original_sendmsg;
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution). */
 static bool is_wanted(void)
 {
-    return getauxval(AT_SECURE) == 0 && !config.disabled;
+    return getauxval(AT_SECURE) == 0 && !config.disabled && burdock_is_first();
 }
 
 static void start(char *const *envp)

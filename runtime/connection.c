@@ -70,9 +70,48 @@ static void destroy(struct thread *self, struct connection *connection, int fd)
     pool_give(&connections, index);
 }
 
+/* Whoever comes first ends an orphan: the block may be another's connection by now. */
+static void bury(struct thread *self, struct connection *connection, int fd)
+{
+    uint32_t expected = self->index;
+    if (!try_lock(self, connection))
+        return; /* who leaves it buries it */
+    if (connection->orphan)
+        destroy(self, connection, fd);
+    else
+        __atomic_compare_exchange_n(
+            &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/* Connections without a descriptor that a handler could not end, linked by pool_link. Pushed one by
+ * one, taken all at once: no block can come back while another is being pushed (ABA). */
+static uint32_t abandoned;
+
+static void abandon(struct connection *connection)
+{
+    uint32_t first = __atomic_load_n(&abandoned, __ATOMIC_RELAXED);
+    do
+        connection->pool_link = first;
+    while (!__atomic_compare_exchange_n(
+        &abandoned, &first, connection->index, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+static void bury_abandoned(struct thread *self)
+{
+    uint32_t index = __atomic_exchange_n(&abandoned, 0, __ATOMIC_ACQUIRE);
+    while (index != 0) {
+        struct connection *connection = pool_block(&connections, index);
+        index = (uint32_t)connection->pool_link;
+        __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
+        bury(self, connection, -1);
+    }
+}
+
 struct connection *connection_make(
     struct thread *self, int fd, enum connection_origin origin, const struct address *peer)
 {
+    if (__builtin_expect(__atomic_load_n(&abandoned, __ATOMIC_RELAXED) != 0, 0))
+        bury_abandoned(self);
     connection_release(self, fd);
     uint32_t index = (uint32_t)fd < descriptor_limit ? pool_take(&connections) : 0;
     if (index == 0) {
@@ -191,13 +230,8 @@ void connection_leave(struct thread *self, struct connection *connection)
     uint32_t expected = self->index;
     __atomic_compare_exchange_n(
         &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-    /* Closed meanwhile: whoever gets the lock now buries it. */
-    if (__atomic_load_n(&connection->orphan, __ATOMIC_SEQ_CST) && try_lock(self, connection)) {
-        if (connection->orphan)
-            destroy(self, connection, -1);
-        else
-            __atomic_store_n(&connection->lock, 0, __ATOMIC_SEQ_CST);
-    }
+    if (__atomic_load_n(&connection->orphan, __ATOMIC_SEQ_CST)) /* closed meanwhile */
+        bury(self, connection, -1);
 }
 
 void connection_share(struct thread *self, int from, int to)
@@ -225,15 +259,15 @@ void connection_release(struct thread *self, int fd)
     if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
-    if (try_lock(self, connection))
-        destroy(self, connection, fd);
+    bury(self, connection, fd);
 }
 
 void connection_abandon(int fd)
 {
     uint32_t slot = descriptor_set(fd, SLOT_UNKNOWN);
-    if (slot >= SLOT_FIRST)
-        drop_reference(at_slot(slot));
+    if (slot >= SLOT_FIRST &&
+        __atomic_sub_fetch(&at_slot(slot)->references, 1, __ATOMIC_ACQ_REL) == 0)
+        abandon(at_slot(slot));
 }
 
 void connection_ignore(struct thread *self, struct connection *connection, int fd)

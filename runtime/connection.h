@@ -92,7 +92,8 @@ void connection_share(struct thread *self, int from, int to);
 /* fd is about to be closed: its slot becomes unknown; the last reference ends the connection. */
 void connection_release(struct thread *self, int fd);
 
-/* The same inside a signal handler that interrupted us: whoever holds the connection ends it. */
+/* The same inside a signal handler that interrupted us: the connection ends when the next is made,
+ * or when whoever holds it leaves it. */
 void connection_abandon(int fd);
 
 /* Nothing more is to be observed: for good. Under the lock. */

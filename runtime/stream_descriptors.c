@@ -144,7 +144,8 @@ void stream_duplicated(int from, int to)
     if (self != NULL) {
         connection_share(self, from, to);
         observe_close(self);
-    }
+    } else
+        connection_abandon(to); /* looked at when it is used; never left stale */
     errno = saved_errno;
 }
 

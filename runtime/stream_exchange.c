@@ -210,9 +210,10 @@ void stream_end_exchange(
 
 void stream_forget(struct connection *connection, struct exchange *exchange)
 {
-    take_out(connection, exchange);
     if (connection->prepared == exchange)
-        connection->prepared = NULL;
+        connection->prepared = NULL; /* its first byte has not left: it is in no list yet */
+    else
+        take_out(connection, exchange);
     exchange_free(exchange);
 }
 

@@ -334,15 +334,14 @@ static void *interrupt_writer(void *argument)
     return NULL;
 }
 
-/* The write is one of the library's own system calls: the handler's exchange passes unobserved. */
-static void handler_during_write(void)
+/* The write is one of the library's own system calls: what the handler does passes unobserved. */
+static void interrupted_write(void (*handler)(int))
 {
-    struct sigaction action = {.sa_handler = exchange_in_handler, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     struct blocked blocked = {host_connect(false, false), pthread_self()};
     static char body[8 << 20];
     pthread_t thread;
     int head = sprintf(body, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 9 << 20);
-    other = host_connect(false, false);
     EXPECT(head > 0 && sigaction(SIGUSR1, &action, NULL) == 0);
     EXPECT(pthread_create(&thread, NULL, interrupt_writer, &blocked) == 0);
     for (size_t sent = 0; sent < sizeof(body);) {
@@ -352,6 +351,40 @@ static void handler_during_write(void)
     }
     pthread_join(thread, NULL);
     EXPECT(handled == 20);
+    EXPECT(close(blocked.pair.client) == 0);
+}
+
+static void handler_during_write(void)
+{
+    other = host_connect(false, false);
+    interrupted_write(exchange_in_handler);
+    exchanges(3);
+}
+
+static struct host_pair replaced;
+static int pipe_ends[2];
+
+static void close_in_handler(int signal)
+{
+    if (handled++ > 0)
+        return;
+    EXPECT(close(other.client) == 0);
+    EXPECT(dup2(pipe_ends[1], replaced.client) == replaced.client);
+}
+
+/* The unanswered request on a connection that the handler closed is told when the next connection
+ * is made; the number that it gave to a pipe is a pipe's from then on. */
+static void handler_closes_during_write(void)
+{
+    char bytes[2 * REQUEST];
+    other = host_connect(false, false);
+    replaced = host_connect(false, false);
+    EXPECT(pipe(pipe_ends) == 0);
+    EXPECT(write(other.client, request, REQUEST) == REQUEST);
+    exchange(&replaced);
+    interrupted_write(close_in_handler);
+    EXPECT(write(replaced.client, request, REQUEST) == REQUEST);
+    EXPECT(read(pipe_ends[0], bytes, sizeof(bytes)) == REQUEST);
     exchanges(3);
 }
 
@@ -376,6 +409,7 @@ static const struct host_case cases[] = {
     {"handler_during_peek", handler_during_peek, "40 CLIENT/200=40"},
     {"handler_during_poll", handler_during_poll, "40 CLIENT/200=40"},
     {"handler_during_write", handler_during_write, NULL},
+    {"handler_closes_during_write", handler_closes_during_write, "6 CLIENT/200=4 CLIENT/none=2"},
     {NULL, NULL, NULL},
 };
 

@@ -513,6 +513,55 @@ static void cancels(void)
     }
 }
 
+static void *blocked_write(void *pair)
+{
+    static char body[8 << 20];
+    int head = sprintf(body, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 9 << 20);
+    EXPECT(head > 0);
+    for (;;)
+        EXPECT(write(((struct host_pair *)pair)->client, body, sizeof(body)) > 0);
+}
+
+/* The write gets lines, so it is the library's own call that the thread dies in. */
+static void cancelled_in_write(void)
+{
+    struct host_pair pair = host_connect(false, false);
+    pthread_t thread;
+    void *result;
+    char byte;
+    EXPECT(pthread_create(&thread, NULL, blocked_write, &pair) == 0);
+    EXPECT(raw_read(pair.server, &byte, 1) == 1);
+    EXPECT(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
+    EXPECT(result == PTHREAD_CANCELED);
+    finish(&pair);
+    exchanges();
+    EXPECT(pthread_create(&thread, NULL, exchange_on, (void *)10) == 0);
+    EXPECT(pthread_join(thread, NULL) == 0);
+}
+
+/* A request that finds no room is sent again, or given up; what follows is traced as ever. */
+static void no_room_for_a_request(void)
+{
+    static char filler[65536];
+    struct host_pair pair;
+    for (int i = 0; i < 4; i++) {
+        long went, filled = 0;
+        pair = host_connect(false, false);
+        EXPECT(fcntl(pair.client, F_SETFL, O_NONBLOCK) == 0);
+        while ((went = raw_write(pair.client, filler, sizeof(filler))) > 0)
+            filled += went;
+        for (int j = 0; j < 3; j++)
+            EXPECT(write(pair.client, request, sizeof(request) - 1) == -1 && errno == EAGAIN);
+        EXPECT(fcntl(pair.client, F_SETFL, 0) == 0);
+        for (; i % 2 == 0 && filled > 0; filled -= went)
+            EXPECT((went = raw_read(pair.server, filler, sizeof(filler))) > 0);
+        if (i % 2 == 0)
+            exchange(&pair);
+        finish(&pair);
+    }
+    exchanges();
+}
+
 static struct host_pair duplex;
 enum { DUPLEX_REQUESTS = 2000 };
 
@@ -686,6 +735,8 @@ static const struct {
     {"ends_anyhow", ends_anyhow, -1},
     {"small_stacks", small_stacks, 1500},
     {"cancels", cancels, 50},
+    {"cancelled_in_write", cancelled_in_write, 20},
+    {"no_room_for_a_request", no_room_for_a_request, 12},
     {"full_duplex", full_duplex, DUPLEX_REQUESTS},
     {"closed_by_another", closed_by_another, 10},
     {"other_protocols", other_protocols, -1},

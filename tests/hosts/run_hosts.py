@@ -178,10 +178,14 @@ def test_cases(victim):
 
 def test_hazards():
     copy = shutil.copy(LIBRARY, os.path.join(WORK, "libburdock-copy.so"))
-    get = [VICTIM["hazards"], "exchanges"]
-    compare("library listed twice", get, library=[LIBRARY, LIBRARY])
-    compare("two copies of the library", get, library=[LIBRARY, copy])
-    compare("bound at once", get, extra={"LD_BIND_NOW": "1"})
+    for name, spans in (("exchanges", 10), ("vforks", 12), ("forks", 1020)):
+        command = [VICTIM["hazards"], name]
+        compare(f"{name}: library listed twice", command, library=[LIBRARY, LIBRARY],
+                expect_spans=(spans, {}, {}))
+        for order in ([LIBRARY, copy], [copy, LIBRARY], [LIBRARY, FAULTS, copy]):
+            compare(f"{name}: two copies, {' '.join(map(os.path.basename, order))}", command,
+                    library=order, expect_spans=(spans, {}, {}))
+    compare("bound at once", [VICTIM["hazards"], "exchanges"], extra={"LD_BIND_NOW": "1"})
 
 
 STACK_BYTES_MAX = 1024
