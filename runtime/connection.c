@@ -19,13 +19,17 @@
 
 enum { SPINS_MAX = 500, NAPS_MAX = 100, NAP_NS = 50 * 1000 };
 
-static struct pool connections = {.block_shift = 10,
-    .clear_bytes = offsetof(struct connection, prefixes) + sizeof(struct prefix[2])};
+static struct pool connections = {.block_shift = 10, .clear_bytes = sizeof(struct connection)};
 _Static_assert(sizeof(struct connection) <= 1 << 10, "a connection fits its block");
 
 static struct connection *at_slot(uint32_t slot)
 {
     return pool_block(&connections, slot - SLOT_FIRST);
+}
+
+static uint64_t entry_of(const struct connection *connection, uint32_t generation)
+{
+    return (uint64_t)generation << 32 | (SLOT_FIRST + connection->index);
 }
 
 static bool try_lock(struct thread *self, struct connection *connection)
@@ -127,7 +131,7 @@ struct connection *connection_make(
     connection->origin = origin;
     if (peer != NULL)
         connection->peer = *peer;
-    descriptor_set(fd, SLOT_FIRST + index);
+    descriptor_set(fd, entry_of(connection, connection->generation));
     return connection;
 }
 
@@ -185,21 +189,34 @@ __attribute__((noinline)) static void classify(int fd)
     observe_close(self);
 }
 
+/* A server of many connections finds each of them cold. Asked for now, what the report after the
+ * call will need is there when the kernel is done. */
+static void prefetch(const struct connection *connection)
+{
+    __builtin_prefetch(connection);
+    __builtin_prefetch(&connection->first);
+    for (size_t i = 0; i < CONNECTION_STATE_WARM_BYTES; i += 64)
+        __builtin_prefetch(connection->protocol_state + i);
+    __builtin_prefetch(&connection->peer);
+    __builtin_prefetch(&connection->peer_text);
+}
+
 bool connection_look(int fd, struct sight *sight)
 {
     if (thread_in_vfork != 0 || thread_is_exempt())
         return false;
-    uint32_t slot = descriptor_slot(fd);
-    if (slot == SLOT_UNKNOWN) {
+    uint64_t entry = descriptor_entry(fd);
+    if (entry == SLOT_UNKNOWN) {
         classify(fd);
-        slot = descriptor_slot(fd);
+        entry = descriptor_entry(fd);
     }
-    if (slot < SLOT_FIRST)
+    if ((uint32_t)entry < SLOT_FIRST)
         return false;
-    sight->connection = at_slot(slot);
-    sight->generation = __atomic_load_n(&sight->connection->generation, __ATOMIC_ACQUIRE);
+    sight->connection = at_slot((uint32_t)entry);
+    sight->generation = (uint32_t)(entry >> 32);
     sight->fd = fd;
-    return descriptor_slot(fd) == slot; /* else closed meanwhile: the block may be another's now */
+    prefetch(sight->connection);
+    return true;
 }
 
 static void drop_reference(struct connection *connection)
@@ -215,7 +232,8 @@ bool connection_enter(struct thread *self, const struct sight *sight)
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
-        if (descriptor_replace(sight->fd, SLOT_FIRST + connection->index, SLOT_PLAIN))
+        if (descriptor_replace(
+                sight->fd, entry_of(connection, sight->generation), SLOT_PLAIN))
             drop_reference(connection);
         return false;
     }
@@ -236,16 +254,13 @@ void connection_leave(struct thread *self, struct connection *connection)
 
 void connection_share(struct thread *self, int from, int to)
 {
-    uint32_t slot = descriptor_slot(from);
-    if (slot == descriptor_slot(to))
+    uint64_t entry = descriptor_entry(from);
+    if (entry == descriptor_entry(to))
         return;
     connection_release(self, to);
-    if (slot < SLOT_FIRST) {
-        descriptor_set(to, slot); /* what is not followed here is not followed there */
-        return;
-    }
-    __atomic_add_fetch(&at_slot(slot)->references, 1, __ATOMIC_ACQ_REL);
-    descriptor_set(to, slot);
+    if ((uint32_t)entry >= SLOT_FIRST) /* else what is not followed here is not followed there */
+        __atomic_add_fetch(&at_slot((uint32_t)entry)->references, 1, __ATOMIC_ACQ_REL);
+    descriptor_set(to, entry);
 }
 
 void connection_release(struct thread *self, int fd)
@@ -275,7 +290,7 @@ void connection_ignore(struct thread *self, struct connection *connection, int f
     connection->state = CONNECTION_IGNORED;
     if (connection->pending.text_index != 0)
         return; /* the host's next bytes must find us: half a line of ours is out */
-    if (descriptor_replace(fd, SLOT_FIRST + connection->index, SLOT_PLAIN))
+    if (descriptor_replace(fd, entry_of(connection, connection->generation), SLOT_PLAIN))
         drop_reference(connection);
 }
 

@@ -32,6 +32,8 @@ struct pending {
     uint32_t length;
 };
 
+/* In the order of use: what every call needs lies in the first lines of the cache, and the parser's
+ * state begins one. */
 struct connection {
     uint64_t pool_link;
     uint32_t index;
@@ -41,32 +43,35 @@ struct connection {
     bool orphan;
     uint8_t origin;
     uint8_t state;
-    bool requests_out;     /* CLAIMED: this side is the client */
-    bool connecting;       /* connect() has not been seen to succeed yet */
-    bool used;             /* a request was sent or read here */
-    bool switched;         /* the protocol said that something else follows */
-    bool tunnels;          /* switched by CONNECT: what follows is a fresh connection */
-    bool wait_timed_out;   /* the last wait for this connection ended by time */
-    bool peer_gone;        /* end of stream, or a reset, was seen from the peer */
-    uint32_t sending;      /* odd: a head is with the kernel and not yet fed. Any thread */
-    uint32_t sent_late;    /* the value of sending that was waited for in vain */
-    bool unseen;           /* bytes passed that nobody could observe; any thread may set it */
-    uint32_t feeds;        /* how often the parser's state was advanced */
-    uint32_t refused;      /* bits of protocol_rows that said no */
-    uint64_t identity;     /* connection_identity when it was made; 0: not asked */
-    uint64_t connect_ns;   /* when connect was called */
-    struct context *owner; /* held: the context that opened this connection; see R3 */
-    const struct protocol *protocol;
+    bool requests_out;   /* CLAIMED: this side is the client */
+    bool connecting;     /* connect() has not been seen to succeed yet */
+    bool used;           /* a request was sent or read here */
+    bool switched;       /* the protocol said that something else follows */
+    bool tunnels;        /* switched by CONNECT: what follows is a fresh connection */
+    bool wait_timed_out; /* the last wait for this connection ended by time */
+    bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
+    bool unseen;         /* bytes passed that nobody could observe; any thread may set it */
+    uint32_t sending;    /* odd: a head is with the kernel and not yet fed. Any thread */
+    uint32_t sent_late;  /* the value of sending that was waited for in vain */
+    uint32_t feeds;      /* how often the parser's state was advanced */
+    uint32_t refused;    /* bits of protocol_rows that said no */
     struct exchange *first, *last;
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
+    struct context *current;   /* of the first exchange, once its request is complete; its hold */
+    struct context *owner;     /* held: the context that opened this connection; see R3 */
+    const struct protocol *protocol;
     struct pending pending;
-    struct address peer;
-    char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     union {
         struct prefix prefixes[2];
-        _Alignas(8) uint8_t protocol_state[STATE_BYTES_MAX];
+        _Alignas(64) uint8_t protocol_state[STATE_BYTES_MAX];
     };
+    struct address peer;
+    char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
+    uint64_t identity;                /* connection_identity when it was made; 0: not asked */
+    uint64_t connect_ns;              /* when connect was called */
 };
+
+enum { CONNECTION_STATE_WARM_BYTES = 192 }; /* of protocol_state, asked for ahead of need */
 
 /* A connection as it was seen before the original call; the number may mean another one after. */
 struct sight {

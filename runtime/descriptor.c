@@ -3,29 +3,29 @@
 
 #include "memory.h"
 
-uint32_t *descriptor_table;
+uint64_t *descriptor_table;
 uint32_t descriptor_limit;
 uint32_t descriptor_highest;
 
 bool descriptor_start(void)
 {
-    /* Address space only: a page is touched per 1024 descriptors in use. */
-    descriptor_table = memory_map(DESCRIPTORS_MAX * sizeof(uint32_t));
+    /* Address space only: a page is touched per 512 descriptors in use. */
+    descriptor_table = memory_map(DESCRIPTORS_MAX * sizeof(uint64_t));
     if (descriptor_table == NULL)
         return false;
     descriptor_limit = DESCRIPTORS_MAX;
     return true;
 }
 
-uint32_t descriptor_set(int fd, uint32_t slot)
+uint32_t descriptor_set(int fd, uint64_t entry)
 {
     if ((uint32_t)fd >= descriptor_limit)
         return SLOT_PLAIN;
-    if (slot != SLOT_UNKNOWN) {
+    if (entry != SLOT_UNKNOWN) {
         uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
         while (highest < (uint32_t)fd && !__atomic_compare_exchange_n(&descriptor_highest, &highest,
                                              fd, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             ;
     }
-    return __atomic_exchange_n(&descriptor_table[fd], slot, __ATOMIC_ACQ_REL);
+    return (uint32_t)__atomic_exchange_n(&descriptor_table[fd], entry, __ATOMIC_ACQ_REL);
 }

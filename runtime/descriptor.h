@@ -3,7 +3,8 @@
  * What each descriptor number stands for: a flat table, two loads to ask.
  *
  *   table[fd] is SLOT_UNKNOWN (never seen, or closed), SLOT_PLAIN (nothing to observe),
- *   SLOT_LISTENER, or SLOT_FIRST + index of a connection
+ *   SLOT_LISTENER, or SLOT_FIRST + index of a connection in its lower half and that connection's
+ *   generation in its upper half: which connection it is, is known without touching it
  *   descriptor_limit == 0 while inert: every number is then plain
  *
  * | who                              | may                                          |
@@ -19,26 +20,31 @@
 
 enum { SLOT_UNKNOWN, SLOT_PLAIN, SLOT_LISTENER, SLOT_FIRST, DESCRIPTORS_MAX = 1024 * 1024 };
 
-extern uint32_t *descriptor_table;
+extern uint64_t *descriptor_table;
 extern uint32_t descriptor_limit;
 extern uint32_t descriptor_highest; /* no slot above it was ever set */
 
 bool descriptor_start(void); /* constructor; false: no memory, stay inert */
 
-static inline uint32_t descriptor_slot(int fd)
+static inline uint64_t descriptor_entry(int fd)
 {
     if ((uint32_t)fd >= descriptor_limit)
         return SLOT_PLAIN;
     return __atomic_load_n(&descriptor_table[fd], __ATOMIC_RELAXED);
 }
 
-/* Sets a slot only if it is still what the caller saw. */
-static inline bool descriptor_replace(int fd, uint32_t seen, uint32_t slot)
+static inline uint32_t descriptor_slot(int fd)
+{
+    return (uint32_t)descriptor_entry(fd);
+}
+
+/* Sets an entry only if it is still what the caller saw. */
+static inline bool descriptor_replace(int fd, uint64_t seen, uint64_t entry)
 {
     return (uint32_t)fd < descriptor_limit &&
            __atomic_compare_exchange_n(
-               &descriptor_table[fd], &seen, slot, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+               &descriptor_table[fd], &seen, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Sets a slot and answers what it was. */
-uint32_t descriptor_set(int fd, uint32_t slot);
+/* Sets an entry and answers what the slot in it was. */
+uint32_t descriptor_set(int fd, uint64_t entry);

@@ -269,26 +269,36 @@ void exchange_adopt(struct exchange *exchange)
 
 /* --- the lines ----------------------------------------------------------------------------- */
 
-static char *put_line(char *out, const char *name, const char *value, size_t length, bool bare_lf)
+static char *put_line_end(char *out, bool bare_lf)
 {
-    size_t name_length = strlen(name);
-    memcpy(out, name, name_length);
-    memcpy(out + name_length, value, length);
-    out += name_length + length;
     if (!bare_lf)
         *out++ = '\r';
     *out++ = '\n';
     return out;
 }
 
+static char *put_line(char *out, const char *name, const char *value, size_t length, bool bare_lf)
+{
+    size_t name_length = strlen(name);
+    memcpy(out, name, name_length);
+    memcpy(out + name_length, value, length);
+    return put_line_end(out + name_length + length, bare_lf);
+}
+
+static char *put_traceparent(char *out, const struct trace_ids *ids, bool bare_lf)
+{
+    static const char name[] = "traceparent: ";
+    memcpy(out, name, sizeof(name) - 1);
+    traceparent_format(out + sizeof(name) - 1, ids);
+    return put_line_end(out + sizeof(name) - 1 + TRACEPARENT_LENGTH, bare_lf);
+}
+
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
 {
     const struct context *context = exchange->context;
     char *at = out;
-    char traceparent[TRACEPARENT_LENGTH];
     if ((config.propagators & PROPAGATOR_TRACECONTEXT) && is_set(&exchange->ids)) {
-        traceparent_format(traceparent, &exchange->ids);
-        at = put_line(at, "traceparent: ", traceparent, sizeof(traceparent), bare_lf);
+        at = put_traceparent(at, &exchange->ids, bare_lf);
         if (context != NULL && context->tracestate_length > 0 &&
             !(exchange->present & 1u << FIELD_TRACESTATE))
             at = put_line(

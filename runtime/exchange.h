@@ -17,12 +17,18 @@
 #include "propagation.h"
 #include "thread.h"
 
+/* In the order of use, as a connection is: EXCHANGE_WARM_BYTES are asked for ahead of need. */
 struct exchange {
     uint64_t pool_link;
     uint32_t index;
     uint32_t serial;
-    struct exchange *next; /* later on the same connection */
-    uint32_t epoch;        /* process that began it: a forked child never reports it */
+    struct exchange *next;   /* later on the same connection */
+    struct context *context; /* held */
+    uint64_t start_ns;       /* monotonic */
+    uint32_t epoch;          /* process that began it: a forked child never reports it */
+    uint32_t present;        /* bits of enum field: headers seen, in bytes sent or offered */
+    uint32_t text_used;
+    uint32_t big_index; /* block of long texts; 0: inline */
     bool is_server;
     bool has_ids;
     bool requested; /* the request's head is complete */
@@ -32,20 +38,17 @@ struct exchange {
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
+    bool counts_as_call; /* attribution_call_begin was told */
     struct trace_ids ids;
     uint8_t parent_id[8];
-    struct context *context; /* held */
-    bool counts_as_call;     /* attribution_call_begin was told */
-    uint32_t present;        /* bits of enum field: headers seen, in bytes sent or offered */
-    uint64_t start_ns;       /* monotonic */
     int64_t numbers[FIELD_NUMBERS];
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
-    uint32_t text_used;
-    uint32_t big_index; /* block of long texts; 0: inline */
-    char inline_text[448];
+    char inline_text[512];
 };
+
+enum { EXCHANGE_WARM_BYTES = 320 };
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server);
 void exchange_free(struct exchange *exchange);

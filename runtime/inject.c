@@ -160,7 +160,7 @@ static size_t total_of(const struct outgoing *out)
 }
 
 /* The connection is gone, but the host's call is not: what is left of it goes out as it is. */
-static void send_rest(struct send *send, size_t *sent)
+__attribute__((noinline)) static void send_rest(struct send *send, size_t *sent)
 {
     size_t total = total_of(send->out);
     while (*sent < total) {
@@ -198,19 +198,20 @@ static void note_head(struct connection *connection)
 static bool send_all(struct send *send, ssize_t *result)
 {
     struct connection *connection = send->sight->connection;
+    struct plan *plan = &send->self->plan;
     int saved_errno = errno;
     size_t total = total_of(send->out), sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
-        struct plan plan = {.from = sent, .limit = total, .total = total};
+        *plan = (struct plan){.from = sent, .limit = total, .total = total};
         if (connection->state != CONNECTION_IGNORED)
-            look_ahead(send->self, connection, send->out, &plan);
+            look_ahead(send->self, connection, send->out, plan);
         note_head(connection);
-        bool edits = plan.kind != EDIT_NONE || plan.splits || connection->pending.text_index != 0;
+        bool edits = plan->kind != EDIT_NONE || plan->splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
         acted = true;
-        ssize_t went = send_plan(send, &plan, &stopped);
+        ssize_t went = send_plan(send, plan, &stopped);
         if (went < 0)
             break;
         sent += (size_t)went;

@@ -45,7 +45,7 @@ static inline uint32_t pool_slab(const struct pool *pool, uint32_t position)
 }
 
 /* A thread's own few blocks of a pool: taken and given without an atomic operation. Owner only. */
-enum { POOL_CACHE_MAX = 4 };
+enum { POOL_CACHE_MAX = 16 };
 
 struct pool_cache {
     struct pool *pool; /* NULL until first used */

@@ -8,9 +8,22 @@
 #include "stream_internal.h"
 #include "sys.h"
 
+/* The exchange that will probably end, while there is other work to do. Read without the lock: what
+ * has gone meanwhile is asked for in vain. */
+static void prefetch(const struct connection *connection)
+{
+    const struct exchange *first = __atomic_load_n(&connection->first, __ATOMIC_RELAXED);
+    if (first == NULL)
+        return;
+    for (size_t i = 0; i < EXCHANGE_WARM_BYTES; i += 64)
+        __builtin_prefetch((const uint8_t *)first + i);
+    __builtin_prefetch(__atomic_load_n(&connection->current, __ATOMIC_RELAXED));
+}
+
 bool stream_enter(struct visit *visit, const struct sight *sight)
 {
     visit->saved_errno = errno;
+    prefetch(sight->connection);
     visit->self = observe_open();
     if (visit->self == NULL) {
         /* Bytes pass unseen: the stream can no longer be followed. A vfork child's are its own. */
@@ -41,7 +54,7 @@ void stream_leave(struct visit *visit)
 void stream_touch(struct visit *visit)
 {
     struct connection *connection = visit->connection;
-    struct context *context = stream_current(connection);
+    struct context *context = connection->current;
     if (context == NULL && !connection->used)
         context = connection->owner;
     if (context != NULL)
@@ -57,12 +70,12 @@ static void ended_by_peer(struct visit *visit)
 
 /* One thread sends, another reads: the answer may be here before the sender is back from its call.
  * That call is waited for, once and not for long: it may be sending a large body. */
-static bool await_request(struct visit *visit, const struct sight *sight)
+__attribute__((noinline)) static bool await_request(
+    struct visit *visit, const struct sight *sight, uint32_t seen)
 {
     struct connection *connection = visit->connection;
     struct timespec nap = {0, STREAM_NAP_NS};
-    uint32_t seen = __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE);
-    if ((seen & 1) == 0 || seen == connection->sent_late || !process_may_call())
+    if (seen == connection->sent_late || !process_may_call())
         return true;
     int naps = 0;
     connection_leave(visit->self, connection);
@@ -76,6 +89,12 @@ static bool await_request(struct visit *visit, const struct sight *sight)
     observe_close(visit->self);
     errno = visit->saved_errno;
     return false;
+}
+
+static bool is_told(struct visit *visit, const struct sight *sight)
+{
+    uint32_t seen = __atomic_load_n(&visit->connection->sending, __ATOMIC_ACQUIRE);
+    return (seen & 1) == 0 || await_request(visit, sight, seen);
 }
 
 /* Nothing was read because the stream has ended, not because nothing was asked for. */
@@ -92,14 +111,14 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
     struct visit visit;
     if ((result < 0 && errno == EAGAIN) || !stream_enter(&visit, sight))
         return;
-    if (result > 0 && !await_request(&visit, sight))
+    if (result > 0 && !is_told(&visit, sight))
         return;
     stream_touch(&visit);
     if (result > 0) {
         visit.connection->connecting = false;
         visit.connection->wait_timed_out = false;
-        stream_feed_range(
-            visit.self, visit.connection, sight->fd, DIRECTION_IN, iov, count, 0, (size_t)result);
+        stream_feed_taken(
+            visit.self, visit.connection, sight->fd, DIRECTION_IN, iov, count, (size_t)result);
     } else if (result < 0)
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
     else if (has_room(iov, count))
@@ -133,8 +152,8 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
     stream_touch(&visit);
     if (result > 0) {
         visit.connection->connecting = false;
-        stream_feed_range(visit.self, visit.connection, sight->fd, DIRECTION_OUT, out->iov,
-            out->count, 0, (size_t)result);
+        stream_feed_taken(visit.self, visit.connection, sight->fd, DIRECTION_OUT, out->iov,
+            out->count, (size_t)result);
     } else
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
     stream_done_sending(sight);

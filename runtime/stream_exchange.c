@@ -42,6 +42,12 @@ struct exchange *stream_find(struct connection *connection, uint32_t serial)
     return NULL;
 }
 
+static void note_current(struct connection *connection)
+{
+    const struct exchange *first = connection->first;
+    connection->current = first != NULL && first->requested ? first->context : NULL;
+}
+
 static void append(struct connection *connection, struct exchange *exchange)
 {
     if (connection->last == NULL)
@@ -66,13 +72,7 @@ static void take_out(struct connection *connection, struct exchange *exchange)
     *link = exchange->next;
     if (connection->last == exchange)
         connection->last = before;
-}
-
-struct context *stream_current(const struct connection *connection)
-{
-    if (connection->first != NULL && connection->first->requested)
-        return connection->first->context;
-    return NULL;
+    note_current(connection);
 }
 
 void stream_disown(struct connection *connection)
@@ -152,6 +152,7 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
         requested_server(sink, exchange);
     else
         requested_client(sink, exchange);
+    note_current(sink->connection);
     if (exchange_is_recorded(exchange))
         exporter_need(); /* ahead of need, so that the span finds a ring */
     sink->connection->used = true;
@@ -203,8 +204,7 @@ void stream_end_exchange(
     if (!exchange->is_server && exchange->context != sink->self->current)
         attribution_leave(sink->self);
     exchange_free(exchange);
-    struct context *next = stream_current(connection);
-    if (next != NULL && !connection->requests_out)
+    if (connection->current != NULL && !connection->requests_out)
         serve(sink->self, connection->first);
 }
 

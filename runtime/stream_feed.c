@@ -225,7 +225,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
     /* The program closes what it had opened for a context: it is at work on that context. */
     struct context *context = connection->owner;
     if (context == NULL && connection->requests_out)
-        context = stream_current(connection);
+        context = connection->current;
     if (context != NULL)
         attribution_touch(self, context);
     notice_peer(connection, fd);

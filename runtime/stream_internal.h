@@ -33,8 +33,6 @@ struct stream_sink stream_sink_for(
     struct thread *self, struct connection *connection, enum cause cause, const char *error);
 const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
 struct peer stream_peer(struct connection *connection);
-/* The context that the connection is at work for; NULL: none. */
-struct context *stream_current(const struct connection *connection);
 void stream_own(struct connection *connection, struct context *context);
 void stream_disown(struct connection *connection);
 void stream_end_exchange(
@@ -61,6 +59,16 @@ void stream_feed(struct thread *self, struct connection *connection, int fd,
 /* Feeds the range [from, from + length) of an iovec. */
 void stream_feed_range(struct thread *self, struct connection *connection, int fd,
     enum direction direction, const struct iovec *iov, int count, size_t from, size_t length);
+
+/* Feeds the first `length` bytes of an iovec. Nearly all calls have one buffer. */
+static inline void stream_feed_taken(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, const struct iovec *iov, int count, size_t length)
+{
+    if (count == 1)
+        stream_feed(self, connection, fd, direction, iov->iov_base, length);
+    else
+        stream_feed_range(self, connection, fd, direction, iov, count, 0, length);
+}
 
 /* A call failed with this errno: what cannot go on ends. */
 void stream_failed(struct thread *self, struct connection *connection, int fd, int error);

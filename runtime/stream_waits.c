@@ -31,10 +31,9 @@ bool stream_is_foreign(int fd, bool alone)
         return true;
     if (alone || slot < SLOT_FIRST || !stream_look(fd, &sight))
         return false;
-    /* Read without the lock: the pointers are only compared. */
+    /* Read without the lock: the pointer is only compared. */
     const struct connection *connection = sight.connection;
-    struct exchange *first = __atomic_load_n(&connection->first, __ATOMIC_RELAXED);
-    struct context *context = first == NULL ? NULL : first->context;
+    struct context *context = __atomic_load_n(&connection->current, __ATOMIC_RELAXED);
     if (connection->requests_out || connection->origin == ORIGIN_CONNECTED)
         return context != NULL && context != thread_self->current;
     return context == NULL || context != thread_self->current;

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "plan.h"
 #include "pool.h"
 #include "process.h"
 
@@ -49,6 +50,7 @@ struct thread {
     uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
     char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made; else scratch */
 };

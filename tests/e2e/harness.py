@@ -8,6 +8,7 @@ wait_until asks again until its condition holds.
 import glob
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -99,9 +100,15 @@ def wait_until(condition, timeout=20, every=0.01):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to clients: those of other tests could take it before
+    the server does."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(10240, 32768)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
 
 
 def is_listening(port):

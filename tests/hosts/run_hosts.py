@@ -189,6 +189,9 @@ def test_hazards():
 
 
 STACK_BYTES_MAX = 1024
+# The first exchange starts the exporter's thread. What pthread_create calls is bound lazily inside
+# libc, and the binder saves all vector registers on the stack.
+STACK_BYTES_MAX_OF = {"write request, first": 5 * 1024}
 
 
 def test_stack():
@@ -200,10 +203,8 @@ def test_stack():
     for before, after in zip(bare, traced):
         name = before.partition(" ")[2]
         more = int(after.split()[0]) - int(before.split()[0])
-        holds = more <= STACK_BYTES_MAX
-        results["count"] += 1
-        print(f"{'ok' if holds else 'not ok'} {results['count']} - stack: {name}, {more} bytes more"
-              f"{'' if holds else ' # TODO at most 1 KB'}", flush=True)
+        report(more <= STACK_BYTES_MAX_OF.get(name, STACK_BYTES_MAX),
+               f"stack: {name}, {more} bytes more")
 
 
 if "stack_depth" in VICTIM:
