@@ -41,8 +41,16 @@ struct hook_row {
     (__builtin_expect(original_##name == NULL, 0) ? (hooks_resolve(), original_##name) \
                                                   : original_##name)
 
-/* After stream_is_plain said yes: then the constructor has run, and no check is needed. */
-#define DIRECT(name) (*original_##name)
+/* A hook of calls that are mostly none of our business: while `is_plain` holds it is a jump to the
+ * original, without a frame of its own. The body is for the rest. is_plain (stream_is_plain of the
+ * descriptor) is true only after the constructor has run, so the original needs no check. */
+#define HOOK_STREAM(result, name, parameters, arguments, is_plain)                   \
+    static result observed_##name parameters;                                        \
+    HOOK(result, name, parameters)                                                   \
+    {                                                                                \
+        return (is_plain) ? (*original_##name)arguments : observed_##name arguments; \
+    }                                                                                \
+    __attribute__((noinline)) static result observed_##name parameters
 
 /* Finds all originals. Idempotent. */
 void hooks_resolve(void);

@@ -31,30 +31,27 @@ static ssize_t received(
     return result;
 }
 
-HOOK(ssize_t, read, (int fd, void *buffer, size_t size))
+HOOK_STREAM(
+    ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(read)(fd, buffer, size);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(read)(fd, buffer, size);
     return received(&sight, buffer, size, 0, ORIGINAL(read)(fd, buffer, size));
 }
 
-HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room))
+HOOK_STREAM(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room),
+    (fd, buffer, size, room), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(__read_chk)(fd, buffer, size, room);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(__read_chk)(fd, buffer, size, room);
     return received(&sight, buffer, size, 0, ORIGINAL(__read_chk)(fd, buffer, size, room));
 }
 
-HOOK(ssize_t, readv, (int fd, const struct iovec *iov, int count))
+HOOK_STREAM(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count),
+    stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(readv)(fd, iov, count);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(readv)(fd, iov, count);
@@ -63,20 +60,18 @@ HOOK(ssize_t, readv, (int fd, const struct iovec *iov, int count))
     return result;
 }
 
-HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags))
+HOOK_STREAM(ssize_t, recv, (int fd, void *buffer, size_t size, int flags),
+    (fd, buffer, size, flags), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(recv)(fd, buffer, size, flags);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recv)(fd, buffer, size, flags);
     return received(&sight, buffer, size, flags, ORIGINAL(recv)(fd, buffer, size, flags));
 }
 
-HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags))
+HOOK_STREAM(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags),
+    (fd, buffer, size, room, flags), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(__recv_chk)(fd, buffer, size, room, flags);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(__recv_chk)(fd, buffer, size, room, flags);
@@ -84,11 +79,10 @@ HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int f
         &sight, buffer, size, flags, ORIGINAL(__recv_chk)(fd, buffer, size, room, flags));
 }
 
-HOOK(ssize_t, recvfrom,
-    (int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *from_length))
+HOOK_STREAM(ssize_t, recvfrom,
+    (int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *from_length),
+    (fd, buffer, size, flags, from, from_length), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(recvfrom)(fd, buffer, size, flags, from, from_length);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length);
@@ -96,12 +90,11 @@ HOOK(ssize_t, recvfrom,
         ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length));
 }
 
-HOOK(ssize_t, __recvfrom_chk,
+HOOK_STREAM(ssize_t, __recvfrom_chk,
     (int fd, void *buffer, size_t size, size_t room, int flags, struct sockaddr *from,
-        socklen_t *from_length))
+        socklen_t *from_length),
+    (fd, buffer, size, room, flags, from, from_length), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length);
@@ -141,11 +134,10 @@ HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
     return result;
 }
 
-HOOK(int, recvmmsg,
-    (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout))
+HOOK_STREAM(int, recvmmsg,
+    (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout),
+    (fd, messages, count, flags, timeout), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(recvmmsg)(fd, messages, count, flags, timeout);
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
         return ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);

@@ -24,10 +24,9 @@ static bool sent_by_us(const struct sight *sight, const struct outgoing *out, ss
     return !out->editable && !stream_flush(sight, out->flags, result);
 }
 
-HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
+HOOK_STREAM(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size),
+    stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(write)(fd, buffer, size);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(write)(fd, buffer, size);
@@ -41,10 +40,9 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
     return result;
 }
 
-HOOK(ssize_t, writev, (int fd, const struct iovec *iov, int count))
+HOOK_STREAM(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, iov, count),
+    stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(writev)(fd, iov, count);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(writev)(fd, iov, count);
@@ -57,10 +55,9 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *iov, int count))
     return result;
 }
 
-HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
+HOOK_STREAM(ssize_t, send, (int fd, const void *buffer, size_t size, int flags),
+    (fd, buffer, size, flags), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(send)(fd, buffer, size, flags);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(send)(fd, buffer, size, flags);
@@ -75,12 +72,11 @@ HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
     return result;
 }
 
-HOOK(ssize_t, sendto,
+HOOK_STREAM(ssize_t, sendto,
     (int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
-        socklen_t to_length))
+        socklen_t to_length),
+    (fd, buffer, size, flags, to, to_length), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(sendto)(fd, buffer, size, flags, to, to_length);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendto)(fd, buffer, size, flags, to, to_length);
@@ -104,10 +100,9 @@ static struct outgoing outgoing_message(const struct msghdr *message, int flags)
             message->msg_iovlen <= IOV_MAX && message->msg_iov != NULL};
 }
 
-HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
+HOOK_STREAM(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
+    (fd, message, flags), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(sendmsg)(fd, message, flags);
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendmsg)(fd, message, flags);
@@ -121,10 +116,9 @@ HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
     return result;
 }
 
-HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags))
+HOOK_STREAM(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags),
+    (fd, messages, count, flags), stream_is_plain(fd))
 {
-    if (stream_is_plain(fd))
-        return DIRECT(sendmmsg)(fd, messages, count, flags);
     struct sight sight;
     ssize_t flushed;
     if (!stream_look(fd, &sight))
@@ -139,10 +133,9 @@ HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int f
     return result;
 }
 
-HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
+HOOK_STREAM(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size),
+    (to, from, offset, size), stream_is_plain(to))
 {
-    if (stream_is_plain(to))
-        return DIRECT(sendfile)(to, from, offset, size);
     struct sight sight;
     ssize_t result;
     if (!stream_look(to, &sight))
@@ -154,10 +147,9 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
     return result;
 }
 
-HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
+HOOK_STREAM(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size),
+    (to, from, offset, size), stream_is_plain(to))
 {
-    if (stream_is_plain(to))
-        return DIRECT(sendfile64)(to, from, offset, size);
     struct sight sight;
     ssize_t result;
     if (!stream_look(to, &sight))
@@ -169,11 +161,10 @@ HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
     return result;
 }
 
-HOOK(ssize_t, splice,
-    (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned int flags))
+HOOK_STREAM(ssize_t, splice,
+    (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned int flags),
+    (from, from_offset, to, to_offset, size, flags), stream_is_plain(from) && stream_is_plain(to))
 {
-    if (stream_is_plain(from) && stream_is_plain(to))
-        return DIRECT(splice)(from, from_offset, to, to_offset, size, flags);
     struct sight sight_from, sight_to;
     bool watches_from = stream_look(from, &sight_from);
     bool watches_to = stream_look(to, &sight_to);

@@ -23,7 +23,8 @@
 extern __typeof__(pthread_create) *original_pthread_create;
 extern __typeof__(sendmsg) *original_sendmsg;
 
-/* A program with more rights than its caller is none of our business (ld.so(8), secure execution). */
+/* A program with more rights than its caller is none of our business (ld.so(8), secure execution).
+ */
 static bool is_wanted(void)
 {
     return getauxval(AT_SECURE) == 0 && !config.disabled && burdock_is_first();

@@ -72,11 +72,11 @@ struct event {
     enum event_kind kind;
     enum field field;
     enum end_reason reason;
-    bool first;         /* TEXT: the value starts here (a repeated header starts again) */
-    bool last;          /* TEXT: the value is complete; such a piece may be empty */
-    bool bare_lf;       /* SPLICE: this head ends its lines with LF alone */
-    uint32_t exchange;  /* serial number of the exchange on this connection, from 0 */
-    size_t offset;      /* SPLICE, TEXT: where in data this is */
+    bool first;          /* TEXT: the value starts here (a repeated header starts again) */
+    bool last;           /* TEXT: the value is complete; such a piece may be empty */
+    bool bare_lf;        /* SPLICE: this head ends its lines with LF alone */
+    uint32_t exchange;   /* serial number of the exchange on this connection, from 0 */
+    size_t offset;       /* SPLICE, TEXT: where in data this is */
     const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
     size_t length;
     int64_t number;
@@ -109,14 +109,14 @@ struct fact {
 /* What is known of a finished exchange, for describe. */
 struct facts {
     bool is_server;
-    bool is_secure;             /* inside TLS */
-    bool has_response;          /* FIELD_STATUS is valid */
-    struct fact error;          /* the transport's error.type */
-    struct fact peer_address;   /* textual IP address or socket path */
+    bool is_secure;           /* inside TLS */
+    bool has_response;        /* FIELD_STATUS is valid */
+    struct fact error;        /* the transport's error.type */
+    struct fact peer_address; /* textual IP address or socket path */
     struct fact texts[FIELD_COUNT];
     int64_t numbers[FIELD_NUMBERS];
-    int32_t peer_port;          /* 0: none */
-    const char *known_methods;  /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
+    int32_t peer_port;         /* 0: none */
+    const char *known_methods; /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
 };
 
 /* Takes the description of a span. Values may be given in pieces: open, append..., close. Texts are

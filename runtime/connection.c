@@ -232,8 +232,7 @@ bool connection_enter(struct thread *self, const struct sight *sight)
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
-        if (descriptor_replace(
-                sight->fd, entry_of(connection, sight->generation), SLOT_PLAIN))
+        if (descriptor_replace(sight->fd, entry_of(connection, sight->generation), SLOT_PLAIN))
             drop_reference(connection);
         return false;
     }

@@ -346,8 +346,8 @@ static uint8_t *put_texts(uint8_t *at, const struct exchange *exchange)
     return at;
 }
 
-static void fill_record(struct record *record, struct thread *self,
-    const struct exchange *exchange, struct peer peer)
+static void fill_record(
+    struct record *record, struct thread *self, const struct exchange *exchange, struct peer peer)
 {
     uint64_t offset = process_clock_offset_ns();
     record->marks = (exchange->is_server ? RECORD_SERVER : 0) |

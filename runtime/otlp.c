@@ -171,7 +171,8 @@ static const struct {
 #undef ATTRIBUTE
 };
 
-#define ATTRIBUTE(id, key) _Static_assert(sizeof(key) <= KEY_BYTES_MAX, "key is too long for the table");
+#define ATTRIBUTE(id, key) \
+    _Static_assert(sizeof(key) <= KEY_BYTES_MAX, "key is too long for the table");
 #include "attributes.def"
 #undef ATTRIBUTE
 
@@ -211,7 +212,8 @@ static size_t room_needed(const struct span *span, unsigned attributes, uint32_t
 }
 
 /* A short ASCII value, as nearly all are: every length takes one byte, and is known beforehand. */
-static void put_short_attribute(struct writer *w, enum attribute key, const void *text, size_t length)
+static void put_short_attribute(
+    struct writer *w, enum attribute key, const void *text, size_t length)
 {
     size_t key_bytes = 2u + keys[key].length;
     size_t pair_bytes = key_bytes + 4 + length;
@@ -298,15 +300,14 @@ static void put_head(struct writer *w, const struct span *span)
     put_field(w, 1, span->trace_id, sizeof(span->trace_id));
 }
 
-bool otlp_batch_add(
-    struct otlp_batch *batch, const struct span *span, const struct config *config)
+bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const struct config *config)
 {
     unsigned count = span->attribute_count;
     unsigned kept = count < config->attribute_count_limit ? count : config->attribute_count_limit;
     uint32_t characters = config->attribute_value_limit;
     size_t room = (size_t)(batch->start - batch->base);
-    size_t needed = room_needed(span, kept, characters) + OTLP_RESOURCE_BYTES_MAX +
-                    OTLP_ENVELOPE_BYTES_MAX;
+    size_t needed =
+        room_needed(span, kept, characters) + OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX;
     if (room < needed)
         return false;
 

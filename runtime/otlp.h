@@ -36,8 +36,7 @@ void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes);
  * are cut to the limit of characters, attributes beyond the limit of their count dropped and
  * counted in dropped_attributes_count. OTLP strings are UTF-8: each byte of a text that is not part
  * of a well-formed sequence becomes U+FFFD. False: no room, the batch is unchanged. */
-bool otlp_batch_add(
-    struct otlp_batch *batch, const struct span *span, const struct config *config);
+bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const struct config *config);
 
 /* Wraps the spans into a complete request: [start, limit) is then ready to send.
  * resource: encoded Resource message. False: no room, or no spans (an empty request must not be

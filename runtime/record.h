@@ -66,8 +66,7 @@ static inline size_t record_rounded(size_t bytes)
 
 /* Appends a text at `at`, where there is room for it; answers where the next one goes. None is
  * written of length 0. */
-static inline uint8_t *record_put_text(
-    uint8_t *at, unsigned kind, const void *text, size_t length)
+static inline uint8_t *record_put_text(uint8_t *at, unsigned kind, const void *text, size_t length)
 {
     struct record_text head = {(uint16_t)kind, (uint16_t)length};
     if (length == 0)

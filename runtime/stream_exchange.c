@@ -195,8 +195,8 @@ void stream_end_exchange(
 {
     struct connection *connection = sink->connection;
     if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
-        exchange_record(sink->self, exchange, row_of(connection->protocol),
-            stream_peer(connection), error_of(sink, exchange, reason));
+        exchange_record(sink->self, exchange, row_of(connection->protocol), stream_peer(connection),
+            error_of(sink, exchange, reason));
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);

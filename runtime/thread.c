@@ -17,7 +17,8 @@
 __thread struct thread *thread_self;
 __thread uint32_t thread_in_vfork;
 
-static struct pool threads = {.block_shift = 15, .clear_bytes = offsetof(struct thread, scan_state)};
+static struct pool threads = {
+    .block_shift = 15, .clear_bytes = offsetof(struct thread, scan_state)};
 _Static_assert(sizeof(struct thread) <= 1 << 15, "a thread fits its block");
 static struct thread exempt;
 static pthread_key_t exit_key;

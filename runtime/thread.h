@@ -30,10 +30,7 @@
 struct context;
 struct ring;
 
-enum {
-    THREAD_IOV_MAX = 64,
-    THREAD_LINES_MAX = 16 * 1024
-};
+enum { THREAD_IOV_MAX = 64, THREAD_LINES_MAX = 16 * 1024 };
 
 struct thread {
     uint64_t pool_link;
@@ -47,7 +44,7 @@ struct thread {
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
     uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
-    uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
+    uint32_t spare_text;     /* a big text block kept for lines cut short; 0: none yet */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct plan plan; /* of the call being made; like all below too big for the host's stack */

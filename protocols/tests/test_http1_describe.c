@@ -86,7 +86,8 @@ static void set(struct facts *facts, enum field field, const char *text)
 
 static struct facts facts_of(bool is_server, const char *method, const char *target)
 {
-    struct facts facts = {.is_server = is_server, .peer_address = fact("192.0.2.9"), .peer_port = 5000};
+    struct facts facts = {
+        .is_server = is_server, .peer_address = fact("192.0.2.9"), .peer_port = 5000};
     set(&facts, FIELD_METHOD, method);
     set(&facts, FIELD_TARGET, target);
     facts.numbers[FIELD_VERSION] = 11;

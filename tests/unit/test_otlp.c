@@ -229,7 +229,7 @@ static void test_equal(void)
         struct reference reference;
         struct config settings;
         struct otlp_batch batch;
-            seed = 0x9E3779B97F4A7C15u * (i + 1);
+        seed = 0x9E3779B97F4A7C15u * (i + 1);
         random_limits(&settings);
         random_span(&record, &reference, &settings);
         otlp_batch_reset(&batch, buffer, sizeof(buffer));

@@ -169,8 +169,7 @@ static void test_long(void)
 static void build_random(union block *block)
 {
     char text[TEXT_BYTES];
-    struct building building =
-        begin(block, roll(4) == 0 ? RECORD_CONNECT : RECORD_EXCHANGE);
+    struct building building = begin(block, roll(4) == 0 ? RECORD_CONNECT : RECORD_EXCHANGE);
     block->record.marks = (uint8_t)roll(8);
     for (unsigned kind = FIELD_NUMBERS; kind < RECORD_TEXTS; kind++) {
         size_t length = roll(3) == 0 ? 0 : (size_t)roll(TEXT_BYTES);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hot paths, each run COUNT times between two marks of callgrind: run_budgets.py subtracts what
+ * the bare program needs and holds the rest against a budget. Peers use the kernel directly.
+ */
+#include <fcntl.h>
+#include <valgrind/callgrind.h>
+
+#include "../hosts/host.h"
+
+enum { WARM = 64, COUNT = 1000, CHUNK_BYTES = 16 * 1024 };
+
+static const char request[] = "GET /cart/17?page=2 HTTP/1.1\r\nHost: shop.example:8080\r\n"
+                              "User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n";
+static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\n"
+                             "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok";
+static char buffer[64 * 1024];
+
+static int file;
+static struct host_pair foreign, served, called, uploading;
+
+static void write_file(void)
+{
+    EXPECT(write(file, buffer, 1) == 1);
+}
+
+static void read_foreign(void)
+{
+    raw_write(foreign.client, "x", 1);
+    EXPECT(read(foreign.server, buffer, sizeof(buffer)) == 1);
+}
+
+/* Reads what there is, once: the answer of the other side is there already. */
+static void serve(void)
+{
+    raw_write(served.client, request, sizeof(request) - 1);
+    EXPECT(read(served.server, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(served.server, answer, sizeof(answer) - 1) > 0);
+    EXPECT(raw_read(served.client, buffer, sizeof(buffer)) > 0);
+}
+
+static void call(void)
+{
+    EXPECT(write(called.client, request, sizeof(request) - 1) > 0);
+    EXPECT(raw_read(called.server, buffer, sizeof(buffer)) > 0);
+    raw_write(called.server, answer, sizeof(answer) - 1);
+    EXPECT(read(called.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* As a proxy does: the call is a child of the request. */
+static void forward(void)
+{
+    raw_write(served.client, request, sizeof(request) - 1);
+    EXPECT(read(served.server, buffer, sizeof(buffer)) > 0);
+    call();
+    EXPECT(write(served.server, answer, sizeof(answer) - 1) > 0);
+    EXPECT(raw_read(served.client, buffer, sizeof(buffer)) > 0);
+}
+
+static void begin_upload(void)
+{
+    static const char head[] = "PUT /big HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n";
+    EXPECT(write(uploading.client, head, sizeof(head) - 1) > 0);
+    EXPECT(raw_read(uploading.server, buffer, sizeof(buffer)) > 0);
+}
+
+static void send_chunk(void)
+{
+    static bool is_begun;
+    if (!is_begun)
+        begin_upload();
+    is_begun = true;
+    EXPECT(write(uploading.client, buffer, CHUNK_BYTES) == CHUNK_BYTES);
+    host_raw_read_all(uploading.server, buffer, CHUNK_BYTES);
+}
+
+static void begin_foreign(void)
+{
+    static const char other[] = "220 mail.example ESMTP ready, and this is no HTTP at all\r\n";
+    raw_write(foreign.client, other, sizeof(other) - 1);
+    EXPECT(read(foreign.server, buffer, sizeof(buffer)) > 0);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} paths[] = {
+    {"write to a file", write_file},
+    {"read of a socket of another protocol", read_foreign},
+    {"request served", serve}, /* the first one starts the exporter's thread */
+    {"write to a file, not alone", write_file},
+    {"request made", call},
+    {"request forwarded", forward},
+    {"16 KB of a body sent", send_chunk},
+};
+
+int main(void)
+{
+    file = open("/dev/null", O_WRONLY);
+    foreign = host_connect(false, true);
+    served = host_connect(false, true);
+    called = host_connect(false, false);
+    uploading = host_connect(false, false);
+    begin_foreign();
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        for (int k = 0; k < WARM; k++)
+            paths[i].run();
+        CALLGRIND_ZERO_STATS;
+        for (int k = 0; k < COUNT; k++)
+            paths[i].run();
+        CALLGRIND_DUMP_STATS_AT(paths[i].name);
+    }
+    return 0;
+}

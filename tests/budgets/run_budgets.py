@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions that the library adds to each hot path: counted by callgrind, so the same on every
+run, and held to a budget. run_budgets.py LIBRARY PATHS
+
+A budget is a promise, not a target: lower it when the code has become better. The program's thread
+is counted by path; the exporter's as a whole, per span.
+"""
+import glob, os, re, shutil, subprocess, sys, tempfile
+
+COUNT = 1000 # as in paths.c
+SPANS = 4 * (COUNT + 64) # served, made, and two of a request forwarded
+BUDGETS = {
+    "write to a file": 12,
+    "read of a socket of another protocol": 12,
+    # In a process of more than one thread, and there are two now, libc's calls that can be
+    # cancelled take some 45 instructions more.
+    "write to a file, not alone": 58,
+    "request served": 5200,
+    "request made": 5900,
+    "request forwarded": 11100,
+    "16 KB of a body sent": 980,
+    "span told, encoded and stored": 3100,
+}
+LIBRARY, PATHS = map(os.path.abspath, sys.argv[1:3])
+
+
+def instructions(preload):
+    """By path, and of the threads that the program does not know of."""
+    with tempfile.TemporaryDirectory(prefix="burdock-budgets-") as place:
+        environment = {k: v for k, v in os.environ.items()
+                       if not k.startswith(("OTEL_", "BURDOCK_", "LD_"))}
+        environment.update(BURDOCK_DIR=place, BURDOCK_STORE=place + "/store",
+                           OTEL_BSP_SCHEDULE_DELAY="600000", LD_PRELOAD=preload)
+        subprocess.run(["valgrind", "--tool=callgrind", "--separate-threads=yes",
+                        f"--callgrind-out-file={place}/out", PATHS],
+                       env=environment, check=True, timeout=300, stderr=subprocess.DEVNULL)
+        counts, others = {}, 0
+        for name in glob.glob(place + "/out*-*"):
+            with open(name) as file:
+                text = file.read()
+            total = int(re.search(r"^(?:totals|summary): (\d+)", text, re.M).group(1))
+            trigger = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.M)
+            if not name.endswith("-01"):
+                others += total
+            elif trigger:
+                counts[trigger.group(1)] = total
+        return counts, others
+
+
+def main():
+    if shutil.which("valgrind") is None:
+        print("1..0 # SKIP valgrind is not installed")
+        return 0
+    (bare, _), (traced, exporter) = instructions(""), instructions(LIBRARY)
+    added = {name: (traced[name] - bare[name]) / COUNT for name in bare}
+    added["span told, encoded and stored"] = exporter / SPANS
+    failed = 0
+    print(f"1..{len(BUDGETS)}")
+    for number, (name, budget) in enumerate(BUDGETS.items(), 1):
+        holds = 0 <= added[name] <= budget
+        failed += not holds
+        print(f"{'ok' if holds else 'not ok'} {number} - {name}: {added[name]:.0f} instructions "
+              f"more, at most {budget}")
+    return failed != 0
+
+
+sys.exit(main())
