@@ -168,6 +168,9 @@ static void *run(void *unused)
     } while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE));
     rings_unlock();
     delivery_close(&delivery);
+    /* Whoever asked too late for another round is not to wait for it. */
+    __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_SEQ_CST);
+    finish_flushes(__atomic_load_n(&requested, __ATOMIC_SEQ_CST));
     return NULL;
 }
 
@@ -267,12 +270,13 @@ void exporter_flush(bool last)
     if (last)
         __atomic_store_n(&is_last, true, __ATOMIC_RELAXED);
     __atomic_store_n(&delivery.stop_ns, deadline, __ATOMIC_RELEASE);
-    uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_ACQ_REL);
+    uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&delivery.interrupt, 1, __ATOMIC_RELEASE);
     wait_wake(&delivery.interrupt);
     exporter_wake(true);
     uint32_t seen;
     while ((int32_t)((seen = __atomic_load_n(&finished, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
+           __atomic_load_n(&life, __ATOMIC_SEQ_CST) == LIFE_RUNNING &&
            process_monotonic_ns() < deadline)
         wait_until(&finished, seen, deadline);
     __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
