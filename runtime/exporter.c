@@ -154,6 +154,9 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE); /* nobody waits for us at exit */
         return NULL;
     }
+    if (__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) /* already; opening forgot the deadline */
+        __atomic_store_n(&delivery.stop_ns,
+            process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
     recover_dead(&delivery, &config, config.service_name, NULL);
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
@@ -255,6 +258,7 @@ static void return_for_the_end(void)
     if (is_done)
         return;
     __atomic_store_n(&is_stopping, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&life, LIFE_NONE, __ATOMIC_RELEASE);
     exporter_need();
 }
@@ -279,7 +283,8 @@ void exporter_flush(bool last)
            __atomic_load_n(&life, __ATOMIC_SEQ_CST) == LIFE_RUNNING &&
            process_monotonic_ns() < deadline)
         wait_until(&finished, seen, deadline);
-    __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
+    if (!__atomic_load_n(&is_stopping, __ATOMIC_RELAXED)) /* else the thread is to give up, too */
+        __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
 }
 
 void exporter_stop(void)

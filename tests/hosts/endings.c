@@ -119,13 +119,28 @@ static void exits_in_handler(void)
         (void)!read(pair.client, &byte, 1);
 }
 
-static void exits_in_handler_anywhere(void)
+static void end_now(int signal)
+{
+    _exit(9);
+}
+
+static void ends_in_handler_anywhere(void (*handler)(int))
 {
     struct itimerval soon = {{0, 0}, {0, 30000}};
-    signal(SIGALRM, exit_now);
+    signal(SIGALRM, handler);
     setitimer(ITIMER_REAL, &soon, NULL);
     for (;;)
         exchanges(10);
+}
+
+static void exits_in_handler_anywhere(void)
+{
+    ends_in_handler_anywhere(exit_now);
+}
+
+static void underscore_exits_in_handler_anywhere(void)
+{
+    ends_in_handler_anywhere(end_now);
 }
 
 static void at_exit(void)
@@ -312,6 +327,18 @@ static void interrupted_write(void (*handler)(int))
     EXPECT(close(blocked.pair.client) == 0);
 }
 
+static void exits_inside_the_library(void)
+{
+    exchanges(3);
+    interrupted_write(exit_now);
+}
+
+static void underscore_exits_inside_the_library(void)
+{
+    exchanges(3);
+    interrupted_write(end_now);
+}
+
 static void handler_during_write(void)
 {
     other = host_connect(false, false);
@@ -357,6 +384,9 @@ static const struct host_case cases[] = {
     {"is_killed", is_killed, NULL},
     {"exits_in_handler", exits_in_handler, "1 CLIENT/200=1"},
     {"exits_in_handler_anywhere", exits_in_handler_anywhere, NULL},
+    {"underscore_exits_in_handler_anywhere", underscore_exits_in_handler_anywhere, NULL},
+    {"exits_inside_the_library", exits_inside_the_library, "3 CLIENT/200=3"},
+    {"underscore_exits_inside_the_library", underscore_exits_inside_the_library, "3 CLIENT/200=3"},
     {"quick_exits", quick_exits, NULL},
     {"exits_with_handlers", exits_with_handlers, "4 CLIENT/200=4"},
     {"exits_at_once", exits_at_once, "3 CLIENT/200=3"},
