@@ -11,6 +11,7 @@
 
 #include "hook.h"
 #include "process.h"
+#include "sandbox.h"
 #include "stream.h"
 
 HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
@@ -172,12 +173,6 @@ HOOK(FILE *, freopen64, (const char *path, const char *mode, FILE *file))
     return ORIGINAL(freopen64)(path, mode, file);
 }
 
-/* Strict mode, or a filter. Without one the host only asks what the kernel can do. */
-static bool is_seccomp_request(long operation, long filter)
-{
-    return operation == 0 || (operation == 1 && filter != 0);
-}
-
 /* libuv closes its sockets by system call number. The six argument registers are passed on whether
  * or not the caller gave that many. */
 HOOK(long, syscall, (long number, ...))
@@ -192,7 +187,9 @@ HOOK(long, syscall, (long number, ...))
         stream_closing((int)a[0]);
     else if (number == SYS_close_range && (a[2] & CLOSE_RANGE_CLOEXEC) == 0)
         stream_closing_range((unsigned)a[0], (unsigned)a[1]);
-    else if (number == SYS_seccomp && is_seccomp_request(a[0], a[2]))
-        process_enter_sandbox();
+    else if (number == SYS_seccomp)
+        sandbox_by_seccomp((unsigned long)a[0], (unsigned long)a[2]);
+    else if (number == SYS_prctl)
+        sandbox_by_prctl((unsigned long)a[0], (unsigned long)a[1], (unsigned long)a[2]);
     return ORIGINAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

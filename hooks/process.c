@@ -2,7 +2,6 @@
 /* How a process image begins and ends, and what it loads. fork is recognised by process.h; vfork
  * is in vfork.S. */
 #include <dlfcn.h>
-#include <linux/seccomp.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "exporter.h"
 #include "hook.h"
 #include "process.h"
+#include "sandbox.h"
 
 /* PHP loads its extensions with RTLD_DEEPBIND, which would bind them past every hook. This must
  * stay a tail call: the loader judges RUNPATH by its caller. */
@@ -35,6 +35,13 @@ HOOK(void, _Exit, (int status))
     __builtin_unreachable();
 }
 
+/* The process that asks for a daemon is ended inside libc, by its own _exit. */
+HOOK(int, daemon, (int keep_directory, int keep_files))
+{
+    exporter_flush(true);
+    return ORIGINAL(daemon)(keep_directory, keep_files);
+}
+
 HOOK(int, prctl, (int option, ...))
 {
     va_list arguments;
@@ -43,9 +50,7 @@ HOOK(int, prctl, (int option, ...))
     for (int i = 0; i < 4; i++)
         a[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    /* A filter that is none only asks whether the kernel could. */
-    if (option == PR_SET_SECCOMP && (a[0] == SECCOMP_MODE_STRICT || a[1] != 0))
-        process_enter_sandbox();
+    sandbox_by_prctl((unsigned long)option, a[0], a[1]);
     return ORIGINAL(prctl)(option, a[0], a[1], a[2], a[3]);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
+#include <errno.h>
 
 #include "hook.h"
 
@@ -13,9 +14,20 @@ bool burdock_is_first(void)
     return dlsym(RTLD_DEFAULT, "burdock_is_first") == (void *)burdock_is_first;
 }
 
+/* The original of what this libc does not have. A program that asks whether the name exists, to do
+ * without it otherwise, finds ours: it hears what an old kernel would say. */
+static long missing(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+
 void hooks_resolve(void)
 {
-    for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)
-        if (*row->original == NULL)
-            *row->original = dlsym(RTLD_NEXT, row->name);
+    for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++) {
+        if (*row->original != NULL)
+            continue;
+        void *found = dlsym(RTLD_NEXT, row->name);
+        *row->original = found != NULL ? found : (void *)missing;
+    }
 }

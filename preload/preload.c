@@ -4,6 +4,7 @@
  * The constructor makes no thread, opens no file, prints nothing; whatever fails leaves every hook
  * a tail call to its original.
  */
+#include <gnu/libc-version.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -44,9 +45,15 @@ static void start(char *const *envp)
     environment_start(envp);
 }
 
+/* A program for musl takes us for one of its own: our libc.so.6 is its libc.so to it. Its loader
+ * passes constructors no arguments, and the rest is not made for it either. */
+extern __typeof__(gnu_get_libc_version) gnu_get_libc_version __attribute__((weak));
+
 __attribute__((constructor)) static void preload_start(int argc, char **argv, char **envp)
 {
     hooks_resolve();
+    if (gnu_get_libc_version == NULL)
+        return;
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read(&config, envp, argv, executable == NULL ? "" : executable);
     if (is_wanted())

@@ -154,6 +154,9 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE); /* nobody waits for us at exit */
         return NULL;
     }
+    if (__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) /* already; opening forgot the deadline */
+        __atomic_store_n(&delivery.stop_ns,
+            process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
     recover_dead(&delivery, &config, config.service_name, NULL);
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
@@ -168,6 +171,9 @@ static void *run(void *unused)
     } while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE));
     rings_unlock();
     delivery_close(&delivery);
+    /* Whoever asked too late for another round is not to wait for it. */
+    __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_SEQ_CST);
+    finish_flushes(__atomic_load_n(&requested, __ATOMIC_SEQ_CST));
     return NULL;
 }
 
@@ -252,6 +258,7 @@ static void return_for_the_end(void)
     if (is_done)
         return;
     __atomic_store_n(&is_stopping, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&life, LIFE_NONE, __ATOMIC_RELEASE);
     exporter_need();
 }
@@ -267,15 +274,17 @@ void exporter_flush(bool last)
     if (last)
         __atomic_store_n(&is_last, true, __ATOMIC_RELAXED);
     __atomic_store_n(&delivery.stop_ns, deadline, __ATOMIC_RELEASE);
-    uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_ACQ_REL);
+    uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&delivery.interrupt, 1, __ATOMIC_RELEASE);
     wait_wake(&delivery.interrupt);
     exporter_wake(true);
     uint32_t seen;
     while ((int32_t)((seen = __atomic_load_n(&finished, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
+           __atomic_load_n(&life, __ATOMIC_SEQ_CST) == LIFE_RUNNING &&
            process_monotonic_ns() < deadline)
         wait_until(&finished, seen, deadline);
-    __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
+    if (!__atomic_load_n(&is_stopping, __ATOMIC_RELAXED)) /* else the thread is to give up, too */
+        __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
 }
 
 void exporter_stop(void)

@@ -19,6 +19,7 @@ struct process {
     struct process_page *page; /* NULL: inert, nothing is observed */
     uint32_t epoch;            /* grows with every generation of fork; 1 in the first process */
     bool seccomp;              /* the host has asked for a sandbox: no system calls of our own */
+    bool clockless;            /* reading the time could kill the host: we are inert */
     bool is_ending;            /* exit handlers run */
     bool broken;               /* the breaker: an impossible state was met, one way */
     const char *broken_why;
@@ -44,8 +45,10 @@ static inline bool process_may_call(void)
 }
 
 /* The host is about to restrict its system calls: the exporter ends, and from now on we make no
- * system call of our own; whoever watches from outside drains the rings. May wait, bounded. */
-void process_enter_sandbox(void);
+ * system call of our own; whoever watches from outside drains the rings. May wait, bounded.
+ * has_clock: the cycle counter stays readable. If it does not, or the time needs a system call on
+ * this machine, we are inert from now on. */
+void process_enter_sandbox(bool has_clock);
 
 uint64_t process_monotonic_ns(void);
 

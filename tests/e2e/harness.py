@@ -25,6 +25,7 @@ SOURCE = os.environ.get("BURDOCK_SOURCE") or os.path.abspath(
 BUILD = os.environ.get("BURDOCK_BUILD") or os.path.join(SOURCE, "build")
 LIBRARY = os.path.join(BUILD, "preload/libburdock.so")
 APPS = os.path.join(SOURCE, "tests/e2e/apps")
+VICTIMS = os.path.join(BUILD, "tests/hosts")
 PYTHON = "/usr/bin/python3"
 SERVICE = [PYTHON, os.path.join(APPS, "service.py")]
 
@@ -236,6 +237,20 @@ server { listen 127.0.0.1:%d; %s } }
     def run(self, command, service=None, traced=True, timeout=60, stdin=b"", **more):
         return subprocess.run(command, env=self.env(service, traced, **more), input=stdin,
                               capture_output=True, timeout=timeout, cwd=self.directory)
+
+    def as_bare(self, command, what, spans=None, bare=None, timeout=120, **more):
+        """Runs a command bare and traced: the same status and output. `bare` overrides what `more`
+        puts into the environment of the first run; spans: how many the second leaves."""
+        results = []
+        for environment in ({**more, "LD_PRELOAD": "", **(bare or {})}, {**more, "HOST_TRACED": "1"}):
+            before = len(self.spans())
+            done = self.run(command, timeout=timeout, **environment)
+            results.append((done.returncode, done.stdout))
+        check(results[0] == results[1], what + ": as bare",
+              "bare   %r\ntraced %r\n%r" % (*results, done.stderr[-600:]))
+        if spans is not None:
+            equal(len(self.spans()) - before, spans, what + ": traced")
+        return done
 
     def curl(self, *arguments, **more):
         return self.run(["curl", "-sS", "--max-time", "30", *arguments],

@@ -7,8 +7,8 @@ import signal
 import time
 
 import harness
-from harness import (BUILD, LIBRARY, PYTHON, SERVICE, Scene, check, equal, free_port, get, main,
-                     wait_until)
+from harness import (BUILD, LIBRARY, PYTHON, SERVICE, VICTIMS, Scene, check, equal, free_port, get,
+                     main, wait_until)
 
 if harness.otlp:
     from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
@@ -195,6 +195,23 @@ def test_never_answers():
         start = time.monotonic()
         scene.stop(app, signal.SIGTERM)
         check(time.monotonic() - start < 1, "never answers: SIGTERM ends at once, as it does bare")
+
+
+def test_never_answers_anywhere():
+    """Wherever a process may wait for its last batch, it waits within the bound, and works on."""
+    with Scene() as scene:
+        collector = Collector(scene, default=never)
+        for victim, case in (("processes", "vforks"), ("processes", "daemons"),
+                             ("processes", "connection_into_exec"), ("processes", "forks_in_threads"),
+                             ("sandboxes", "seccomp_prctl"), ("sandboxes", "seccomp_strict"),
+                             ("endings", "main_thread_leaves"), ("endings", "quick_exits"),
+                             ("endings", "fails_to_execute"), ("every_hook", "quietly")):
+            start = time.monotonic()
+            scene.as_bare([os.path.join(VICTIMS, victim), case], "never answers: " + case,
+                          BURDOCK_EXIT_TIMEOUT="100",
+                          OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+            took = time.monotonic() - start
+            check(took < 15, "never answers: %s ends in time" % case, took)
 
 
 EARLY = "/status/200"  # may end before the ring file is made; then it is exported at once

@@ -9,49 +9,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-#include "host.h"
-
-static const char request[] = "GET /ending HTTP/1.1\r\nHost: h\r\n\r\n";
-static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-enum { REQUEST = sizeof(request) - 1, ANSWER = sizeof(answer) - 1 };
-
-static void expect_request(int fd)
-{
-    char buffer[1024];
-    size_t got = 0;
-    while (memmem(buffer, got, "\r\n\r\n", 4) == NULL) {
-        long more = raw_read(fd, buffer + got, sizeof(buffer) - got);
-        EXPECT(more > 0 || more == -EINTR);
-        got += more > 0 ? (size_t)more : 0;
-    }
-}
-
-static void read_answer(int fd)
-{
-    char buffer[ANSWER];
-    for (size_t got = 0; got < ANSWER;) {
-        ssize_t more = read(fd, buffer + got, ANSWER - got);
-        EXPECT(more > 0 || errno == EINTR);
-        got += more > 0 ? (size_t)more : 0;
-    }
-    EXPECT(memcmp(buffer, answer, ANSWER) == 0);
-}
-
-static void exchange(const struct host_pair *pair)
-{
-    EXPECT(write(pair->client, request, REQUEST) == REQUEST);
-    expect_request(pair->server);
-    host_raw_write_all(pair->server, answer, ANSWER);
-    read_answer(pair->client);
-}
-
-static void exchanges(int count)
-{
-    struct host_pair pair = host_connect(false, false);
-    for (int i = 0; i < count; i++)
-        exchange(&pair);
-    EXPECT(close(pair.client) == 0 && close(pair.server) == 0);
-}
+#include "exchange.h"
 
 static void no_core(void)
 {
@@ -161,13 +119,28 @@ static void exits_in_handler(void)
         (void)!read(pair.client, &byte, 1);
 }
 
-static void exits_in_handler_anywhere(void)
+static void end_now(int signal)
+{
+    _exit(9);
+}
+
+static void ends_in_handler_anywhere(void (*handler)(int))
 {
     struct itimerval soon = {{0, 0}, {0, 30000}};
-    signal(SIGALRM, exit_now);
+    signal(SIGALRM, handler);
     setitimer(ITIMER_REAL, &soon, NULL);
     for (;;)
         exchanges(10);
+}
+
+static void exits_in_handler_anywhere(void)
+{
+    ends_in_handler_anywhere(exit_now);
+}
+
+static void underscore_exits_in_handler_anywhere(void)
+{
+    ends_in_handler_anywhere(end_now);
 }
 
 static void at_exit(void)
@@ -354,6 +327,18 @@ static void interrupted_write(void (*handler)(int))
     EXPECT(close(blocked.pair.client) == 0);
 }
 
+static void exits_inside_the_library(void)
+{
+    exchanges(3);
+    interrupted_write(exit_now);
+}
+
+static void underscore_exits_inside_the_library(void)
+{
+    exchanges(3);
+    interrupted_write(end_now);
+}
+
 static void handler_during_write(void)
 {
     other = host_connect(false, false);
@@ -399,6 +384,9 @@ static const struct host_case cases[] = {
     {"is_killed", is_killed, NULL},
     {"exits_in_handler", exits_in_handler, "1 CLIENT/200=1"},
     {"exits_in_handler_anywhere", exits_in_handler_anywhere, NULL},
+    {"underscore_exits_in_handler_anywhere", underscore_exits_in_handler_anywhere, NULL},
+    {"exits_inside_the_library", exits_inside_the_library, "3 CLIENT/200=3"},
+    {"underscore_exits_inside_the_library", underscore_exits_inside_the_library, "3 CLIENT/200=3"},
     {"quick_exits", quick_exits, NULL},
     {"exits_with_handlers", exits_with_handlers, "4 CLIENT/200=4"},
     {"exits_at_once", exits_at_once, "3 CLIENT/200=3"},

@@ -19,6 +19,7 @@ LIBRARY, FAULTS, BURDOCK, PLUGIN, *VICTIMS = sys.argv[1:]
 VICTIM = {os.path.basename(path): path for path in VICTIMS}
 SEED = int(os.environ.get("HOSTS_SEED", "1"))
 WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
+os.chmod(WORK, 0o755)  # some victims become nobody
 results = {"count": 0, "failed": 0}
 
 
@@ -36,6 +37,7 @@ def environment(preload, extra):
     run = os.path.join(WORK, str(results["count"]))
     for name in ("store", "rings"):
         os.makedirs(os.path.join(run, name), exist_ok=True)
+        os.chmod(os.path.join(run, name), 0o1777)
     env.update(BURDOCK_STORE=os.path.join(run, "store"), BURDOCK_DIR=os.path.join(run, "rings"),
                **extra)
     if preload:
@@ -179,13 +181,23 @@ def test_cases(victim):
 def test_hazards():
     copy = shutil.copy(LIBRARY, os.path.join(WORK, "libburdock-copy.so"))
     for name, spans in (("exchanges", 10), ("vforks", 12), ("forks", 1020)):
-        command = [VICTIM["hazards"], name]
+        command = [VICTIM["processes" if "fork" in name else "hazards"], name]
         compare(f"{name}: library listed twice", command, library=[LIBRARY, LIBRARY],
                 expect_spans=(spans, {}, {}))
         for order in ([LIBRARY, copy], [copy, LIBRARY], [LIBRARY, FAULTS, copy]):
             compare(f"{name}: two copies, {' '.join(map(os.path.basename, order))}", command,
                     library=order, expect_spans=(spans, {}, {}))
     compare("bound at once", [VICTIM["hazards"], "exchanges"], extra={"LD_BIND_NOW": "1"})
+
+
+def test_every_hook():
+    """No hook without a row in hooked_calls.h."""
+    lines = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True)
+    exported = {line.split()[-1] for line in lines.stdout.splitlines()} - {"burdock_is_first"}
+    rows = subprocess.run([VICTIM["every_hook"], "--functions"], capture_output=True, text=True)
+    called = set(rows.stdout.split())
+    report(exported == called and called, f"each of {len(exported)} hooks is called under every "
+           "circumstance", exported ^ called)
 
 
 STACK_BYTES_MAX = 1024
@@ -213,10 +225,12 @@ if "inject_client" in VICTIM:
     test_injection()
     test_injection_with_faults()
 lay_out_plugins()
-for victim in ("hazards", "servers", "own_malloc", "endings", "forward",
-               "loads", "throws"):
+for victim in ("every_hook", "hazards", "processes", "threads", "sandboxes", "servers", "own_malloc",
+               "endings", "forward", "loads", "throws"):
     if victim in VICTIM:
         test_cases(victim)
+if "every_hook" in VICTIM:
+    test_every_hook()
 if "hazards" in VICTIM:
     test_hazards()
 print(f"1..{results['count']}")
