@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spawn COUNT PROGRAM: least and median nanoseconds to start PROGRAM and see it end. SPAWN_PRELOAD,
- * if set, becomes the child's LD_PRELOAD; the parent itself stays bare. */
+/* spawn COUNT PROGRAM [OPTION...]: least and median nanoseconds to start PROGRAM and see it end.
+ * SPAWN_PRELOAD and SPAWN_STORE become the child's LD_PRELOAD and BURDOCK_STORE; the parent itself
+ * stays bare. */
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -22,19 +24,20 @@ static int compare(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc < 3)
         return 2;
     int count = atoi(argv[1]);
-    static char preload[4096];
-    const char *library = getenv("SPAWN_PRELOAD");
-    snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", library == NULL ? "" : library);
-    char *arguments[] = {argv[2], NULL};
-    char *environment[] = {"PATH=/bin", library == NULL ? NULL : preload, NULL};
+    static char preload[4096], store[4096];
+    const char *library = getenv("SPAWN_PRELOAD"), *directory = getenv("SPAWN_STORE");
+    bool is_traced = library != NULL && directory != NULL && library[0] != '\0';
+    snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", is_traced ? library : "");
+    snprintf(store, sizeof(store), "BURDOCK_STORE=%s", is_traced ? directory : "");
+    char *environment[] = {"PATH=/bin", is_traced ? preload : NULL, store, NULL};
     double *each = calloc((size_t)count, sizeof(*each));
     for (int i = 0; i < count; i++) {
         pid_t child;
         double start = now_ns();
-        if (posix_spawn(&child, argv[2], NULL, NULL, arguments, environment) != 0)
+        if (posix_spawn(&child, argv[2], NULL, NULL, argv + 2, environment) != 0)
             return 1;
         waitpid(child, NULL, 0);
         each[i] = now_ns() - start;
