@@ -23,6 +23,7 @@
 /* Declared by the hooks; what the runtime needs of them. */
 extern __typeof__(pthread_create) *original_pthread_create;
 extern __typeof__(sendmsg) *original_sendmsg;
+extern __typeof__(send) *original_send;
 
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution).
  */
@@ -41,6 +42,7 @@ static void start(char *const *envp)
     }
     originals.pthread_create = original_pthread_create;
     originals.sendmsg = original_sendmsg;
+    originals.send = original_send;
     attribution_start();
     environment_start(envp);
 }

@@ -110,6 +110,28 @@ struct send {
     bool failed;
 };
 
+static size_t total_of(const struct iovec *iov, int count)
+{
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+/* What is in self->iov. The kernel takes one buffer for less than it takes several: a usual head is
+ * copied together. */
+static ssize_t send_gathered(struct thread *self, int fd, int count, size_t total, int flags)
+{
+    size_t used = 0;
+    if (total > sizeof(self->flat)) {
+        struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
+        return originals.sendmsg(fd, &message, flags);
+    }
+    for (int i = 0; i < count; used += self->iov[i++].iov_len)
+        memcpy(self->flat + used, self->iov[i].iov_base, self->iov[i].iov_len);
+    return originals.send(fd, self->flat, total, flags);
+}
+
 /* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
  * *stopped if the kernel was short. */
 static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
@@ -118,14 +140,11 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     struct thread *self = send->self;
     int count = assemble(self, &connection->pending, send->out, plan);
     size_t pending = connection->pending.length - connection->pending.sent;
-    size_t offered = 0;
-    for (int i = 0; i < count; i++)
-        offered += self->iov[i].iov_len;
-    struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
+    size_t offered = total_of(self->iov, count);
     int more = plan->limit < plan->total ? MSG_MORE : 0;
     uint32_t feeds = connection->feeds;
     connection_leave(self, connection); /* the host may block here; its other thread may read */
-    ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags | more);
+    ssize_t taken = send_gathered(self, send->sight->fd, count, offered, send->out->flags | more);
     int error = errno;
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);
@@ -151,23 +170,15 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     return (ssize_t)division.host;
 }
 
-static size_t total_of(const struct outgoing *out)
-{
-    size_t total = 0;
-    for (int i = 0; i < out->count; i++)
-        total += out->iov[i].iov_len;
-    return total;
-}
-
 /* The connection is gone, but the host's call is not: what is left of it goes out as it is. */
 __attribute__((noinline)) static void send_rest(struct send *send, size_t *sent)
 {
-    size_t total = total_of(send->out);
+    size_t total = total_of(send->out->iov, send->out->count);
     while (*sent < total) {
         struct thread *self = send->self;
         int count = add_host(self, 0, send->out, *sent, total);
-        struct msghdr message = {.msg_iov = self->iov, .msg_iovlen = (size_t)count};
-        ssize_t taken = originals.sendmsg(send->sight->fd, &message, send->out->flags);
+        ssize_t taken = send_gathered(
+            self, send->sight->fd, count, total_of(self->iov, count), send->out->flags);
         if (taken <= 0)
             return;
         *sent += (size_t)taken;
@@ -200,7 +211,7 @@ static bool send_all(struct send *send, ssize_t *result)
     struct connection *connection = send->sight->connection;
     struct plan *plan = &send->self->plan;
     int saved_errno = errno;
-    size_t total = total_of(send->out), sent = 0;
+    size_t total = total_of(send->out->iov, send->out->count), sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         *plan = (struct plan){.from = sent, .limit = total, .total = total};

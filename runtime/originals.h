@@ -10,7 +10,9 @@
 
 struct originals {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    ssize_t (*sendmsg)(int, const struct msghdr *, int); /* a cancellation point, as the host's */
+    /* Cancellation points, as the host's calls are. */
+    ssize_t (*sendmsg)(int, const struct msghdr *, int);
+    ssize_t (*send)(int, const void *, size_t, int);
 };
 
 extern struct originals originals;

@@ -30,7 +30,7 @@
 struct context;
 struct ring;
 
-enum { THREAD_IOV_MAX = 64, THREAD_LINES_MAX = 16 * 1024 };
+enum { THREAD_IOV_MAX = 64, THREAD_LINES_MAX = 16 * 1024, THREAD_FLAT_BYTES = 2 * 1024 };
 
 struct thread {
     uint64_t pool_link;
@@ -49,6 +49,7 @@ struct thread {
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
+    char flat[THREAD_FLAT_BYTES]; /* a head with its lines, on its way out */
     char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made; else scratch */
 };
 

@@ -58,7 +58,7 @@ def main():
     failed = 0
     print(f"1..{len(BUDGETS)}")
     for number, (name, budget) in enumerate(BUDGETS.items(), 1):
-        holds = 0 <= added[name] <= budget
+        holds = 0 < added[name] <= budget
         failed += not holds
         print(f"{'ok' if holds else 'not ok'} {number} - {name}: {added[name]:.0f} instructions "
               f"more, at most {budget}")
