@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -42,6 +43,15 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #else
 #error "no system call stub for this architecture"
 #endif
+
+/* As libc tells it: -1 and errno. */
+static inline long sys_result(long result)
+{
+    if (result >= 0 || result < -4095)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
 
 #define SYS_PICK(_1, _2, _3, _4, _5, _6, _7, NAME, ...) NAME
 #define SYS_ARG(a) ((long)(a))
