@@ -66,4 +66,8 @@ static inline long sys_result(long result)
     sys_call(n, SYS_ARG(a), SYS_ARG(b), SYS_ARG(c), SYS_ARG(d), SYS_ARG(e), SYS_ARG(f))
 /* sys(SYS_openat, AT_FDCWD, path, flags, 0600): number and up to six arguments of any scalar type
  */
+#ifdef __clang_analyzer__
+long sys(long number, ...); /* it cannot see what assembler writes behind a pointer */
+#else
 #define sys(...) SYS_PICK(__VA_ARGS__, SYS_7, SYS_6, SYS_5, SYS_4, SYS_3, SYS_2, SYS_1)(__VA_ARGS__)
+#endif
