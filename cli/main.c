@@ -96,7 +96,7 @@ static int smallest(int a, int b, int c)
 /* Letters to insert, remove or replace to get from one word to the other. */
 static int distance(const char *from, const char *to)
 {
-    int row[WORD_MAX + 1];
+    int row[WORD_MAX + 1] = {0};
     int length = (int)strlen(to);
     for (int i = 0; i <= length; i++)
         row[i] = i;

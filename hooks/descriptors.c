@@ -13,6 +13,7 @@
 #include "process.h"
 #include "sandbox.h"
 #include "stream.h"
+#include "sys.h"
 
 HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
 {
@@ -61,14 +62,30 @@ HOOK(int, close, (int fd))
     return ORIGINAL(close)(fd);
 }
 
-HOOK(int, close_range, (unsigned int first, unsigned int last, int flags))
+/* glibc before 2.34. Who finds our name by dlsym gets what the kernel answers. */
+static int absent_close_range(unsigned int first, unsigned int last, int flags)
+{
+    return (int)sys_result(sys(SYS_close_range, first, last, flags));
+}
+
+HOOK_OR(absent_close_range, int, close_range, (unsigned int first, unsigned int last, int flags))
 {
     if ((flags & CLOSE_RANGE_CLOEXEC) == 0)
         stream_closing_range(first, last);
     return ORIGINAL(close_range)(first, last, flags);
 }
 
-HOOK(void, closefrom, (int first))
+/* glibc before 2.34; the kernel's own call is as old as Linux 5.9. */
+static void absent_closefrom(int first)
+{
+    unsigned from = first < 0 ? 0 : (unsigned)first;
+    if (sys(SYS_close_range, from, ~0u, 0) == 0)
+        return;
+    for (unsigned fd = from; fd < DESCRIPTORS_MAX; fd++)
+        sys(SYS_close, fd);
+}
+
+HOOK_OR(absent_closefrom, void, closefrom, (int first))
 {
     stream_closing_range(first < 0 ? 0 : (unsigned)first, UINT_MAX);
     ORIGINAL(closefrom)(first);

@@ -17,22 +17,41 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct hook_row {
     const char *name;
     void **original;
+    void *absent;  /* what stands in where the C library has no such function */
+    uint32_t hash; /* of the name; 0: not reckoned yet */
 };
 
-#define HOOK_DECLARE(result, name, parameters)                                              \
+/* What the linker calls a hook. Tests that play the kernel give it another name. */
+#ifndef HOOK_SYMBOL
+#define HOOK_SYMBOL(name) #name
+#endif
+
+/* A function of the C library to be found with the originals. */
+#define FIND(name, where, absent)     \
+    static struct hook_row row_##name \
+        __attribute__((section("hook_rows"), used)) = {#name, (void **)&(where), absent, 0}
+
+#define HOOK_DECLARE(result, name, parameters, absent)                                      \
     __typeof__(name) *original_##name;                                                      \
-    result hook_##name parameters __asm__(#name) __attribute__((visibility("default")));    \
+    result hook_##name parameters __asm__(HOOK_SYMBOL(name))                                \
+        __attribute__((visibility("default")));                                             \
     _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(hook_##name)), \
         #name " is declared otherwise");                                                    \
-    static const struct hook_row row_##name                                                 \
-        __attribute__((section("hook_rows"), used)) = {#name, (void **)&original_##name}
+    FIND(name, original_##name, absent)
 
-#define HOOK(result, name, parameters)      \
-    HOOK_DECLARE(result, name, parameters); \
+#define HOOK(result, name, parameters)                     \
+    HOOK_DECLARE(result, name, parameters, hooks_missing); \
+    result hook_##name parameters
+
+/* The same for a function that not every glibc of ours has (2.28 is the oldest): where it is
+ * missing, `absent` is called in its place, with the same parameters. */
+#define HOOK_OR(absent, result, name, parameters)   \
+    HOOK_DECLARE(result, name, parameters, absent); \
     result hook_##name parameters
 
 /* Resolved in the constructor. A constructor of another library may call us before ours has run:
@@ -52,7 +71,11 @@ struct hook_row {
     }                                                                                \
     __attribute__((noinline)) static result observed_##name parameters
 
-/* Finds all originals. Idempotent. */
+/* The original of what this libc does not have. A program that asks whether the name exists, to do
+ * without it otherwise, finds ours: it hears what an old kernel would say. */
+long hooks_missing(void);
+
+/* Finds the originals that have not been found yet. */
 void hooks_resolve(void);
 
 /* Of several copies of the library in one process (two paths in LD_PRELOAD, two versions) the one

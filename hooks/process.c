@@ -14,11 +14,21 @@
 #include "process.h"
 #include "sandbox.h"
 
+/* glibc before 2.34 without libdl. Whoever calls has it, or found our name where it would find
+ * none; libdl may have come by now. */
+static void *absent_dlopen(const char *file, int flags);
+
 /* PHP loads its extensions with RTLD_DEEPBIND, which would bind them past every hook. This must
  * stay a tail call: the loader judges RUNPATH by its caller. */
-HOOK(void *, dlopen, (const char *file, int flags))
+HOOK_OR(absent_dlopen, void *, dlopen, (const char *file, int flags))
 {
     return ORIGINAL(dlopen)(file, process.page == NULL ? flags : flags & ~RTLD_DEEPBIND);
+}
+
+static void *absent_dlopen(const char *file, int flags)
+{
+    hooks_resolve();
+    return original_dlopen == absent_dlopen ? NULL : original_dlopen(file, flags);
 }
 
 HOOK(void, _exit, (int status))

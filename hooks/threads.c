@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads begin and end. A thread that a request starts works for that request, until it reads
  * another or waits for anybody's event. */
+#include <errno.h>
 #include <pthread.h>
 
 #include "attribution.h"
 #include "exporter.h"
 #include "hook.h"
 
-HOOK(int, pthread_create,
+/* glibc before 2.34 without libpthread; it may have come by now. */
+static int absent_pthread_create(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
+
+HOOK_OR(absent_pthread_create, int, pthread_create,
     (pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument))
 {
     struct inheritance *inheritance = inheritance_take(start, argument);
@@ -17,6 +22,15 @@ HOOK(int, pthread_create,
     if (error != 0)
         inheritance_drop(inheritance);
     return error;
+}
+
+static int absent_pthread_create(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+    hooks_resolve();
+    return original_pthread_create == absent_pthread_create
+               ? ENOSYS
+               : original_pthread_create(thread, attributes, start, argument);
 }
 
 HOOK(void, pthread_exit, (void *result))

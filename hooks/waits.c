@@ -2,11 +2,13 @@
 /* Returns from waits: the boundary between one request's work and the next's. A wait whose set can
  * deliver nothing but the current request's own events is none. */
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
 #include "hook.h"
 #include "stream.h"
+#include "sys.h"
 
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -31,7 +33,14 @@ HOOK(int, epoll_pwait,
     return after_epoll(ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask));
 }
 
-HOOK(int, epoll_pwait2,
+/* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
+static int absent_epoll_pwait2(int epoll, struct epoll_event *events, int count,
+    const struct timespec *timeout, const sigset_t *mask)
+{
+    return (int)sys_result(sys(SYS_epoll_pwait2, epoll, events, count, timeout, mask, _NSIG / 8));
+}
+
+HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
     (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask))
 {

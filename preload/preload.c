@@ -25,6 +25,12 @@ extern __typeof__(pthread_create) *original_pthread_create;
 extern __typeof__(sendmsg) *original_sendmsg;
 extern __typeof__(send) *original_send;
 
+FIND(pthread_attr_setstacksize, originals.pthread_attr_setstacksize, NULL);
+FIND(pthread_timedjoin_np, originals.pthread_timedjoin_np, NULL);
+FIND(pthread_key_create, originals.pthread_key_create, NULL);
+FIND(pthread_key_delete, originals.pthread_key_delete, NULL);
+FIND(pthread_setspecific, originals.pthread_setspecific, NULL);
+
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution).
  */
 static bool is_wanted(void)

@@ -86,9 +86,7 @@ static void format_ipv6(struct format *out, const uint8_t ip[16])
             i += length - 1;
             continue;
         }
-        if (i > 0 && i != start + length)
-            format_text(out, ":");
-        else if (i > 0 && start < 0)
+        if (i > 0 && (start < 0 || i != start + length))
             format_text(out, ":");
         format_group(out, groups[i]);
     }

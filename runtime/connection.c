@@ -64,27 +64,51 @@ static bool lock(struct thread *self, struct connection *connection)
     return false;
 }
 
+/* Only if it is still ours: the block may have been given back and taken anew meanwhile. */
+static void unlock(struct thread *self, struct connection *connection)
+{
+    uint32_t expected = self->index;
+    __atomic_compare_exchange_n(
+        &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static bool is_orphan(const struct connection *connection)
+{
+    return __atomic_load_n(&connection->orphan, __ATOMIC_SEQ_CST);
+}
+
 static void destroy(struct thread *self, struct connection *connection, int fd)
 {
     stream_end(self, connection, fd);
     __atomic_fetch_add(&connection->generation, 1, __ATOMIC_SEQ_CST);
     uint32_t index = connection->index;
-    connection->orphan = false;
-    __atomic_store_n(&connection->lock, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&connection->orphan, false, __ATOMIC_SEQ_CST);
+    unlock(self, connection);
     pool_give(&connections, index);
 }
 
 /* Whoever comes first ends an orphan: the block may be another's connection by now. */
 static void bury(struct thread *self, struct connection *connection, int fd)
 {
-    uint32_t expected = self->index;
-    if (!try_lock(self, connection))
+    if (!is_orphan(connection) || !try_lock(self, connection))
         return; /* who leaves it buries it */
-    if (connection->orphan)
+    if (is_orphan(connection))
         destroy(self, connection, fd);
     else
-        __atomic_compare_exchange_n(
-            &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+        unlock(self, connection);
+}
+
+/* What fd meant before loses a reference, whoever gave it that meaning, and when. */
+static void set_entry(struct thread *self, int fd, uint64_t entry)
+{
+    uint32_t before = descriptor_set(fd, entry);
+    if (before < SLOT_FIRST)
+        return;
+    struct connection *connection = at_slot(before);
+    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
+    bury(self, connection, fd);
 }
 
 /* Connections without a descriptor that a handler could not end, linked by pool_link. Pushed one by
@@ -126,12 +150,17 @@ struct connection *connection_make(
     static uint32_t generations;
     struct connection *connection = pool_block(&connections, index);
     connection->index = index;
-    connection->generation = __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&connection->generation, __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED),
+        __ATOMIC_RELAXED);
     connection->references = 1;
     connection->origin = origin;
     if (peer != NULL)
         connection->peer = *peer;
-    descriptor_set(fd, entry_of(connection, connection->generation));
+    if (origin != ORIGIN_ACCEPTED)
+        connection->identity = connection_identity(fd);
+    /* From now on others may find it; they wait until it is left. */
+    __atomic_store_n(&connection->lock, self->index, __ATOMIC_SEQ_CST);
+    set_entry(self, fd, entry_of(connection, connection->generation));
     return connection;
 }
 
@@ -168,7 +197,7 @@ static void classify_socket(struct thread *self, int fd)
     }
     struct connection *connection = connection_make(self, fd, ORIGIN_UNKNOWN, &peer);
     if (connection != NULL)
-        connection->identity = connection_identity(fd);
+        connection_leave(self, connection);
 }
 
 /* First sight of a number. Files and pipes leave with one system call and no thread block. */
@@ -236,7 +265,8 @@ bool connection_enter(struct thread *self, const struct sight *sight)
             drop_reference(connection);
         return false;
     }
-    if (connection->generation == sight->generation && !connection->orphan)
+    if (__atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE) == sight->generation &&
+        !is_orphan(connection))
         return true;
     connection_leave(self, connection);
     return false;
@@ -244,11 +274,30 @@ bool connection_enter(struct thread *self, const struct sight *sight)
 
 void connection_leave(struct thread *self, struct connection *connection)
 {
-    uint32_t expected = self->index;
-    __atomic_compare_exchange_n(
-        &connection->lock, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&connection->orphan, __ATOMIC_SEQ_CST)) /* closed meanwhile */
-        bury(self, connection, -1);
+    unlock(self, connection);
+    bury(self, connection, -1);
+}
+
+/* A connection that nobody refers to any more is about to end, whoever still looks at it. */
+static bool add_reference(struct connection *connection)
+{
+    uint32_t seen = __atomic_load_n(&connection->references, __ATOMIC_RELAXED);
+    while (seen != 0 && !__atomic_compare_exchange_n(&connection->references, &seen, seen + 1, true,
+                            __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        ;
+    return seen != 0;
+}
+
+/* Under the lock, so that the connection cannot end meanwhile: another thread may close `from` at
+ * any time. */
+static bool share(struct thread *self, int from, uint64_t entry)
+{
+    struct sight sight = {at_slot((uint32_t)entry), (uint32_t)(entry >> 32), from};
+    if (!connection_enter(self, &sight))
+        return false;
+    bool is_shared = add_reference(sight.connection);
+    connection_leave(self, sight.connection);
+    return is_shared;
 }
 
 void connection_share(struct thread *self, int from, int to)
@@ -257,23 +306,15 @@ void connection_share(struct thread *self, int from, int to)
     if (entry == descriptor_entry(to))
         return;
     connection_release(self, to);
-    if ((uint32_t)entry >= SLOT_FIRST) /* else what is not followed here is not followed there */
-        __atomic_add_fetch(&at_slot((uint32_t)entry)->references, 1, __ATOMIC_ACQ_REL);
-    descriptor_set(to, entry);
+    if ((uint32_t)entry >= SLOT_FIRST && !share(self, from, entry))
+        entry = SLOT_PLAIN;
+    set_entry(self, to, entry); /* what is not followed here is not followed there */
 }
 
 void connection_release(struct thread *self, int fd)
 {
-    if (descriptor_slot(fd) == SLOT_UNKNOWN)
-        return;
-    uint32_t slot = descriptor_set(fd, SLOT_UNKNOWN);
-    if (slot < SLOT_FIRST)
-        return;
-    struct connection *connection = at_slot(slot);
-    if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) != 0)
-        return;
-    __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
-    bury(self, connection, fd);
+    if (descriptor_slot(fd) != SLOT_UNKNOWN)
+        set_entry(self, fd, SLOT_UNKNOWN);
 }
 
 void connection_abandon(int fd)

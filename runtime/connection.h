@@ -80,7 +80,8 @@ struct sight {
     int fd;
 };
 
-/* Makes a connection for fd and sets its slot. NULL: no memory; the slot is then plain. */
+/* Makes a connection for fd, entered, and sets its slot. NULL: no memory; the slot is then plain.
+ */
 struct connection *connection_make(
     struct thread *self, int fd, enum connection_origin origin, const struct address *peer);
 

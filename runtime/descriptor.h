@@ -30,7 +30,8 @@ static inline uint64_t descriptor_entry(int fd)
 {
     if ((uint32_t)fd >= descriptor_limit)
         return SLOT_PLAIN;
-    return __atomic_load_n(&descriptor_table[fd], __ATOMIC_RELAXED);
+    return __atomic_load_n(
+        &descriptor_table[fd], __ATOMIC_ACQUIRE); /* then its connection is whole */
 }
 
 static inline uint32_t descriptor_slot(int fd)

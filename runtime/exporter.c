@@ -181,14 +181,15 @@ static void *run(void *unused)
 static bool start_thread(void)
 {
     static pthread_attr_t attributes;
-    static sigset_t all, before;
-    if (originals.pthread_create == NULL || pthread_attr_init(&attributes) != 0)
+    /* But for 32 and 33, which glibc sends to its own threads: setuid() waits for their answer. */
+    uint64_t all = ~(3ull << 31), before;
+    if (originals.pthread_create == NULL || originals.pthread_attr_setstacksize == NULL ||
+        pthread_attr_init(&attributes) != 0)
         return false;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    originals.pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
     int error = originals.pthread_create(&thread, &attributes, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
     pthread_attr_destroy(&attributes);
     return error == 0;
 }
@@ -296,8 +297,8 @@ void exporter_stop(void)
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 1 + (time_t)(config.exit_timeout_ms / 1000);
-    if (runs)
-        pthread_timedjoin_np(thread, NULL, &until);
+    if (runs && originals.pthread_timedjoin_np != NULL)
+        originals.pthread_timedjoin_np(thread, NULL, &until);
     __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_RELEASE);
 }
 

@@ -201,8 +201,9 @@ static bool is_ours_to_edit(struct send *send)
 static void note_head(struct connection *connection)
 {
     const struct exchange *last = connection->last;
+    uint32_t sending = __atomic_load_n(&connection->sending, __ATOMIC_RELAXED);
     if (connection->prepared != NULL || (last != NULL && !last->requested))
-        __atomic_store_n(&connection->sending, (connection->sending + 1) | 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&connection->sending, (sending + 1) | 1, __ATOMIC_RELEASE);
 }
 
 /* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */

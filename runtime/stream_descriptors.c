@@ -20,7 +20,9 @@ void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_
         descriptor_set(listener, SLOT_LISTENER);
     if (self->current != NULL && self->current->ended)
         attribution_leave(self); /* the next request is somebody else's */
-    connection_make(self, fd, ORIGIN_ACCEPTED, &address);
+    struct connection *connection = connection_make(self, fd, ORIGIN_ACCEPTED, &address);
+    if (connection != NULL)
+        connection_leave(self, connection);
     observe_close(self);
     errno = saved_errno;
 }
@@ -52,14 +54,14 @@ static void connect_reported(struct thread *self, int fd, const struct address *
     struct connection *connection = connection_make(self, fd, ORIGIN_CONNECTED, peer);
     if (connection == NULL)
         return;
-    connection->identity = connection_identity(fd);
     connection->connecting = result != 0;
     connection->connect_ns = start_ns;
     stream_own(connection, self->current);
     if (result != 0 && !in_progress) {
         stream_connect_failed(self, connection, stream_error_type(error));
-        connection_release(self, fd);
+        connection_release(self, fd); /* it ends when we leave it */
     }
+    connection_leave(self, connection);
 }
 
 void stream_connected(

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -43,6 +44,15 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 #error "no system call stub for this architecture"
 #endif
 
+/* As libc tells it: -1 and errno. */
+static inline long sys_result(long result)
+{
+    if (result >= 0 || result < -4095)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
 #define SYS_PICK(_1, _2, _3, _4, _5, _6, _7, NAME, ...) NAME
 #define SYS_ARG(a) ((long)(a))
 #define SYS_1(n) sys_call(n, 0, 0, 0, 0, 0, 0)
@@ -56,4 +66,8 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
     sys_call(n, SYS_ARG(a), SYS_ARG(b), SYS_ARG(c), SYS_ARG(d), SYS_ARG(e), SYS_ARG(f))
 /* sys(SYS_openat, AT_FDCWD, path, flags, 0600): number and up to six arguments of any scalar type
  */
+#ifdef __clang_analyzer__
+long sys(long number, ...); /* it cannot see what assembler writes behind a pointer */
+#else
 #define sys(...) SYS_PICK(__VA_ARGS__, SYS_7, SYS_6, SYS_5, SYS_4, SYS_3, SYS_2, SYS_1)(__VA_ARGS__)
+#endif

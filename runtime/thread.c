@@ -9,6 +9,7 @@
 
 #include "attribution.h"
 #include "counters.h"
+#include "originals.h"
 #include "pool.h"
 #include "ring.h"
 #include "sys.h"
@@ -22,6 +23,7 @@ static struct pool threads = {
 _Static_assert(sizeof(struct thread) <= 1 << 15, "a thread fits its block");
 static struct thread exempt;
 static pthread_key_t exit_key;
+static bool has_exit_key;
 
 /* The first 32 keys live in the thread's descriptor; a later one would make pthread_setspecific
  * allocate from the host's malloc on a host thread (glibc, nptl/pthread_setspecific.c). */
@@ -45,12 +47,14 @@ static void thread_exited(void *block)
 
 bool thread_start(void)
 {
-    if (pthread_key_create(&exit_key, thread_exited) != 0)
+    if (originals.pthread_key_create == NULL)
+        return true; /* no libpthread: the only thread ends with the process */
+    if (originals.pthread_key_create(&exit_key, thread_exited) != 0)
         return false;
-    if (exit_key < KEYS_WITHOUT_ALLOCATION)
-        return true;
-    pthread_key_delete(exit_key);
-    return false;
+    has_exit_key = exit_key < KEYS_WITHOUT_ALLOCATION;
+    if (!has_exit_key)
+        originals.pthread_key_delete(exit_key);
+    return has_exit_key;
 }
 
 struct thread *thread_attach(void)
@@ -60,7 +64,8 @@ struct thread *thread_attach(void)
         return NULL;
     struct thread *self = pool_block(&threads, index);
     self->index = index;
-    pthread_setspecific(exit_key, self);
+    if (has_exit_key)
+        originals.pthread_setspecific(exit_key, self);
     thread_self = self;
     return self;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the shared object is made of, and who may include whom. Prints TAP.
 
-check_structure.py SOURCE_ROOT LIBRARY RUNTIME_ARCHIVE
+check_structure.py SOURCE_ROOT LIBRARY OBJECT_OR_ARCHIVE...   what the library is linked from
 """
 import os
 import re
@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 
-ROOT, LIBRARY, RUNTIME = sys.argv[1:4]
+ROOT, LIBRARY, *PARTS = sys.argv[1:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 STRIPPED_BYTES_MAX = 400 * 1024
 TLS_BYTES_MAX = 256
-GLIBC_MAX = (2, 34)
-GLIBC_OLDEST_WANTED = (2, 28)
+GLIBC_FLOOR = (2, 28)
 # L0 to L3: a folder may include its own files and those of the folders named.
 LAYERS = {
     "protocols": [],
@@ -64,34 +63,68 @@ def test_size():
     check(size <= STRIPPED_BYTES_MAX, f"stripped: {size} bytes")
 
 
+def reviewed(name):
+    with open(os.path.join(HERE, name)) as file:
+        return {line.strip() for line in file if line.strip() and not line.startswith("#")}
+
+
 def exports():
     lines = output("nm", "-D", "--defined-only", LIBRARY).splitlines()
-    return sorted({line.split()[-1].split("@")[0] for line in lines})
+    return {line.split()[-1].split("@")[0] for line in lines}
 
 
 def test_exports():
-    with open(os.path.join(HERE, "exports.txt")) as file:
-        reviewed = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    difference = set(exports()) ^ set(reviewed)
-    check(not difference, f"the {len(reviewed)} exports are those reviewed", sorted(difference))
+    difference = exports() ^ reviewed("exports.txt")
+    check(not difference, f"the {len(exports())} exports are those reviewed", sorted(difference))
 
 
-def test_glibc_versions():
-    imports = re.findall(r"UND (\S+)@GLIBC_([0-9.]+)", output("readelf", "-W", "--dyn-syms", LIBRARY))
-    versions = {name: tuple(int(part) for part in version.split(".")) for name, version in imports}
-    newest = max(versions.values())
-    check(newest <= GLIBC_MAX, f"newest glibc version imported: {newest}")
-    for name, version in sorted(versions.items()):
-        if version > GLIBC_OLDEST_WANTED:
-            print(f"# newer than {GLIBC_OLDEST_WANTED}: {name} {version}")
+def undefined(*options):
+    """Names that are needed from elsewhere, but for weak ones of the toolchain."""
+    lines = [line.split() for line in output("nm", "-u", *options).splitlines()]
+    return {fields[-1].split("@")[0] for fields in lines if fields[:1] == ["U"]}
 
 
-def test_runtime_imports():
-    """What the runtime called would otherwise come back to the hooks, or set the host's errno."""
-    undefined = {line.split()[-1] for line in output("nm", "-u", RUNTIME).splitlines()
-                 if line.strip().startswith("U ")}
-    check(not undefined & set(exports()), "the runtime imports no hooked function",
-          sorted(undefined & set(exports())))
+def test_imports():
+    more = undefined("-D", LIBRARY) - reviewed("imports.txt")
+    check(not more, "nothing is imported that was not reviewed", sorted(more))
+
+
+def version_of(text):
+    return tuple(int(part) for part in text.split("."))
+
+
+def test_glibc_floor():
+    """The loader refuses an object whose needed versions the C library does not have."""
+    needs = output("readelf", "-VW", LIBRARY).partition(".gnu.version_r")[2]
+    names = re.findall(r"Name: (\S+)", needs)
+    newer = [name for name in names if not re.fullmatch(r"GLIBC_[0-9.]+", name) or
+             version_of(name[6:]) > GLIBC_FLOOR]
+    check(names and not newer, "no newer glibc is needed than %d.%d" % GLIBC_FLOOR, newer or names)
+
+
+def test_stand_ins():
+    """What the oldest glibc lacks, or has in another library, must not be called as if it were there."""
+    libc = re.search(r"=> (\S*libc\.so\.6)", output("ldd", LIBRARY))[1]
+    defined = re.findall(r" (\w+)@+GLIBC_([0-9.]+)", output("readelf", "-W", "--dyn-syms", libc))
+    newer = {name for name, version in defined if version_of(version) > GLIBC_FLOOR} & exports()
+    there = set(re.findall(r" t absent_(\w+)", output("nm", LIBRARY)))
+    check(newer <= there, "hooks that the oldest glibc lacks have a stand-in", sorted(newer - there))
+
+
+def test_parts():
+    """What our code called by a hook's name would come back to us, or set the host's errno."""
+    check(PARTS, "the library's parts are given")
+    for part in PARTS:
+        called = undefined(part) & exports()
+        check(not called, os.path.basename(part) + " calls nothing that is hooked", sorted(called))
+
+
+def test_calls():
+    """The same for what is linked in: libraries that are not ours."""
+    code = output("objdump", "-d", "--no-show-raw-insn", LIBRARY)
+    jumps = re.findall(r"\b(?:call|jmp|bl?)\s+[0-9a-f]+ <(\w+)(?:@plt)?>", code)
+    check(len(jumps) > 1000 and not set(jumps) & exports(), "no call in the library leads to a hook",
+          sorted(set(jumps) & exports()) or len(jumps))
 
 
 def test_dlopen():
@@ -131,8 +164,11 @@ test_dynamic_section()
 test_segments()
 test_size()
 test_exports()
-test_glibc_versions()
-test_runtime_imports()
+test_imports()
+test_glibc_floor()
+test_stand_ins()
+test_parts()
+test_calls()
 test_dlopen()
 test_includes()
 print(f"1..{results['count']}")
