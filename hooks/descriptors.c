@@ -31,7 +31,7 @@ static socklen_t smaller(socklen_t a, socklen_t b)
 
 HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))
 {
-    socklen_t room = peer == NULL || length == NULL ? 0 : *length;
+    socklen_t room = stream_peer_room(peer, length);
     int result = ORIGINAL(accept)(fd, peer, length);
     if (result >= 0)
         stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
@@ -40,7 +40,7 @@ HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))
 
 HOOK(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags))
 {
-    socklen_t room = peer == NULL || length == NULL ? 0 : *length;
+    socklen_t room = stream_peer_room(peer, length);
     int result = ORIGINAL(accept4)(fd, peer, length, flags);
     if (result >= 0)
         stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "readable.h"
 #include "stream.h"
 
 /* Urgent bytes are no part of the stream; a zero-copy buffer must stay as the host keeps it. */
@@ -19,9 +20,8 @@ static bool is_editable(int flags)
 /* Sends through us if lines have to be inserted. False: the caller makes the host's own call. */
 static bool sent_by_us(const struct sight *sight, const struct outgoing *out, ssize_t *result)
 {
-    if (stream_send(sight, out, result))
-        return true;
-    return !out->editable && !stream_flush(sight, out->flags, result);
+    return stream_send(sight, out, result) ||
+           (stream_is_pending(sight) && !stream_flush(sight, out->flags, result));
 }
 
 HOOK_STREAM(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size),
@@ -46,7 +46,7 @@ HOOK_STREAM(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, 
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(writev)(fd, iov, count);
-    struct outgoing out = {iov, count, 0, iov != NULL && count > 0 && count <= IOV_MAX};
+    struct outgoing out = {iov, count, 0, iov != NULL && count > 0 && count <= IOV_MAX, true};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
@@ -93,11 +93,10 @@ HOOK_STREAM(ssize_t, sendto,
 
 static struct outgoing outgoing_message(const struct msghdr *message, int flags)
 {
-    if (message == NULL)
-        return (struct outgoing){.flags = flags};
     return (struct outgoing){message->msg_iov, (int)message->msg_iovlen, flags,
         is_editable(flags) && message->msg_name == NULL && message->msg_controllen == 0 &&
-            message->msg_iovlen <= IOV_MAX && message->msg_iov != NULL};
+            message->msg_iovlen <= IOV_MAX && message->msg_iov != NULL,
+        true};
 }
 
 HOOK_STREAM(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
@@ -106,11 +105,15 @@ HOOK_STREAM(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
     struct sight sight;
     if (!stream_look(fd, &sight))
         return ORIGINAL(sendmsg)(fd, message, flags);
-    struct outgoing out = outgoing_message(message, flags);
+    struct outgoing out = {.flags = flags};
+    if (readable(message, sizeof(*message)))
+        out = outgoing_message(message, flags);
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
     result = ORIGINAL(sendmsg)(fd, message, flags);
+    if (result > 0)
+        out = outgoing_message(message, flags); /* the kernel has read it */
     if (!(flags & MSG_OOB))
         stream_sent(&sight, &out, result);
     return result;

@@ -7,6 +7,7 @@
 #include <sys/select.h>
 
 #include "hook.h"
+#include "readable.h"
 #include "stream.h"
 #include "sys.h"
 
@@ -107,6 +108,9 @@ static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *wri
     uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
     if (limit > 0 && (uint32_t)limit > highest + 1)
         limit = (int)highest + 1;
+    size_t bytes = limit > 0 ? ((size_t)limit + __NFDBITS - 1) / __NFDBITS * sizeof(__fd_mask) : 0;
+    if ((reads != NULL && !readable(reads, bytes)) || (writes != NULL && !readable(writes, bytes)))
+        return true;
     for (int fd = 0; fd < limit; fd++) {
         if (!is_in(reads, fd) && !is_in(writes, fd))
             continue;

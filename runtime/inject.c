@@ -18,6 +18,7 @@
 #include "counters.h"
 #include "originals.h"
 #include "look_ahead.h"
+#include "readable.h"
 #include "text_pool.h"
 
 struct originals originals;
@@ -244,13 +245,23 @@ static bool is_candidate(const struct connection *connection)
                                                      : connection->requests_out;
 }
 
+static bool is_readable(const struct outgoing *out)
+{
+    if (out->is_given && !readable(out->iov, sizeof(*out->iov) * (size_t)out->count))
+        return false;
+    for (int i = 0; i < out->count; i++)
+        if (!readable(out->iov[i].iov_base, out->iov[i].iov_len))
+            return false;
+    return true;
+}
+
 /* Would this call be edited at all? Asked without the lock; asked again under it. */
 static bool may_edit(const struct sight *sight, const struct outgoing *out)
 {
     if (!out->editable || originals.sendmsg == NULL || !process_may_call())
         return false;
-    return sight->connection->pending.text_index != 0 ||
-           (!process.broken && is_candidate(sight->connection));
+    return (stream_is_pending(sight) || (!process.broken && is_candidate(sight->connection))) &&
+           is_readable(out);
 }
 
 static void touch_owner(struct thread *self, struct connection *connection)
@@ -293,7 +304,7 @@ bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
     static const struct iovec nothing;
     int kept = flags & (MSG_DONTWAIT | MSG_NOSIGNAL); /* ours are neither urgent nor zero-copy */
     struct outgoing out = {.iov = &nothing, .count = 0, .flags = kept | MSG_MORE};
-    if (sight->connection->pending.text_index == 0 || originals.sendmsg == NULL)
+    if (!stream_is_pending(sight) || originals.sendmsg == NULL)
         return true;
     struct thread *self = observe_open();
     if (self == NULL || !connection_enter(self, sight)) {
@@ -303,7 +314,7 @@ bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
     }
     struct send send = {.self = self, .sight = sight, .out = &out};
     bool clear = true;
-    while (clear && !send.gone && sight->connection->pending.text_index != 0) {
+    while (clear && !send.gone && stream_is_pending(sight)) {
         struct plan plan = {0};
         bool stopped;
         clear = send_plan(&send, &plan, &stopped) >= 0;

@@ -50,6 +50,7 @@ struct outgoing {
     int count;
     int flags;     /* of sendmsg, 0 for write */
     bool editable; /* false: control data, addresses, MSG_OOB, MSG_ZEROCOPY: send as it is */
+    bool is_given; /* iov is the host's own, too */
 };
 
 /* Sends the host's bytes with lines inserted, if any are due, and reports them. False: nothing is
@@ -57,6 +58,11 @@ struct outgoing {
  * are what the host gets. */
 bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t *result);
 void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t result);
+/* Are lines of ours cut short, so that their rest is due before the host's next byte? */
+static inline bool stream_is_pending(const struct sight *sight)
+{
+    return sight->connection->pending.text_index != 0;
+}
 /* Before bytes go out that we cannot edit: sends what is pending of our lines. False: *result and
  * errno are what the host gets instead of its call. */
 bool stream_flush(const struct sight *sight, int flags, ssize_t *result);
@@ -64,6 +70,8 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result);
 
 /* --- descriptors --------------------------------------------------------------------------- */
 
+/* The room that an accept() has for the peer's address, 0 if there is none to read. Before it. */
+socklen_t stream_peer_room(const struct sockaddr *peer, const socklen_t *length);
 void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length);
 /* Monotonic time for stream_connected, 0 while inert. */
 uint64_t stream_connect_time(void);

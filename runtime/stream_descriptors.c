@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "readable.h"
 #include "stream_internal.h"
 #include "sys.h"
 
@@ -25,6 +26,12 @@ void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_
         connection_leave(self, connection);
     observe_close(self);
     errno = saved_errno;
+}
+
+socklen_t stream_peer_room(const struct sockaddr *peer, const socklen_t *length)
+{
+    bool is_told = process.page != NULL && peer != NULL && readable(length, sizeof(*length));
+    return is_told ? *length : 0;
 }
 
 uint64_t stream_connect_time(void)

@@ -13,7 +13,8 @@
  * so that rare case asks the kernel.
  *
  * | field   | owner thread | other threads | signal handler on the owner |
- * | all     | reads/writes | never         | only through observe_open, which refuses |
+ * | readable_pages | reads/writes | never  | reads/writes |
+ * | others  | reads/writes | never         | only through observe_open, which refuses |
  */
 #pragma once
 
@@ -30,7 +31,12 @@
 struct context;
 struct ring;
 
-enum { THREAD_IOV_MAX = 64, THREAD_LINES_MAX = 16 * 1024, THREAD_FLAT_BYTES = 2 * 1024 };
+enum {
+    THREAD_IOV_MAX = 64,
+    THREAD_LINES_MAX = 16 * 1024,
+    THREAD_FLAT_BYTES = 2 * 1024,
+    THREAD_PAGES_MAX = 256 /* that are known to be readable: readable.h */
+};
 
 struct thread {
     uint64_t pool_link;
@@ -45,6 +51,7 @@ struct thread {
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
     uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
     uint32_t spare_text;     /* a big text block kept for lines cut short; 0: none yet */
+    uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
