@@ -76,6 +76,33 @@ def test_exports():
     check(not difference, f"the {len(reviewed)} exports are those reviewed", sorted(difference))
 
 
+def test_exports_are_of_libc():
+    """What only some programs have (a libssl, a libpq) needs an original per caller and name."""
+    libc = re.search(r"libc\.so\.6 => (\S+)", output("ldd", LIBRARY))[1]
+    names = {line.split()[-1].split("@")[0] for line in output("nm", "-D", libc).splitlines()}
+    strange = set(exports()) - names - {"burdock_is_first"}
+    check(not strange, "every hook is a function of libc", sorted(strange))
+
+
+# What the library may not call from within a host, and what would happen.
+FORBIDDEN = {
+    "dlopen": "constructors run twice", "dlmopen": "constructors run twice",
+    "backtrace": "the host's own may answer", "_Unwind_Backtrace": "exceptions slow down",
+    "exit": "the host ends", "abort": "the host ends", "signal": "a handler of the host is lost",
+    "sigaction": "a handler of the host is lost", "setitimer": "a timer of the host is lost",
+    "timer_create": "signals nobody asked for", "setlocale": "numbers change", "setenv": "a race",
+    "getenv": "a race", "printf": "output", "fprintf": "output", "syslog": "output",
+    "pthread_atfork": "handlers run in the host's fork", "atexit": "order against the host's own",
+}
+
+
+def test_imports():
+    undefined = {line.split()[-1].split("@")[0]
+                 for line in output("nm", "-D", "--undefined-only", LIBRARY).splitlines()}
+    wrong = sorted(f"{name}: {FORBIDDEN[name]}" for name in undefined & set(FORBIDDEN))
+    check(len(undefined) > 20 and not wrong, "nothing is called that a host would notice", wrong)
+
+
 def test_glibc_versions():
     imports = re.findall(r"UND (\S+)@GLIBC_([0-9.]+)", output("readelf", "-W", "--dyn-syms", LIBRARY))
     versions = {name: tuple(int(part) for part in version.split(".")) for name, version in imports}
@@ -131,6 +158,8 @@ test_dynamic_section()
 test_segments()
 test_size()
 test_exports()
+test_exports_are_of_libc()
+test_imports()
 test_glibc_versions()
 test_runtime_imports()
 test_dlopen()
