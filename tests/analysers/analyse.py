@@ -44,6 +44,7 @@ ACCEPTED = {
 COMMANDS = {
     "cppcheck": lambda file: ["cppcheck", "--quiet", "--enable=warning,performance,portability",
                               "--std=c11", "-D__x86_64__", *INCLUDES, "-D__STDC_HOSTED__=1",
+                              "-DElfW(type)=Elf64_##type",
                               "--template={file}:{line}:0: warning: {message} [{id}]", file],
     "gcc": lambda file: ["gcc", "-fanalyzer", "-O2", "-S", "-o", os.devnull, "-std=gnu11", *DEFINES,
                          *INCLUDES, "-I" + os.path.join(BUILD, "runtime"), file],

@@ -75,8 +75,34 @@ def check_references():
               page + " names only files that exist")
 
 
+def tests_in(path):
+    """The names of the tests in a file, as docs/FAILURE_MODES.md gives them."""
+    text = read(path)
+    if path.endswith(".txt"):
+        return set(re.findall(r"^== (.*)$", text, re.M))
+    if path.endswith(".py"):
+        return set(re.findall(r"^def test_(\w+)", text, re.M))
+    return set(re.findall(r'"(\w+)[" ]', text))
+
+
+def check_failure_modes():
+    page = "docs/FAILURE_MODES.md"
+    rows = re.findall(r"^\| (?!fault|---)(.*?) \| (.*) \|$", read(page), re.M)
+    problems = []
+    for fault, answer in rows:
+        named = re.findall(r"`((?:tests|protocols)/[\w/.]+)`: ([^`;.|]+)", answer)
+        if not named and not answer.startswith(("Cannot apply: ", "Known limit: ")):
+            problems.append("neither test nor reason: " + fault)
+        for path, names in named:
+            problems += ["%s has no %s" % (path, name) for name in names.strip().split(", ")
+                         if name not in tests_in(path)]
+    check(problems if len(rows) > 60 else ["%d rows" % len(rows)],
+          page + " names tests that exist, or a reason")
+
+
 compare_variables()
 compare_counters()
 check_references()
+check_failure_modes()
 print("1..%d" % count)
 sys.exit(1 if failures else 0)

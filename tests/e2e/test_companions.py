@@ -7,9 +7,15 @@ import glob
 import os
 import re
 import shutil
+import subprocess
 
+import harness
 from harness import LIBRARY, SOURCE, VICTIMS, Scene, check, equal, main, skip
 
+if harness.otlp:
+    from otlp import Collector
+
+GIVEN = {"frame_dummy", "deregister_tm_clones", "register_tm_clones"}  # every program has its own
 HOSTS = os.path.join(SOURCE, "tests/hosts")
 
 
@@ -73,6 +79,24 @@ def test_address_sanitizer():
                           LD_PRELOAD=asan + ":" + LIBRARY)
             scene.as_bare(command, "ASan as a library, its check switched off", 2000,
                           ASAN_OPTIONS="verify_asan_link_order=0")
+
+
+def test_same_names():
+    """A host that exports every name which the library uses within keeps its calls to itself, and
+    we keep ours: the spans arrive, packed by our zlib."""
+    names = subprocess.run(["nm", LIBRARY], capture_output=True, text=True, check=True).stdout
+    names = sorted(set(re.findall(r"^\w+ t ([a-zA-Z]\w*)$", names, re.M)) - GIVEN)
+    with Scene() as scene:
+        check(len(names) > 200 and "deflate" in names, "names of ours are known", len(names))
+        scene.write("names.c", "#include <stdlib.h>\n" +
+                    "".join("void %s(void) { abort(); }\n" % name for name in names))
+        host = build(scene, "hazards.c", "same-names", scene.path("names.c"), "-rdynamic",
+                     "-fno-builtin", "-w")
+        if host:
+            collector = Collector(scene)
+            scene.as_bare([host, "exchanges"], "the same names", OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+                          OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+            equal(len(collector.spans()), 10, "the same names: traced")
 
 
 def test_valgrind():

@@ -293,6 +293,22 @@ def test_killed_while_fast():
         equal(len(found), 50, "fast: what the worker had not sent is recovered by its successor")
 
 
+def test_killed_at_any_moment():
+    """In the midst of anything: what is left is whole, and the next process takes it over."""
+    with Scene(OTEL_BSP_SCHEDULE_DELAY="1") as scene:
+        for number in range(25):
+            busy = scene.start([os.path.join(VICTIMS, "threads"), "full_duplex"], "busy",
+                               HOST_TRACED="1")
+            wait_until(lambda: os.listdir(scene.rings) or busy.poll() is not None)
+            time.sleep(number * 0.002)
+            scene.stop(busy, signal.SIGKILL)
+        scene.run([os.path.join(VICTIMS, "hazards"), "exchanges"], "busy", HOST_TRACED="1")
+        spans = spans_of_store(scene.store, verify=True)
+        check(len(spans) > 100 and {span.service for span in spans} == {"busy"},
+              "killed at any moment: what is stored is whole", len(spans))
+        equal(os.listdir(scene.rings), [], "killed at any moment: no ring is left")
+
+
 def test_underscore_exit():
     with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:
         app = scene.service("app")

@@ -6,7 +6,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -92,6 +94,24 @@ struct host_case {
     const char *spans;
 };
 
+/* What else must be as bare when a case has ended: open descriptors, signals, errno. */
+static inline void host_print_state(int error)
+{
+    sigset_t blocked;
+    struct sigaction action;
+    printf("errno %d\n", error);
+    for (int fd = 0; fd < 4096; fd++)
+        if (fcntl(fd, F_GETFD) != -1)
+            printf("descriptor %d, flags %x\n", fd, (unsigned)fcntl(fd, F_GETFL));
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    for (int signal = 1; signal <= SIGRTMAX; signal++) {
+        if (sigismember(&blocked, signal) == 1)
+            printf("signal %d blocked\n", signal);
+        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+            printf("signal %d %s\n", signal, action.sa_handler == SIG_IGN ? "ignored" : "handled");
+    }
+}
+
 static inline int host_main(const struct host_case *cases, int argc, char **argv)
 {
     bool lists = argc == 2 && strcmp(argv[1], "--list") == 0;
@@ -99,7 +119,9 @@ static inline int host_main(const struct host_case *cases, int argc, char **argv
         if (lists)
             printf("%s %s\n", cases->name, cases->spans == NULL ? "" : cases->spans);
         else if (strcmp(argv[1], cases->name) == 0) {
+            errno = 0;
             cases->run();
+            host_print_state(errno);
             return 0;
         }
     }
