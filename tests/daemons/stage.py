@@ -49,6 +49,14 @@ def family():
     return found
 
 
+def read_body(connection, head):
+    """What a request carries beyond what came with its head."""
+    length = re.search(rb"content-length: *(\d+)", head.lower())
+    left = int(length.group(1)) - len(head.partition(b"\r\n\r\n")[2]) if length else 0
+    while left > 0:
+        left -= len(connection.recv(min(left, 65536))) or left
+
+
 class Play(Scene):
     """One performance: its directory, its processes and what it tells."""
 
@@ -89,7 +97,7 @@ class Play(Scene):
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         text = text.replace(self.directory, "DIR")
-        return re.sub(r"0x[0-9a-fA-F]+|\d+", "N", text)
+        return re.sub(r"0x[0-9a-fA-F]+|\b[0-9A-F]{8,}\b|\d+", "N", text)
 
     def tell_lines(self, what, text, wanted=None, but=None):
         """Which lines there are, without regard to order, repetition and numbers. By patterns: one
@@ -134,6 +142,7 @@ class Play(Scene):
         def serve(connection):
             while head := read_head(connection):
                 self.relayed += 1
+                read_body(connection, head)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                                    b"Cache-Control: no-store\r\nContent-Length: %d\r\n\r\n%s" %
                                    (len(body), body))
@@ -179,6 +188,13 @@ class Play(Scene):
             return len(now) == count and not now & before
         self.until("%s: %d new workers, the old ones gone" % (how.name, count), replaced)
 
+    def alone(self, mounts, *command, **more):
+        """Starts a command in a mount namespace where these paths are the play's own."""
+        script = "".join("mount --bind %s %s && " % (self.path(source), target)
+                         for source, target in mounts) + 'exec "$@"'
+        return self.start(["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh",
+                           *command], **more)
+
     def rotate(self, log, ask, produce):
         """The log is moved away, the daemon is told, and then writes a new one."""
         os.rename(self.path(log), self.path(log + ".1"))
@@ -198,12 +214,12 @@ class Play(Scene):
         wait_until(same, 10, 0.3)
         self.tell("processes and their descriptors", looks[-1])
 
-    def end(self, process, how=signal.SIGTERM, status=0):
+    def end(self, process, how=signal.SIGTERM, status=0, but=None):
         """The graceful stop, and that no process is left."""
         process.send_signal(how)
-        self.ended(process, how.name, status)
+        self.ended(process, how.name, status, but)
 
-    def ended(self, process, how, status=0):
+    def ended(self, process, how, status=0, but=None):
         try:
             result = process.wait(20)
         except harness.subprocess.TimeoutExpired:
@@ -211,7 +227,7 @@ class Play(Scene):
         self.tell(how + ": exit status", result, status)
         self.until("no process is left", lambda: not self.living())
         self.tell_lines("stdout", self.stdout(process))
-        self.tell_lines("stderr", self.stderr(process))
+        self.tell_lines("stderr", self.stderr(process), but=but)
 
     def recover(self, user):
         """For hosts that end by a signal or have no thread of ours: their rings stay, by design,
