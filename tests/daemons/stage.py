@@ -97,7 +97,7 @@ class Play(Scene):
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         text = text.replace(self.directory, "DIR")
-        return re.sub(r"0x[0-9a-fA-F]+|\b[0-9A-F]{8,}\b|\d+", "N", text)
+        return re.sub(r"0x[0-9a-fA-F]+|\b[0-9A-F]{8,}\b|\d+(?:\.\d+)*", "N", text)
 
     def tell_lines(self, what, text, wanted=None, but=None):
         """Which lines there are, without regard to order, repetition and numbers. By patterns: one

@@ -114,7 +114,8 @@ def gunicorn(play):
     play.rotate("run/access.log", lambda: server.send_signal(signal.SIGUSR1),
                 lambda: play.until_serves("rotation: serves", port, "/", (200, "new")))
     play.end(server, signal.SIGTERM)
-    play.tell_log("run/error.log", "Shutting down", but="terminated due to signal")
+    play.tell_log("run/error.log", "Shutting down",
+                  but=r"^(?!.*\[INFO\])")  # a worker may be ended in the middle of a close
 
 
 def serve_and_end(play, command, status, **how):

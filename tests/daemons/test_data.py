@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Databases, caches and brokers. None speaks HTTP but where it says so: no span, no ring file."""
+import base64
 import os
 import re
+import shutil
 import signal
-import socket
 
-from stage import as_user, free_port, harness, main, part, wait_until
+from stage import as_user, free_port, harness, is_listening, main, part, wait_until
 
 POSTGRES = "/usr/lib/postgresql/15/bin/"
 
@@ -106,6 +107,48 @@ def redis(play):
     play.end(server, signal.SIGTERM)
     play.tell_log("run/log.1", "Background saving terminated with success", but="RDB|COW|Current|MB")
     play.tell_log("run/log", "bye bye", but="RDB|COW|Current|MB")
+
+
+RABBIT = "/usr/lib/rabbitmq/bin/"
+
+
+@part(RABBIT + "rabbitmq-server", "epmd")
+def rabbitmq(play):
+    """Erlang, asked over its HTTP interface; its name server is a daemon of its own."""
+    port, web, names, run = free_port(), free_port(), free_port(), play.make("run")
+    play.environment.update(
+        RABBITMQ_NODENAME="burdock@localhost", RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+        RABBITMQ_NODE_PORT=str(port), RABBITMQ_DIST_PORT=str(free_port()), RABBITMQ_MNESIA_BASE=run,
+        RABBITMQ_LOG_BASE=run, RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_PID_FILE=run + "/pid",
+        RABBITMQ_CONFIG_FILE=play.write("rabbitmq.conf", "management.tcp.ip = 127.0.0.1\n"
+                                        "management.tcp.port = %d\nlog.file.level = info\n" % web),
+        RABBITMQ_ENABLED_PLUGINS_FILE=play.write("plugins", "[rabbitmq_management].\n"),
+        ERL_EPMD_PORT=str(names), ERL_EPMD_ADDRESS="127.0.0.1",
+        ERL_INETRC=play.write("inetrc", '{host, {127,0,0,1}, ["localhost"]}.\n'))
+    server = play.start([RABBIT + "rabbitmq-server"])
+    play.until("it listens", lambda: is_listening(web) and is_listening(port), 60)
+
+    def ask(method, path, body, wanted):
+        headers = {"Authorization": "Basic " + base64.b64encode(b"guest:guest").decode(),
+                   "Content-Type": "application/json"}
+        play.expect(web, "/api/" + path, wanted, method=method, body=body, headers=headers)
+    ask("PUT", "queues/%2f/q", b'{"durable": true}', (201, ""))
+    ask("POST", "exchanges/%2f/amq.default/publish", b'{"properties": {}, "routing_key": "q", '
+        b'"payload": "word", "payload_encoding": "string"}', (200, '{"routed":true}'))
+    got = '[{"payload_bytes":N,"redelivered":false,"exchange":"","routing_key":"q",' \
+        '"message_count":N,"properties":[],"payload":"word","payload_encoding":"string"}]'
+    ask("POST", "queues/%2f/q/get", b'{"count": 1, "ackmode": "ack_requeue_false", '
+        b'"encoding": "auto"}', (200, got))
+
+    def control(*words):
+        play.command(RABBIT + "rabbitmqctl", "-q", *words, what=words[0])
+    control("list_queues", "name", "messages")
+    control("shutdown")
+    play.tell("its exit status", wait_until(lambda: server.poll() is not None, 30) and
+              server.returncode, 0)
+    play.command("epmd", "-kill", what="the name server ends")
+    play.ended(server, "shutdown")
+    shutil.rmtree(run)  # its journals' names are chance
 
 
 def talk(port, words, end):

@@ -116,7 +116,7 @@ action(type="omfile" file="%s/log" template="short")
         ["logger", "-u", run + "/socket", "-t", "tag", "again"]) is None)
     log(["-u", run + "/socket"], "after rotation")
     play.end(server, signal.SIGTERM)
-    play.tell_log("run/log.1", "by UDP")
+    play.tell_log("run/log.1", "by UDP", but="again")
 
 
 POSTFIX = """
