@@ -12,11 +12,6 @@
 
 struct kernel kernel;
 
-long hooks_missing(void)
-{
-    return -1;
-}
-
 void hooks_resolve(void) /* every original that is called is set below */
 {
 }
