@@ -150,8 +150,9 @@ class Verdict:
             kind[name] = "bare %s, traced %s; again: bare %s, traced %s" % tuple(outcomes)
 
     def counts(self):
-        """Of the bare run's tests, by outcome."""
-        return collections.Counter(outcome for name, outcome in self.bare.items()
+        """Of the bare run's tests, by outcome without its details."""
+        return collections.Counter(outcome.partition(" with ")[0]
+                                   for name, outcome in self.bare.items()
                                    if name not in (STATUS, LEFT))
 
 
