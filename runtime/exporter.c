@@ -234,6 +234,12 @@ void exporter_need(void)
     make_rings_here();
 }
 
+bool exporter_adds_rings(void)
+{
+    uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
+    return now != LIFE_REFUSED && now != LIFE_RINGS_ONLY;
+}
+
 void exporter_wake(bool urgent)
 {
     uint32_t wanted = urgent ? WORK_NOW : WORK_SOON;

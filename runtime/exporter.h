@@ -8,11 +8,12 @@
  * over, inherit nor list them, and the host's lowest free number never changes.
  * Asleep on a futex, without a timeout, while there is nothing to export.
  *
- * | function        | who                                  | may wait               |
- * | exporter_need   | host thread in its observe block     | no (starts the thread) |
- * | exporter_wake   | host thread in its observe block     | no                     |
- * | exporter_flush  | host thread at exit, _exit, exec     | yes, bounded           |
- * | exporter_stop   | host thread asking for a sandbox     | yes, bounded           |
+ * | function            | who                              | may wait               |
+ * | exporter_need       | host thread in its observe block | no (starts the thread) |
+ * | exporter_adds_rings | host thread in its observe block | no                     |
+ * | exporter_wake       | host thread in its observe block | no                     |
+ * | exporter_flush      | host thread at exit, _exit, exec | yes, bounded           |
+ * | exporter_stop       | host thread asking for a sandbox | yes, bounded           |
  */
 #pragma once
 
@@ -23,6 +24,9 @@ struct thread;
 
 /* Makes sure that the exporter runs, or that it is known that it cannot. */
 void exporter_need(void);
+
+/* Does the exporter keep a spare ring ready, now or soon? If not, a thread adds its own. */
+bool exporter_adds_rings(void);
 
 /* Something was written to a ring. urgent: do not wait for the schedule delay. */
 void exporter_wake(bool urgent);

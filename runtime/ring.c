@@ -88,9 +88,31 @@ static struct ring *acquire_existing(bool is_private)
     return NULL;
 }
 
+static bool add_ring(int descriptor);
+
+/* Nobody else makes a ring ahead of need, and what lies in a private one would be lost. Of two
+ * threads that come here together one takes a private ring this time, and moves later. */
+static struct ring *added_here(void)
+{
+    static uint32_t is_adding;
+    uint32_t expected = 0;
+    if (file == NULL || exporter_adds_rings() || !process_may_call() ||
+        !__atomic_compare_exchange_n(
+            &is_adding, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return NULL;
+    long descriptor = sys(SYS_openat, AT_FDCWD, file_path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    bool added = !is_error(descriptor) && add_ring((int)descriptor);
+    if (!is_error(descriptor))
+        sys(SYS_close, descriptor);
+    __atomic_store_n(&is_adding, 0, __ATOMIC_RELEASE);
+    return added ? acquire_existing(false) : NULL;
+}
+
 static struct ring *acquire(void)
 {
     struct ring *ring = acquire_existing(false);
+    if (ring == NULL)
+        ring = added_here();
     if (ring == NULL)
         ring = acquire_existing(true);
     return ring != NULL ? ring : private_ring();

@@ -20,7 +20,8 @@
  * that a killed process's spans can be recovered. The exporter thread makes the file and a spare
  * ring ahead of need; it reserves the pages (fallocate), since touching a page that a full tmpfs
  * cannot give would raise SIGBUS in the host. A thread that needs a ring when none is ready gets a
- * private one: same use, but not durable, so the exporter hurries and the thread moves later.
+ * private one: same use, but not durable, so the exporter hurries and the thread moves later. In a
+ * process that may have no exporter thread each thread adds its own ring to the file.
  */
 #pragma once
 
