@@ -153,6 +153,7 @@ struct connection *connection_make(
     __atomic_store_n(&connection->generation, __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED),
         __ATOMIC_RELAXED);
     connection->references = 1;
+    connection->epoch = process.epoch;
     connection->origin = origin;
     if (peer != NULL)
         connection->peer = *peer;
@@ -254,10 +255,36 @@ static void drop_reference(struct connection *connection)
         __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
 }
 
+/* Is fd in this process the connection that the parent knew? A forked child's memory is copied a
+ * moment after its descriptors, while the parent's other threads go on: the number may be another
+ * one's here, and a connection of theirs is caught half made, or held by who is not here. */
+static bool is_whole(const struct connection *connection, int fd)
+{
+    bool is_held = __atomic_load_n(&connection->lock, __ATOMIC_RELAXED) != 0;
+    bool is_half_made = connection->origin == ORIGIN_CONNECTED && connection->identity == 0;
+    return !is_held && !is_half_made && socket_option(fd, SO_TYPE) == SOCK_STREAM &&
+           connection_is_same(connection, fd);
+}
+
+/* Asked once for each connection that a forked child uses. */
+__attribute__((noinline)) static bool inherit(
+    struct thread *self, struct connection *connection, int fd)
+{
+    if (process_may_call() && is_whole(connection, fd)) {
+        __atomic_store_n(&connection->epoch, process.epoch, __ATOMIC_RELAXED);
+        return true;
+    }
+    connection_release(self, fd);
+    return false;
+}
+
 bool connection_enter(struct thread *self, const struct sight *sight)
 {
     struct connection *connection = sight->connection;
     if (__atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE) != sight->generation)
+        return false;
+    uint32_t epoch = __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED);
+    if (__builtin_expect(epoch != process.epoch, 0) && !inherit(self, connection, sight->fd))
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);

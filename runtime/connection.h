@@ -40,6 +40,7 @@ struct connection {
     uint32_t generation; /* changes when the block is given back */
     uint32_t lock;       /* 0: free, else the holder's thread index */
     uint32_t references;
+    uint32_t epoch; /* the generation of fork that has seen fd to be this connection; any thread */
     bool orphan;
     uint8_t origin;
     uint8_t state;

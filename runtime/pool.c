@@ -53,20 +53,31 @@ static void clear(const struct pool *pool, void *block)
 #endif
 }
 
+/* What a free block says is next. A forked child's pages are copied one after the other while the
+ * parent's threads go on: a block may hold what was put there after it had left the list. */
+static uint32_t next_of(const struct pool *pool, const uint32_t *block)
+{
+    uint32_t next = __atomic_load_n(block, __ATOMIC_RELAXED);
+    return next <= __atomic_load_n(&pool->fresh, __ATOMIC_RELAXED) ? next : 0;
+}
+
 uint32_t pool_take(struct pool *pool)
 {
     uint64_t head = __atomic_load_n(&pool->free_list, __ATOMIC_ACQUIRE);
     while ((uint32_t)head != 0) {
         uint32_t index = (uint32_t)head;
         uint32_t *block = pool_block(pool, index);
-        uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(block, __ATOMIC_RELAXED);
+        uint64_t next = ((head >> 32) + 1) << 32 | next_of(pool, block);
         if (__atomic_compare_exchange_n(
                 &pool->free_list, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             clear(pool, block);
             return index;
         }
     }
-    return take_fresh(pool); /* fresh pages are zero */
+    uint32_t index = take_fresh(pool);
+    if (index != 0)
+        clear(pool, pool_block(pool, index)); /* zero already, but for a forked child */
+    return index;
 }
 
 void pool_give(struct pool *pool, uint32_t index)

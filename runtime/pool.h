@@ -18,7 +18,7 @@
 /* Each slab is twice the one before it, so that few pointers reach far. */
 enum { POOL_SLAB_SHIFT = 16, POOL_SLAB_BYTES = 1 << POOL_SLAB_SHIFT, POOL_SLABS_MAX = 12 };
 
-struct pool {
+struct __attribute__((aligned(128))) pool { /* never across two pages: see next_of */
     uint32_t block_shift; /* a block has 1 << block_shift bytes: finding one takes no division */
     uint32_t clear_bytes; /* of a block, from its start: zeroed by pool_take; 0: all */
     uint64_t free_list;   /* tag << 32 | index of the first free block */

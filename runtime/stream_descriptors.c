@@ -71,28 +71,37 @@ static void connect_reported(struct thread *self, int fd, const struct address *
     connection_leave(self, connection);
 }
 
+/* A second connect() asks how the first one went. What was accepted nobody can connect: then the
+ * number is another one by now. */
+static bool is_known(struct thread *self, int fd, int result)
+{
+    struct sight sight;
+    if (descriptor_slot(fd) < SLOT_FIRST || !stream_look(fd, &sight) ||
+        !connection_enter(self, &sight))
+        return false;
+    bool is_known = result != 0 || sight.connection->origin != ORIGIN_ACCEPTED;
+    connection_leave(self, sight.connection);
+    return is_known;
+}
+
 void stream_connected(
     int fd, const struct sockaddr *peer, socklen_t length, uint64_t start_ns, int result)
 {
     int error = errno;
-    struct sight sight;
+    bool again = false;
     struct address address = {0};
-    /* The kernel read the address only if it did not object to it. */
-    if (start_ns != 0 && (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF)))
-        address_set(&address, peer, length);
-    if (start_ns == 0 || address.family == 0 || descriptor_slot(fd) >= SLOT_FIRST) {
-        /* A second connect() asks how the first one went. */
-        if (start_ns != 0 && stream_look(fd, &sight) && result != 0 && error != EISCONN &&
-            error != EALREADY)
-            stream_socket_error(fd, error);
-        errno = error;
-        return;
-    }
-    struct thread *self = observe_open();
+    struct thread *self = start_ns == 0 ? NULL : observe_open();
     if (self != NULL) {
-        connect_reported(self, fd, &address, start_ns, result, error);
+        /* The kernel read the address only if it did not object to it. */
+        if (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF))
+            address_set(&address, peer, length);
+        again = is_known(self, fd, result);
+        if (!again && address.family != 0)
+            connect_reported(self, fd, &address, start_ns, result, error);
         observe_close(self);
     }
+    if (again && result != 0 && error != EISCONN && error != EALREADY)
+        stream_socket_error(fd, error);
     errno = error;
 }
 

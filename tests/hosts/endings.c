@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -215,7 +216,26 @@ static void exchange_in_handler(int signal)
 struct blocked {
     struct host_pair pair;
     pthread_t thread;
+    pid_t id;
 };
+
+/* Until the kernel has the thread waiting in a call that reads, polls or writes. */
+static void await_blocked(pid_t thread)
+{
+    static const long calls[] = {SYS_read, SYS_recvfrom, SYS_poll, SYS_write, SYS_sendmsg};
+    char path[64], text[32] = "";
+    sprintf(path, "/proc/self/task/%d/syscall", thread);
+    for (;;) {
+        long file = sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY, 0, 0, 0);
+        if (file < 0 || raw_read((int)file, text, sizeof(text) - 1) <= 0)
+            usleep(1000); /* not told here: it will be there by then */
+        sys_call(SYS_close, file, 0, 0, 0, 0, 0);
+        for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+            if (*text == '\0' || (*text != 'r' && strtol(text, NULL, 10) == calls[i]))
+                return;
+        sched_yield();
+    }
+}
 
 /* The peer of the blocked one: signals it, waits for the handler's end, then lets it go on. */
 static void *interrupt(void *argument)
@@ -223,7 +243,7 @@ static void *interrupt(void *argument)
     struct blocked *blocked = argument;
     for (int i = 1; i <= 20; i++) {
         expect_request(blocked->pair.server);
-        usleep(1000);
+        await_blocked(blocked->id);
         EXPECT(pthread_kill(blocked->thread, SIGUSR1) == 0);
         while (handled < i)
             usleep(100);
@@ -235,7 +255,7 @@ static void *interrupt(void *argument)
 static void handler_sends(void (*await)(int fd), int flags)
 {
     struct sigaction action = {.sa_handler = exchange_in_handler, .sa_flags = flags};
-    struct blocked blocked = {host_connect(false, false), pthread_self()};
+    struct blocked blocked = {host_connect(false, false), pthread_self(), gettid()};
     pthread_t thread;
     other = host_connect(false, false);
     EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
@@ -294,7 +314,7 @@ static void *interrupt_writer(void *argument)
     struct blocked *blocked = argument;
     size_t wanted = 8 << 20;
     for (int i = 1; i <= 20; i++) {
-        usleep(1000);
+        await_blocked(blocked->id);
         EXPECT(pthread_kill(blocked->thread, SIGUSR1) == 0);
         while (handled < i)
             usleep(100);
@@ -311,7 +331,7 @@ static void *interrupt_writer(void *argument)
 static void interrupted_write(void (*handler)(int))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
-    struct blocked blocked = {host_connect(false, false), pthread_self()};
+    struct blocked blocked = {host_connect(false, false), pthread_self(), gettid()};
     static char body[8 << 20];
     pthread_t thread;
     int head = sprintf(body, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 9 << 20);

@@ -271,10 +271,15 @@ static void cancelled(void)
 static struct host_pair other;
 static volatile sig_atomic_t handled;
 
+static pid_t storm_thread;
+
+/* A timer's signal may come to a thread of some row as well, and there is but one connection. */
 static void exchange_in_handler(int signal)
 {
     int saved = errno;
     char buffer[ROOM];
+    if (gettid() != storm_thread)
+        return;
     EXPECT(send(other.client, request, REQUEST, 0) == REQUEST);
     expect_request(other.server);
     host_raw_write_all(other.server, answer, ANSWER);
@@ -294,6 +299,7 @@ static void storm_begins(int signal)
     open_world();
     call_all();
     other = host_connect(false, false);
+    storm_thread = gettid();
     handle(signal, exchange_in_handler);
 }
 
