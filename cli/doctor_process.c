@@ -3,16 +3,19 @@
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "counters.h"
 #include "findings.h"
+#include "guards.h"
 #include "leftovers.h"
 
 /* A whole file of /proc with a NUL behind it; NULL with errno. Free the result. */
@@ -71,19 +74,33 @@ static const char *value_in(const char *block, size_t length, const char *name)
     return NULL;
 }
 
-/* The settings exactly as the library read them when the process began. */
-static void settings_of(char *block, size_t length, struct config *settings)
+/* A list like argv of the texts in a block. Free the result. */
+static char **list_of(char *block, size_t length)
 {
     size_t count = 0;
-    char **variables = allocate(sizeof *variables);
+    char **list = allocate(sizeof *list);
     for (char *at = block; at < block + length; at += strlen(at) + 1) {
-        variables = reallocate(variables, count + 2, sizeof *variables);
-        variables[count++] = at;
-        variables[count] = NULL;
+        list = reallocate(list, count + 2, sizeof *list);
+        list[count++] = at;
+        list[count] = NULL;
     }
-    char *const arguments[] = {"", NULL};
-    config_read(settings, variables, arguments, "");
+    return list;
+}
+
+/* The settings exactly as the library read them when the process began. */
+static void settings_of(int pid, char *block, size_t length, struct config *settings)
+{
+    size_t words_length = 0;
+    char *words = proc_read(pid, "cmdline", &words_length);
+    char *path = format_text("/proc/%d/exe", pid), executable[PATH_MAX];
+    ssize_t got = readlink(path, executable, sizeof executable - 1);
+    char **variables = list_of(block, length), **arguments = list_of(words, words_length);
+    executable[got > 0 ? got : 0] = 0;
+    config_read(settings, variables, arguments, executable);
+    free(path);
+    free(arguments);
     free(variables);
+    free(words);
 }
 
 /* Leaves in *settings those of the process, or ours where its environment cannot be read. */
@@ -102,9 +119,20 @@ static void check_environment(struct findings *findings, int pid, struct config 
         finding_add(findings, FINDING_WARN,
             format_text("the process was not started with libburdock.so in LD_PRELOAD"),
             "start it with burdock run");
-    settings_of(block, length, settings);
+    settings_of(pid, block, length, settings);
     doctor_switches(findings, settings);
     free(block);
+}
+
+static void check_guard(struct findings *findings, int pid, const struct config *settings)
+{
+    struct guard guard;
+    struct stat status;
+    char *path = format_text("/proc/%d", pid);
+    if (stat(path, &status) == 0 && guard_read(settings, status.st_uid, &guard) && guard.denied_s)
+        finding_add(findings, FINDING_FAIL, guard_reason(&guard),
+            "report it; burdock allow SERVICE traces it again");
+    free(path);
 }
 
 static void check_secure(struct findings *findings, int pid)
@@ -168,6 +196,7 @@ void doctor_process(struct findings *findings, int pid)
     check_environment(findings, pid, &settings);
     doctor_file(findings, executable, 0);
     check_secure(findings, pid);
+    check_guard(findings, pid, &settings);
     check_counters(findings, pid, &settings);
     free(executable);
 }

@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "endpoint.h"
 #include "findings.h"
+#include "guards.h"
 #include "library.h"
 
 /* Runs /bin/true with the library; anything on stderr comes into words. Answers the wait status. */
@@ -177,10 +178,18 @@ void doctor_switches(struct findings *findings, const struct config *settings)
     check_problems(findings, settings);
 }
 
+static void tell_guard(const char *path, const struct guard *guard, void *findings)
+{
+    if (guard->denied_s != 0)
+        finding_add(findings, FINDING_WARN, guard_reason(guard),
+            "report it; burdock allow SERVICE traces it again");
+}
+
 void doctor_settings(struct findings *findings)
 {
     struct config settings;
     settings_read(&settings);
+    guards_visit(&settings, tell_guard, findings);
     doctor_switches(findings, &settings);
     check_destination(findings, &settings);
     check_preload(findings);

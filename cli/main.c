@@ -57,12 +57,18 @@ static const char doctor_help[] =
     "living process. Every finding is a line: ok, warn or fail, with its remedy.\n"
     "Exit status: 0 no problem (warnings allowed), 1 problems, 2 wrong usage.\n";
 
+static const char allow_help[] =
+    "Usage: burdock allow SERVICE\n"
+    "Traces a service again that its crash guard leaves alone; burdock doctor lists these.\n"
+    "It takes effect when the service is started next.\n";
+
 static const char main_help[] =
     "Usage: burdock [run] [options] -- COMMAND [ARGS]   trace an unmodified program\n"
     "       burdock VERB [options]                      look at what was traced\n"
     "See:   show    one trace as a waterfall            ls      recent traces\n"
     "Send:  export  to an OTLP endpoint or a file\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
+    "       allow   trace a service again that was left alone after crashes\n"
     "run:   -s NAME service   -o DIR store   --endpoint URL   -q quiet   --exec\n"
     "       --summary=auto|always|never\n"
     "Traces stay on this machine unless OTEL_EXPORTER_OTLP_ENDPOINT is set. NO_COLOR respected.\n";
@@ -73,6 +79,7 @@ static const struct verb verbs[] = {
     {"ls", verb_ls, ls_help},
     {"export", verb_export, export_help},
     {"doctor", verb_doctor, doctor_help},
+    {"allow", verb_allow, allow_help},
     {"help", verb_help, main_help},
 };
 

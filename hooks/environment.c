@@ -15,6 +15,14 @@ static bool is_preload(const char *variable)
     return strncmp(variable, "LD_PRELOAD=", 11) == 0;
 }
 
+bool environment_names_us(char *const *envp)
+{
+    for (; *envp != NULL; envp++)
+        if (is_preload(*envp) && strstr(*envp, "libburdock.so") != NULL)
+            return true;
+    return false;
+}
+
 void environment_start(char *const *envp)
 {
     for (; config.follow && *envp != NULL; envp++)

@@ -7,7 +7,11 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Does LD_PRELOAD name us? Else we were loaded some other way. */
+bool environment_names_us(char *const *envp);
 
 /* Constructor: remembers LD_PRELOAD. */
 void environment_start(char *const *envp);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared object's life: in what order things start, and whether they start at all.
- * The constructor makes no thread, opens no file, prints nothing; whatever fails leaves every hook
- * a tail call to its original.
+ * The constructor makes no thread, prints nothing, and opens no file but a crash guard's; whatever
+ * fails leaves every hook a tail call to its original.
  */
 #include <gnu/libc-version.h>
 #include <pthread.h>
@@ -15,6 +15,7 @@
 #include "descriptor.h"
 #include "environment.h"
 #include "exporter.h"
+#include "guard.h"
 #include "hook.h"
 #include "originals.h"
 #include "process.h"
@@ -35,7 +36,8 @@ FIND(pthread_setspecific, originals.pthread_setspecific, NULL);
  */
 static bool is_wanted(void)
 {
-    return getauxval(AT_SECURE) == 0 && !config.disabled && burdock_is_first();
+    return getauxval(AT_SECURE) == 0 && !config.disabled && burdock_is_first() &&
+           !(config.crash_guard && guard_denies(&config));
 }
 
 static void start(char *const *envp)
@@ -64,6 +66,8 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
         return;
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read(&config, envp, argv, executable == NULL ? "" : executable);
+    if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
+        config.crash_guard = !environment_names_us(envp);
     if (is_wanted())
         start(envp);
 }

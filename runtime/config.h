@@ -34,6 +34,8 @@ struct config_problem {
 
 struct config {
     bool disabled;     /* BURDOCK_DISABLED: inert */
+    bool crash_guard;  /* BURDOCK_CRASH_GUARD: see guard.h */
+    bool crash_guard_given;
     bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
     char service_name[256];
     char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */

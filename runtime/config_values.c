@@ -51,6 +51,12 @@ void parse_switch(struct reading *reading, const struct variable *variable, cons
         parse_bool(reading, variable, value);
 }
 
+void parse_guard(struct reading *reading, const struct variable *variable, const char *value)
+{
+    parse_switch(reading, variable, value);
+    reading->config->crash_guard_given = true;
+}
+
 static bool read_number(struct reading *reading, const struct variable *variable, const char *value,
     uint64_t least, uint64_t *number)
 {

@@ -125,4 +125,5 @@ void process_break(const char *why)
 {
     process.broken_why = why;
     __atomic_store_n(&process.broken, true, __ATOMIC_RELEASE);
+    exporter_wake(true); /* it tells others */
 }

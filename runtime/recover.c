@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 
 #include "format.h"
+#include "guard.h"
 #include "memory.h"
+#include "process.h"
 #include "sys.h"
 
 static bool has_name(const char *name)
@@ -119,18 +121,38 @@ static bool copy_file(int descriptor, uint8_t *out, uint64_t bytes)
     return true;
 }
 
-static void recover_file(struct delivery *delivery, int directory, const char *name,
-    const char *service_name, const char *run_id)
+struct wanted {
+    struct delivery *delivery;
+    const char *service_name;
+    const char *run_id;
+    bool died_early; /* one of them did */
+};
+
+static uint64_t unix_ns(void)
+{
+    return process_monotonic_ns() + process_clock_offset_ns();
+}
+
+/* Its exporter holds the lock to an orderly end. */
+static bool died_early(const struct ring_file *file, const char *service_name)
+{
+    return service_name != NULL && file->is_locked && is_wanted(file, service_name, NULL) &&
+           unix_ns() - file->start_ns < GUARD_EARLY_S * 1000000000ull;
+}
+
+static void recover_file(struct wanted *wanted, int directory, const char *name)
 {
     uint64_t bytes;
-    int descriptor = claim(directory, name, run_id, &bytes);
+    int descriptor = claim(directory, name, wanted->run_id, &bytes);
     if (descriptor < 0)
         return;
     struct ring_file *file = memory_map(bytes);
     if (file != NULL) {
         if (copy_file(descriptor, (uint8_t *)file, bytes) &&
-            settle_file(delivery, file, bytes, service_name, run_id))
+            settle_file(wanted->delivery, file, bytes, wanted->service_name, wanted->run_id)) {
+            wanted->died_early |= died_early(file, wanted->service_name);
             sys(SYS_unlinkat, directory, name, 0);
+        }
         memory_unmap(file, bytes);
     }
     sys(SYS_close, descriptor);
@@ -156,24 +178,19 @@ static void for_each_file(const struct config *config, visitor *visit, void *arg
     sys(SYS_close, directory);
 }
 
-struct wanted {
-    struct delivery *delivery;
-    const char *service_name;
-    const char *run_id;
-};
-
 static void visit_dead(void *argument, int directory, const char *name)
 {
-    const struct wanted *wanted = argument;
-    recover_file(wanted->delivery, directory, name, wanted->service_name, wanted->run_id);
+    recover_file(argument, directory, name);
 }
 
 uint64_t recover_dead(struct delivery *delivery, const struct config *config,
     const char *service_name, const char *run_id)
 {
-    struct wanted wanted = {delivery, service_name, run_id};
+    struct wanted wanted = {delivery, service_name, run_id, false};
     uint64_t before = delivery->delivered;
     for_each_file(config, visit_dead, &wanted);
+    if (wanted.died_early && config->crash_guard)
+        guard_count(config, unix_ns() / 1000000000u);
     return delivery->delivered - before;
 }
 

@@ -147,10 +147,10 @@ def test_gdb():
 
 MUSL = """
 #include "exchange.h"
-int closefrom(int first) __attribute__((weak)); /* musl has none; the library's is found */
+void closefrom(int first) __attribute__((weak)); /* musl has none; the library's is found */
 int main(void) {
     exchanges(10);
-    if (closefrom != NULL && closefrom(1000) == 0) return 1;
+    if (closefrom != NULL) closefrom(1000);
     puts("exchanged");
     return 3;
 }

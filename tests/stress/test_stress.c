@@ -23,6 +23,7 @@
 #include "exporter.h"
 #include "hook.h"
 #include "originals.h"
+#include "recover.h"
 #include "ring.h"
 #include "stream.h"
 #include "sys.h"
@@ -312,6 +313,22 @@ static void start(void)
     attribution_start();
 }
 
+/* What the breaker does: nothing more is observed, and whoever looks from outside learns why. */
+static void trip_breaker(uint64_t recorded)
+{
+    static struct ring_file seen;
+    int rounds = CHILD_ROUNDS;
+    process_break("the test said so");
+    produce(&rounds);
+    CHECK(rings_recorded() == recorded, "nothing is recorded any more");
+    for (int i = 0; i < 1000 && seen.broken == 0; i++) {
+        recover_counters(&config, (uint32_t)getpid(), &seen);
+        sched_yield();
+    }
+    CHECK(strcmp(seen.broken_why, "the test said so") == 0, "the ring file says why");
+    exporter_flush(true);
+}
+
 static void remove_all(void)
 {
     char command[128];
@@ -334,12 +351,13 @@ int main(void)
     fight_over_descriptors();
     for (int i = 0; i < PRODUCERS; i++)
         pthread_join(producers[i], NULL);
-    exporter_flush(true);
+    exporter_flush(false);
     uint64_t recorded = rings_recorded(), exported = counters[COUNTER_SPANS_EXPORTED];
     CHECK(children == FORKS, "%d of %d children exported their own spans", children, FORKS);
     CHECK(recorded >= 2 * PRODUCERS * ROUNDS, "%d spans were recorded", (int)recorded);
     CHECK(exported == recorded, "all of them were exported, each once: %d", (int)exported);
     CHECK(!process.broken, "the breaker stays shut");
+    trip_breaker(recorded);
     print_counters();
     remove_all();
     return tap_done();
