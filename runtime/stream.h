@@ -61,7 +61,7 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
 /* Are lines of ours cut short, so that their rest is due before the host's next byte? */
 static inline bool stream_is_pending(const struct sight *sight)
 {
-    return sight->connection->pending.text_index != 0;
+    return __atomic_load_n(&sight->connection->pending.text_index, __ATOMIC_RELAXED) != 0;
 }
 /* Before bytes go out that we cannot edit: sends what is pending of our lines. False: *result and
  * errno are what the host gets instead of its call. */
