@@ -197,7 +197,7 @@ static void set_originals(void)
     original_recvmsg = fake_recvmsg;
     original_write = fake_write;
     original_writev = fake_writev;
-    original_send = fake_send;
+    original_send = originals.send = fake_send;
     original_sendmsg = originals.sendmsg = fake_sendmsg;
     original_sendfile = fake_sendfile;
     original_accept4 = fake_accept4;

@@ -307,6 +307,7 @@ static void start(void)
     originals.pthread_key_delete = pthread_key_delete;
     originals.pthread_setspecific = pthread_setspecific;
     originals.sendmsg = raw_sendmsg;
+    originals.send = raw_send;
     config_read(&config, environment, arguments, "stress");
     if (!descriptor_start() || !thread_start() || !process_start())
         abort();
