@@ -29,7 +29,8 @@ static struct connection *at_slot(uint32_t slot)
 
 static uint64_t entry_of(const struct connection *connection, uint32_t generation)
 {
-    return (uint64_t)generation << 32 | (SLOT_FIRST + connection->index);
+    return (uint64_t)generation << 32 |
+           (SLOT_FIRST + __atomic_load_n(&connection->index, __ATOMIC_RELAXED));
 }
 
 static bool try_lock(struct thread *self, struct connection *connection)
@@ -149,7 +150,7 @@ struct connection *connection_make(
     }
     static uint32_t generations;
     struct connection *connection = pool_block(&connections, index);
-    connection->index = index;
+    __atomic_store_n(&connection->index, index, __ATOMIC_RELAXED);
     __atomic_store_n(&connection->generation, __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED),
         __ATOMIC_RELAXED);
     connection->references = 1;

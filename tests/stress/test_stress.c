@@ -283,7 +283,10 @@ static bool fork_once(void)
         fflush(stdout);
         _exit(1);
     }
-    return waitpid(child, &status, 0) == child && status == 0;
+    if (waitpid(child, &status, 0) == child && status == 0)
+        return true;
+    printf("# a child ended with status 0x%x\n", (unsigned)status);
+    return false;
 }
 
 static void start(void)
