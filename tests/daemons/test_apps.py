@@ -96,7 +96,7 @@ def uwsgi(play):
     play.end(server, signal.SIGTERM)
 
 
-@part("gunicorn")
+@part("gunicorn", "curl")
 def gunicorn(play):
     port, back, run = free_port(), play.backend(), play.make("run", group="www-data")
     write = wsgi(play, back)
@@ -116,6 +116,7 @@ def gunicorn(play):
     play.end(server, signal.SIGTERM)
     play.tell_log("run/error.log", "Shutting down",
                   but=r"^(?!.*\[INFO\])")  # a worker may be ended in the middle of a close
+    play.recover("www-data")  # and one that is told twice dies of the signal
 
 
 def serve_and_end(play, command, status, **how):
