@@ -26,6 +26,7 @@ from harness import (LIBRARY, PATH, RawServer, Scene, check, free_port, is_liste
 PR_SET_CHILD_SUBREAPER = 36
 OURS = ("store", "rings", "libburdock.so")  # what a Play itself puts into its directory
 ANYTHING = object()
+NOTHING = "(?!)"  # a pattern
 
 
 def as_user(name):
@@ -200,10 +201,11 @@ class Play(Scene):
         os.rename(self.path(log), self.path(log + ".1"))
         ask()
         self.until("rotation: there is a new " + log, lambda: os.path.exists(self.path(log)))
-        produce()
-        self.until("rotation: it is written to", lambda: self.read(log))
+        self.until("rotation: nobody has the old one",
+                   lambda: "/%s.N'" % self.plain(log) not in str(self.descriptors()))
+        self.until("rotation: it is written to", lambda: (produce(), self.read(log))[1])
 
-    def tell_descriptors(self, but="(?!)"):
+    def tell_descriptors(self, but=NOTHING):
         """Every process with what its numbers mean, once two looks agree; sockets are only counted,
         since a connection takes the number that is free when it comes. A pattern leaves out others."""
         looks = [None]
@@ -252,7 +254,7 @@ class Play(Scene):
         return {pid for pid, (parent, state) in family().items()
                 if parent == process.pid and state != "Z"}
 
-    def descriptors(self, but):
+    def descriptors(self, but=NOTHING):
         found = []
         for pid in self.living():
             try:

@@ -57,7 +57,7 @@ def php_fpm(play):
     server.send_signal(signal.SIGUSR2)
     play.until("SIGUSR2: the new configuration", lambda: ask("") == "65M")
     play.rotate("run/access.log", lambda: server.send_signal(signal.SIGUSR1),
-                lambda: play.tell("rotation: serves", ask("rotated"), "65M"))
+                lambda: ask("rotated"))
     play.end(server, signal.SIGQUIT)
     play.tell_log("run/error.log", "Reloading|ready to handle")
     play.recover("www-data")  # its workers are ended by signals
@@ -96,7 +96,7 @@ def uwsgi(play):
     play.end(server, signal.SIGTERM)
 
 
-@part("gunicorn")
+@part("gunicorn", "curl")
 def gunicorn(play):
     port, back, run = free_port(), play.backend(), play.make("run", group="www-data")
     write = wsgi(play, back)
@@ -112,10 +112,11 @@ def gunicorn(play):
     play.signal_and_replace(server, signal.SIGHUP, 2)
     play.until_serves("SIGHUP: the new word", port, "/", (200, "new"))
     play.rotate("run/access.log", lambda: server.send_signal(signal.SIGUSR1),
-                lambda: play.until_serves("rotation: serves", port, "/", (200, "new")))
+                lambda: play.get(port, "/"))
     play.end(server, signal.SIGTERM)
     play.tell_log("run/error.log", "Shutting down",
                   but=r"^(?!.*\[INFO\])")  # a worker may be ended in the middle of a close
+    play.recover("www-data")  # and one that is told twice dies of the signal
 
 
 def serve_and_end(play, command, status, **how):
