@@ -81,7 +81,7 @@ def tests_in(path):
     if path.endswith(".txt"):
         return set(re.findall(r"^== (.*)$", text, re.M))
     if path.endswith(".py"):
-        return set(re.findall(r"^def test_(\w+)", text, re.M))
+        return set(re.findall(r"^def (?:test_)?(\w+)", text, re.M))
     return set(re.findall(r'"(\w+)[" ]', text))
 
 
