@@ -96,7 +96,7 @@ static struct ring *added_here(void)
 {
     static uint32_t is_adding;
     uint32_t expected = 0;
-    if (file == NULL || exporter_adds_rings() || !process_may_call() ||
+    if (exporter_adds_rings() || file == NULL || !process_may_call() ||
         !__atomic_compare_exchange_n(
             &is_adding, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return NULL;
