@@ -176,9 +176,6 @@ class Play(Scene):
         wait_until(serves, timeout, 0.05)
         self.tell(what, answers[-1], wanted)
 
-    def until_logged(self, name, text, what=None):
-        self.until(what or "%s has %r" % (name, text), lambda: text in self.read(name))
-
     def signal_and_replace(self, process, how, count):
         """A signal after which as many children are others than before: a reload."""
         before = self.children(process)

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from stage import ANYTHING, free_port, harness, main, part
+from stage import free_port, main, part
 
 PHP = """<?php
 $words = explode('/', $_SERVER['QUERY_STRING']);
