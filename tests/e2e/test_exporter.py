@@ -302,7 +302,8 @@ def test_killed_at_any_moment():
             wait_until(lambda: os.listdir(scene.rings) or busy.poll() is not None)
             time.sleep(number * 0.002)
             scene.stop(busy, signal.SIGKILL)
-        scene.run([os.path.join(VICTIMS, "hazards"), "exchanges"], "busy", HOST_TRACED="1")
+        heir = [os.path.join(VICTIMS, "hazards"), "exchanges"]
+        wait_until(lambda: scene.run(heir, "busy", HOST_TRACED="1") and not os.listdir(scene.rings))
         spans = spans_of_store(scene.store, verify=True)
         check(len(spans) > 100 and {span.service for span in spans} == {"busy"},
               "killed at any moment: what is stored is whole", len(spans))
