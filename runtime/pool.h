@@ -63,5 +63,6 @@ static inline void *pool_block(const struct pool *pool, uint32_t index)
     uint32_t position = index - 1;
     uint32_t slab = pool_slab(pool, position);
     uint32_t before = ((1u << slab) - 1) << pool_first_shift(pool);
-    return pool->slabs[slab] + ((size_t)(position - before) << pool->block_shift);
+    uint8_t *memory = __atomic_load_n(&pool->slabs[slab], __ATOMIC_RELAXED);
+    return memory + ((size_t)(position - before) << pool->block_shift);
 }

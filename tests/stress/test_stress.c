@@ -292,7 +292,9 @@ static bool fork_once(void)
 static void start(void)
 {
     static char run[64], store[64];
-    char *const environment[] = {run, store, "OTEL_BSP_SCHEDULE_DELAY=1", NULL};
+    /* However slow the machine: what is not exported then is lost. */
+    char *const environment[] = {
+        run, store, "OTEL_BSP_SCHEDULE_DELAY=1", "BURDOCK_EXIT_TIMEOUT=20000", NULL};
     char *const arguments[] = {"stress", NULL};
     snprintf(run, sizeof(run), "BURDOCK_DIR=%s", mkdtemp(directory));
     snprintf(store, sizeof(store), "BURDOCK_STORE=%s", directory);
