@@ -154,7 +154,7 @@ struct connection *connection_make(
     __atomic_store_n(&connection->generation, __atomic_add_fetch(&generations, 1, __ATOMIC_RELAXED),
         __ATOMIC_RELAXED);
     connection->references = 1;
-    connection->epoch = process.epoch;
+    __atomic_store_n(&connection->epoch, process.epoch, __ATOMIC_RELAXED);
     connection->origin = origin;
     if (peer != NULL)
         connection->peer = *peer;
