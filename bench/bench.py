@@ -98,8 +98,10 @@ class Sink(http.server.BaseHTTPRequestHandler):
 
 
 CASES = {
-    'nginx_file': servers.nginx_case('nginx, small file', '/small'),
-    'nginx_proxy': servers.nginx_case('nginx, proxy', '/proxy'),
+    'nginx_file': servers.nginx_case('nginx, small file, 20,000/s', '/small', servers.steady(20000)),
+    'nginx_proxy': servers.nginx_case('nginx, proxy, 20,000/s', '/proxy', servers.steady(20000)),
+    'nginx_file_full': servers.nginx_case('nginx, small file, saturated', '/small'),
+    'nginx_proxy_full': servers.nginx_case('nginx, proxy, saturated', '/proxy'),
     'nginx_mega': servers.nginx_case('nginx, 1 MB', '/mega'),
     'nginx_giga': servers.nginx_case('nginx, 1 GB', '/giga', servers.curl),
     'node': servers.echo_case('node, echo', ['node', '-e', servers.NODE]),
@@ -127,6 +129,7 @@ def main():
     parser.add_argument('cases', nargs='*', default=list(CASES))
     arguments = parser.parse_args()
     arguments.collector_port = 0
+    servers.STEADY = f'{arguments.build}/bench/steady'
     if arguments.collector:
         sink = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Sink)
         arguments.collector_port = sink.server_address[1]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers of the benchmark, and what loads them."""
-import glob, os, re, subprocess, time
+import glob, json, os, re, subprocess, time
 
 from measure import compare_servers, free_port, Place, switches
+
+STEADY = None # the program, set by bench.py
 
 NGINX = '''
 worker_processes 1; daemon off; master_process off; error_log {root}/error.log; pid {root}/{port}.pid;
@@ -44,6 +46,16 @@ def wrk(url, seconds, connections=32):
         return float(number) * {'us': 1, 'ms': 1e3, 's': 1e6}[unit]
     return requests, {('throughput', 'req/s'): requests / seconds,
                       ('p50', 'us'): us(50), ('p99', 'us'): us(99)}
+
+
+def steady(rate):
+    """The same number of requests a second for both: what they need for the same work."""
+    def drive(url, seconds):
+        port, path = re.fullmatch(r'http://127.0.0.1:(\d+)(/.*)', url).groups()
+        out = json.loads(subprocess.run([STEADY, port, path, str(rate), str(seconds)],
+                                        capture_output=True, text=True, check=True).stdout)
+        return out['requests'], {('p50', 'us'): out['p50'], ('p99', 'us'): out['p99']}
+    return drive
 
 
 def curl(url, _):
