@@ -245,7 +245,8 @@ static bool is_candidate(const struct connection *connection)
                                                      : connection->requests_out;
 }
 
-static bool is_readable(const struct outgoing *out)
+/* Never inlined: it is done before the stack is needed. */
+__attribute__((noinline)) static bool is_readable(const struct outgoing *out)
 {
     if (out->is_given && !readable(out->iov, sizeof(*out->iov) * (size_t)out->count))
         return false;

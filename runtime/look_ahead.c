@@ -61,7 +61,9 @@ static bool passes_on(const struct exchange *exchange, const uint8_t *text, size
            memcmp(ids.span_id, context->remote_id, sizeof(ids.span_id)) == 0;
 }
 
-static void replace(struct scan *scan, struct exchange *exchange, const struct event *event)
+/* Never inlined: ids would lie on the host's stack below every event. */
+__attribute__((noinline)) static void replace(
+    struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     struct plan *plan = scan->plan;
     size_t position = event->first ? 0 : exchange->texts[FIELD_TRACEPARENT].length;
