@@ -8,14 +8,9 @@ static struct telling *of(struct describer *describer)
     return (struct telling *)describer;
 }
 
-/* What lies in the record stays there; everything else is copied. */
-static struct span_text keep(struct telling *telling, const void *text, size_t length)
+/* Cut, and counted, where there is no room for all of it. */
+static struct span_text copy_text(struct telling *telling, const void *text, size_t length)
 {
-    size_t at = (size_t)((const uint8_t *)text - telling->record);
-    if (length == 0)
-        return (struct span_text){"", 0};
-    if (at < sizeof(telling->record))
-        return (struct span_text){text, (uint32_t)length};
     char *place = telling->text + telling->text_used;
     size_t room = sizeof(telling->text) - telling->text_used;
     if (length > room) {
@@ -25,6 +20,17 @@ static struct span_text keep(struct telling *telling, const void *text, size_t l
     memcpy(place, text, length);
     telling->text_used += (uint32_t)length;
     return (struct span_text){place, (uint32_t)length};
+}
+
+/* What lies in the record stays there; everything else is copied. */
+static struct span_text keep(struct telling *telling, const void *text, size_t length)
+{
+    size_t at = (size_t)((const uint8_t *)text - telling->record);
+    if (length == 0)
+        return (struct span_text){"", 0};
+    if (at < sizeof(telling->record))
+        return (struct span_text){text, (uint32_t)length};
+    return copy_text(telling, text, length);
 }
 
 static struct span_attribute *add(struct telling *telling, enum attribute key)
@@ -67,16 +73,8 @@ static void on_open(struct describer *describer, enum attribute key)
 static void on_append(struct describer *describer, const void *text, size_t length)
 {
     struct telling *telling = of(describer);
-    size_t room = sizeof(telling->text) - telling->text_used;
-    if (telling->open == NULL)
-        return;
-    if (length > room) {
-        length = room;
-        counter_add(COUNTER_ATTRIBUTES_TRUNCATED, 1);
-    }
-    memcpy(telling->text + telling->text_used, text, length);
-    telling->text_used += (uint32_t)length;
-    telling->open->text.length += (uint32_t)length;
+    if (telling->open != NULL)
+        telling->open->text.length += copy_text(telling, text, length).length;
 }
 
 static void on_close(struct describer *describer)
