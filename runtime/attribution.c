@@ -43,6 +43,11 @@ struct context *context_take(void)
     return context;
 }
 
+struct context *context_at(uint32_t index)
+{
+    return pool_block(&contexts, index);
+}
+
 void context_hold(struct context *context)
 {
     __atomic_fetch_add(&context->references, 1, __ATOMIC_RELAXED);
@@ -91,6 +96,7 @@ static void set_current(struct thread *self, struct context *context)
     }
     self->current = context;
     self->current_read_here = false;
+    self->current_carried = false;
     if (old != NULL) {
         change(old, -(uint32_t)ATTACHED);
         context_drop(old);
@@ -112,6 +118,18 @@ void attribution_request_complete(struct context *context)
 void attribution_touch(struct thread *self, struct context *context)
 {
     set_current(self, context);
+}
+
+void attribution_use(struct thread *self, struct context *context)
+{
+    if (!self->current_carried)
+        set_current(self, context);
+}
+
+void attribution_carry(struct thread *self, struct context *context)
+{
+    set_current(self, context);
+    self->current_carried = context != NULL;
 }
 
 void attribution_wait(struct thread *self)
@@ -158,8 +176,20 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
+/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
+ * context of who emptied it: where that one is over and another one waits, nobody is certain. */
+static struct context *carried(const struct thread *self)
+{
+    if (!self->current->ended || __atomic_load_n(&starved, __ATOMIC_RELAXED) <= 0)
+        return self->current;
+    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
+    return NULL;
+}
+
 struct context *attribution_parent(struct thread *self, struct context *owner)
 {
+    if (self->current_carried)
+        return carried(self);
     struct context *context = usable(self, owner);
     if (context == NULL)
         context = usable(self, self->current);

@@ -38,6 +38,7 @@ struct context {
 /* Take and drop: in an observe block; take also in the constructor. */
 struct context *context_take(void); /* one reference; NULL: no memory */
 void context_hold(struct context *context);
+struct context *context_at(uint32_t index); /* that somebody holds */
 void context_drop(struct context *context); /* NULL is allowed */
 
 /* Copies what the request carried. False: no memory, nothing is carried on. */
@@ -52,9 +53,13 @@ const char *context_texts(const struct context *context);
 void attribution_request(struct thread *self, struct context *context);
 /* Its body is complete too: from now on it waits for nobody outside but its own calls. */
 void attribution_request_complete(struct context *context);
-/* The thread touched something that belongs to the context: an answer to its call, its client's
- * connection, a connection it opened. */
+/* Something of the context came in: an answer to its call, more of its request. */
 void attribution_touch(struct thread *self, struct context *context);
+/* The thread used something that belongs to the context: it wrote to its client's connection, or
+ * touched a connection that it opened. A carrier knows better. */
+void attribution_use(struct thread *self, struct context *context);
+/* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows. */
+void attribution_carry(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
 /* The first byte of the answer was written. */

@@ -51,14 +51,16 @@ void stream_leave(struct visit *visit)
     errno = visit->saved_errno;
 }
 
-void stream_touch(struct visit *visit)
+void stream_touch(struct visit *visit, enum direction direction)
 {
     struct connection *connection = visit->connection;
     struct context *context = connection->current;
-    if (context == NULL && !connection->used)
-        context = connection->owner;
-    if (context != NULL)
+    if (context != NULL && direction == DIRECTION_IN)
         attribution_touch(visit->self, context);
+    else if (context != NULL && !connection->requests_out) /* else it may send for another one */
+        attribution_use(visit->self, context);
+    else if (connection->owner != NULL && !connection->used)
+        attribution_use(visit->self, connection->owner);
 }
 
 static void ended_by_peer(struct visit *visit)
@@ -113,7 +115,7 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
         return;
     if (result > 0 && !is_told(&visit, sight))
         return;
-    stream_touch(&visit);
+    stream_touch(&visit, DIRECTION_IN);
     if (result > 0) {
         visit.connection->connecting = false;
         visit.connection->wait_timed_out = false;
@@ -137,7 +139,7 @@ void stream_received_unseen(const struct sight *sight, ssize_t result)
     struct visit visit;
     if (result <= 0 || !stream_enter(&visit, sight))
         return;
-    stream_touch(&visit);
+    stream_touch(&visit, DIRECTION_IN);
     stream_skip(visit.self, visit.connection, sight->fd, DIRECTION_IN, (uint64_t)result);
     stream_leave(&visit);
 }
@@ -149,7 +151,7 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
         stream_done_sending(sight);
         return;
     }
-    stream_touch(&visit);
+    stream_touch(&visit, DIRECTION_OUT);
     if (result > 0) {
         visit.connection->connecting = false;
         stream_feed_taken(visit.self, visit.connection, sight->fd, DIRECTION_OUT, out->iov,
@@ -165,7 +167,7 @@ void stream_sent_unseen(const struct sight *sight, ssize_t result)
     struct visit visit;
     if (result <= 0 || !stream_enter(&visit, sight))
         return;
-    stream_touch(&visit);
+    stream_touch(&visit, DIRECTION_OUT);
     stream_skip(visit.self, visit.connection, sight->fd, DIRECTION_OUT, (uint64_t)result);
     stream_leave(&visit);
 }

@@ -112,7 +112,7 @@ void stream_socket_error(int fd, int error)
     if (descriptor_slot(fd) < SLOT_FIRST || !stream_look(fd, &sight) ||
         !stream_enter(&visit, &sight))
         return;
-    stream_touch(&visit);
+    stream_touch(&visit, DIRECTION_IN);
     if (error != 0)
         stream_failed(visit.self, visit.connection, fd, error);
     visit.connection->connecting = false;

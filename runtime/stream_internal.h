@@ -26,7 +26,7 @@ struct visit {
 bool stream_enter(struct visit *visit, const struct sight *sight);
 void stream_leave(struct visit *visit);
 /* The thread works for whoever the connection belongs to. */
-void stream_touch(struct visit *visit);
+void stream_touch(struct visit *visit, enum direction direction);
 
 /* stream_exchange.c */
 struct stream_sink stream_sink_for(

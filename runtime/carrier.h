@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a language's runtime lets its tasks carry. Code of ours inside the runtime (carriers/) takes
+ * the context in which a task is made, keeps it with the task, and tells whenever the task runs.
+ *
+ * A handle is a context that is held, so that it stays good for as long as its task may run, also
+ * after the answer (background work). CARRIER_NONE is nobody's. Any thread, not in a signal
+ * handler; a call that finds this thread busy inside us does nothing and gives CARRIER_NONE.
+ *
+ * Adopt if orphan, the rule for whoever calls: a task made in a living context stays in it, whoever
+ * wakes it; a task whose context is none or over takes that of its waker, each time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CARRIER_NONE = 0 };
+
+/* The context that the thread is in now, held; to be given back by carrier_drop. */
+uint32_t carrier_take(void);
+/* One more hold of a handle that is held. */
+void carrier_hold(uint32_t handle);
+void carrier_drop(uint32_t handle);
+
+/* Its answer is not complete yet. */
+bool carrier_is_live(uint32_t handle);
+
+/* What runs now on this thread is the handle's; CARRIER_NONE: nobody's, until something is read. */
+void carrier_enter(uint32_t handle);
