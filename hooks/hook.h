@@ -36,8 +36,9 @@ struct hook_row {
     static struct hook_row row_##name \
         __attribute__((section("hook_rows"), used)) = {#name, (void **)&(where), absent, 0}
 
+/* Originals stand beside the rows: a start of a program writes both, and then one page. */
 #define HOOK_DECLARE(result, name, parameters, absent)                                      \
-    __typeof__(name) *original_##name;                                                      \
+    __typeof__(name) *original_##name __attribute__((section(".data")));                    \
     result hook_##name parameters __asm__(HOOK_SYMBOL(name))                                \
         __attribute__((visibility("default")));                                             \
     _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(hook_##name)), \

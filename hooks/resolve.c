@@ -119,10 +119,11 @@ static bool is_missing(const struct hook_row *row)
 static void search(const struct object *object)
 {
     for (struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++) {
-        if (!is_missing(row))
-            continue;
+        /* Reading a variable that was never written would cost a page more at every start. */
         if (row->hash == 0)
             row->hash = hash_of(row->name);
+        else if (!is_missing(row))
+            continue;
         const ElfW(Sym) *symbol = find(object, row->hash, row->name);
         if (symbol != NULL)
             *row->original = address_of(object, symbol);

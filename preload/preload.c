@@ -65,7 +65,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     if (gnu_get_libc_version == NULL)
         return;
     const char *executable = (const char *)getauxval(AT_EXECFN);
-    config_read(&config, envp, argv, executable == NULL ? "" : executable);
+    config_read_first(&config, envp, argv, executable == NULL ? "" : executable);
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted())

@@ -44,7 +44,6 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 
 static void set_defaults(struct config *config, bool root)
 {
-    memset(config, 0, sizeof(*config));
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
@@ -94,7 +93,7 @@ static void settle(struct reading *reading)
     }
 }
 
-void config_read(
+void config_read_first(
     struct config *config, char *const *envp, char *const *argv, const char *executable)
 {
     const char *values[VARIABLE_COUNT] = {NULL};
@@ -107,4 +106,11 @@ void config_read(
     settle(&reading);
     if (!reading.service_given)
         service_name_guess(executable, argv, config->service_name, sizeof(config->service_name));
+}
+
+void config_read(
+    struct config *config, char *const *envp, char *const *argv, const char *executable)
+{
+    memset(config, 0, sizeof(*config));
+    config_read_first(config, envp, argv, executable);
 }

@@ -33,13 +33,12 @@ struct config_problem {
 };
 
 struct config {
-    bool disabled;     /* BURDOCK_DISABLED: inert */
-    bool crash_guard;  /* BURDOCK_CRASH_GUARD: see guard.h */
+    bool disabled;    /* BURDOCK_DISABLED: inert */
+    bool crash_guard; /* BURDOCK_CRASH_GUARD: see guard.h */
     bool crash_guard_given;
     bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
     char service_name[256];
-    char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
-    uint32_t propagators;                      /* enum propagator_bits */
+    uint32_t propagators;    /* enum propagator_bits */
     bool follow;             /* BURDOCK_FOLLOW: programs started without LD_PRELOAD get it again */
     bool random_flag_off;    /* BURDOCK_RANDOM_FLAG_OFF: do not set it on traces that we begin, for
                               * receivers that do not understand flags 03 */
@@ -48,8 +47,6 @@ struct config {
     bool sampler_parent_based;
     double sampler_ratio;
     enum destination destination;
-    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// or unix:// */
-    char headers[CONFIG_LIST_MAX];  /* ready to send: "Name: value\r\n"... */
     bool gzip;
     uint32_t export_timeout_ms;     /* OTEL_EXPORTER_OTLP_TIMEOUT, at most OTEL_BSP_EXPORT_TIMEOUT;
                                      * 0: none */
@@ -66,6 +63,10 @@ struct config {
     char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
     char tracestate[512];
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
+    /* Last what is mostly empty: its pages are then never touched. */
+    char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
+    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// or unix:// */
+    char headers[CONFIG_LIST_MAX];  /* ready to send: "Name: value\r\n"... */
     struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
 };
 
@@ -74,4 +75,8 @@ extern struct config config;
 /* Fills *config from envp. argv and executable serve the fallback of the service name
  * (the script for known interpreters, else the executable). Allocates nothing. */
 void config_read(
+    struct config *config, char *const *envp, char *const *argv, const char *executable);
+/* The same where *config is all zero as it was loaded: pages of it that hold nothing stay
+ * untouched, which every start of a program would pay for. */
+void config_read_first(
     struct config *config, char *const *envp, char *const *argv, const char *executable);

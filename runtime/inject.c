@@ -21,7 +21,7 @@
 #include "readable.h"
 #include "text_pool.h"
 
-struct originals originals;
+struct originals originals __attribute__((section(".data"))); /* beside the rows of hooks */
 
 /* Appends the host's bytes [from, to) to self->iov. */
 static int add_host(

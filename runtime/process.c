@@ -9,7 +9,6 @@
 #include "counters.h"
 #include "descriptor.h"
 #include "exporter.h"
-#include "memory.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -23,18 +22,17 @@ enum { PAGE_BYTES = 4096 };
 struct process process;
 static uint64_t clock_offset_ns;
 
+static union {
+    struct process_page page;
+    uint8_t bytes[PAGE_BYTES];
+} whole __attribute__((aligned(PAGE_BYTES)));
+
 bool process_start(void)
 {
-    struct process_page *page = memory_map(PAGE_BYTES);
-    if (page == NULL)
+    if (sys(SYS_madvise, &whole, PAGE_BYTES, MADV_WIPEONFORK) != 0)
         return false;
-    if (sys(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0) {
-        memory_unmap(page, PAGE_BYTES);
-        return false;
-    }
     process.epoch = 1;
-    process_clock_refresh();
-    process.page = page;
+    process.page = &whole.page;
     process.page->alive = 1;
     return true;
 }
@@ -100,7 +98,7 @@ static uint64_t read_clock(clockid_t clock)
 {
     struct timespec time;
     if (process.clockless && !thread_is_exempt())
-        return 0; /* the exporter, if it still runs, came before the sandbox */
+        return 0;                /* the exporter, if it still runs, came before the sandbox */
     clock_gettime(clock, &time); /* the vDSO: no system call */
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
@@ -118,6 +116,10 @@ void process_clock_refresh(void)
 
 uint64_t process_clock_offset_ns(void)
 {
+    uint64_t offset = __atomic_load_n(&clock_offset_ns, __ATOMIC_RELAXED);
+    if (__builtin_expect(offset != 0, 1))
+        return offset;
+    process_clock_refresh();
     return __atomic_load_n(&clock_offset_ns, __ATOMIC_RELAXED);
 }
 
