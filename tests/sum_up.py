@@ -1,42 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sum_up.py <status of meson test> <JUnit report>...: failures, skips with their reasons, and the
-line "N passed, N failed, N skipped". Each result of a TAP test counts. Ends with 1 if any failed."""
+"""sum_up.py <status of meson test> <its log in JSON>...: failures, skips with their reasons, and the
+line "N passed, N failed, N skipped". Each result of a TAP test counts. Ends with 1 if any failed.
+
+Not from meson's JUnit report: there a test that ran out of time, or died after its last result, is
+none that failed."""
+import json
 import re
 import sys
-import xml.etree.ElementTree as xml
+
+CASE = re.compile(r"^(ok|not ok)\b *\d* *-? *(.*?)(?: *# SKIP *(.*))?$", re.M | re.I)
+NOTHING_TO_DO = re.compile(r"^1\.\.0 # SKIP *(.*)", re.M | re.I)
 
 
-def reason_of(case, suite):
-    """The report has no reason of a skip; the test's own output has."""
-    output = "\n".join(suite.itertext())
-    name = re.escape(case.get("name", ""))
-    found = re.search(r"ok %s # SKIP (.*)" % name, output, re.I) or \
-        re.search(r"1\.\.0 # SKIP (.*)", output, re.I)
-    skipped = case.find("skipped")
-    return (skipped.get("message") or skipped.text if skipped is not None else None) or \
-        (found.group(1) if found else "no reason given")
+def results(test):
+    """(outcome, label) of each result of a test, and of the whole where they do not tell."""
+    name, output, verdict = test["name"], test.get("stdout", ""), test["result"]
+    found = []
+    for said, case, reason in CASE.findall(output):
+        outcome = "failed" if said.lower() == "not ok" else "skipped" if reason else "passed"
+        found.append((outcome, f"{name}: {case}" + f": {reason}" * bool(reason)))
+    if verdict == "SKIP" and not found:
+        reason = NOTHING_TO_DO.search(output)
+        return [("skipped", f"{name}: {reason.group(1) if reason else 'no reason given'}")]
+    if verdict in ("OK", "SKIP"):
+        return found or [("passed", name)]
+    if verdict not in ("FAIL", "ERROR") or not any(outcome == "failed" for outcome, _ in found):
+        found.append(("failed", f"{name}: {verdict.lower()}, status {test.get('returncode')}"))
+    return found
+
+
+def read(log):
+    try:
+        with open(log) as lines:
+            return [each for line in lines for each in results(json.loads(line))]
+    except OSError:
+        return []
 
 
 def main():
-    status, reports = int(sys.argv[1]), sys.argv[2:]
-    passed = failed = skipped = 0
-    for report in reports:
-        for suite in xml.parse(report).getroot().iter("testsuite"):
-            for case in suite.iter("testcase"):
-                label = "%s: %s" % (suite.get("name"), case.get("name"))
-                if case.find("failure") is not None or case.find("error") is not None:
-                    failed += 1
-                    print("failed  " + label)
-                elif case.find("skipped") is not None:
-                    skipped += 1
-                    print("skipped %s: %s" % (label, reason_of(case, suite)))
-                else:
-                    passed += 1
-    if status != 0 and failed == 0:
-        failed = 1
-        print("failed  the run itself, with status %d; see build/meson-logs" % status)
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    return failed != 0
+    status, logs = int(sys.argv[1]), sys.argv[2:]
+    counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    for log in logs:
+        for outcome, label in read(log) or [("failed", f"{log}: tells of no test")]:
+            counts[outcome] += 1
+            if outcome != "passed":
+                print(f"{outcome:7} {label}")
+    if status != 0 and counts["failed"] == 0:
+        counts["failed"] = 1
+        print(f"failed  the run itself, with status {status}; see build/meson-logs")
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return counts["failed"] != 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
