@@ -176,30 +176,43 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
-/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
- * context of who emptied it: where that one is over and another one waits, nobody is certain. */
-static struct context *carried(const struct thread *self)
+static bool somebody_waits(void)
 {
-    if (!self->current->ended || __atomic_load_n(&starved, __ATOMIC_RELAXED) <= 0)
-        return self->current;
-    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-    return NULL;
+    return __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0;
 }
 
-struct context *attribution_parent(struct thread *self, struct context *owner)
+static struct decision ambiguous(void)
+{
+    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
+    return (struct decision){NULL, RULE_AMBIGUOUS};
+}
+
+/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
+ * context of who emptied it: where that one is over and another one waits, nobody is certain. */
+static struct decision carried(const struct thread *self)
+{
+    if (self->current->ended && somebody_waits())
+        return ambiguous();
+    return (struct decision){self->current, RULE_CARRIER};
+}
+
+static struct decision nobodys(void)
+{
+    struct context *context = attribution_process_context;
+    return (struct decision){context, context == NULL ? RULE_NONE : RULE_PROCESS};
+}
+
+struct decision attribution_parent(struct thread *self, struct context *owner)
 {
     if (self->current_carried)
         return carried(self);
-    struct context *context = usable(self, owner);
+    struct context *opener = usable(self, owner);
+    struct context *context = opener != NULL ? opener : usable(self, self->current);
     if (context == NULL)
-        context = usable(self, self->current);
-    if (context == NULL)
-        return attribution_process_context;
-    if (self->multiplexes && __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0) {
-        counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-        return NULL;
-    }
-    return context;
+        return nobodys();
+    if (self->multiplexes && somebody_waits())
+        return ambiguous();
+    return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 
 void attribution_start(void)

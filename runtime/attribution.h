@@ -74,9 +74,20 @@ void attribution_leave(struct thread *self);
 
 /* --- the decision --------------------------------------------------------------------------- */
 
-/* The context of a call made now by this thread; owner: of a connection not used before, or NULL.
- * NULL: no parent. Not held. */
-struct context *attribution_parent(struct thread *self, struct context *owner);
+enum rule {
+#define RULE(id, name) RULE_##id,
+#include "rules.def"
+#undef RULE
+    RULE_COUNT
+};
+
+struct decision {
+    struct context *parent; /* not held; NULL: none */
+    enum rule rule;
+};
+
+/* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
+struct decision attribution_parent(struct thread *self, struct context *owner);
 
 /* The process's own parent, from TRACEPARENT; NULL if none. */
 extern struct context *attribution_process_context;

@@ -39,6 +39,7 @@ struct exchange {
     bool parent_is_remote;
     bool has_response;
     bool counts_as_call; /* attribution_call_begin was told */
+    uint8_t rule;        /* enum rule: what named the parent */
     struct trace_ids ids;
     uint8_t parent_id[8];
     int64_t numbers[FIELD_NUMBERS];
@@ -62,7 +63,7 @@ const char *exchange_text(const struct exchange *exchange, enum field field);
 /* Decides ids, parent and sampling. */
 void exchange_identify_server(struct thread *self, struct exchange *exchange);
 void exchange_identify_client(
-    struct thread *self, struct exchange *exchange, struct context *parent);
+    struct thread *self, struct exchange *exchange, struct decision decision);
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
 
@@ -83,5 +84,5 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
     struct peer peer, const char *error);
 
 /* A connection attempt that failed: a span of its own, since no request was ever sent. */
-void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
+void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
     uint64_t start_ns, const char *error);

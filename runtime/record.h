@@ -45,7 +45,7 @@ struct record {
     uint8_t kind;     /* enum record_kind */
     uint8_t protocol; /* index in protocol_rows */
     uint8_t marks;    /* bits of enum record_mark */
-    uint8_t reserved;
+    uint8_t rule;     /* enum rule: attribution.h */
     uint32_t flags; /* as in struct span */
     uint16_t peer_port;
     uint16_t reserved_too;

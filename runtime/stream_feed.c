@@ -176,12 +176,12 @@ static void end_all(
 
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
 {
-    struct context *parent = attribution_parent(self, connection->owner);
+    struct decision decision = attribution_parent(self, connection->owner);
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
         exchange_record_connect(
-            self, parent, stream_peer(connection), connection->connect_ns, error);
+            self, decision, stream_peer(connection), connection->connect_ns, error);
     }
     stream_disown(connection);
 }

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of attribution, as small stories: who does what, and whose the next call is. Threads
+ * are digits, requests letters; each story begins anew. A call says what is expected of it:
+ * "1 calls: thread a" is parented under a by the rule "thread", "1 calls: ambiguous" by none.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "attribution.h"
+#include "tap.h"
+
+enum { THREADS = 4, CONTEXTS = 16, WORD = 32 };
+
+static struct thread threads[THREADS];
+static struct context *contexts[CONTEXTS];
+
+static const char *const rule_names[RULE_COUNT] = {
+#define RULE(id, name) [RULE_##id] = name,
+#include "rules.def"
+#undef RULE
+};
+
+static const struct {
+    const char *what, *story;
+} stories[] = {
+    {"nothing at work", "1 calls: none"},
+    {"a request that was read", "1 reads a; 1 calls: thread a"},
+    {"each thread has its own", "1 reads a; 2 reads b; 1 calls: thread a; 2 calls: thread b"},
+    {"a loop goes back to wait", "1 reads a; 1 sends a; 1 waits; 1 calls: none"},
+    {"an answer brings its request back",
+        "1 reads a; 1 sends a; 1 waits; 1 reads b; 1 sends b; 1 waits; 1 receives a;"
+        "1 calls: thread a"},
+    {"a fresh connection is its opener's", "1 reads a; 1 opens a; 1 waits; 1 calls on a: owner a"},
+    {"an opener that was answered has no claim",
+        "1 reads a; 1 waits; 1 answers a; 1 calls on a: none"},
+    {"a request waits in user space", "1 reads a; 1 waits; 1 reads b; 1 calls: ambiguous"},
+    {"it waits no longer once its answer begins",
+        "1 reads a; 1 waits; 2 uses a; 2 answers a; 1 reads b; 1 calls: thread b"},
+    {"work after the answer, on the thread that read", "1 reads a; 1 answers a; 1 calls: thread a"},
+    {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
+    {"who writes for another is done with the answer",
+        "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
+    {"a carrier knows", "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: carrier a"},
+    {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
+    {"unless somebody waits",
+        "1 reads a; 1 answers a; 1 reads b; 1 waits; 1 carries a; 1 calls: ambiguous"},
+    {"what is written to matters less", "1 reads a; 1 carries a; 1 uses b; 1 calls: carrier a"},
+};
+
+static struct thread *thread_of(char digit)
+{
+    return &threads[digit - '0'];
+}
+
+static struct context *context_of(char letter)
+{
+    struct context **context = &contexts[letter - 'a'];
+    if (*context == NULL) {
+        *context = context_take();
+        (*context)->ids.trace_id[0] = (*context)->ids.span_id[0] = (uint8_t)letter;
+    }
+    return *context;
+}
+
+static char letter_of(const struct context *context)
+{
+    return context == NULL ? '-' : (char)context->ids.span_id[0];
+}
+
+static void read_request(struct thread *self, struct context *context)
+{
+    attribution_request(self, context);
+    attribution_request_complete(context);
+}
+
+static void send_call(struct thread *self, struct context *context)
+{
+    attribution_call_begin(context);
+}
+
+static void receive(struct thread *self, struct context *context)
+{
+    attribution_touch(self, context);
+    attribution_call_end(context);
+}
+
+static void answer(struct thread *self, struct context *context)
+{
+    attribution_answering(context);
+    attribution_answered(self, context);
+}
+
+static void wait(struct thread *self, struct context *context)
+{
+    attribution_wait(self);
+}
+
+static const struct {
+    const char *verb;
+    void (*happens)(struct thread *self, struct context *context);
+} verbs[] = {
+    {"reads", read_request},
+    {"sends", send_call},
+    {"opens", send_call},
+    {"receives", receive},
+    {"uses", attribution_use},
+    {"answers", answer},
+    {"waits", wait},
+    {"carries", attribution_carry},
+};
+
+/* "1 calls [on a]: rule [a]" */
+static bool check_call(const char *sentence)
+{
+    char who, owner = '-', rule[WORD] = "", parent = '-';
+    if (sscanf(sentence, " %c calls on %c: %31s %c", &who, &owner, rule, &parent) < 3)
+        sscanf(sentence, " %c calls: %31s %c", &who, rule, &parent);
+    struct decision decision =
+        attribution_parent(thread_of(who), owner == '-' ? NULL : context_of(owner));
+    bool good =
+        strcmp(rule_names[decision.rule], rule) == 0 && letter_of(decision.parent) == parent;
+    if (!good)
+        printf(
+            "# %s: got %s %c\n", sentence, rule_names[decision.rule], letter_of(decision.parent));
+    return good;
+}
+
+static bool play(const char *sentence)
+{
+    char who, verb[WORD], whom = '-';
+    sscanf(sentence, " %c %31[a-z] %c", &who, verb, &whom);
+    thread_self = thread_of(who);
+    if (strcmp(verb, "calls") == 0)
+        return check_call(sentence);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i].verb, verb) != 0)
+            continue;
+        verbs[i].happens(thread_self, whom == '-' ? NULL : context_of(whom));
+        return true;
+    }
+    printf("# %s: no such verb\n", sentence);
+    return false;
+}
+
+/* Everything the story left ends, so that the next one finds nobody waiting. */
+static void clear(void)
+{
+    for (int i = 0; i < THREADS; i++) {
+        thread_self = &threads[i];
+        attribution_leave(thread_self);
+        memset(thread_self, 0, offsetof(struct thread, scan_state));
+    }
+    for (int i = 0; i < CONTEXTS; i++) {
+        if (contexts[i] != NULL) {
+            attribution_answered(thread_self, contexts[i]);
+            context_drop(contexts[i]);
+        }
+        contexts[i] = NULL;
+    }
+}
+
+static void tell(const char *what, const char *story)
+{
+    char copy[512], *rest = copy;
+    bool good = true;
+    snprintf(copy, sizeof(copy), "%s", story);
+    for (char *sentence; (sentence = strsep(&rest, ";")) != NULL;)
+        good = play(sentence) && good;
+    CHECK(good, "%s", what);
+    clear();
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++)
+        tell(stories[i].what, stories[i].story);
+    return tap_done();
+}
