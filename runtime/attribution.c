@@ -13,6 +13,12 @@ enum { ATTACHED = 1, OUTSTANDING = 1 << 12, WAITING = 1 << 28 };
 
 static struct pool contexts = {.block_shift = 8};
 static int32_t starved; /* contexts that must be waiting in user space */
+
+/* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
+ * another request's by now; whoever reads it asks the context itself. */
+enum { LATELY = 64 };
+static uint32_t lately[LATELY], lately_next;
+
 struct context *attribution_process_context;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
@@ -22,12 +28,26 @@ static bool is_starved(uint32_t state)
     return (state & WAITING) && (state & (WAITING - 1)) == 0;
 }
 
+static void note_starved(const struct context *context)
+{
+    uint32_t at = __atomic_fetch_add(&lately_next, 1, __ATOMIC_RELAXED) % LATELY;
+    __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
+}
+
 static void change(struct context *context, uint32_t delta)
 {
-    uint32_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELAXED);
+    uint32_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELEASE);
     int32_t difference = (int32_t)is_starved(old + delta) - (int32_t)is_starved(old);
-    if (difference != 0)
-        __atomic_fetch_add(&starved, difference, __ATOMIC_RELAXED);
+    if (difference == 0 || context->epoch != process.epoch)
+        return;
+    __atomic_fetch_add(&starved, difference, __ATOMIC_RELAXED);
+    if (difference > 0)
+        note_starved(context);
+}
+
+void attribution_forked(void)
+{
+    __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
 }
 
 struct context *context_take(void)
@@ -39,7 +59,8 @@ struct context *context_take(void)
         return NULL;
     struct context *context = pool_block(&contexts, index);
     context->index = index;
-    context->references = 1;
+    context->epoch = process.epoch;
+    __atomic_store_n(&context->references, 1, __ATOMIC_RELEASE);
     return context;
 }
 
@@ -181,10 +202,10 @@ static bool somebody_waits(void)
     return __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0;
 }
 
-static struct decision ambiguous(void)
+static struct decision ambiguous(struct context *likeliest)
 {
     counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-    return (struct decision){NULL, RULE_AMBIGUOUS};
+    return (struct decision){likeliest, RULE_AMBIGUOUS};
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
@@ -192,7 +213,7 @@ static struct decision ambiguous(void)
 static struct decision carried(const struct thread *self)
 {
     if (self->current->ended && somebody_waits())
-        return ambiguous();
+        return ambiguous(self->current);
     return (struct decision){self->current, RULE_CARRIER};
 }
 
@@ -207,12 +228,64 @@ struct decision attribution_parent(struct thread *self, struct context *owner)
     if (self->current_carried)
         return carried(self);
     struct context *opener = usable(self, owner);
-    struct context *context = opener != NULL ? opener : usable(self, self->current);
+    struct context *current = usable(self, self->current);
+    if (current != NULL && self->current_read_here && !self->multiplexes)
+        opener =
+            NULL; /* it serves one request at a time: this one, whoever opened the connection */
+    struct context *context = opener != NULL ? opener : current;
+    if (somebody_waits() || (opener != NULL && current != NULL && opener != current))
+        return ambiguous(context);
     if (context == NULL)
         return nobodys();
-    if (self->multiplexes && somebody_waits())
-        return ambiguous();
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
+}
+
+/* Holds the context of an entry, if anybody else still does. */
+static struct context *hold_entry(uint32_t index)
+{
+    struct context *context = index == 0 ? NULL : context_at(index);
+    uint32_t references =
+        context == NULL ? 0 : __atomic_load_n(&context->references, __ATOMIC_ACQUIRE);
+    while (references != 0)
+        if (__atomic_compare_exchange_n(&context->references, &references, references + 1, true,
+                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            return context;
+    return NULL;
+}
+
+static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
+{
+    struct trace_link link;
+    static const uint8_t none[sizeof(link.trace_id)];
+    memcpy(link.trace_id, context->ids.trace_id, sizeof(link.trace_id));
+    memcpy(link.span_id, context->ids.span_id, sizeof(link.span_id));
+    if (memcmp(link.trace_id, none, sizeof(none)) == 0)
+        return count;
+    for (uint32_t i = 0; i < count; i++)
+        if (memcmp(&links[i], &link, sizeof(link)) == 0)
+            return count;
+    links[count] = link;
+    return count + 1;
+}
+
+uint32_t attribution_candidates(
+    struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX])
+{
+    uint32_t count = likeliest == NULL ? 0 : add_link(likeliest, out, 0);
+    if (usable(self, self->current) != NULL)
+        count = add_link(self->current, out, count);
+    uint32_t next = __atomic_load_n(&lately_next, __ATOMIC_RELAXED);
+    for (uint32_t i = 1; i <= LATELY && count < CANDIDATES_MAX; i++) {
+        uint32_t index = __atomic_load_n(&lately[(next - i) % LATELY], __ATOMIC_ACQUIRE);
+        struct context *context = hold_entry(index);
+        if (context == NULL)
+            continue;
+        if (context->epoch == process.epoch &&
+            is_starved(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
+            count = add_link(context, out, count);
+        context_drop(context);
+    }
+    return count;
 }
 
 void attribution_start(void)

@@ -33,6 +33,7 @@ struct context {
     uint32_t baggage_length;
     uint32_t text_index; /* block with tracestate, then baggage; 0: none */
     bool text_is_big;
+    uint32_t epoch; /* the process that began it */
 };
 
 /* Take and drop: in an observe block; take also in the constructor. */
@@ -71,6 +72,8 @@ void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
+/* In a forked child: what its parent's requests wait for is not the child's business. */
+void attribution_forked(void);
 
 /* --- the decision --------------------------------------------------------------------------- */
 
@@ -82,12 +85,18 @@ enum rule {
 };
 
 struct decision {
-    struct context *parent; /* not held; NULL: none */
+    struct context *parent; /* not held; NULL: none. RULE_AMBIGUOUS: the likeliest, not to be one */
     enum rule rule;
 };
 
 /* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
 struct decision attribution_parent(struct thread *self, struct context *owner);
+
+/* Whose an ambiguous call may be: the likeliest, the one at work here, then those that
+ * wait, the last to do so first. Returns how many. Any thread, in an observe block. */
+enum { CANDIDATES_MAX = 8 };
+uint32_t attribution_candidates(
+    struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX]);
 
 /* The process's own parent, from TRACEPARENT; NULL if none. */
 extern struct context *attribution_process_context;

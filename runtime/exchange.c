@@ -240,8 +240,11 @@ static bool is_set(const struct trace_ids *ids)
 void exchange_identify_client(
     struct thread *self, struct exchange *exchange, struct decision decision)
 {
-    struct context *parent = decision.parent;
+    struct context *parent = decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
     exchange->rule = (uint8_t)decision.rule;
+    if (decision.rule == RULE_AMBIGUOUS)
+        exchange->link_count =
+            (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
     exchange->has_ids = true;
     if (parent != NULL) {
         context_hold(parent);
@@ -372,8 +375,10 @@ static void fill_record(
 static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
 {
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
+    size_t links = exchange->link_count * sizeof(struct trace_link);
     return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
-                          exchange->text_used + tracestate + peer + error + RECORD_ALIGNMENT);
+                          exchange->text_used + tracestate + peer + error + links +
+                          RECORD_ALIGNMENT);
 }
 
 static void record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
@@ -391,6 +396,8 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     at = record_put_text(at, RECORD_TEXT_PEER, peer.address, peer_length);
     at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
     at = put_tracestate(self, at, exchange);
+    at = record_put_text(
+        at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
     memset(at, 0, RECORD_ALIGNMENT);
     record->bytes = (uint32_t)record_rounded((size_t)(at - (uint8_t *)record));
     ring_commit(self, record);

@@ -40,6 +40,7 @@ struct exchange {
     bool has_response;
     bool counts_as_call; /* attribution_call_begin was told */
     uint8_t rule;        /* enum rule: what named the parent */
+    uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
     int64_t numbers[FIELD_NUMBERS];
@@ -47,6 +48,7 @@ struct exchange {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
     char inline_text[512];
+    struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 
 enum { EXCHANGE_WARM_BYTES = 320 };

@@ -32,6 +32,7 @@ enum record_text_kind {
     RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
     RECORD_TEXT_ERROR,              /* error.type of the transport */
     RECORD_TEXT_TRACE_STATE,
+    RECORD_TEXT_LINKS, /* struct trace_link, one after the other */
     RECORD_TEXTS
 };
 

@@ -199,6 +199,13 @@ static void tell_rule(struct telling *telling, uint8_t rule)
         attribute->text = rules[rule];
 }
 
+static void tell_links(struct span *span, struct fact links)
+{
+    size_t count = links.length / sizeof(struct trace_link);
+    span->links = links.text;
+    span->link_count = (uint8_t)(count < SPAN_LINKS_MAX ? count : SPAN_LINKS_MAX);
+}
+
 const struct span *telling_span(
     struct telling *telling, const struct record *original, const struct config *config)
 {
@@ -214,5 +221,6 @@ const struct span *telling_span(
     else
         return NULL;
     tell_rule(telling, record->rule);
+    tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     return &telling->span;
 }

@@ -68,6 +68,7 @@ static void build_request(union block *block)
     put(&building, FIELD_HOST, "shop.example");
     put(&building, RECORD_TEXT_PEER, "192.0.2.1");
     put(&building, RECORD_TEXT_TRACE_STATE, "a=1");
+    put(&building, RECORD_TEXT_LINKS, "sixteen of tracespan of1sixteen of tracespan of2and more");
     end(&building);
 }
 
@@ -101,6 +102,7 @@ static void test_exchange(void)
     CHECK(span->kind == SPAN_KIND_SERVER && span->has_parent && span->status == SPAN_STATUS_UNSET,
         "its kind, parent and status");
     CHECK(is_text(span->name, "GET") && is_text(span->trace_state, "a=1"), "name and tracestate");
+    CHECK(span->link_count == 2 && memcmp(span->links + 24 + 16, "span of2", 8) == 0, "two links");
     check_text(span, ATTRIBUTE_URL_PATH, "/cart");
     check_text(span, ATTRIBUTE_URL_QUERY, "sig=REDACTED");
     check_text(span, ATTRIBUTE_SERVER_ADDRESS, "shop.example");

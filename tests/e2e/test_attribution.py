@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call's span says of its parent: the rule that named it, or links to whoever it may be."""
+import json
+import os
+import threading
+
+from harness import APPS, BUILD, Scene, check, equal, free_port, get, main
+
+
+def by_number(spans, kind):
+    key = "url.full" if kind == "CLIENT" else "url.path"
+    return {span.attributes[key].rpartition("/")[2]: span for span in spans
+            if span.service == "loop" and span.kind == kind}
+
+
+def loop(scene):
+    back, port = scene.service("back", traced=False), free_port()
+    return scene.start(["perl", os.path.join(APPS, "loop.pl"), str(port), str(back.port)], "loop",
+                       port=port), port
+
+
+def at_once(port, *paths):
+    threads = [threading.Thread(target=get, args=(port, path)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def rule(span):
+    return span.attributes.get("burdock.attribution")
+
+
+def test_inline():
+    """A loop that asks as soon as it has read: the request is known."""
+    with Scene() as scene:
+        _, port = loop(scene)
+        at_once(port, "/now/1", "/now/2")
+        spans = scene.wait_spans(4)
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        equal({n: (calls[n].parent, rule(calls[n])) for n in calls},
+              {n: (servers[n].id, "owner") for n in ("1", "2")}, "each call under its request")
+        equal([span.links for span in spans], [[]] * 4, "and no links")
+
+
+def test_queued():
+    """The loop works on two requests later, when nobody can tell which is which."""
+    with Scene() as scene:
+        _, port = loop(scene)
+        at_once(port, "/later/1", "/later/2")
+        spans = scene.wait_spans(4)
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        equal({rule(call) for call in calls.values()}, {"ambiguous"}, "both calls say so")
+        equal([call.parent for call in calls.values()], ["", ""], "and begin traces of their own")
+        for number, call in calls.items():
+            check((servers[number].trace, servers[number].id) in call.links,
+                  "call %s is linked to its request" % number, call.links)
+            check(set(call.links) <= {(span.trace, span.id) for span in servers.values()},
+                  "call %s is linked to requests alone" % number, call.links)
+        shown = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "--json", calls["1"].trace],
+                          traced=False)
+        equal([(link["trace_id"], link["span_id"]) for link in json.loads(shown.stdout)["links"]],
+              calls["1"].links, "burdock show tells the links")
+        shown = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "-a", calls["1"].trace],
+                          traced=False)
+        check(b"link = %s %s" % tuple(part.encode() for part in calls["1"].links[0]) in shown.stdout,
+              "with its attributes, too", shown.stdout)
+        equal(max(len(call.links) for call in calls.values()), 2, "both waited for the first call")
+
+
+main(globals(), ["perl"])
