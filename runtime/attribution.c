@@ -14,6 +14,10 @@ enum { ATTACHED = 1, OUTSTANDING = 1 << 12, WAITING = 1 << 28 };
 static struct pool contexts = {.block_shift = 8};
 static int32_t starved; /* contexts that must be waiting in user space */
 
+/* Wrong once, an event loop is believed again after so many answers that were right. */
+enum { DISTRUST = 200 };
+static uint32_t distrust; /* answers still to come; a race loses one or two of them */
+
 /* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
  * another request's by now; whoever reads it asks the context itself. */
 enum { LATELY = 64 };
@@ -128,6 +132,7 @@ void attribution_request(struct thread *self, struct context *context)
 {
     set_current(self, context);
     self->current_read_here = true;
+    self->touched_many = false;
 }
 
 void attribution_request_complete(struct context *context)
@@ -136,14 +141,46 @@ void attribution_request_complete(struct context *context)
         change(context, WAITING);
 }
 
+/* It works for the request that it has read, until it reads another. */
+static bool serves_one(const struct thread *self)
+{
+    return self->current != NULL && self->current_read_here && !self->multiplexes;
+}
+
+/* Who serves one request and takes up another's affairs before it is answered may go on with
+ * either. */
+static void come_to(struct thread *self, struct context *context)
+{
+    bool is_torn = serves_one(self) && !self->current->ended && self->current != context;
+    set_current(self, is_torn ? NULL : context);
+}
+
 void attribution_touch(struct thread *self, struct context *context)
 {
-    set_current(self, context);
+    come_to(self, context);
 }
 
 void attribution_use(struct thread *self, struct context *context)
 {
     if (!self->current_carried)
+        come_to(self, context);
+}
+
+void attribution_touch_unknown(struct thread *self)
+{
+    if (!serves_one(self) && !self->current_carried)
+        set_current(self, NULL);
+}
+
+void attribution_touch_many(struct thread *self)
+{
+    self->touched_many = true;
+    set_current(self, NULL);
+}
+
+void attribution_let_go(struct thread *self, struct context *context)
+{
+    if (!serves_one(self))
         set_current(self, context);
 }
 
@@ -156,7 +193,21 @@ void attribution_carry(struct thread *self, struct context *context)
 void attribution_wait(struct thread *self)
 {
     self->multiplexes = true;
+    self->touched_many = false;
     set_current(self, NULL);
+}
+
+void attribution_check(const struct thread *self, const struct context *context)
+{
+    if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
+        return; /* not its first byte, or its request is not complete */
+    bool is_right = self->current == context;
+    uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
+    counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
+    if (!is_right)
+        __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
+    else if (left > 0)
+        __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
 }
 
 void attribution_answering(struct context *context)
@@ -208,6 +259,13 @@ static struct decision ambiguous(struct context *likeliest)
     return (struct decision){likeliest, RULE_AMBIGUOUS};
 }
 
+/* A program that was seen to put work off may have put off that of a request that has calls under
+ * way besides, and so does not look as if it waited. */
+static bool is_doubtful(const struct thread *self)
+{
+    return self->touched_many || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+}
+
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
  * context of who emptied it: where that one is over and another one waits, nobody is certain. */
 static struct decision carried(const struct thread *self)
@@ -229,14 +287,15 @@ struct decision attribution_parent(struct thread *self, struct context *owner)
         return carried(self);
     struct context *opener = usable(self, owner);
     struct context *current = usable(self, self->current);
-    if (current != NULL && self->current_read_here && !self->multiplexes)
-        opener =
-            NULL; /* it serves one request at a time: this one, whoever opened the connection */
+    if (current != NULL && serves_one(self))
+        opener = NULL; /* whoever opened the connection */
     struct context *context = opener != NULL ? opener : current;
     if (somebody_waits() || (opener != NULL && current != NULL && opener != current))
         return ambiguous(context);
     if (context == NULL)
         return nobodys();
+    if (!serves_one(self) && is_doubtful(self))
+        return ambiguous(context);
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which request caused which call. The one module that decides; docs/ARCHITECTURE.md has the rules.
+ * Which request caused which call. The one module that decides; docs/ATTRIBUTION.md has the rules.
  * Hooks and streams report what happened; protocols know nothing of it.
  *
  * A context is the identity of one server request (or of the process, from TRACEPARENT). It lives
@@ -61,8 +61,17 @@ void attribution_touch(struct thread *self, struct context *context);
 void attribution_use(struct thread *self, struct context *context);
 /* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows. */
 void attribution_carry(struct thread *self, struct context *context);
+/* Something came in of a call whose request is not known. */
+void attribution_touch_unknown(struct thread *self);
+/* Answers to calls of several requests came in one read: which of them runs next is not known. */
+void attribution_touch_many(struct thread *self);
+/* The thread closes what the context had opened or waits for: a retry may follow. */
+void attribution_let_go(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
+/* The thread has written to the request's client. Before attribution_use: of the first byte of an
+ * answer it is asked whether the request was known to be at work here. */
+void attribution_check(const struct thread *self, const struct context *context);
 /* The first byte of the answer was written. */
 void attribution_answering(struct context *context);
 /* The answer is complete, or can no longer come. */

@@ -200,9 +200,9 @@ void stream_end_exchange(
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);
-    /* Answers to several contexts' calls in one read: which of them runs next is not known. */
-    if (!exchange->is_server && exchange->context != sink->self->current)
-        attribution_leave(sink->self);
+    if (!exchange->is_server && exchange->context != NULL &&
+        exchange->context != sink->self->current)
+        attribution_touch_many(sink->self);
     exchange_free(exchange);
     if (connection->current != NULL && !connection->requests_out)
         serve(sink->self, connection->first);

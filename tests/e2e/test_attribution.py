@@ -4,7 +4,7 @@ import json
 import os
 import threading
 
-from harness import APPS, BUILD, Scene, check, equal, free_port, get, main
+from harness import APPS, BUILD, Scene, check, equal, free_port, get, main, wait_until
 
 
 def by_number(spans, kind):
@@ -27,6 +27,15 @@ def at_once(port, *paths):
         thread.join()
 
 
+def selfcheck(scene, right, wrong, text):
+    """The loop's counters, which its exporter publishes now and then."""
+    def read():
+        ring, = scene.rings_left()
+        return tuple(ring.counters["attribution.selfcheck." + which] for which in ("right", "wrong"))
+    wait_until(lambda: read() == (right, wrong))
+    equal(read(), (right, wrong), "the self-check " + text)
+
+
 def rule(span):
     return span.attributes.get("burdock.attribution")
 
@@ -41,12 +50,13 @@ def test_inline():
         equal({n: (calls[n].parent, rule(calls[n])) for n in calls},
               {n: (servers[n].id, "owner") for n in ("1", "2")}, "each call under its request")
         equal([span.links for span in spans], [[]] * 4, "and no links")
+        selfcheck(scene, 2, 0, "was right")
 
 
 def test_queued():
     """The loop works on two requests later, when nobody can tell which is which."""
     with Scene() as scene:
-        _, port = loop(scene)
+        process, port = loop(scene)
         at_once(port, "/later/1", "/later/2")
         spans = scene.wait_spans(4)
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
@@ -65,6 +75,15 @@ def test_queued():
                           traced=False)
         check(b"link = %s %s" % tuple(part.encode() for part in calls["1"].links[0]) in shown.stdout,
               "with its attributes, too", shown.stdout)
+        selfcheck(scene, 0, 2, "knew neither answer's request")
+        doctor = scene.run([os.path.join(BUILD, "cli/burdock"), "doctor", str(process.pid)],
+                           traced=False)
+        check(b"0 of 2 answers were begun where" in doctor.stdout, "the doctor tells", doctor.stdout)
+        get(port, "/now/3")
+        spans = scene.wait_spans(6)
+        server, call = by_number(spans, "SERVER")["3"], by_number(spans, "CLIENT")["3"]
+        equal((call.parent, rule(call), call.links), ("", "ambiguous", [(server.trace, server.id)]),
+              "a loop that puts work off is not believed when it does not")
         equal(max(len(call.links) for call in calls.values()), 2, "both waited for the first call")
 
 

@@ -51,6 +51,25 @@ static const struct {
     {"it waits no longer once its answer begins",
         "1 reads a; 1 waits; 2 uses a; 2 answers a; 1 reads b; 1 calls: thread b"},
     {"work after the answer, on the thread that read", "1 reads a; 1 answers a; 1 calls: thread a"},
+    {"who serves one and takes up another's affairs may go on with either",
+        "1 reads a; 1 sends a; 2 reads b; 2 uses a; 2 calls: ambiguous b"},
+    {"once it has answered it has taken up the other's",
+        "1 reads a; 1 waits; 1 sends a; 2 reads b; 2 answers b; 2 uses a; 2 calls: thread a"},
+    {"it may close what was another's",
+        "1 reads a; 1 opens a; 2 reads b; 2 closes a; 2 calls: thread b"},
+    {"a loop that closes something may try again",
+        "1 reads a; 1 opens a; 1 waits; 1 closes a; 1 calls: thread a"},
+    {"an answer to nobody's call brings nobody back",
+        "1 waits; 1 reads a; 1 sends a; 1 hears; 1 calls: none"},
+    {"who serves one stays with it", "1 reads a; 1 hears; 1 calls: thread a"},
+    {"answers of several at once, until the next wait",
+        "1 waits; 1 reads a; 1 sends a; 1 mixes; 1 uses a; 1 calls: ambiguous a; 1 waits;"
+        "1 receives a; 1 calls: thread a"},
+    {"a loop that put an answer off is not believed",
+        "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a; 1 waits; 1 reads b;"
+        "1 calls: ambiguous b"},
+    {"a thread that serves one is", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a;"
+                                    "2 reads b; 2 calls: thread b"},
     {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
     {"who writes for another is done with the answer",
         "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
@@ -104,6 +123,24 @@ static void answer(struct thread *self, struct context *context)
     attribution_answered(self, context);
 }
 
+static void receive_unknown(struct thread *self, struct context *context)
+{
+    attribution_touch_unknown(self);
+}
+
+static void receive_many(struct thread *self, struct context *context)
+{
+    attribution_touch_many(self);
+}
+
+/* The first bytes of an answer. */
+static void begin_answer(struct thread *self, struct context *context)
+{
+    attribution_check(self, context);
+    attribution_use(self, context);
+    attribution_answering(context);
+}
+
 static void wait(struct thread *self, struct context *context)
 {
     attribution_wait(self);
@@ -118,6 +155,10 @@ static const struct {
     {"opens", send_call},
     {"receives", receive},
     {"uses", attribution_use},
+    {"begins", begin_answer},
+    {"closes", attribution_let_go},
+    {"hears", receive_unknown},
+    {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
     {"carries", attribution_carry},
@@ -197,9 +238,32 @@ static void tell(const char *what, const char *story)
     clear();
 }
 
+/* What one story brought to light is no business of the next. */
+static uint32_t regain_trust(void)
+{
+    uint32_t answers = 0;
+    struct thread *self = &threads[0];
+    enum rule rule;
+    do {
+        thread_self = self;
+        attribution_wait(self);
+        read_request(self, context_of('a'));
+        rule = attribution_parent(self, NULL).rule;
+        begin_answer(self, contexts[0]);
+        answers++;
+        clear();
+    } while (rule != RULE_THREAD && answers < 1000);
+    return answers - 1;
+}
+
 int main(void)
 {
-    for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++)
+    for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
         tell(stories[i].what, stories[i].story);
+        regain_trust();
+    }
+    tell("it puts an answer off", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a");
+    uint32_t answers = regain_trust();
+    CHECK(answers == 200, "a loop is believed again after 200 answers (%u)", answers);
     return tap_done();
 }
