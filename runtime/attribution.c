@@ -9,10 +9,14 @@
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
-enum { ATTACHED = 1, OUTSTANDING = 1 << 12, WAITING = 1 << 28 };
+#define ATTACHED ((uint64_t)1)          /* a thread is in it and runs */
+#define PARKED ((uint64_t)1 << 16)      /* a thread is in it and waits for another */
+#define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
+#define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
 
 static struct pool contexts = {.block_shift = 8};
 static int32_t starved; /* contexts that must be waiting in user space */
+static int32_t lost;    /* those of them that no thread waits with */
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
@@ -27,9 +31,14 @@ struct context *attribution_process_context;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
-static bool is_starved(uint32_t state)
+static bool is_lost(uint64_t state)
 {
-    return (state & WAITING) && (state & (WAITING - 1)) == 0;
+    return state == WAITING;
+}
+
+static bool is_starved(uint64_t state)
+{
+    return (state & ~(OUTSTANDING - PARKED)) == WAITING;
 }
 
 static void note_starved(const struct context *context)
@@ -38,20 +47,31 @@ static void note_starved(const struct context *context)
     __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
 }
 
-static void change(struct context *context, uint32_t delta)
+__attribute__((noinline)) static void count(
+    const struct context *context, uint64_t old, uint64_t new)
 {
-    uint32_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELEASE);
-    int32_t difference = (int32_t)is_starved(old + delta) - (int32_t)is_starved(old);
-    if (difference == 0 || context->epoch != process.epoch)
+    if (context->epoch != process.epoch)
         return;
-    __atomic_fetch_add(&starved, difference, __ATOMIC_RELAXED);
-    if (difference > 0)
+    if (is_lost(old) != is_lost(new))
+        __atomic_fetch_add(&lost, is_lost(new) ? 1 : -1, __ATOMIC_RELAXED);
+    if (is_starved(old) == is_starved(new))
+        return;
+    __atomic_fetch_add(&starved, is_starved(new) ? 1 : -1, __ATOMIC_RELAXED);
+    if (is_starved(new))
         note_starved(context);
+}
+
+static void change(struct context *context, uint64_t delta)
+{
+    uint64_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELEASE);
+    if (is_starved(old) || is_starved(old + delta))
+        count(context, old, old + delta);
 }
 
 void attribution_forked(void)
 {
     __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
 }
 
 struct context *context_take(void)
@@ -123,7 +143,8 @@ static void set_current(struct thread *self, struct context *context)
     self->current_read_here = false;
     self->current_carried = false;
     if (old != NULL) {
-        change(old, -(uint32_t)ATTACHED);
+        change(old, self->current_parked ? -PARKED : -ATTACHED);
+        self->current_parked = false;
         context_drop(old);
     }
 }
@@ -197,6 +218,36 @@ void attribution_wait(struct thread *self)
     set_current(self, NULL);
 }
 
+/* What a thread came to, or was started with, is over with its first wait: then it may be given
+ * anything. What it read itself is its own until the answer. An event loop waits for its helpers
+ * now and then, as for a collection of garbage, and goes on with what it was at. */
+bool attribution_park(struct thread *self)
+{
+    if (self->current == NULL || self->current_carried || self->current_parked || self->multiplexes)
+        return false;
+    if (!self->current_read_here || self->current->ended) {
+        set_current(self, NULL);
+        return false;
+    }
+    change(self->current, PARKED - ATTACHED);
+    self->current_parked = true;
+    return true;
+}
+
+void attribution_unpark(struct thread *self)
+{
+    if (!self->current_parked)
+        return;
+    change(self->current, ATTACHED - PARKED);
+    self->current_parked = false;
+}
+
+void attribution_sleep(struct thread *self)
+{
+    if (self->current != NULL && self->current->ended && !self->current_carried)
+        set_current(self, NULL);
+}
+
 void attribution_check(const struct thread *self, const struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
@@ -213,7 +264,7 @@ void attribution_check(const struct thread *self, const struct context *context)
 void attribution_answering(struct context *context)
 {
     if (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING)
-        change(context, -(uint32_t)WAITING);
+        change(context, -WAITING);
 }
 
 void attribution_answered(struct thread *self, struct context *context)
@@ -233,7 +284,7 @@ void attribution_call_begin(struct context *context)
 
 void attribution_call_end(struct context *context)
 {
-    change(context, -(uint32_t)OUTSTANDING);
+    change(context, -OUTSTANDING);
 }
 
 void attribution_leave(struct thread *self)
@@ -248,9 +299,11 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
-static bool somebody_waits(void)
+/* A thread that serves one request is sure of it while others wait with threads of their own. */
+static bool somebody_waits(const struct thread *self)
 {
-    return __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0;
+    const int32_t *count = serves_one(self) ? &lost : &starved;
+    return __atomic_load_n(count, __ATOMIC_RELAXED) > 0;
 }
 
 static struct decision ambiguous(struct context *likeliest)
@@ -270,7 +323,7 @@ static bool is_doubtful(const struct thread *self)
  * context of who emptied it: where that one is over and another one waits, nobody is certain. */
 static struct decision carried(const struct thread *self)
 {
-    if (self->current->ended && somebody_waits())
+    if (self->current->ended && somebody_waits(self))
         return ambiguous(self->current);
     return (struct decision){self->current, RULE_CARRIER};
 }
@@ -290,7 +343,7 @@ struct decision attribution_parent(struct thread *self, struct context *owner)
     if (current != NULL && serves_one(self))
         opener = NULL; /* whoever opened the connection */
     struct context *context = opener != NULL ? opener : current;
-    if (somebody_waits() || (opener != NULL && current != NULL && opener != current))
+    if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
         return ambiguous(context);
     if (context == NULL)
         return nobodys();

@@ -23,7 +23,7 @@ struct context {
     uint64_t pool_link;
     uint32_t index;
     uint32_t references;
-    uint32_t state;       /* attached threads, outstanding calls, waiting: see attribution.c */
+    uint64_t state;       /* threads in it, outstanding calls, waiting: see attribution.c */
     bool ended;           /* the answer is complete */
     bool is_remote;       /* its span id is a peer's, not ours (nothing is recorded here) */
     struct trace_ids ids; /* of our own span: the parent of calls made under it */
@@ -69,6 +69,11 @@ void attribution_touch_many(struct thread *self);
 void attribution_let_go(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
+/* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its request,
+ * whose work may be done by whoever it waits for. False: it is in no request, now at the latest. */
+bool attribution_park(struct thread *self);
+void attribution_unpark(struct thread *self);
+void attribution_sleep(struct thread *self);
 /* The thread has written to the request's client. Before attribution_use: of the first byte of an
  * answer it is asked whether the request was known to be at work here. */
 void attribution_check(const struct thread *self, const struct context *context);

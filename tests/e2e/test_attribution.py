@@ -4,7 +4,7 @@ import json
 import os
 import threading
 
-from harness import APPS, BUILD, Scene, check, equal, free_port, get, main, wait_until
+from harness import APPS, BUILD, VICTIMS, Scene, check, equal, free_port, get, main, wait_until
 
 
 def by_number(spans, kind):
@@ -13,9 +13,9 @@ def by_number(spans, kind):
             if span.service == "loop" and span.kind == kind}
 
 
-def loop(scene):
+def program(scene, name):
     back, port = scene.service("back", traced=False), free_port()
-    return scene.start(["perl", os.path.join(APPS, "loop.pl"), str(port), str(back.port)], "loop",
+    return scene.start(["perl", os.path.join(APPS, name), str(port), str(back.port)], "loop",
                        port=port), port
 
 
@@ -43,7 +43,7 @@ def rule(span):
 def test_inline():
     """A loop that asks as soon as it has read: the request is known."""
     with Scene() as scene:
-        _, port = loop(scene)
+        _, port = program(scene, "loop.pl")
         at_once(port, "/now/1", "/now/2")
         spans = scene.wait_spans(4)
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
@@ -53,10 +53,52 @@ def test_inline():
         selfcheck(scene, 2, 0, "was right")
 
 
+def test_after_the_answer():
+    """Work after the answer is the request's, until the process has rested: then it is its own."""
+    with Scene() as scene:
+        _, port = program(scene, "sequential.pl")
+        for number, how in enumerate(("before", "after", "rested", "slept"), 1):
+            get(port, "/%s/%d" % (how, number))
+            scene.wait_spans(2 * number)
+        spans = scene.spans()
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        for number, how in (("1", "before the answer"), ("2", "after it")):
+            equal((calls[number].parent, rule(calls[number])), (servers[number].id, "thread"),
+                  how + ": the request's")
+        for number, how in (("3", "select"), ("4", "sleep")):
+            equal((calls[number].parent, rule(calls[number]), calls[number].links),
+                  ("", "none", []), "after %s: nobody's" % how)
+
+
+def victim(scene, name):
+    back, port = scene.service("back", traced=False), free_port()
+    return scene.start([os.path.join(VICTIMS, name), str(port), str(back.port)], "loop",
+                       port=port), port
+
+
+def test_hand_over():
+    """A request's own thread inherits it. A worker that a request started does so for its first job
+    only; then it may work for whoever waits."""
+    with Scene() as scene:
+        _, port = victim(scene, "hand_over")
+        for number, how in enumerate(("thread", "worker", "worker", "thread"), 1):
+            get(port, "/%s/%d" % (how, number))
+            scene.wait_spans(2 * number)
+        spans = scene.spans()
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        for number, how in (("1", "its own thread"), ("4", "another of its own")):
+            equal((calls[number].parent, rule(calls[number])), (servers[number].id, "owner"),
+                  "by %s: the request's" % how)
+        check(calls["2"].parent in ("", servers["2"].id), "the worker's first job is no stranger's")
+        equal((calls["3"].parent, rule(calls["3"]), calls["3"].links),
+              ("", "ambiguous", [(servers["3"].trace, servers["3"].id)]),
+              "its second is a root, linked to the request that waits for it")
+
+
 def test_queued():
     """The loop works on two requests later, when nobody can tell which is which."""
     with Scene() as scene:
-        process, port = loop(scene)
+        process, port = program(scene, "loop.pl")
         at_once(port, "/later/1", "/later/2")
         spans = scene.wait_spans(4)
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")

@@ -70,6 +70,22 @@ static const struct {
         "1 calls: ambiguous b"},
     {"a thread that serves one is", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a;"
                                     "2 reads b; 2 calls: thread b"},
+    {"work after the answer ends with a sleep", "1 reads a; 1 answers a; 1 sleeps; 1 calls: none"},
+    {"or with a wait for another thread",
+        "1 reads a; 1 answers a; 1 parks; 1 unparks; 1 calls: none"},
+    {"work before the answer goes on after both",
+        "1 reads a; 1 sleeps; 1 parks; 1 unparks; 1 calls: thread a"},
+    {"what a thread was started with ends with its first wait",
+        "1 reads a; 1 sends a; 2 receives a; 2 calls: thread a; 2 parks; 2 unparks; 2 calls: none"},
+    {"whoever is waited for may work for who waits", "1 reads a; 1 parks; 2 calls: ambiguous a"},
+    {"a thread that serves another does not", "1 reads a; 1 parks; 2 reads b; 2 calls: thread b"},
+    {"a loop does", "2 waits; 2 reads b; 1 reads a; 1 parks; 2 calls: ambiguous ba; 1 unparks;"
+                    "2 calls: thread b"},
+    {"who waits may be led away meanwhile, by a handler of signals",
+        "1 reads a; 1 sends a; 1 parks; 1 uses b; 1 unparks; 1 receives a; 1 calls: thread a;"
+        "2 calls: none"},
+    {"a loop that waits for its helpers goes on",
+        "1 waits; 1 reads a; 1 parks; 1 unparks; 1 calls: thread a"},
     {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
     {"who writes for another is done with the answer",
         "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
@@ -141,6 +157,21 @@ static void begin_answer(struct thread *self, struct context *context)
     attribution_answering(context);
 }
 
+static void park(struct thread *self, struct context *context)
+{
+    attribution_park(self);
+}
+
+static void unpark(struct thread *self, struct context *context)
+{
+    attribution_unpark(self);
+}
+
+static void rest(struct thread *self, struct context *context)
+{
+    attribution_sleep(self);
+}
+
 static void wait(struct thread *self, struct context *context)
 {
     attribution_wait(self);
@@ -157,6 +188,9 @@ static const struct {
     {"uses", attribution_use},
     {"begins", begin_answer},
     {"closes", attribution_let_go},
+    {"parks", park},
+    {"unparks", unpark},
+    {"sleeps", rest},
     {"hears", receive_unknown},
     {"mixes", receive_many},
     {"answers", answer},
