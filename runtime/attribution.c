@@ -308,7 +308,6 @@ static bool somebody_waits(const struct thread *self)
 
 static struct decision ambiguous(struct context *likeliest)
 {
-    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return (struct decision){likeliest, RULE_AMBIGUOUS};
 }
 
@@ -334,7 +333,7 @@ static struct decision nobodys(void)
     return (struct decision){context, context == NULL ? RULE_NONE : RULE_PROCESS};
 }
 
-struct decision attribution_parent(struct thread *self, struct context *owner)
+static struct decision decide(const struct thread *self, struct context *owner)
 {
     if (self->current_carried)
         return carried(self);
@@ -350,6 +349,21 @@ struct decision attribution_parent(struct thread *self, struct context *owner)
     if (!serves_one(self) && is_doubtful(self))
         return ambiguous(context);
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
+}
+
+struct decision attribution_parent(struct thread *self, struct context *owner)
+{
+    struct decision decision = decide(self, owner);
+    if (decision.rule == RULE_AMBIGUOUS)
+        counter_add(COUNTER_PARENT_UNCERTAIN, 1);
+    return decision;
+}
+
+const struct context *attribution_at_work(void)
+{
+    bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
+    struct decision decision = is_known ? decide(thread_self, NULL) : nobodys();
+    return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
 }
 
 /* Holds the context of an entry, if anybody else still does. */

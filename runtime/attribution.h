@@ -106,6 +106,10 @@ struct decision {
 /* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
 struct decision attribution_parent(struct thread *self, struct context *owner);
 
+/* What the calling thread is surely at work on: a request, what the process was started for, or NULL. Reads only: also in a child of
+ * vfork. The context lives until the thread is reported to have left it. */
+const struct context *attribution_at_work(void);
+
 /* Whose an ambiguous call may be: the likeliest, the one at work here, then those that
  * wait, the last to do so first. Returns how many. Any thread, in an observe block. */
 enum { CANDIDATES_MAX = 8 };

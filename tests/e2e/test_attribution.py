@@ -70,6 +70,26 @@ def test_after_the_answer():
                   ("", "none", []), "after %s: nobody's" % how)
 
 
+def test_programs_started():
+    """curl, started for a request through env."""
+    for follow in ("1", "0"):
+        with Scene(BURDOCK_FOLLOW=follow, OTEL_SERVICE_NAME="all") as scene:
+            _, port = program(scene, "sequential.pl")
+            hows = ("curl", "bare", "own") if follow == "1" else ("curl", "own")
+            for number, how in enumerate(hows, 1):
+                get(port, "/%s/%d" % (how, number))
+                scene.wait_spans(2 * number)
+            spans = scene.spans()
+            servers = {s.attributes["url.path"][1:-2]: s for s in spans if s.kind == "SERVER"}
+            calls = {how: s for s in spans for number, how in enumerate(hows, 1)
+                     if s.kind == "CLIENT" and s.attributes["url.full"].endswith("/r/%d" % number)}
+            wanted = {how: (servers[how].trace, servers[how].id, "process") for how in hows} \
+                if follow == "1" else {"curl": (calls["curl"].trace, "", "none")}
+            wanted["own"] = ("4" * 32, "5" * 16, "process")
+            equal({how: (s.trace, s.parent, rule(s)) for how, s in calls.items()}, wanted,
+                  "BURDOCK_FOLLOW=%s: whose calls they are" % follow)
+
+
 def victim(scene, name):
     back, port = scene.service("back", traced=False), free_port()
     return scene.start([os.path.join(VICTIMS, name), str(port), str(back.port)], "loop",

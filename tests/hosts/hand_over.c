@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <semaphore.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +21,13 @@ static struct sockaddr_in back = {.sin_family = AF_INET};
 struct job {
     struct job *next;
     int number;
-    sem_t done;
+    bool is_done;
 };
 
 static struct job *first_job;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t there_is_work = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t work_is_done = PTHREAD_COND_INITIALIZER;
 
 static void ask(int number)
 {
@@ -57,7 +58,10 @@ static void *work_for_ever(void *unused)
         first_job = job->next;
         pthread_mutex_unlock(&mutex);
         ask(job->number);
-        sem_post(&job->done);
+        pthread_mutex_lock(&mutex);
+        job->is_done = true;
+        pthread_cond_broadcast(&work_is_done);
+        pthread_mutex_unlock(&mutex);
     }
     return unused;
 }
@@ -69,19 +73,20 @@ static void by_thread(int number)
     EXPECT(pthread_join(thread, NULL) == 0);
 }
 
+/* The worker can have the job only once this thread waits for it. */
 static void by_worker(int number)
 {
     static pthread_t worker;
     struct job job = {.number = number};
-    sem_init(&job.done, 0, 0);
     pthread_mutex_lock(&mutex);
     job.next = first_job;
     first_job = &job;
     if (worker == 0)
         EXPECT(pthread_create(&worker, NULL, work_for_ever, NULL) == 0);
     pthread_cond_signal(&there_is_work);
+    while (!job.is_done)
+        pthread_cond_wait(&work_is_done, &mutex);
     pthread_mutex_unlock(&mutex);
-    EXPECT(sem_wait(&job.done) == 0);
 }
 
 static void *serve(void *argument)

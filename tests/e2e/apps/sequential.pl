@@ -5,6 +5,8 @@
 #     /after/N    answers, then asks
 #     /rested/N   answers, rests in select, then asks
 #     /slept/N    answers, sleeps, then asks
+#     /curl/N     has curl ask, then answers;   /bare/N  the same, with nothing in its environment
+#     /own/N      the same, with a TRACEPARENT of its own
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -12,6 +14,14 @@ use IO::Socket::INET;
 my ($port, $back) = @ARGV;
 my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 64,
     ReuseAddr => 1) or die "listen: $!";
+
+sub curl {
+    my ($number, @environment) = @_;
+    system 'env', @environment, 'curl', '-s', '-o', '/dev/null', "http://127.0.0.1:$back/r/$number";
+}
+
+my %starts = (curl => [], bare => ['-i', "PATH=$ENV{PATH}", map { "$_=$ENV{$_}" }
+    grep { /^(BURDOCK|OTEL)_/ } keys %ENV], own => []);
 
 sub ask {
     my ($number) = @_;
@@ -24,10 +34,12 @@ sub ask {
 while (my $client = $listener->accept) {
     next if !sysread $client, my $head, 65536;
     my ($how, $number) = $head =~ m{^GET /(\w+)/(\d+)} or next;
+    local $ENV{TRACEPARENT} = '00-' . '4' x 32 . '-' . '5' x 16 . '-01' if $how eq 'own';
+    curl($number, @{$starts{$how}}) if $starts{$how};
     ask($number) if $how eq 'before';
     syswrite $client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     select undef, undef, undef, 0.01 if $how eq 'rested';
     sleep 1 if $how eq 'slept';
-    ask($number) if $how ne 'before';
+    ask($number) if $how eq 'after' or $how eq 'rested' or $how eq 'slept';
     close $client;
 }
