@@ -176,6 +176,11 @@ static void come_to(struct thread *self, struct context *context)
     set_current(self, is_torn ? NULL : context);
 }
 
+void attribution_request_behind(struct context *context, bool behind)
+{
+    change(context, behind ? PARKED : -PARKED);
+}
+
 void attribution_touch(struct thread *self, struct context *context)
 {
     come_to(self, context);

@@ -54,6 +54,9 @@ const char *context_texts(const struct context *context);
 void attribution_request(struct thread *self, struct context *context);
 /* Its body is complete too: from now on it waits for nobody outside but its own calls. */
 void attribution_request_complete(struct context *context);
+/* It came while an earlier one of its connection is unanswered (behind), or is the first by now.
+ * Who serves one request at a time will not begin with it before. */
+void attribution_request_behind(struct context *context, bool behind);
 /* Something of the context came in: an answer to its call, more of its request. */
 void attribution_touch(struct thread *self, struct context *context);
 /* The thread used something that belongs to the context: it wrote to its client's connection, or

@@ -32,6 +32,7 @@ struct exchange {
     bool is_server;
     bool has_ids;
     bool requested; /* the request's head is complete */
+    bool behind;    /* its request was complete before an earlier one was answered */
     bool injected;  /* our lines went out, or were not wanted: look no further */
     bool forwarded; /* the head passes the incoming traceparent on; we put our ids in its place */
     bool adopted;   /* the head carries the application's own context */

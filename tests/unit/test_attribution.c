@@ -86,6 +86,10 @@ static const struct {
         "2 calls: none"},
     {"a loop that waits for its helpers goes on",
         "1 waits; 1 reads a; 1 parks; 1 unparks; 1 calls: thread a"},
+    {"who serves one is sure while others are behind it",
+        "1 reads a; 1 queues b; 1 calls: thread a; 1 answers a; 1 turns b; 1 calls: thread b;"
+        "1 waits; 2 reads c; 2 calls: ambiguous cb"},
+    {"a loop may have begun with them", "1 waits; 1 reads a; 1 queues b; 1 calls: ambiguous ab"},
     {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
     {"who writes for another is done with the answer",
         "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
@@ -157,6 +161,19 @@ static void begin_answer(struct thread *self, struct context *context)
     attribution_answering(context);
 }
 
+/* A request that is read behind another one of its connection, and its turn. */
+static void queue_behind(struct thread *self, struct context *context)
+{
+    attribution_request_behind(context, true);
+    attribution_request_complete(context);
+}
+
+static void come_first(struct thread *self, struct context *context)
+{
+    attribution_request(self, context);
+    attribution_request_behind(context, false);
+}
+
 static void park(struct thread *self, struct context *context)
 {
     attribution_park(self);
@@ -189,6 +206,8 @@ static const struct {
     {"begins", begin_answer},
     {"closes", attribution_let_go},
     {"parks", park},
+    {"queues", queue_behind},
+    {"turns", come_first},
     {"unparks", unpark},
     {"sleeps", rest},
     {"hears", receive_unknown},
