@@ -204,9 +204,9 @@ void attribution_touch_many(struct thread *self)
     set_current(self, NULL);
 }
 
-void attribution_let_go(struct thread *self, struct context *context)
+void attribution_opened(struct thread *self, struct context *context)
 {
-    if (!serves_one(self))
+    if (!serves_one(self) && !self->current_carried)
         set_current(self, context);
 }
 

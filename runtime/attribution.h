@@ -68,8 +68,9 @@ void attribution_carry(struct thread *self, struct context *context);
 void attribution_touch_unknown(struct thread *self);
 /* Answers to calls of several requests came in one read: which of them runs next is not known. */
 void attribution_touch_many(struct thread *self);
-/* The thread closes what the context had opened or waits for: a retry may follow. */
-void attribution_let_go(struct thread *self, struct context *context);
+/* The thread touches what the context had opened, or closes what it waits for: a retry may follow.
+ * A carrier knows better, and so does a thread that serves one request. */
+void attribution_opened(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its request,

@@ -70,7 +70,7 @@ void stream_touch(struct visit *visit, enum direction direction)
     } else if (is_answer(connection, direction))
         attribution_touch_unknown(visit->self);
     else if (connection->owner != NULL && !connection->used)
-        attribution_use(visit->self, connection->owner);
+        attribution_opened(visit->self, connection->owner);
 }
 
 static void ended_by_peer(struct visit *visit)

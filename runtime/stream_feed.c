@@ -227,7 +227,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
     if (context == NULL && connection->requests_out)
         context = connection->current;
     if (context != NULL)
-        attribution_let_go(self, context);
+        attribution_opened(self, context);
     notice_peer(connection, fd);
     end_in_host(self, connection);
     stream_unprepare(connection);

@@ -204,7 +204,7 @@ static const struct {
     {"receives", receive},
     {"uses", attribution_use},
     {"begins", begin_answer},
-    {"closes", attribution_let_go},
+    {"closes", attribution_opened},
     {"parks", park},
     {"queues", queue_behind},
     {"turns", come_first},
