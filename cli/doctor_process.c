@@ -154,7 +154,24 @@ static void check_secure(struct findings *findings, int pid)
 static bool is_failure(enum counter counter)
 {
     return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
-           counter != COUNTER_INJECT_ADOPTED;
+           counter != COUNTER_INJECT_ADOPTED && counter != COUNTER_SELFCHECK_RIGHT &&
+           counter != COUNTER_SELFCHECK_WRONG;
+}
+
+/* How often it was known, at the first byte of an answer, whose it would be. */
+static void check_attribution(struct findings *findings, const uint64_t *values)
+{
+    uint64_t right = values[COUNTER_SELFCHECK_RIGHT], wrong = values[COUNTER_SELFCHECK_WRONG];
+    if (right + wrong == 0)
+        return;
+    finding_add(findings, wrong == 0 ? FINDING_OK : FINDING_WARN,
+        format_text("%" PRIu64 " of %" PRIu64 " answers were begun where their request was known to"
+                    " be at work",
+            right, right + wrong),
+        wrong == 0
+            ? NULL
+            : "the program hands work on by ways of its own; calls of which the request is not"
+              " certain begin traces of their own, linked to it");
 }
 
 static void check_counters(struct findings *findings, int pid, const struct config *settings)
@@ -171,6 +188,7 @@ static void check_counters(struct findings *findings, int pid, const struct conf
         format_text("%" PRIu64 " spans recorded, %" PRIu64 " exported",
             values[COUNTER_SPANS_RECORDED], values[COUNTER_SPANS_EXPORTED]),
         NULL);
+    check_attribution(findings, values);
     if (told.broken_why[0])
         finding_add(findings, FINDING_FAIL,
             format_text("the library stopped observing this process: %s", told.broken_why),

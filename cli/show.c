@@ -157,6 +157,18 @@ static const char *status_name(int status)
     return names[known ? status : 0];
 }
 
+static void json_links(struct json *json, const struct stored_span *span)
+{
+    json_open(json, "links", '[');
+    for (size_t i = 0; i < span->link_count; i++) {
+        json_open(json, NULL, '{');
+        json_hex(json, "trace_id", span->links[i].trace_id, 16);
+        json_hex(json, "span_id", span->links[i].span_id, 8);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 /* One line for each span, schema v1: fields are added, never changed or removed. */
 static void print_json(const struct tree_row *row)
 {
@@ -180,6 +192,7 @@ static void print_json(const struct tree_row *row)
     json_text(&json, "status", status_name(span->status));
     json_text(&json, "status_message", span->status_message);
     json_attributes(&json, "attributes", &span->attributes);
+    json_links(&json, span);
     json_close(&json, '}');
     putchar('\n');
 }

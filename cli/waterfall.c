@@ -186,6 +186,20 @@ static void print_attribute(const struct attribute *attribute, const char *inden
     free(key);
 }
 
+static void print_links(const struct stored_span *span, const char *indent)
+{
+    for (size_t i = 0; i < span->link_count; i++) {
+        const struct span_link *link = &span->links[i];
+        printf("%slink = ", indent);
+        for (size_t k = 0; k < sizeof link->trace_id; k++)
+            printf("%02x", link->trace_id[k]);
+        printf(" ");
+        for (size_t k = 0; k < sizeof link->span_id; k++)
+            printf("%02x", link->span_id[k]);
+        printf("\n");
+    }
+}
+
 static void print_attributes(const struct tree_row *row)
 {
     char indent[3 * DEPTH_MAX + 8];
@@ -193,6 +207,7 @@ static void print_attributes(const struct tree_row *row)
     const struct attributes *attributes = &row->span.span->attributes;
     for (size_t i = 0; i < attributes->count; i++)
         print_attribute(&attributes->items[i], indent);
+    print_links(row->span.span, indent);
 }
 
 void waterfall_print(const struct waterfall *waterfall)

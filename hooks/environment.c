@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "attribution.h"
 #include "config.h"
+#include "propagation.h"
 
 enum { PRELOAD_BYTES_MAX = 4096 };
 
@@ -30,23 +32,65 @@ void environment_start(char *const *envp)
             memcpy(preload, *envp, strlen(*envp) + 1);
 }
 
-size_t environment_room(char *const *envp)
+static bool names(const char *variable, const char *name)
 {
-    size_t count = 0;
-    if (preload[0] == '\0')
-        return 0;
-    for (; envp != NULL && envp[count] != NULL; count++)
-        if (is_preload(envp[count]))
-            return 0;
-    return count + 2;
+    size_t length = strlen(name);
+    return strncmp(variable, name, length) == 0 && variable[length] == '=';
 }
 
-char *const *environment_follow(char *const *envp, char **out)
+/* What the program has put there itself stays, and so does what we were started with where there is
+ * nothing better. */
+static bool is_traceparent_to_keep(const char *variable)
 {
-    size_t count = 0;
-    for (; envp != NULL && envp[count] != NULL; count++)
-        out[count] = envp[count];
-    out[count] = preload;
-    out[count + 1] = NULL;
+    return names(variable, "TRACEPARENT") &&
+           (strcmp(variable + 12, config.traceparent) != 0 ||
+               attribution_at_work() == attribution_process_context);
+}
+
+static void put_traceparent(char *out)
+{
+    static const char name[] = "TRACEPARENT=";
+    static const uint8_t none[16];
+    const struct context *context = attribution_at_work();
+    out[0] = '\0';
+    if (context == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT) ||
+        memcmp(context->ids.trace_id, none, sizeof(none)) == 0)
+        return;
+    memcpy(out, name, sizeof(name) - 1);
+    traceparent_format(out + sizeof(name) - 1, &context->ids);
+    out[sizeof(name) - 1 + TRACEPARENT_LENGTH] = '\0';
+}
+
+size_t environment_room(char *const *envp, struct following *following)
+{
+    if (!config.follow)
+        return 0;
+    put_traceparent(following->traceparent);
+    following->preloads = preload[0] != '\0';
+    following->count = 0;
+    for (; envp != NULL && envp[following->count] != NULL; following->count++) {
+        const char *variable = envp[following->count];
+        if (is_preload(variable))
+            following->preloads = false;
+        if (is_traceparent_to_keep(variable))
+            following->traceparent[0] = '\0';
+    }
+    bool is_changed = following->preloads || following->traceparent[0] != '\0';
+    return is_changed ? following->count + 3 : 0;
+}
+
+/* The state of our own parent's trace says nothing in another one. */
+char *const *environment_follow(char *const *envp, struct following *following, char **out)
+{
+    bool replaces = following->traceparent[0] != '\0';
+    size_t kept = 0;
+    for (size_t i = 0; i < following->count; i++)
+        if (!replaces || (!names(envp[i], "TRACEPARENT") && !names(envp[i], "TRACESTATE")))
+            out[kept++] = envp[i];
+    if (replaces)
+        out[kept++] = following->traceparent;
+    if (following->preloads)
+        out[kept++] = preload;
+    out[kept] = NULL;
     return out;
 }

@@ -57,10 +57,20 @@ static bool is_boundary(const struct pollfd *fds, nfds_t count)
     return false;
 }
 
-static int after_poll(const struct pollfd *fds, nfds_t count, int result)
+static bool is_own(const struct pollfd *fds, nfds_t count)
+{
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].fd >= 0 && stream_is_own(fds[i].fd))
+            return true;
+    return false;
+}
+
+static int after_poll(const struct pollfd *fds, nfds_t count, bool rests, int result)
 {
     if (result < 0 || !stream_thread_is_known())
         return result; /* fds may be what the kernel refused */
+    if (rests && stream_is_after_answer() && !is_own(fds, count))
+        stream_sleep();
     if (result == 0)
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
@@ -71,25 +81,33 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int result)
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
-    return after_poll(fds, count, ORIGINAL(poll)(fds, count, timeout));
+    return after_poll(fds, count, timeout != 0, ORIGINAL(poll)(fds, count, timeout));
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
-    return after_poll(fds, count, ORIGINAL(__poll_chk)(fds, count, timeout, room));
+    return after_poll(fds, count, timeout != 0, ORIGINAL(__poll_chk)(fds, count, timeout, room));
+}
+
+/* Is it no mere look at what is there? Asked only where it matters. */
+static bool rests(const struct timespec *timeout)
+{
+    return stream_is_after_answer() && (timeout == NULL || !readable(timeout, sizeof(*timeout)) ||
+                                           timeout->tv_sec != 0 || timeout->tv_nsec != 0);
 }
 
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
-    return after_poll(fds, count, ORIGINAL(ppoll)(fds, count, timeout, mask));
+    return after_poll(fds, count, rests(timeout), ORIGINAL(ppoll)(fds, count, timeout, mask));
 }
 
 HOOK(int, __ppoll_chk,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
         size_t room))
 {
-    return after_poll(fds, count, ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+    return after_poll(
+        fds, count, rests(timeout), ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
 }
 
 static bool is_in(const fd_set *set, int fd)
@@ -98,10 +116,10 @@ static bool is_in(const fd_set *set, int fd)
 }
 
 /* The sets are overwritten by the call, so what was waited for is noted before it. */
-static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *writes)
+static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *writes, bool rests)
 {
     int members = 0, only = -1;
-    bool is_foreign = false;
+    bool is_foreign = false, is_own = false;
     if (!stream_thread_is_known())
         return false;
     /* Like the kernel, no further than there are descriptors. */
@@ -117,14 +135,23 @@ static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *wri
         members++;
         only = fd;
         is_foreign = is_foreign || stream_is_foreign(fd, false);
+        is_own = is_own || stream_is_own(fd);
     }
+    if (rests && stream_is_after_answer() && !is_own)
+        stream_sleep();
     return members == 1 ? stream_is_foreign(only, true) : is_foreign;
+}
+
+static bool rests_for(const struct timeval *timeout)
+{
+    return stream_is_after_answer() && (timeout == NULL || !readable(timeout, sizeof(*timeout)) ||
+                                           timeout->tv_sec != 0 || timeout->tv_usec != 0);
 }
 
 HOOK(int, select,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, struct timeval *timeout))
 {
-    bool is_boundary_here = is_select_boundary(limit, reads, writes);
+    bool is_boundary_here = is_select_boundary(limit, reads, writes, rests_for(timeout));
     int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
     if (is_boundary_here)
         stream_waited(result == 0);
@@ -135,7 +162,7 @@ HOOK(int, pselect,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, const struct timespec *timeout,
         const sigset_t *mask))
 {
-    bool is_boundary_here = is_select_boundary(limit, reads, writes);
+    bool is_boundary_here = is_select_boundary(limit, reads, writes, rests(timeout));
     int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
     if (is_boundary_here)
         stream_waited(result == 0);

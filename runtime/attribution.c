@@ -9,25 +9,69 @@
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
-enum { ATTACHED = 1, OUTSTANDING = 1 << 12, WAITING = 1 << 28 };
+#define ATTACHED ((uint64_t)1)          /* a thread is in it and runs */
+#define PARKED ((uint64_t)1 << 16)      /* a thread is in it and waits for another */
+#define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
+#define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
 
 static struct pool contexts = {.block_shift = 8};
 static int32_t starved; /* contexts that must be waiting in user space */
+static int32_t lost;    /* those of them that no thread waits with */
+
+/* Wrong once, an event loop is believed again after so many answers that were right. */
+enum { DISTRUST = 200 };
+static uint32_t distrust; /* answers still to come; a race loses one or two of them */
+
+/* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
+ * another request's by now; whoever reads it asks the context itself. */
+enum { LATELY = 64 };
+static uint32_t lately[LATELY], lately_next;
+
 struct context *attribution_process_context;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
-static bool is_starved(uint32_t state)
+static bool is_lost(uint64_t state)
 {
-    return (state & WAITING) && (state & (WAITING - 1)) == 0;
+    return state == WAITING;
 }
 
-static void change(struct context *context, uint32_t delta)
+static bool is_starved(uint64_t state)
 {
-    uint32_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELAXED);
-    int32_t difference = (int32_t)is_starved(old + delta) - (int32_t)is_starved(old);
-    if (difference != 0)
-        __atomic_fetch_add(&starved, difference, __ATOMIC_RELAXED);
+    return (state & ~(OUTSTANDING - PARKED)) == WAITING;
+}
+
+static void note_starved(const struct context *context)
+{
+    uint32_t at = __atomic_fetch_add(&lately_next, 1, __ATOMIC_RELAXED) % LATELY;
+    __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
+}
+
+__attribute__((noinline)) static void count(
+    const struct context *context, uint64_t old, uint64_t new)
+{
+    if (context->epoch != process.epoch)
+        return;
+    if (is_lost(old) != is_lost(new))
+        __atomic_fetch_add(&lost, is_lost(new) ? 1 : -1, __ATOMIC_RELAXED);
+    if (is_starved(old) == is_starved(new))
+        return;
+    __atomic_fetch_add(&starved, is_starved(new) ? 1 : -1, __ATOMIC_RELAXED);
+    if (is_starved(new))
+        note_starved(context);
+}
+
+static void change(struct context *context, uint64_t delta)
+{
+    uint64_t old = __atomic_fetch_add(&context->state, delta, __ATOMIC_RELEASE);
+    if (is_starved(old) || is_starved(old + delta))
+        count(context, old, old + delta);
+}
+
+void attribution_forked(void)
+{
+    __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
 }
 
 struct context *context_take(void)
@@ -39,7 +83,8 @@ struct context *context_take(void)
         return NULL;
     struct context *context = pool_block(&contexts, index);
     context->index = index;
-    context->references = 1;
+    context->epoch = process.epoch;
+    __atomic_store_n(&context->references, 1, __ATOMIC_RELEASE);
     return context;
 }
 
@@ -98,7 +143,8 @@ static void set_current(struct thread *self, struct context *context)
     self->current_read_here = false;
     self->current_carried = false;
     if (old != NULL) {
-        change(old, -(uint32_t)ATTACHED);
+        change(old, self->current_parked ? -PARKED : -ATTACHED);
+        self->current_parked = false;
         context_drop(old);
     }
 }
@@ -107,6 +153,7 @@ void attribution_request(struct thread *self, struct context *context)
 {
     set_current(self, context);
     self->current_read_here = true;
+    self->touched_many = false;
 }
 
 void attribution_request_complete(struct context *context)
@@ -115,14 +162,51 @@ void attribution_request_complete(struct context *context)
         change(context, WAITING);
 }
 
+/* It works for the request that it has read, until it reads another. */
+static bool serves_one(const struct thread *self)
+{
+    return self->current != NULL && self->current_read_here && !self->multiplexes;
+}
+
+/* Who serves one request and takes up another's affairs before it is answered may go on with
+ * either. */
+static void come_to(struct thread *self, struct context *context)
+{
+    bool is_torn = serves_one(self) && !self->current->ended && self->current != context;
+    set_current(self, is_torn ? NULL : context);
+}
+
+void attribution_request_behind(struct context *context, bool behind)
+{
+    change(context, behind ? PARKED : -PARKED);
+}
+
 void attribution_touch(struct thread *self, struct context *context)
 {
-    set_current(self, context);
+    come_to(self, context);
 }
 
 void attribution_use(struct thread *self, struct context *context)
 {
     if (!self->current_carried)
+        come_to(self, context);
+}
+
+void attribution_touch_unknown(struct thread *self)
+{
+    if (!serves_one(self) && !self->current_carried)
+        set_current(self, NULL);
+}
+
+void attribution_touch_many(struct thread *self)
+{
+    self->touched_many = true;
+    set_current(self, NULL);
+}
+
+void attribution_opened(struct thread *self, struct context *context)
+{
+    if (!serves_one(self) && !self->current_carried)
         set_current(self, context);
 }
 
@@ -135,13 +219,57 @@ void attribution_carry(struct thread *self, struct context *context)
 void attribution_wait(struct thread *self)
 {
     self->multiplexes = true;
+    self->touched_many = false;
     set_current(self, NULL);
+}
+
+/* What a thread came to, or was started with, is over with its first wait: then it may be given
+ * anything. What it read itself is its own until the answer. An event loop waits for its helpers
+ * now and then, as for a collection of garbage, and goes on with what it was at. */
+bool attribution_park(struct thread *self)
+{
+    if (self->current == NULL || self->current_carried || self->current_parked || self->multiplexes)
+        return false;
+    if (!self->current_read_here || self->current->ended) {
+        set_current(self, NULL);
+        return false;
+    }
+    change(self->current, PARKED - ATTACHED);
+    self->current_parked = true;
+    return true;
+}
+
+void attribution_unpark(struct thread *self)
+{
+    if (!self->current_parked)
+        return;
+    change(self->current, ATTACHED - PARKED);
+    self->current_parked = false;
+}
+
+void attribution_sleep(struct thread *self)
+{
+    if (self->current != NULL && self->current->ended && !self->current_carried)
+        set_current(self, NULL);
+}
+
+void attribution_check(const struct thread *self, const struct context *context)
+{
+    if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
+        return; /* not its first byte, or its request is not complete */
+    bool is_right = self->current == context;
+    uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
+    counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
+    if (!is_right)
+        __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
+    else if (left > 0)
+        __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
 }
 
 void attribution_answering(struct context *context)
 {
     if (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING)
-        change(context, -(uint32_t)WAITING);
+        change(context, -WAITING);
 }
 
 void attribution_answered(struct thread *self, struct context *context)
@@ -161,7 +289,7 @@ void attribution_call_begin(struct context *context)
 
 void attribution_call_end(struct context *context)
 {
-    change(context, -(uint32_t)OUTSTANDING);
+    change(context, -OUTSTANDING);
 }
 
 void attribution_leave(struct thread *self)
@@ -176,30 +304,119 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
-/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
- * context of who emptied it: where that one is over and another one waits, nobody is certain. */
-static struct context *carried(const struct thread *self)
+/* A thread that serves one request is sure of it while others wait with threads of their own. */
+static bool somebody_waits(const struct thread *self)
 {
-    if (!self->current->ended || __atomic_load_n(&starved, __ATOMIC_RELAXED) <= 0)
-        return self->current;
-    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-    return NULL;
+    const int32_t *count = serves_one(self) ? &lost : &starved;
+    return __atomic_load_n(count, __ATOMIC_RELAXED) > 0;
 }
 
-struct context *attribution_parent(struct thread *self, struct context *owner)
+static struct decision ambiguous(struct context *likeliest)
+{
+    return (struct decision){likeliest, RULE_AMBIGUOUS};
+}
+
+/* A program that was seen to put work off may have put off that of a request that has calls under
+ * way besides, and so does not look as if it waited. */
+static bool is_doubtful(const struct thread *self)
+{
+    return self->touched_many || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+}
+
+/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
+ * context of who emptied it: where that one is over and another one waits, nobody is certain. */
+static struct decision carried(const struct thread *self)
+{
+    if (self->current->ended && somebody_waits(self))
+        return ambiguous(self->current);
+    return (struct decision){self->current, RULE_CARRIER};
+}
+
+static struct decision nobodys(void)
+{
+    struct context *context = attribution_process_context;
+    return (struct decision){context, context == NULL ? RULE_NONE : RULE_PROCESS};
+}
+
+static struct decision decide(const struct thread *self, struct context *owner)
 {
     if (self->current_carried)
         return carried(self);
-    struct context *context = usable(self, owner);
+    struct context *opener = usable(self, owner);
+    struct context *current = usable(self, self->current);
+    if (current != NULL && serves_one(self))
+        opener = NULL; /* whoever opened the connection */
+    struct context *context = opener != NULL ? opener : current;
+    if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
+        return ambiguous(context);
     if (context == NULL)
-        context = usable(self, self->current);
-    if (context == NULL)
-        return attribution_process_context;
-    if (self->multiplexes && __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0) {
+        return nobodys();
+    if (!serves_one(self) && is_doubtful(self))
+        return ambiguous(context);
+    return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
+}
+
+struct decision attribution_parent(struct thread *self, struct context *owner)
+{
+    struct decision decision = decide(self, owner);
+    if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-        return NULL;
+    return decision;
+}
+
+const struct context *attribution_at_work(void)
+{
+    bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
+    struct decision decision = is_known ? decide(thread_self, NULL) : nobodys();
+    return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
+}
+
+/* Holds the context of an entry, if anybody else still does. */
+static struct context *hold_entry(uint32_t index)
+{
+    struct context *context = index == 0 ? NULL : context_at(index);
+    uint32_t references =
+        context == NULL ? 0 : __atomic_load_n(&context->references, __ATOMIC_ACQUIRE);
+    while (references != 0)
+        if (__atomic_compare_exchange_n(&context->references, &references, references + 1, true,
+                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            return context;
+    return NULL;
+}
+
+static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
+{
+    struct trace_link link;
+    static const uint8_t none[sizeof(link.trace_id)];
+    memcpy(link.trace_id, context->ids.trace_id, sizeof(link.trace_id));
+    memcpy(link.span_id, context->ids.span_id, sizeof(link.span_id));
+    if (memcmp(link.trace_id, none, sizeof(none)) == 0)
+        return count;
+    for (uint32_t i = 0; i < count; i++)
+        if (memcmp(&links[i], &link, sizeof(link)) == 0)
+            return count;
+    links[count] = link;
+    return count + 1;
+}
+
+uint32_t attribution_candidates(
+    struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX])
+{
+    uint32_t count = likeliest == NULL ? 0 : add_link(likeliest, out, 0);
+    if (usable(self, self->current) != NULL)
+        count = add_link(self->current, out, count);
+    uint32_t next = __atomic_load_n(&lately_next, __ATOMIC_RELAXED);
+    for (uint32_t i = 1; i <= LATELY && count < CANDIDATES_MAX; i++) {
+        uint32_t index = __atomic_load_n(&lately[(next - i) % LATELY], __ATOMIC_ACQUIRE);
+        struct context *context = hold_entry(index);
+        if (context == NULL)
+            continue;
+        if (context->epoch == process.epoch &&
+            is_starved(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
+            count = add_link(context, out, count);
+        context_drop(context);
     }
-    return context;
+    return count;
 }
 
 void attribution_start(void)

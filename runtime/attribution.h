@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which request caused which call. The one module that decides; docs/ARCHITECTURE.md has the rules.
+ * Which request caused which call. The one module that decides; docs/ATTRIBUTION.md has the rules.
  * Hooks and streams report what happened; protocols know nothing of it.
  *
  * A context is the identity of one server request (or of the process, from TRACEPARENT). It lives
@@ -23,7 +23,7 @@ struct context {
     uint64_t pool_link;
     uint32_t index;
     uint32_t references;
-    uint32_t state;       /* attached threads, outstanding calls, waiting: see attribution.c */
+    uint64_t state;       /* threads in it, outstanding calls, waiting: see attribution.c */
     bool ended;           /* the answer is complete */
     bool is_remote;       /* its span id is a peer's, not ours (nothing is recorded here) */
     struct trace_ids ids; /* of our own span: the parent of calls made under it */
@@ -33,6 +33,7 @@ struct context {
     uint32_t baggage_length;
     uint32_t text_index; /* block with tracestate, then baggage; 0: none */
     bool text_is_big;
+    uint32_t epoch; /* the process that began it */
 };
 
 /* Take and drop: in an observe block; take also in the constructor. */
@@ -53,6 +54,9 @@ const char *context_texts(const struct context *context);
 void attribution_request(struct thread *self, struct context *context);
 /* Its body is complete too: from now on it waits for nobody outside but its own calls. */
 void attribution_request_complete(struct context *context);
+/* It came while an earlier one of its connection is unanswered (behind), or is the first by now.
+ * Who serves one request at a time will not begin with it before. */
+void attribution_request_behind(struct context *context, bool behind);
 /* Something of the context came in: an answer to its call, more of its request. */
 void attribution_touch(struct thread *self, struct context *context);
 /* The thread used something that belongs to the context: it wrote to its client's connection, or
@@ -60,8 +64,23 @@ void attribution_touch(struct thread *self, struct context *context);
 void attribution_use(struct thread *self, struct context *context);
 /* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows. */
 void attribution_carry(struct thread *self, struct context *context);
+/* Something came in of a call whose request is not known. */
+void attribution_touch_unknown(struct thread *self);
+/* Answers to calls of several requests came in one read: which of them runs next is not known. */
+void attribution_touch_many(struct thread *self);
+/* The thread touches what the context had opened, or closes what it waits for: a retry may follow.
+ * A carrier knows better, and so does a thread that serves one request. */
+void attribution_opened(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
+/* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its request,
+ * whose work may be done by whoever it waits for. False: it is in no request, now at the latest. */
+bool attribution_park(struct thread *self);
+void attribution_unpark(struct thread *self);
+void attribution_sleep(struct thread *self);
+/* The thread has written to the request's client. Before attribution_use: of the first byte of an
+ * answer it is asked whether the request was known to be at work here. */
+void attribution_check(const struct thread *self, const struct context *context);
 /* The first byte of the answer was written. */
 void attribution_answering(struct context *context);
 /* The answer is complete, or can no longer come. */
@@ -71,12 +90,35 @@ void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
+/* In a forked child: what its parent's requests wait for is not the child's business. */
+void attribution_forked(void);
 
 /* --- the decision --------------------------------------------------------------------------- */
 
-/* The context of a call made now by this thread; owner: of a connection not used before, or NULL.
- * NULL: no parent. Not held. */
-struct context *attribution_parent(struct thread *self, struct context *owner);
+enum rule {
+#define RULE(id, name) RULE_##id,
+#include "rules.def"
+#undef RULE
+    RULE_COUNT
+};
+
+struct decision {
+    struct context *parent; /* not held; NULL: none. RULE_AMBIGUOUS: the likeliest, not to be one */
+    enum rule rule;
+};
+
+/* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
+struct decision attribution_parent(struct thread *self, struct context *owner);
+
+/* What the calling thread is surely at work on: a request, what the process was started for, or NULL. Reads only: also in a child of
+ * vfork. The context lives until the thread is reported to have left it. */
+const struct context *attribution_at_work(void);
+
+/* Whose an ambiguous call may be: the likeliest, the one at work here, then those that
+ * wait, the last to do so first. Returns how many. Any thread, in an observe block. */
+enum { CANDIDATES_MAX = 8 };
+uint32_t attribution_candidates(
+    struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX]);
 
 /* The process's own parent, from TRACEPARENT; NULL if none. */
 extern struct context *attribution_process_context;

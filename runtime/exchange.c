@@ -238,8 +238,13 @@ static bool is_set(const struct trace_ids *ids)
 }
 
 void exchange_identify_client(
-    struct thread *self, struct exchange *exchange, struct context *parent)
+    struct thread *self, struct exchange *exchange, struct decision decision)
 {
+    struct context *parent = decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
+    exchange->rule = (uint8_t)decision.rule;
+    if (decision.rule == RULE_AMBIGUOUS)
+        exchange->link_count =
+            (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
     exchange->has_ids = true;
     if (parent != NULL) {
         context_hold(parent);
@@ -263,6 +268,7 @@ void exchange_adopt(struct exchange *exchange)
     memcpy(exchange->ids.trace_id, own.trace_id, sizeof(own.trace_id));
     memcpy(exchange->parent_id, own.span_id, sizeof(own.span_id));
     exchange->ids.flags = own.flags;
+    exchange->rule = RULE_HEADER;
     exchange->has_parent = true;
     exchange->parent_is_remote = true;
 }
@@ -353,7 +359,7 @@ static void fill_record(
     record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
                     (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
                     (exchange->has_response ? RECORD_HAS_RESPONSE : 0);
-    record->reserved = 0;
+    record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;
     record->reserved_too = 0;
@@ -369,8 +375,10 @@ static void fill_record(
 static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
 {
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
+    size_t links = exchange->link_count * sizeof(struct trace_link);
     return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
-                          exchange->text_used + tracestate + peer + error + RECORD_ALIGNMENT);
+                          exchange->text_used + tracestate + peer + error + links +
+                          RECORD_ALIGNMENT);
 }
 
 static void record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
@@ -388,6 +396,8 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     at = record_put_text(at, RECORD_TEXT_PEER, peer.address, peer_length);
     at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
     at = put_tracestate(self, at, exchange);
+    at = record_put_text(
+        at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
     memset(at, 0, RECORD_ALIGNMENT);
     record->bytes = (uint32_t)record_rounded((size_t)(at - (uint8_t *)record));
     ring_commit(self, record);
@@ -399,14 +409,14 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
     record(self, exchange, RECORD_EXCHANGE, protocol, peer, error);
 }
 
-void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
+void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
     uint64_t start_ns, const char *error)
 {
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
-    exchange_identify_client(self, attempt, parent);
+    exchange_identify_client(self, attempt, decision);
     if (exchange_is_recorded(attempt))
         record(self, attempt, RECORD_CONNECT, 0, peer, error);
     exchange_free(attempt);

@@ -32,6 +32,7 @@ struct exchange {
     bool is_server;
     bool has_ids;
     bool requested; /* the request's head is complete */
+    bool behind;    /* its request was complete before an earlier one was answered */
     bool injected;  /* our lines went out, or were not wanted: look no further */
     bool forwarded; /* the head passes the incoming traceparent on; we put our ids in its place */
     bool adopted;   /* the head carries the application's own context */
@@ -39,6 +40,8 @@ struct exchange {
     bool parent_is_remote;
     bool has_response;
     bool counts_as_call; /* attribution_call_begin was told */
+    uint8_t rule;        /* enum rule: what named the parent */
+    uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
     int64_t numbers[FIELD_NUMBERS];
@@ -46,6 +49,7 @@ struct exchange {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
     char inline_text[512];
+    struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 
 enum { EXCHANGE_WARM_BYTES = 320 };
@@ -62,7 +66,7 @@ const char *exchange_text(const struct exchange *exchange, enum field field);
 /* Decides ids, parent and sampling. */
 void exchange_identify_server(struct thread *self, struct exchange *exchange);
 void exchange_identify_client(
-    struct thread *self, struct exchange *exchange, struct context *parent);
+    struct thread *self, struct exchange *exchange, struct decision decision);
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
 
@@ -83,5 +87,5 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
     struct peer peer, const char *error);
 
 /* A connection attempt that failed: a span of its own, since no request was ever sent. */
-void exchange_record_connect(struct thread *self, struct context *parent, struct peer peer,
+void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
     uint64_t start_ns, const char *error);

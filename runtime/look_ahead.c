@@ -83,8 +83,10 @@ static void on_traceparent(struct scan *scan, struct exchange *exchange, const s
     if (scan->feeding_old || event->length == 0)
         return;
     /* Whole, though it may not be known yet that no folded line follows. */
-    if (event->first && passes_on(exchange, event->text, event->length))
+    if (event->first && passes_on(exchange, event->text, event->length)) {
         exchange->forwarded = true;
+        exchange->rule = RULE_HEADER;
+    }
     if (exchange->forwarded)
         replace(scan, exchange, event);
 }

@@ -11,10 +11,12 @@
  */
 #include "otlp.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "attributes.h"
 #include "copy.h"
+#include "propagation.h"
 #include "text.h"
 
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
@@ -24,7 +26,7 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 #define TAG(field, type) ((uint32_t)(field) << 3 | (type))
 
 /* Tags and prefixes of one span without its attributes, and of one attribute without its texts. */
-enum { SPAN_FIXED_BYTES = 128, ATTRIBUTE_FIXED_BYTES = 32, VARINT_BYTES_MAX = 10 };
+enum { SPAN_FIXED_BYTES = 128, ATTRIBUTE_FIXED_BYTES = 32, LINK_BYTES = 30, VARINT_BYTES_MAX = 10 };
 
 struct writer {
     uint8_t *at;  /* what is written starts here */
@@ -201,7 +203,8 @@ static size_t shown_length(struct span_text text, uint32_t characters)
 /* Room for the span if all its texts are well-formed. */
 static size_t room_needed(const struct span *span, unsigned attributes, uint32_t characters)
 {
-    size_t room = SPAN_FIXED_BYTES + span->name.length + span->trace_state.length;
+    size_t room = SPAN_FIXED_BYTES + span->name.length + span->trace_state.length +
+                  (size_t)span->link_count * LINK_BYTES;
     for (unsigned i = 0; i < attributes; i++) {
         const struct span_attribute *attribute = &span->attributes[i];
         room += ATTRIBUTE_FIXED_BYTES + keys[attribute->key].length;
@@ -260,6 +263,14 @@ static void put_status(struct writer *w, uint8_t status)
     put_prefix(w, 15, end);
 }
 
+static void put_link(struct writer *w, const uint8_t *link)
+{
+    const uint8_t *end = w->at;
+    put_field(w, 2, link + offsetof(struct trace_link, span_id), 8);
+    put_field(w, 1, link + offsetof(struct trace_link, trace_id), 16);
+    put_prefix(w, 13, end);
+}
+
 /* Span's fields 16 to 10: those after the attributes. Defaults are omitted (proto3). */
 static void put_tail(struct writer *w, const struct span *span, unsigned dropped)
 {
@@ -269,6 +280,8 @@ static void put_tail(struct writer *w, const struct span *span, unsigned dropped
     }
     if (span->status != SPAN_STATUS_UNSET)
         put_status(w, span->status);
+    for (unsigned i = span->link_count; i-- > 0;)
+        put_link(w, span->links + i * sizeof(struct trace_link));
     if (dropped) {
         put_varint(w, dropped);
         put_varint(w, TAG(10, WIRE_VARINT));

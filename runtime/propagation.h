@@ -16,6 +16,12 @@ struct trace_ids {
     uint8_t flags; /* FLAG_SAMPLED | FLAG_RANDOM only */
 };
 
+/* A span that another one names without being its child. */
+struct trace_link {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+};
+
 /* Trace Context 3.2; surrounding SP and HTAB are stripped. False: invalid, *ids is untouched. */
 bool traceparent_parse(const uint8_t *text, size_t length, struct trace_ids *ids);
 

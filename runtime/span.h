@@ -10,7 +10,7 @@
 
 #include "attributes.h"
 
-enum { SPAN_ATTRIBUTES_MAX = 32 };
+enum { SPAN_ATTRIBUTES_MAX = 32, SPAN_LINKS_MAX = 8 };
 
 /* SpanKind and StatusCode of OTLP (opentelemetry-proto trace.proto). */
 enum span_kind {
@@ -40,6 +40,7 @@ struct span {
     uint8_t kind;
     uint8_t status;
     uint8_t attribute_count; /* at most SPAN_ATTRIBUTES_MAX */
+    uint8_t link_count;      /* at most SPAN_LINKS_MAX */
     bool has_parent;
     uint32_t flags; /* OTLP Span.flags: W3C trace flags | 0x100 | 0x200 if the parent is remote */
     uint8_t trace_id[16];
@@ -49,5 +50,6 @@ struct span {
     uint64_t end_ns;
     struct span_text name;
     struct span_text trace_state;
+    const uint8_t *links; /* struct trace_link, one after the other, not aligned */
     struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
 };

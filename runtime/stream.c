@@ -51,16 +51,26 @@ void stream_leave(struct visit *visit)
     errno = visit->saved_errno;
 }
 
+/* What comes in is about a call of which it is not known whose it is. */
+static bool is_answer(const struct connection *connection, enum direction direction)
+{
+    return direction == DIRECTION_IN && connection->requests_out && connection->first != NULL &&
+           connection->first->requested;
+}
+
 void stream_touch(struct visit *visit, enum direction direction)
 {
     struct connection *connection = visit->connection;
     struct context *context = connection->current;
     if (context != NULL && direction == DIRECTION_IN)
         attribution_touch(visit->self, context);
-    else if (context != NULL && !connection->requests_out) /* else it may send for another one */
+    else if (context != NULL && !connection->requests_out) { /* else it may send for another one */
+        attribution_check(visit->self, context);
         attribution_use(visit->self, context);
+    } else if (is_answer(connection, direction))
+        attribution_touch_unknown(visit->self);
     else if (connection->owner != NULL && !connection->used)
-        attribution_use(visit->self, connection->owner);
+        attribution_opened(visit->self, connection->owner);
 }
 
 static void ended_by_peer(struct visit *visit)

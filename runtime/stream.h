@@ -94,5 +94,15 @@ bool stream_thread_is_known(void);
 /* Could a wait for fd deliver something that is not the current context's? A thread that waits for
  * one connection alone waits for its own. */
 bool stream_is_foreign(int fd, bool alone);
+/* Is fd a connection of the request that the thread is at work on? */
+bool stream_is_own(int fd);
+/* The thread is about to sleep, or to wait for what is not its request's: then its work after the
+ * answer is over. */
+void stream_sleep(void);
+/* Is it at work on one that was answered, so that a wait matters even if it is no boundary? */
+bool stream_is_after_answer(void);
+/* The thread is about to wait for another thread. True: stream_unpark is to follow. */
+bool stream_park(void);
+void stream_unpark(void);
 /* A wait for fd alone, or for few, ended by time. */
 void stream_wait_timed_out(int fd);

@@ -122,6 +122,9 @@ static void begin(struct stream_sink *sink, uint32_t serial)
 static void serve(struct thread *self, struct exchange *exchange)
 {
     attribution_request(self, exchange->context);
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, false);
+    exchange->behind = false;
 }
 
 static void requested_server(struct stream_sink *sink, struct exchange *exchange)
@@ -200,9 +203,9 @@ void stream_end_exchange(
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);
-    /* Answers to several contexts' calls in one read: which of them runs next is not known. */
-    if (!exchange->is_server && exchange->context != sink->self->current)
-        attribution_leave(sink->self);
+    if (!exchange->is_server && exchange->context != NULL &&
+        exchange->context != sink->self->current)
+        attribution_touch_many(sink->self);
     exchange_free(exchange);
     if (connection->current != NULL && !connection->requests_out)
         serve(sink->self, connection->first);
@@ -221,6 +224,14 @@ void stream_unprepare(struct connection *connection)
 {
     if (connection->prepared != NULL)
         stream_forget(connection, connection->prepared);
+}
+
+static void received(struct connection *connection, struct exchange *exchange)
+{
+    exchange->behind = connection->first != exchange;
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, true);
+    attribution_request_complete(exchange->context);
 }
 
 static void on_number(struct exchange *exchange, const struct event *event)
@@ -254,7 +265,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_RECEIVED:
         if (exchange->is_server && exchange->context != NULL)
-            attribution_request_complete(exchange->context);
+            received(connection, exchange);
         break;
     case EVENT_RESPONSE:
         if (exchange->is_server && exchange->context != NULL)

@@ -176,12 +176,12 @@ static void end_all(
 
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
 {
-    struct context *parent = attribution_parent(self, connection->owner);
+    struct decision decision = attribution_parent(self, connection->owner);
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
         exchange_record_connect(
-            self, parent, stream_peer(connection), connection->connect_ns, error);
+            self, decision, stream_peer(connection), connection->connect_ns, error);
     }
     stream_disown(connection);
 }
@@ -227,7 +227,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
     if (context == NULL && connection->requests_out)
         context = connection->current;
     if (context != NULL)
-        attribution_touch(self, context);
+        attribution_opened(self, context);
     notice_peer(connection, fd);
     end_in_host(self, connection);
     stream_unprepare(connection);

@@ -39,6 +39,64 @@ bool stream_is_foreign(int fd, bool alone)
     return context == NULL || context != thread_self->current;
 }
 
+bool stream_is_own(int fd)
+{
+    struct sight sight;
+    if (descriptor_slot(fd) < SLOT_FIRST || !stream_look(fd, &sight))
+        return false;
+    const struct connection *connection = sight.connection;
+    const struct context *current = thread_self->current;
+    return __atomic_load_n(&connection->current, __ATOMIC_RELAXED) == current ||
+           __atomic_load_n(&connection->owner, __ATOMIC_RELAXED) == current;
+}
+
+static bool is_at_work(void)
+{
+    return stream_thread_is_known() && thread_self->current != NULL;
+}
+
+bool stream_is_after_answer(void)
+{
+    return is_at_work() && thread_self->current->ended;
+}
+
+void stream_sleep(void)
+{
+    if (__builtin_expect(!stream_is_after_answer(), 1))
+        return;
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        attribution_sleep(self);
+        observe_close(self);
+    }
+    errno = saved_errno;
+}
+
+bool stream_park(void)
+{
+    if (__builtin_expect(!is_at_work(), 1))
+        return false;
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    bool is_parked = self != NULL && attribution_park(self);
+    if (self != NULL)
+        observe_close(self);
+    errno = saved_errno;
+    return is_parked;
+}
+
+void stream_unpark(void)
+{
+    int saved_errno = errno;
+    struct thread *self = observe_open();
+    if (self != NULL) {
+        attribution_unpark(self);
+        observe_close(self);
+    }
+    errno = saved_errno;
+}
+
 void stream_wait_timed_out(int fd)
 {
     struct sight sight;

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telling.h"
 
+#include "attribution.h"
 #include "counters.h"
+
+static const struct span_text rules[RULE_COUNT] = {
+#define RULE(id, name) [RULE_##id] = {name, sizeof(name) - 1},
+#include "rules.def"
+#undef RULE
+};
 
 static struct telling *of(struct describer *describer)
 {
@@ -182,6 +189,23 @@ static void begin(struct telling *telling, const struct record *record, struct f
     span->trace_state = (struct span_text){(const char *)trace_state.text, trace_state.length};
 }
 
+/* The names are ours for ever: they are shown where they stand. */
+static void tell_rule(struct telling *telling, uint8_t rule)
+{
+    struct span_attribute *attribute = rule == RULE_UNSAID || rule >= RULE_COUNT
+                                           ? NULL
+                                           : add(telling, ATTRIBUTE_BURDOCK_ATTRIBUTION);
+    if (attribute != NULL)
+        attribute->text = rules[rule];
+}
+
+static void tell_links(struct span *span, struct fact links)
+{
+    size_t count = links.length / sizeof(struct trace_link);
+    span->links = links.text;
+    span->link_count = (uint8_t)(count < SPAN_LINKS_MAX ? count : SPAN_LINKS_MAX);
+}
+
 const struct span *telling_span(
     struct telling *telling, const struct record *original, const struct config *config)
 {
@@ -196,5 +220,7 @@ const struct span *telling_span(
         tell_connect(&telling->describer, record, texts);
     else
         return NULL;
+    tell_rule(telling, record->rule);
+    tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     return &telling->span;
 }

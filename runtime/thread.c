@@ -105,6 +105,7 @@ bool thread_reenter(struct thread *self, uintptr_t stack)
 
 void thread_forked(void)
 {
+    attribution_forked();
     /* The blocks of the parent's other threads stay taken: they are few, and one of them may have
      * been in the middle of anything. */
     struct thread *self = thread_self;

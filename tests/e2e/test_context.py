@@ -188,7 +188,8 @@ def test_own_by_curl():
         equal(heads, [own], "curl's own header goes out once")
         spans = {span.service: span for span in scene.wait_spans(2)}
         equal(spans["back"].parent, own.split("-")[2], "the server's parent is what curl said")
-        equal(spans["curl"].trace, spans["back"].trace, "curl's span is in that trace")
+        equal((spans["curl"].trace, spans["curl"].attributes["burdock.attribution"]),
+              (spans["back"].trace, "header"), "curl's span is in that trace, by its header")
 
 
 def test_forwarded():
@@ -207,6 +208,8 @@ def test_forwarded():
         equal((server.parent, client.parent, spans["back", "SERVER"].parent),
               (PARENT, server.id, client.id), "remote, server, client, server: one below the other")
         equal({span.trace for span in spans.values()}, {TRACE}, "in one trace")
+        equal([span.attributes.get("burdock.attribution") for span in (client, server)],
+              ["header", None], "the header says so")
 
 
 def test_process_parent():
@@ -219,6 +222,7 @@ def test_process_parent():
         span, = scene.wait_spans(1)
         equal((span.trace, span.parent, hex(span.flags)), (TRACE, PARENT, "0x301"),
               "the call is a child of the environment's span")
+        equal(span.attributes["burdock.attribution"], "process", "and says why")
         equal((sent.get("traceparent"), sent.get("tracestate")),
               ("00-%s-%s-01" % (TRACE, span.id), "a=1"), "and carries it on")
 

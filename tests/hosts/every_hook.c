@@ -120,7 +120,9 @@ static void refused(void)
     socklen_t length = 4;
     int ends[2];
     struct timeval no_time = {0, 0};
-    struct timespec not_now = {0, 0};
+    struct timespec not_now = {0, 0}, never = {0, -1};
+    sem_t closed;
+    EXPECT(sem_init(&closed, 0, 0) == 0 && pthread_mutex_lock(&pause_mutex) == 0);
     fd_set set;
     FD_ZERO(&set);
     FD_SET(777, &set);
@@ -173,6 +175,11 @@ static void refused(void)
     REFUSED(prctl(-1));
     REFUSED(prctl(PR_SET_SECCOMP, 77, 0, 0, 0));
     REFUSED(syscall(-1));
+    REFUSED(nanosleep(&never, NULL));
+    REFUSED(clock_nanosleep(-77, 0, &moment, NULL));
+    REFUSED(sem_timedwait(&closed, &never));
+    REFUSED(pthread_cond_timedwait(&pause_condition, &pause_mutex, &never));
+    REFUSED(pthread_cond_clockwait(&pause_condition, &pause_mutex, -77, &never));
     REFUSED(dlopen("/nowhere/at/all.so", RTLD_NOW));
     REFUSED(freopen("/nowhere/at/all", "r", stdin));
     REFUSED(freopen64("/nowhere/at/all", "r", stdin));

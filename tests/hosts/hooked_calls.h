@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "exchange.h"
+#include "hooked_pauses.h"
 
 extern char **environ;
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
@@ -475,6 +476,13 @@ static const struct row {
     {"posix_spawn", do_posix_spawn, OTHER}, {"posix_spawnp", do_posix_spawnp, OTHER},
     {"pthread_create", do_pthread_create, OTHER}, {"pthread_exit", do_pthread_exit, OTHER},
     {"dlopen", do_dlopen, OTHER}, {"prctl", do_prctl, OTHER},
+    {"pthread_cond_wait", do_pthread_cond_wait, OTHER},
+    {"pthread_cond_timedwait", do_pthread_cond_timedwait, OTHER},
+    {"pthread_cond_clockwait", do_pthread_cond_clockwait, OTHER},
+    {"sem_wait", do_sem_wait, OTHER}, {"sem_timedwait", do_sem_timedwait, OTHER},
+    {"sem_clockwait", do_sem_clockwait, OTHER}, {"nanosleep", do_nanosleep, OTHER},
+    {"clock_nanosleep", do_clock_nanosleep, OTHER}, {"sleep", do_sleep, OTHER},
+    {"usleep", do_usleep, OTHER},
 };
 /* clang-format on */
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -7,6 +7,7 @@
 
 #include "otlp.h"
 #include "otlp.pb-c.h"
+#include "propagation.h"
 #include "span_build.h"
 #include "tap.h"
 
@@ -99,7 +100,11 @@ struct reference {
     Otlp__AnyValue values[SPAN_ATTRIBUTES_MAX];
     Otlp__KeyValue *list[SPAN_ATTRIBUTES_MAX];
     char *texts[SPAN_ATTRIBUTES_MAX + 2];
+    Otlp__Span__Link links[SPAN_LINKS_MAX];
+    Otlp__Span__Link *link_list[SPAN_LINKS_MAX];
 };
+
+static struct trace_link links[SPAN_LINKS_MAX];
 
 static int64_t random_number(void)
 {
@@ -147,6 +152,23 @@ static void random_ids(struct span_build *record, struct reference *reference)
         reference->span.parent_span_id = (ProtobufCBinaryData){8, span->parent_id};
 }
 
+static void random_links(struct span *span, struct reference *reference)
+{
+    unsigned count = roll(3) ? 0 : (unsigned)roll(SPAN_LINKS_MAX + 1);
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < sizeof(links[i]); k++)
+            ((uint8_t *)&links[i])[k] = (uint8_t)roll(256);
+        otlp__span__link__init(&reference->links[i]);
+        reference->links[i].trace_id = (ProtobufCBinaryData){16, links[i].trace_id};
+        reference->links[i].span_id = (ProtobufCBinaryData){8, links[i].span_id};
+        reference->link_list[i] = &reference->links[i];
+    }
+    span->links = (const uint8_t *)links;
+    span->link_count = (uint8_t)count;
+    reference->span.n_links = count;
+    reference->span.links = reference->link_list;
+}
+
 static void random_scalars(struct span_build *record, struct reference *reference)
 {
     struct span *span = &record->span;
@@ -177,6 +199,7 @@ static void random_span(
     span_begin(record, count);
     random_ids(record, reference);
     random_scalars(record, reference);
+    random_links(&record->span, reference);
     size_t length = random_text(text, TEXT_MAX);
     record->span.name = span_put(record, text, length);
     reference->span.name = reference->texts[SPAN_ATTRIBUTES_MAX] =

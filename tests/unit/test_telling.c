@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attribution.h"
 #include "otlp.h"
 #include "tap.h"
 #include "telling.h"
@@ -67,6 +68,7 @@ static void build_request(union block *block)
     put(&building, FIELD_HOST, "shop.example");
     put(&building, RECORD_TEXT_PEER, "192.0.2.1");
     put(&building, RECORD_TEXT_TRACE_STATE, "a=1");
+    put(&building, RECORD_TEXT_LINKS, "sixteen of tracespan of1sixteen of tracespan of2and more");
     end(&building);
 }
 
@@ -100,6 +102,7 @@ static void test_exchange(void)
     CHECK(span->kind == SPAN_KIND_SERVER && span->has_parent && span->status == SPAN_STATUS_UNSET,
         "its kind, parent and status");
     CHECK(is_text(span->name, "GET") && is_text(span->trace_state, "a=1"), "name and tracestate");
+    CHECK(span->link_count == 2 && memcmp(span->links + 24 + 16, "span of2", 8) == 0, "two links");
     check_text(span, ATTRIBUTE_URL_PATH, "/cart");
     check_text(span, ATTRIBUTE_URL_QUERY, "sig=REDACTED");
     check_text(span, ATTRIBUTE_SERVER_ADDRESS, "shop.example");
@@ -113,6 +116,7 @@ static void test_connect(void)
     struct building building = begin(&block, RECORD_CONNECT);
     put(&building, RECORD_TEXT_PEER, "192.0.2.1");
     put(&building, RECORD_TEXT_ERROR, "timeout");
+    block.record.rule = RULE_THREAD;
     end(&building);
     const struct span *span = telling_span(&telling, &block.record, &settings);
     if (!CHECK(span != NULL, "an attempt to connect is told"))
@@ -122,11 +126,18 @@ static void test_connect(void)
         "as a client's failure");
     check_text(span, ATTRIBUTE_SERVER_ADDRESS, "192.0.2.1");
     check_text(span, ATTRIBUTE_ERROR_TYPE, "timeout");
+    check_text(span, ATTRIBUTE_BURDOCK_ATTRIBUTION, "thread");
 }
 
 static void test_refused(void)
 {
     static union block block;
+    const struct span *span;
+    build_request(&block);
+    block.record.rule = RULE_COUNT;
+    span = telling_span(&telling, &block.record, &settings);
+    CHECK(span != NULL && find(span, ATTRIBUTE_BURDOCK_ATTRIBUTION) == NULL,
+        "no rule of that number");
     build_request(&block);
     block.record.protocol = 200;
     CHECK(telling_span(&telling, &block.record, &settings) == NULL, "no protocol of that number");

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waits that another thread ends, and sleeps: what a thread does after them need not be for the
+ * request that it was at work on before. A thread that is at work on none leaves at once. */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hook.h"
+#include "stream.h"
+
+/* A thread that is cancelled in its wait never comes back to unpark: it ends, parked. glibc before
+ * 2.34 without libpthread has not all of these; it may have come by now. */
+#define HOOK_PARK(name, missing, parameters, arguments)                                  \
+    static int absent_##name parameters;                                                 \
+    HOOK_OR(absent_##name, int, name, parameters)                                        \
+    {                                                                                    \
+        if (__builtin_expect(!stream_park(), 1))                                         \
+            return ORIGINAL(name) arguments;                                             \
+        int result = ORIGINAL(name) arguments;                                           \
+        stream_unpark();                                                                 \
+        return result;                                                                   \
+    }                                                                                    \
+    static int absent_##name parameters                                                  \
+    {                                                                                    \
+        hooks_resolve();                                                                 \
+        return original_##name == absent_##name ? (missing) : original_##name arguments; \
+    }
+
+static int no_semaphore(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+
+HOOK_PARK(pthread_cond_wait, ENOSYS, (pthread_cond_t * condition, pthread_mutex_t *mutex),
+    (condition, mutex))
+HOOK_PARK(pthread_cond_timedwait, ENOSYS,
+    (pthread_cond_t * condition, pthread_mutex_t *mutex, const struct timespec *until),
+    (condition, mutex, until))
+HOOK_PARK(pthread_cond_clockwait, ENOSYS,
+    (pthread_cond_t * condition, pthread_mutex_t *mutex, clockid_t clock,
+        const struct timespec *until),
+    (condition, mutex, clock, until))
+HOOK_PARK(sem_wait, no_semaphore(), (sem_t * semaphore), (semaphore))
+HOOK_PARK(sem_timedwait, no_semaphore(), (sem_t * semaphore, const struct timespec *until),
+    (semaphore, until))
+HOOK_PARK(sem_clockwait, no_semaphore(),
+    (sem_t * semaphore, clockid_t clock, const struct timespec *until), (semaphore, clock, until))
+
+HOOK(int, nanosleep, (const struct timespec *time, struct timespec *left))
+{
+    stream_sleep();
+    return ORIGINAL(nanosleep)(time, left);
+}
+
+HOOK(int, clock_nanosleep,
+    (clockid_t clock, int flags, const struct timespec *time, struct timespec *left))
+{
+    stream_sleep();
+    return ORIGINAL(clock_nanosleep)(clock, flags, time, left);
+}
+
+HOOK(unsigned, sleep, (unsigned seconds))
+{
+    stream_sleep();
+    return ORIGINAL(sleep)(seconds);
+}
+
+HOOK(int, usleep, (useconds_t microseconds))
+{
+    stream_sleep();
+    return ORIGINAL(usleep)(microseconds);
+}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call's span says of its parent: the rule that named it, or links to whoever it may be."""
+import json
+import os
+import threading
+
+from harness import APPS, BUILD, VICTIMS, Scene, check, equal, free_port, get, main, wait_until
+
+
+def by_number(spans, kind):
+    key = "url.full" if kind == "CLIENT" else "url.path"
+    return {span.attributes[key].rpartition("/")[2]: span for span in spans
+            if span.service == "loop" and span.kind == kind}
+
+
+def program(scene, name):
+    back, port = scene.service("back", traced=False), free_port()
+    return scene.start(["perl", os.path.join(APPS, name), str(port), str(back.port)], "loop",
+                       port=port), port
+
+
+def at_once(port, *paths):
+    threads = [threading.Thread(target=get, args=(port, path)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def selfcheck(scene, right, wrong, text):
+    """The loop's counters, which its exporter publishes now and then."""
+    def read():
+        ring, = scene.rings_left()
+        return tuple(ring.counters["attribution.selfcheck." + which] for which in ("right", "wrong"))
+    wait_until(lambda: read() == (right, wrong))
+    equal(read(), (right, wrong), "the self-check " + text)
+
+
+def rule(span):
+    return span.attributes.get("burdock.attribution")
+
+
+def test_inline():
+    """A loop that asks as soon as it has read: the request is known."""
+    with Scene() as scene:
+        _, port = program(scene, "loop.pl")
+        at_once(port, "/now/1", "/now/2")
+        spans = scene.wait_spans(4)
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        equal({n: (calls[n].parent, rule(calls[n])) for n in calls},
+              {n: (servers[n].id, "owner") for n in ("1", "2")}, "each call under its request")
+        equal([span.links for span in spans], [[]] * 4, "and no links")
+        selfcheck(scene, 2, 0, "was right")
+
+
+def test_after_the_answer():
+    """Work after the answer is the request's, until the process has rested: then it is its own."""
+    with Scene() as scene:
+        _, port = program(scene, "sequential.pl")
+        for number, how in enumerate(("before", "after", "rested", "slept"), 1):
+            get(port, "/%s/%d" % (how, number))
+            scene.wait_spans(2 * number)
+        spans = scene.spans()
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        for number, how in (("1", "before the answer"), ("2", "after it")):
+            equal((calls[number].parent, rule(calls[number])), (servers[number].id, "thread"),
+                  how + ": the request's")
+        for number, how in (("3", "select"), ("4", "sleep")):
+            equal((calls[number].parent, rule(calls[number]), calls[number].links),
+                  ("", "none", []), "after %s: nobody's" % how)
+
+
+def test_programs_started():
+    """curl, started for a request through env."""
+    for follow in ("1", "0"):
+        with Scene(BURDOCK_FOLLOW=follow, OTEL_SERVICE_NAME="all") as scene:
+            _, port = program(scene, "sequential.pl")
+            hows = ("curl", "bare", "own") if follow == "1" else ("curl", "own")
+            for number, how in enumerate(hows, 1):
+                get(port, "/%s/%d" % (how, number))
+                scene.wait_spans(2 * number)
+            spans = scene.spans()
+            servers = {s.attributes["url.path"][1:-2]: s for s in spans if s.kind == "SERVER"}
+            calls = {how: s for s in spans for number, how in enumerate(hows, 1)
+                     if s.kind == "CLIENT" and s.attributes["url.full"].endswith("/r/%d" % number)}
+            wanted = {how: (servers[how].trace, servers[how].id, "process") for how in hows} \
+                if follow == "1" else {"curl": (calls["curl"].trace, "", "none")}
+            wanted["own"] = ("4" * 32, "5" * 16, "process")
+            equal({how: (s.trace, s.parent, rule(s)) for how, s in calls.items()}, wanted,
+                  "BURDOCK_FOLLOW=%s: whose calls they are" % follow)
+
+
+def victim(scene, name):
+    back, port = scene.service("back", traced=False), free_port()
+    return scene.start([os.path.join(VICTIMS, name), str(port), str(back.port)], "loop",
+                       port=port), port
+
+
+def test_hand_over():
+    """A request's own thread inherits it. A worker that a request started does so for its first job
+    only; then it may work for whoever waits."""
+    with Scene() as scene:
+        _, port = victim(scene, "hand_over")
+        for number, how in enumerate(("thread", "worker", "worker", "thread"), 1):
+            get(port, "/%s/%d" % (how, number))
+            scene.wait_spans(2 * number)
+        spans = scene.spans()
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        for number, how in (("1", "its own thread"), ("4", "another of its own")):
+            equal((calls[number].parent, rule(calls[number])), (servers[number].id, "owner"),
+                  "by %s: the request's" % how)
+        check(calls["2"].parent in ("", servers["2"].id), "the worker's first job is no stranger's")
+        equal((calls["3"].parent, rule(calls["3"]), calls["3"].links),
+              ("", "ambiguous", [(servers["3"].trace, servers["3"].id)]),
+              "its second is a root, linked to the request that waits for it")
+
+
+def test_queued():
+    """The loop works on two requests later, when nobody can tell which is which."""
+    with Scene() as scene:
+        process, port = program(scene, "loop.pl")
+        at_once(port, "/later/1", "/later/2")
+        spans = scene.wait_spans(4)
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        equal({rule(call) for call in calls.values()}, {"ambiguous"}, "both calls say so")
+        equal([call.parent for call in calls.values()], ["", ""], "and begin traces of their own")
+        for number, call in calls.items():
+            check((servers[number].trace, servers[number].id) in call.links,
+                  "call %s is linked to its request" % number, call.links)
+            check(set(call.links) <= {(span.trace, span.id) for span in servers.values()},
+                  "call %s is linked to requests alone" % number, call.links)
+        shown = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "--json", calls["1"].trace],
+                          traced=False)
+        equal([(link["trace_id"], link["span_id"]) for link in json.loads(shown.stdout)["links"]],
+              calls["1"].links, "burdock show tells the links")
+        shown = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "-a", calls["1"].trace],
+                          traced=False)
+        check(b"link = %s %s" % tuple(part.encode() for part in calls["1"].links[0]) in shown.stdout,
+              "with its attributes, too", shown.stdout)
+        selfcheck(scene, 0, 2, "knew neither answer's request")
+        doctor = scene.run([os.path.join(BUILD, "cli/burdock"), "doctor", str(process.pid)],
+                           traced=False)
+        check(b"0 of 2 answers were begun where" in doctor.stdout, "the doctor tells", doctor.stdout)
+        get(port, "/now/3")
+        spans = scene.wait_spans(6)
+        server, call = by_number(spans, "SERVER")["3"], by_number(spans, "CLIENT")["3"]
+        equal((call.parent, rule(call), call.links), ("", "ambiguous", [(server.trace, server.id)]),
+              "a loop that puts work off is not believed when it does not")
+        equal(max(len(call.links) for call in calls.values()), 2, "both waited for the first call")
+
+
+main(globals(), ["perl"])

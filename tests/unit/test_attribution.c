@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of attribution, as small stories: who does what, and whose the next call is. Threads
+ * are digits, requests letters; each story begins anew. A call says what is expected of it:
+ * "1 calls: thread a" is parented under a by the rule "thread", "1 calls: ambiguous ab" by
+ * none, and linked to a and b.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "attribution.h"
+#include "tap.h"
+
+enum { THREADS = 4, CONTEXTS = 16, WORD = 32 };
+
+static struct thread threads[THREADS];
+static struct context *contexts[CONTEXTS];
+
+static const char *const rule_names[RULE_COUNT] = {
+#define RULE(id, name) [RULE_##id] = name,
+#include "rules.def"
+#undef RULE
+};
+
+static const struct {
+    const char *what, *story;
+} stories[] = {
+    {"nothing at work", "1 calls: none"},
+    {"a request that was read", "1 reads a; 1 calls: thread a"},
+    {"each thread has its own", "1 reads a; 2 reads b; 1 calls: thread a; 2 calls: thread b"},
+    {"a loop goes back to wait", "1 reads a; 1 sends a; 1 waits; 1 calls: none"},
+    {"an answer brings its request back",
+        "1 reads a; 1 sends a; 1 waits; 1 reads b; 1 sends b; 1 waits; 1 receives a;"
+        "1 calls: thread a"},
+    {"a fresh connection is its opener's", "1 reads a; 1 opens a; 1 waits; 1 calls on a: owner a"},
+    {"an opener that was answered has no claim",
+        "1 reads a; 1 waits; 1 answers a; 1 calls on a: none"},
+    {"a request waits in user space", "1 reads a; 1 waits; 1 reads b; 1 calls: ambiguous ba"},
+    {"also for a thread that serves one at a time",
+        "1 reads a; 1 waits; 2 reads b; 2 calls: ambiguous ba"},
+    {"also for a thread at work on nothing", "1 reads a; 1 waits; 2 calls: ambiguous a"},
+    {"all that wait, the last first",
+        "1 reads a; 1 reads b; 1 reads c; 1 waits; 2 calls: ambiguous cba"},
+    {"not more than eight",
+        "1 reads a; 1 reads b; 1 reads c; 1 reads d; 1 reads e; 1 reads f; 1 reads g; 1 reads h;"
+        "1 reads i; 1 reads j; 1 waits; 2 calls: ambiguous jihgfedc"},
+    {"the opener and who is at work differ",
+        "1 reads a; 1 opens a; 1 waits; 1 reads b; 1 opens b; 1 calls on a: ambiguous ab"},
+    {"what a thread serves is surer than who opened",
+        "1 reads a; 1 opens a; 2 reads b; 2 calls on a: thread b"},
+    {"it waits no longer once its answer begins",
+        "1 reads a; 1 waits; 2 uses a; 2 answers a; 1 reads b; 1 calls: thread b"},
+    {"work after the answer, on the thread that read", "1 reads a; 1 answers a; 1 calls: thread a"},
+    {"who serves one and takes up another's affairs may go on with either",
+        "1 reads a; 1 sends a; 2 reads b; 2 uses a; 2 calls: ambiguous b"},
+    {"once it has answered it has taken up the other's",
+        "1 reads a; 1 waits; 1 sends a; 2 reads b; 2 answers b; 2 uses a; 2 calls: thread a"},
+    {"it may close what was another's",
+        "1 reads a; 1 opens a; 2 reads b; 2 closes a; 2 calls: thread b"},
+    {"a loop that closes something may try again",
+        "1 reads a; 1 opens a; 1 waits; 1 closes a; 1 calls: thread a"},
+    {"an answer to nobody's call brings nobody back",
+        "1 waits; 1 reads a; 1 sends a; 1 hears; 1 calls: none"},
+    {"who serves one stays with it", "1 reads a; 1 hears; 1 calls: thread a"},
+    {"answers of several at once, until the next wait",
+        "1 waits; 1 reads a; 1 sends a; 1 mixes; 1 uses a; 1 calls: ambiguous a; 1 waits;"
+        "1 receives a; 1 calls: thread a"},
+    {"a loop that put an answer off is not believed",
+        "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a; 1 waits; 1 reads b;"
+        "1 calls: ambiguous b"},
+    {"a thread that serves one is", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a;"
+                                    "2 reads b; 2 calls: thread b"},
+    {"work after the answer ends with a sleep", "1 reads a; 1 answers a; 1 sleeps; 1 calls: none"},
+    {"or with a wait for another thread",
+        "1 reads a; 1 answers a; 1 parks; 1 unparks; 1 calls: none"},
+    {"work before the answer goes on after both",
+        "1 reads a; 1 sleeps; 1 parks; 1 unparks; 1 calls: thread a"},
+    {"what a thread was started with ends with its first wait",
+        "1 reads a; 1 sends a; 2 receives a; 2 calls: thread a; 2 parks; 2 unparks; 2 calls: none"},
+    {"whoever is waited for may work for who waits", "1 reads a; 1 parks; 2 calls: ambiguous a"},
+    {"a thread that serves another does not", "1 reads a; 1 parks; 2 reads b; 2 calls: thread b"},
+    {"a loop does", "2 waits; 2 reads b; 1 reads a; 1 parks; 2 calls: ambiguous ba; 1 unparks;"
+                    "2 calls: thread b"},
+    {"who waits may be led away meanwhile, by a handler of signals",
+        "1 reads a; 1 sends a; 1 parks; 1 uses b; 1 unparks; 1 receives a; 1 calls: thread a;"
+        "2 calls: none"},
+    {"a loop that waits for its helpers goes on",
+        "1 waits; 1 reads a; 1 parks; 1 unparks; 1 calls: thread a"},
+    {"who serves one is sure while others are behind it",
+        "1 reads a; 1 queues b; 1 calls: thread a; 1 answers a; 1 turns b; 1 calls: thread b;"
+        "1 waits; 2 reads c; 2 calls: ambiguous cb"},
+    {"a loop may have begun with them", "1 waits; 1 reads a; 1 queues b; 1 calls: ambiguous ab"},
+    {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
+    {"who writes for another is done with the answer",
+        "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
+    {"a carrier knows", "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: carrier a"},
+    {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
+    {"unless somebody waits",
+        "1 reads a; 1 answers a; 1 reads b; 1 waits; 1 carries a; 1 calls: ambiguous ab"},
+    {"what is written to matters less", "1 reads a; 1 carries a; 1 uses b; 1 calls: carrier a"},
+};
+
+static struct thread *thread_of(char digit)
+{
+    return &threads[digit - '0'];
+}
+
+static struct context *context_of(char letter)
+{
+    struct context **context = &contexts[letter - 'a'];
+    if (*context == NULL) {
+        *context = context_take();
+        (*context)->ids.trace_id[0] = (*context)->ids.span_id[0] = (uint8_t)letter;
+    }
+    return *context;
+}
+
+static char letter_of(const struct context *context)
+{
+    return (char)context->ids.span_id[0];
+}
+
+static void read_request(struct thread *self, struct context *context)
+{
+    attribution_request(self, context);
+    attribution_request_complete(context);
+}
+
+static void send_call(struct thread *self, struct context *context)
+{
+    attribution_call_begin(context);
+}
+
+static void receive(struct thread *self, struct context *context)
+{
+    attribution_touch(self, context);
+    attribution_call_end(context);
+}
+
+static void answer(struct thread *self, struct context *context)
+{
+    attribution_answering(context);
+    attribution_answered(self, context);
+}
+
+static void receive_unknown(struct thread *self, struct context *context)
+{
+    attribution_touch_unknown(self);
+}
+
+static void receive_many(struct thread *self, struct context *context)
+{
+    attribution_touch_many(self);
+}
+
+/* The first bytes of an answer. */
+static void begin_answer(struct thread *self, struct context *context)
+{
+    attribution_check(self, context);
+    attribution_use(self, context);
+    attribution_answering(context);
+}
+
+/* A request that is read behind another one of its connection, and its turn. */
+static void queue_behind(struct thread *self, struct context *context)
+{
+    attribution_request_behind(context, true);
+    attribution_request_complete(context);
+}
+
+static void come_first(struct thread *self, struct context *context)
+{
+    attribution_request(self, context);
+    attribution_request_behind(context, false);
+}
+
+static void park(struct thread *self, struct context *context)
+{
+    attribution_park(self);
+}
+
+static void unpark(struct thread *self, struct context *context)
+{
+    attribution_unpark(self);
+}
+
+static void rest(struct thread *self, struct context *context)
+{
+    attribution_sleep(self);
+}
+
+static void wait(struct thread *self, struct context *context)
+{
+    attribution_wait(self);
+}
+
+static const struct {
+    const char *verb;
+    void (*happens)(struct thread *self, struct context *context);
+} verbs[] = {
+    {"reads", read_request},
+    {"sends", send_call},
+    {"opens", send_call},
+    {"receives", receive},
+    {"uses", attribution_use},
+    {"begins", begin_answer},
+    {"closes", attribution_opened},
+    {"parks", park},
+    {"queues", queue_behind},
+    {"turns", come_first},
+    {"unparks", unpark},
+    {"sleeps", rest},
+    {"hears", receive_unknown},
+    {"mixes", receive_many},
+    {"answers", answer},
+    {"waits", wait},
+    {"carries", attribution_carry},
+};
+
+/* Letters of the parent, or of the candidates of an ambiguous call in their order. */
+static void name_parents(struct thread *self, struct decision decision, char *out)
+{
+    struct trace_link links[CANDIDATES_MAX];
+    uint32_t count = 0;
+    if (decision.rule == RULE_AMBIGUOUS)
+        count = attribution_candidates(self, decision.parent, links);
+    else if (decision.parent != NULL)
+        *out++ = letter_of(decision.parent);
+    for (uint32_t i = 0; i < count; i++)
+        *out++ = (char)links[i].span_id[0];
+    *out = '\0';
+}
+
+/* "1 calls [on a]: rule [a...]" */
+static bool check_call(const char *sentence)
+{
+    char who, owner = '-', rule[WORD] = "", parents[WORD] = "", got[WORD];
+    if (sscanf(sentence, " %c calls on %c: %31s %31s", &who, &owner, rule, parents) < 3)
+        sscanf(sentence, " %c calls: %31s %31s", &who, rule, parents);
+    struct decision decision =
+        attribution_parent(thread_of(who), owner == '-' ? NULL : context_of(owner));
+    name_parents(thread_of(who), decision, got);
+    bool good = strcmp(rule_names[decision.rule], rule) == 0 && strcmp(parents, got) == 0;
+    if (!good)
+        printf("# %s: got %s %s\n", sentence, rule_names[decision.rule], got);
+    return good;
+}
+
+static bool play(const char *sentence)
+{
+    char who, verb[WORD], whom = '-';
+    sscanf(sentence, " %c %31[a-z] %c", &who, verb, &whom);
+    thread_self = thread_of(who);
+    if (strcmp(verb, "calls") == 0)
+        return check_call(sentence);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i].verb, verb) != 0)
+            continue;
+        verbs[i].happens(thread_self, whom == '-' ? NULL : context_of(whom));
+        return true;
+    }
+    printf("# %s: no such verb\n", sentence);
+    return false;
+}
+
+/* Everything the story left ends, so that the next one finds nobody waiting. */
+static void clear(void)
+{
+    for (int i = 0; i < THREADS; i++) {
+        thread_self = &threads[i];
+        attribution_leave(thread_self);
+        memset(thread_self, 0, offsetof(struct thread, scan_state));
+    }
+    for (int i = 0; i < CONTEXTS; i++) {
+        if (contexts[i] != NULL) {
+            attribution_answered(thread_self, contexts[i]);
+            context_drop(contexts[i]);
+        }
+        contexts[i] = NULL;
+    }
+}
+
+static void tell(const char *what, const char *story)
+{
+    char copy[512], *rest = copy;
+    bool good = true;
+    snprintf(copy, sizeof(copy), "%s", story);
+    for (char *sentence; (sentence = strsep(&rest, ";")) != NULL;)
+        good = play(sentence) && good;
+    CHECK(good, "%s", what);
+    clear();
+}
+
+/* What one story brought to light is no business of the next. */
+static uint32_t regain_trust(void)
+{
+    uint32_t answers = 0;
+    struct thread *self = &threads[0];
+    enum rule rule;
+    do {
+        thread_self = self;
+        attribution_wait(self);
+        read_request(self, context_of('a'));
+        rule = attribution_parent(self, NULL).rule;
+        begin_answer(self, contexts[0]);
+        answers++;
+        clear();
+    } while (rule != RULE_THREAD && answers < 1000);
+    return answers - 1;
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
+        tell(stories[i].what, stories[i].story);
+        regain_trust();
+    }
+    tell("it puts an answer off", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a");
+    uint32_t answers = regain_trust();
+    CHECK(answers == 200, "a loop is believed again after 200 answers (%u)", answers);
+    return tap_done();
+}
