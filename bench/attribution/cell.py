@@ -18,7 +18,7 @@ import score  # noqa: E402
 SERVICE = "workload"
 APPS = os.path.join(HERE, "apps")
 PROGRAMS = os.path.join(harness.BUILD, "bench/attribution")
-MODULES = os.path.join(PROGRAMS, "node")  # what npm installs for the Node workloads, if anything
+MODULES = os.path.join(PROGRAMS, "node")  # what run.py --install puts there
 SECONDS_MAX = 120  # a load that takes longer is given up, and said to have failed
 WARM = "w"
 

@@ -35,13 +35,13 @@ def main():
     os.environ["BURDOCK_BUILD"] = os.path.abspath(arguments.build)
     import table
     import workloads
-    rows = [(row, cell) for row in workloads.workloads for cell in row.cells
+    rows = [(row, cell) for row in workloads.fill() for cell in row.cells
             if not arguments.cells or row.number in arguments.cells or
             "%s/%s" % (row.number, cell) in arguments.cells]
     if arguments.list:
         for row, cell in rows:
             print("%-14s %s%s" % ("%s/%s" % (row.number, cell), row.name,
-                                  "".join("; needs " + need for need in workloads.missing(row))))
+                                  "".join("; needs " + need for need in workloads.missing(row, cell))))
         return
     if not rows:
         sys.exit("no such cell: %s" % " ".join(arguments.cells))
@@ -61,10 +61,9 @@ def results_of(row, cell, concurrency, arguments):
     """The runs of a cell, each with its bare companion; or a text: why there are none."""
     import cell as cells
     import workloads
-    lacking = workloads.missing(row)
+    lacking, of = workloads.missing(row, cell), row.cells[cell]
     if lacking:
-        return "not installed: " + ", ".join(need.split("/")[-1] for need in lacking)
-    of = row.cells[cell]
+        return "not installed: " + ", ".join(lacking)
     if of.protocol not in workloads.RECORDED:
         return "no protocol yet: " + of.protocol
     calls = arguments.calls // 10 if concurrency == 1 else arguments.calls

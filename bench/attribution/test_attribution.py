@@ -92,11 +92,11 @@ def test_arithmetic_of_what_arrived():
 
 
 def test_cells():
-    for row in workloads.workloads:
+    for row in workloads.fill():
         for name in row.cells:
             title = "%s/%s" % (row.number, name)
-            if title in EXACT and workloads.missing(row):
-                skip(title, "not installed: " + " ".join(workloads.missing(row)))
+            if title in EXACT and workloads.missing(row, name):
+                skip(title, "not installed: " + " ".join(workloads.missing(row, name)))
             elif title in EXACT:
                 play(title, row, name)
 

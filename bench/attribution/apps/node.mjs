@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 const { APP_PORT, BACK_HTTP, BACK_RESP, BACK_PG, APP_MODULES } = process.env;
 const back = `http://127.0.0.1:${BACK_HTTP}`;
 const plenty = new http.Agent({ keepAlive: true, maxFreeSockets: 256 });
+const closing = new http.Agent();
 const scarce = new http.Agent({ keepAlive: true, maxSockets: 4 });
 const modules = createRequire(`${APP_MODULES || "."}/`);
 
@@ -90,8 +91,8 @@ const cells = {
     await fs.promises.readFile("/etc/hostname");
     await get(t, k);
   }),
-  dns: (token) => twice(token, (t, k) => get(t, k, plenty, "localhost", (host, options, done) =>
-    dns.lookup(host, { ...options, family: 4 }, done))),
+  dns: (token) => twice(token, (t, k) => get(t, k, closing, "localhost",
+    (host, options, done) => dns.lookup(host, { ...options, family: 4 }, done))),
   after: async (token, response) => {
     await get(token, 0);
     response.end(token);
