@@ -9,7 +9,11 @@ workload("W22", "JDK HttpServer", "sync:2 pool:2 submit:2 scheduled:2 async:2",
 
 
 def consumer(stage):
-    return stage.serve([harness.PYTHON, app("consumer.py")])
+    port = harness.free_port()
+    stage.start(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir",
+                 stage.directory], "redis", False, port)
+    return stage.serve([harness.PYTHON, app("consumer.py")], REDIS_PORT=str(port))
 
 
-workload("W23", "batch consumer", "blpop:1:resp lpop:1:resp", consumer, ["redis-server"])
+workload("W23", "batch consumer", "blpop:1:resp lpop:1:resp", consumer,
+         ["redis-server", "python:redis"])

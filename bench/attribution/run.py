@@ -3,7 +3,8 @@
 """Is each outgoing call under the request that caused it? Servers of many kinds are loaded, what
 they called is logged behind them, and the spans are held against the log.
 
-    bench/attribution/run.py                              # every cell; hours with --runs 5
+    bench/attribution/run.py --install                    # what the workloads need, as root
+    bench/attribution/run.py                              # every cell, five runs: hours
     bench/attribution/run.py --runs 1 W6                  # nginx
     bench/attribution/run.py --runs 1 -c 128 W6/kept      # one cell
     bench/attribution/run.py --write docs/ATTRIBUTION.md  # the tables, between two marks
@@ -27,6 +28,7 @@ parser.add_argument("--no-bare", action="store_true", help="no CPU of the progra
 parser.add_argument("--strangers", type=int, default=3, help="how many to describe per cell")
 parser.add_argument("--write", metavar="FILE", help="puts the tables there, between the marks")
 parser.add_argument("--list", action="store_true")
+parser.add_argument("--install", action="store_true", help="Debian's packages, and clients by npm")
 parser.add_argument("cells", nargs="*", help="W6, W6/kept; all if none is named")
 
 
@@ -35,6 +37,8 @@ def main():
     os.environ["BURDOCK_BUILD"] = os.path.abspath(arguments.build)
     import table
     import workloads
+    if arguments.install:
+        return workloads.install()
     rows = [(row, cell) for row in workloads.fill() for cell in row.cells
             if not arguments.cells or row.number in arguments.cells or
             "%s/%s" % (row.number, cell) in arguments.cells]

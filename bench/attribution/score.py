@@ -143,7 +143,7 @@ def wilson(hits, total, z=1.96):
     share, square = hits / total, z * z / total
     middle = (share + square / 2) / (1 + square)
     reach = z * math.sqrt(share * (1 - share) / total + square / (4 * total)) / (1 + square)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    return (middle - reach if hits else 0.0), (middle + reach if hits < total else 1.0)
 
 
 def ratio(part, whole):

@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import signal
+import subprocess
 from types import SimpleNamespace
 
 from cell import APPS, MODULES, PROGRAMS, harness
@@ -42,6 +43,23 @@ def is_there(need):
 def missing(row, cell):
     needs = [*row.needs, *filter(None, [row.cells[cell].need])]
     return [need.rpartition("/")[2] for need in needs if not is_there(need)]
+
+
+PACKAGES = """gunicorn python3-requests python3-aiohttp python3-fastapi uvicorn python3-httpx
+python3-gevent python3-uvloop python3-redis apache2 lighttpd haproxy nginx-light libnginx-mod-http-lua
+php-cli php-fpm php-curl php-pgsql nodejs npm openjdk-17-jdk-headless redis-server g++ libevent-dev
+libhiredis-dev libboost-context-dev"""
+NODE_MODULES = "undici@6 pg@8 ioredis@5 redis@4"
+
+
+def install():
+    """As ./check does: one by one, since any may be left out."""
+    script = '. tests/install.sh; for package; do install "workloads" "$package" || true; done'
+    subprocess.run(["bash", "-c", script, "bash", *PACKAGES.split()], cwd=harness.SOURCE, check=True)
+    os.makedirs(MODULES, exist_ok=True)
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", *NODE_MODULES.split()], cwd=MODULES)
+    subprocess.run(["meson", "setup", "--reconfigure", harness.BUILD], cwd=harness.SOURCE, check=True)
+    subprocess.run(["ninja", "-C", harness.BUILD], check=True)
 
 
 def app(name):
