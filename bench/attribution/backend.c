@@ -5,8 +5,9 @@
  * microseconds later, in the order of its connection, and logs what it was asked: the ground truth.
  * On SLOW every fourth answer takes 150 ms more, so that a proxy gives up and asks elsewhere.
  *
- * A request is known by its token: u<N>q, or w<N>q while warming up, then perhaps one of ._: and
- * the number k of the call. A line of the log: protocol, k, tokens, traceparent or "-".
+ * A request is known by its token: u<N>q, w<N>q while warming up, b<N>q where no request is the
+ * cause; then perhaps one of ._: and the number k of the call. A line of the log: protocol, k,
+ * tokens, traceparent or "-".
  */
 #include <ctype.h>
 #include <netinet/tcp.h>
@@ -128,7 +129,7 @@ static void find_tokens(struct connection *c, const uint8_t *bytes, size_t lengt
 {
     const char *at = (const char *)bytes, *end = at + length;
     for (; at < end; at++) {
-        if ((*at != 'u' && *at != 'w') || (at > (const char *)bytes && isalnum(at[-1])))
+        if (strchr("uwb", *at) == NULL || (at > (const char *)bytes && isalnum(at[-1])))
             continue;
         const char *digits = at + 1;
         while (digits < end && isdigit(*digits))

@@ -38,8 +38,10 @@ location /retry/ { proxy_pass http://retry; }
 location /late/ { proxy_pass http://late; proxy_read_timeout 60ms; }
 location /auth/ { auth_request /asked; proxy_pass http://fresh; }
 location = /asked { internal; proxy_pass http://fresh/asked$request_uri.1; }
+location /mirror/ { mirror /seen; proxy_pass http://fresh; }
+location = /seen { internal; proxy_pass http://fresh/seen$request_uri.1; }
 """
-workload("W6", "nginx proxy", "fresh:1 kept:1 retry:1 late:1 auth:2",
+workload("W6", "nginx proxy", "fresh:1 kept:1 retry:1 late:1 auth:2 mirror:2",
          lambda stage: nginx_on(stage, PROXY, UPSTREAMS), ["nginx"])
 
 LUA = """
@@ -71,6 +73,13 @@ init_by_lua_block {
       call(token, 1)
     end,
   }
+  cells.cron = cells.seq
+}
+init_worker_by_lua_block {
+  local count = 0
+  if os.getenv("APP_CELL") == "cron" then
+    ngx.timer.every(0.005, function() count = count + 1 call("b" .. count .. "q", 0) end)
+  end
 }
 """
 LUA_PATH = """
@@ -82,8 +91,8 @@ location / { content_by_lua_block {
 } }
 """
 LUA_MODULES = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
-LOAD = "load_module /usr/lib/nginx/modules/ndk_http_module.so; load_module %s;" % LUA_MODULES
-workload("W9", "nginx Lua", "seq:2 pool:2 sleep:2 timer:2",
+LOAD = "env APP_CELL; load_module /usr/lib/nginx/modules/ndk_http_module.so; load_module %s;" % LUA_MODULES
+workload("W9", "nginx Lua", "seq:2 pool:2 sleep:2 timer:2 cron:2",
          lambda stage: nginx_on(stage, LUA_PATH, LUA, LOAD), ["nginx", LUA_MODULES])
 
 APACHE = """

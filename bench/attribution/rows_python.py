@@ -21,7 +21,7 @@ def aio(loop):
     return lambda stage: stage.serve([harness.PYTHON, app("aio.py"), loop])
 
 
-AIO = "seq:2 gather:4 pool:2 executor:2 sleep:2 soon:2 after:2 redis:2:resp:python:redis"
+AIO = "seq:2 gather:4 pool:2 executor:2 sleep:2 soon:2 both:2 after:2 cron:2 redis:2:resp:python:redis"
 workload("W15", "aiohttp", AIO, aio("asyncio"), ["python:aiohttp"])
 workload("W17", "aiohttp on uvloop", AIO, aio("uvloop"), ["python:aiohttp", "python:uvloop"])
 

@@ -14,6 +14,7 @@ makes no spans of, is in the table as such.
 """
 import argparse
 import os
+import signal
 import sys
 import traceback
 
@@ -34,6 +35,7 @@ parser.add_argument("cells", nargs="*", help="W6, W6/kept; all if none is named"
 
 def main():
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scenes end what they started
     os.environ["BURDOCK_BUILD"] = os.path.abspath(arguments.build)
     import table
     import workloads

@@ -4,13 +4,15 @@
 The truth is the backend's log: what a request's tokens are, no span can change. A span is *right* if
 it has one token and hangs, through parents in its own process and trace, below the server span of
 that very token; a *stranger* if it hangs below another's, or below a parent that nobody exported.
-What was logged and is neither is *missed*: no parent, or no span.
+What was logged and is neither is *missed*: no parent, or no span. A call that no request caused must
+hang below none.
 """
 import math
 import re
 from types import SimpleNamespace
 
 TOKEN = re.compile(r"(?<![0-9A-Za-z])u\d+q")
+NOBODYS = re.compile(r"(?<![0-9A-Za-z])b\d+q")  # calls of a timer or thread that serves no request
 OF_A_CALL = ("url.full", "db.query.text", "db.operation.parameter.key", "messaging.message.id")
 OF_A_REQUEST = ("url.path", "url.query", "messaging.message.id")
 
@@ -48,6 +50,8 @@ class Forest:
             if span.kind in ("SERVER", "CONSUMER"):
                 for token in tokens_of(span, OF_A_REQUEST):
                     self.servers.setdefault(token, []).append(span)
+        self.unasked = [span for span in spans if span.kind == "CLIENT" and NOBODYS.search(
+            str(span.attributes.get("url.full", "")))]
         self.calls = [(span, tokens) for span in spans if span.kind in ("CLIENT", "PRODUCER")
                       and (tokens := tokens_of(span, OF_A_CALL))]
 
@@ -126,6 +130,12 @@ def score(calls, spans, asked):
             counts.unparented += 1
             counts.links += len(span.links)
             counts.linked += bool(span.links) and set(tokens) <= forest.linked_tokens(span)
+    for span in forest.unasked:
+        root, is_lost = forest.root_of(span)
+        if root is not None or is_lost:
+            counts.strangers += 1
+            counts.examples.append((span, root))
+            spoiled.update(tokens_of(root, OF_A_REQUEST) if root else ())
     incomplete = {token for tokens, left in open_calls.items() if left for token in tokens}
     counts.trees = asked - len(incomplete | spoiled)
     client_ids = {(span.trace, span.id) for span, _ in forest.calls}

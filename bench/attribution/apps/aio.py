@@ -2,6 +2,7 @@
 """aio.py LOOP: aiohttp as server and client; /<cell>/<token> answers with the token after calls."""
 import asyncio
 import concurrent.futures
+import itertools
 import os
 import sys
 import urllib.request
@@ -71,6 +72,20 @@ async def soon(token):
     await twice(token, later)
 
 
+async def both(token):
+    """One call while the other is put off."""
+    async def late():
+        await asyncio.sleep(0.003)
+        await call(token, 1)
+    await asyncio.gather(call(token, 0), late())
+
+
+async def tick():
+    for count in itertools.count():
+        await asyncio.sleep(0.005)
+        await call("b%dq" % count, 0)
+
+
 async def after(token):
     """The second call is of a task that outlives the answer."""
     await call(token, 0)
@@ -91,7 +106,7 @@ async def redis(token):
 
 
 CELLS = {"seq": seq, "gather": gather, "pool": pool, "executor": in_executor, "sleep": sleep,
-         "soon": soon, "after": after, "redis": redis}
+         "soon": soon, "both": both, "cron": seq, "after": after, "redis": redis}
 
 
 async def handle(request):
@@ -103,7 +118,12 @@ async def handle(request):
 if sys.argv[1] == "uvloop":
     import uvloop
     uvloop.install()
+async def start(_):
+    if os.environ["APP_CELL"] == "cron":
+        kept["cron"] = asyncio.create_task(tick())
+
 application = web.Application()
+application.on_startup.append(start)
 application.router.add_get("/{cell}/{token}", handle)
 web.run_app(application, host="127.0.0.1", port=int(os.environ["APP_PORT"]), print=None,
             access_log=None, backlog=1024)

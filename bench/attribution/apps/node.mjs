@@ -99,6 +99,10 @@ const cells = {
     await get(token, 1);
     setTimeout(() => get(token, 2), 5);
   },
+  // One call while the other is put off.
+  both: (token) => Promise.all([get(token, 0), new Promise((resolve, reject) =>
+    setTimeout(() => get(token, 1).then(resolve, reject), 3))]),
+  cron: (token) => twice(token, get),
   queue: (token) => twice(token, queued),
   batch: (token) => loader.load(token),
 };
@@ -119,6 +123,9 @@ const loader = {
       (error) => keys.forEach(({ reject }) => reject(error)));
   },
 };
+
+let ticks = 0;
+if (process.env.APP_CELL === "cron") setInterval(() => get(`b${ticks++}q`, 0), 5);
 
 http.createServer(async (request, response) => {
   const [, cell, token] = request.url.split("/");

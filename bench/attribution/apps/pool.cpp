@@ -2,7 +2,8 @@
 /* A pool of workers that are handed requests by an I/O thread, over a queue in memory. A worker
  * makes two blocking calls and then writes the answer itself (worker-), or hands it back to the I/O
  * thread (io-). The queue is first in first out, last in first out, a lock-free stack, or of
- * closures. */
+ * closures. Its threads are started before all, or (-lazy) when
+ * there is work. */
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -32,6 +33,7 @@ std::deque<std::function<void()>> closures; /* of io-function */
 std::atomic<job *> stack{nullptr};          /* of io-lockfree: pushed to, taken whole */
 std::deque<job *> done;                     /* for the I/O thread */
 std::mutex done_lock;
+int lazy; /* threads started so far */
 int wake; /* eventfd of the I/O thread */
 
 void finish(job *each)
@@ -139,6 +141,10 @@ void enqueue(job *each)
             queue.push_back(each);
     }
     ready.notify_one();
+    if (lazy < WORKERS && strcmp(getenv("APP_CELL"), "worker-lazy") == 0) {
+        lazy++;
+        std::thread(work).detach();
+    }
 }
 
 void take_request(int client, int epoll)
@@ -184,7 +190,8 @@ int main()
     wake = eventfd(0, EFD_CLOEXEC);
     watch(epoll, listener);
     watch(epoll, wake);
-    for (int i = 0; i < WORKERS; i++)
+    bool is_lazy = strcmp(getenv("APP_CELL"), "worker-lazy") == 0;
+    for (int i = 0; i < WORKERS && !is_lazy; i++)
         std::thread(work).detach();
     for (;;) {
         struct epoll_event events[64];

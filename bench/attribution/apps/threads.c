@@ -1,9 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thread per connection, two calls per request: fresh, each over a connection of its own; kept,
- * over one that the thread keeps; after, the second one when the answer is already written. */
+ * over one that the thread keeps; spawn, each by a thread of its own; after, the second one when
+ * the answer is already written. In cron a thread calls that serves nobody. */
 #include <pthread.h>
 
 #include "app.h"
+
+struct task {
+    const struct request *request;
+    int k;
+};
+
+static void *run_task(void *argument)
+{
+    const struct task *task = argument;
+    app_call_fresh(task->request, task->k);
+    return NULL;
+}
+
+static void call_by_threads(const struct request *request)
+{
+    for (int k = 0; k < 2; k++) {
+        struct task task = {request, k};
+        pthread_t thread;
+        EXPECT(pthread_create(&thread, NULL, run_task, &task) == 0);
+        EXPECT(pthread_join(thread, NULL) == 0);
+    }
+}
+
+static void *call_now_and_then(void *unused)
+{
+    struct request nobodys = {.cell = "cron"};
+    for (unsigned count = 0;; count++) {
+        snprintf(nobodys.token, sizeof(nobodys.token), "b%uq", count);
+        app_call_fresh(&nobodys, 0);
+        nanosleep(&(struct timespec){0, 3000000}, NULL);
+    }
+    return unused;
+}
 
 static void serve(int client, const struct request *request, int *kept)
 {
@@ -12,6 +46,11 @@ static void serve(int client, const struct request *request, int *kept)
             *kept = app_connect();
         app_call(*kept, request, 0);
         app_call(*kept, request, 1);
+        app_reply(client, request);
+        return;
+    }
+    if (strcmp(request->cell, "spawn") == 0) {
+        call_by_threads(request);
         app_reply(client, request);
         return;
     }
@@ -39,6 +78,9 @@ static void *work(void *argument)
 int main(void)
 {
     int listener = app_listen();
+    pthread_t cron;
+    if (strcmp(getenv("APP_CELL"), "cron") == 0)
+        EXPECT(pthread_create(&cron, NULL, call_now_and_then, NULL) == 0);
     for (;;) {
         pthread_t thread;
         int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
