@@ -79,8 +79,8 @@ def results_of(row, cell, concurrency, arguments):
     try:
         for _ in range(arguments.runs):
             result = cells.play(row, cell, concurrency, requests, True, delay)
-            result.bare_us = None if arguments.no_bare else \
-                cells.play(row, cell, concurrency, requests, False, delay).cpu_us
+            result.bare = None if arguments.no_bare else \
+                cells.play(row, cell, concurrency, requests, False, delay)
             results.append(result)
             tell(row, cell, concurrency, result, arguments)
     except Exception:

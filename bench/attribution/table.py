@@ -9,7 +9,7 @@ import score
 MARKS = "<!-- bench/attribution: begin -->", "<!-- bench/attribution: end -->"
 COLUMNS = ("workload", "cell", "calls", "strangers", "wrong, %", "precision, %",
            "recall, % (95 %)", "worst run, %", "trees, %", "arrived P / R, %", "links, % (mean)",
-           "self-check, %", "CPU, us bare / traced")
+           "self-check, %", "CPU, us bare / traced", "p99, ms bare / traced")
 
 
 def percent(share, digits=2):
@@ -36,15 +36,27 @@ def total(results):
         name: sum(getattr(result.counts, name) for result in results) for name in names}))
 
 
+def failed(results):
+    bad = sum(result.load["failures"] + result.load["requests"] - result.load["answered"]
+              for result in results)
+    return "; %d requests failed" % bad if bad else ""
+
+
+def both(results, figure, form):
+    """Of the runs without Burdock, and with."""
+    bare = [figure(result.bare) for result in results if result.bare]
+    return "%s / %s" % (form % statistics.median(bare) if bare else "-",
+                        form % statistics.median(map(figure, results)))
+
+
 def line(row, cell, results):
     first = ["%s %s" % (row.number, row.name), cell]
     if isinstance(results, str):
         return "| %s |" % " | ".join(first + [results] + [""] * (len(COLUMNS) - 3))
     every = total(results)
     checks = [result.selfcheck for result in results if result.selfcheck is not None]
-    bare = [result.bare_us for result in results if result.bare_us is not None]
     cells = first + [
-        str(sum(result.counts.calls for result in results)),
+        str(sum(result.counts.calls for result in results)) + failed(results),
         str(sum(result.counts.strangers for result in results)),
         percent(every.wrong), percent(every.precision),
         "%s (%s to %s)" % (percent(every.recall), *map(percent, every.interval)),
@@ -54,8 +66,8 @@ def line(row, cell, results):
         "-" if every.link_recall is None else "%s (%.1f)" % (
             percent(every.link_recall), every.mean_links or 0),
         percent(statistics.mean(checks)) if checks else "-",
-        "%s / %.0f" % ("%.0f" % statistics.median(bare) if bare else "-",
-                       statistics.median(result.cpu_us for result in results))]
+        both(results, lambda result: result.cpu_us, "%.0f"),
+        both(results, lambda result: result.load["p99"] / 1000, "%.1f")]
     return "| %s |" % " | ".join(cells)
 
 

@@ -10,8 +10,8 @@ from harness import check, equal, skip
 from score import figures, score, wilson
 
 CONCURRENCY, CALLS = 16, 600
-EXACT = ("W1/kept", "W1/after", "W2/urllib", "W2/requests", "W6/kept", "W6/late", "W6/auth",
-         "W10/http", "W10/all")
+EXACT = ("W1/kept", "W1/spawn", "W1/after", "W1/cron", "W2/requests", "W3/builtin", "W5/kept",
+         "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W10/http", "W10/all")
 
 
 def span(kind, identity, parent="", trace="t", place=1, links=(), **attributes):
@@ -50,6 +50,9 @@ def test_arithmetic():
     equal(counted(calls, good + [client("u1q", parent="1")]), (2, 0, 2),
           "score: a right span that no log knows is not counted")
     equal(counted(calls + [call("u1q")], good), (2, 0, 1), "score: a second call needs its own span")
+    equal(counted(calls, good + [client("b1q")]), (2, 0, 2), "score: a timer's call is a root")
+    equal(counted(calls, good + [client("b1q", parent="1")]), (2, 1, 1),
+          "score: below a request it is a stranger")
 
 
 def test_arithmetic_of_links():

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // /<cell>/<token> answers with the token after two calls to the backend.
 [, $cell, $token] = explode('/', $_SERVER['REQUEST_URI']);
-if ($cell === 'curl') {
+if (!str_ends_with($cell, 'pdo')) {
     $curl = curl_init();
     curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
     foreach ([0, 1] as $k) {
