@@ -7,7 +7,7 @@ def program(name):
     return lambda stage: stage.program(name)
 
 
-workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 after:2 cron:2", program("threads"))
+workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 ahead:2 after:2 cron:2", program("threads"))
 workload("W19", "C++ pool", "worker-fifo:2 worker-lazy:2 io-fifo:2 io-lifo:2 io-lockfree:2 "
          "io-function:2", program("pool"), [built("pool")])
 workload("W20", "swapcontext", "own:2 shared:2 sleep:2", program("coroutines"),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thread per connection, two calls per request: fresh, each over a connection of its own; kept,
- * over one that the thread keeps; spawn, each by a thread of its own; after, the second one when
+ * over one that the thread keeps; spawn, each by a thread of its own; ahead, over a pool
+ * that opens connections before they are needed; after, the second one when
  * the answer is already written. In cron a thread calls that serves nobody. */
 #include <pthread.h>
 
@@ -39,6 +40,48 @@ static void *call_now_and_then(void *unused)
     return unused;
 }
 
+/* Connections that all threads share, each good for three calls. Where none is idle two are
+ * opened: the second one's first call is not of the request that opened it. */
+static struct {
+    pthread_mutex_t lock;
+    struct kept {
+        int fd, calls;
+    } idle[1024];
+    size_t count;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void pool_give(struct kept kept)
+{
+    if (kept.calls == 3) {
+        close(kept.fd);
+        return;
+    }
+    pthread_mutex_lock(&pool.lock);
+    pool.idle[pool.count++] = kept;
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static struct kept pool_take(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    struct kept kept = pool.count > 0 ? pool.idle[--pool.count] : (struct kept){-1, 0};
+    pthread_mutex_unlock(&pool.lock);
+    if (kept.fd >= 0)
+        return kept;
+    pool_give((struct kept){app_connect(), 0});
+    return (struct kept){app_connect(), 0};
+}
+
+static void call_ahead(const struct request *request)
+{
+    for (int k = 0; k < 2; k++) {
+        struct kept kept = pool_take();
+        app_call(kept.fd, request, k);
+        kept.calls++;
+        pool_give(kept);
+    }
+}
+
 static void serve(int client, const struct request *request, int *kept)
 {
     if (strcmp(request->cell, "kept") == 0) {
@@ -49,8 +92,8 @@ static void serve(int client, const struct request *request, int *kept)
         app_reply(client, request);
         return;
     }
-    if (strcmp(request->cell, "spawn") == 0) {
-        call_by_threads(request);
+    if (strcmp(request->cell, "spawn") == 0 || strcmp(request->cell, "ahead") == 0) {
+        *request->cell == 's' ? call_by_threads(request) : call_ahead(request);
         app_reply(client, request);
         return;
     }
