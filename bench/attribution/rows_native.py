@@ -14,4 +14,6 @@ workload("W20", "swapcontext", "own:2 shared:2 sleep:2", program("coroutines"),
          [built("coroutines")])
 workload("W20", "boost.context", "own:2 shared:2 sleep:2", program("coroutines_boost"),
          [built("coroutines_boost")])
+workload("W25", "C, epoll", "own:2 kept:2 queue:2 pipe:2 timer:2 put-off:2", program("loop"),
+         [built("loop")])
 workload("W21", "libevent + hiredis", "http:2 redis:2:resp", program("events"), [built("events")])
