@@ -101,12 +101,14 @@ def selfcheck(counters):
     return counters.get("attribution.selfcheck.right", 0) / checked if checked else None
 
 
-def play(workload, cell, concurrency, requests, traced=True, delay_us=(1000, 12000)):
+def play(workload, cell, concurrency, requests, traced=True, delay_us=(1000, 12000),
+         is_cold=False):
     """What came of a load: failures, CPU per request, latency, and if traced the score."""
     with Stage(cell, delay_us, traced) as stage:
         process = workload.start(stage)
         path = "/%s/*" % cell
-        stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
+        if not is_cold:
+            stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
         before = cpu_us(process.pid)
         load = stage.load(concurrency, requests, "u", path)
         stage.settle(timeout=2 if cell == "cron" else 20)  # that one never rests

@@ -12,8 +12,8 @@ def gunicorn(*options):
 
 
 WSGI = ["python:gunicorn", "python:requests"]
-workload("W2", "gunicorn sync", "urllib:2 requests:2", gunicorn("--workers", "4"), WSGI)
-workload("W4", "gunicorn gthread", "urllib:2 requests:2",
+workload("W2", "gunicorn sync", "urllib:2 requests:2 spread:2", gunicorn("--workers", "4"), WSGI)
+workload("W4", "gunicorn gthread", "urllib:2 requests:2 spread:2 shared:2",
          gunicorn("--workers", "2", "--worker-class", "gthread", "--threads", "16"), WSGI)
 
 

@@ -25,6 +25,7 @@ parser.add_argument("-c", "--concurrency", default="1,16,128")
 parser.add_argument("--calls", type=int, default=5000, help="calls of a cell (a tenth if alone)")
 parser.add_argument("--runs", type=int, default=5)
 parser.add_argument("--delay", default="1000,12000", help="of the backend: least and most us")
+parser.add_argument("--cold", action="store_true", help="no warm-up: how pools are filled is seen")
 parser.add_argument("--no-bare", action="store_true", help="no CPU of the program without Burdock")
 parser.add_argument("--strangers", type=int, default=3, help="how many to describe per cell")
 parser.add_argument("--write", metavar="FILE", help="puts the tables there, between the marks")
@@ -78,7 +79,7 @@ def results_of(row, cell, concurrency, arguments):
     results = []
     try:
         for _ in range(arguments.runs):
-            result = cells.play(row, cell, concurrency, requests, True, delay)
+            result = cells.play(row, cell, concurrency, requests, True, delay, arguments.cold)
             result.bare = None if arguments.no_bare else \
                 cells.play(row, cell, concurrency, requests, False, delay)
             results.append(result)

@@ -2,9 +2,11 @@
 """A WSGI application: /<cell>/<token> answers with the token after two calls to the backend."""
 import os
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 BACK = "http://127.0.0.1:%s/" % os.environ["BACK_HTTP"]
 session = None
+shared = ThreadPoolExecutor(8)
 
 
 def call_urllib(token, k):
@@ -25,7 +27,20 @@ def twice(call):
     return lambda token: [call(token, k) for k in range(2)]
 
 
-CELLS = {"urllib": twice(call_urllib), "requests": twice(call_requests)}
+def spread(token):
+    """Both at once, by threads that live as long as the request."""
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(call_urllib, (token, token), range(2)))
+
+
+def hand_over(token):
+    """One after the other, by threads that all requests share."""
+    for k in range(2):
+        shared.submit(call_urllib, token, k).result()
+
+
+CELLS = {"urllib": twice(call_urllib), "requests": twice(call_requests), "spread": spread,
+         "shared": hand_over}
 
 
 def application(environ, start_response):
