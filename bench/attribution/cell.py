@@ -59,7 +59,7 @@ class Stage(harness.Scene):
             raise RuntimeError("load: " + done.stderr)
         return json.loads(done.stdout)
 
-    def settle(self, quiet=0.4, timeout=20):
+    def settle(self, quiet=0.25, timeout=20):
         """Waits until nothing is exported any more and what was recorded has been."""
         last, since, deadline = None, time.monotonic(), time.monotonic() + timeout
         while time.monotonic() < deadline:

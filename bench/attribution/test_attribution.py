@@ -9,7 +9,7 @@ from cell import harness
 from harness import check, equal, skip
 from score import figures, score, wilson
 
-CONCURRENCY, CALLS = 16, 600
+CONCURRENCY, CALLS = 16, 400
 EXACT = ("W1/kept", "W1/spawn", "W1/after", "W1/cron", "W2/requests", "W3/builtin", "W5/kept",
          "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W10/http", "W10/all", "W25/own",
          "W25/kept")
