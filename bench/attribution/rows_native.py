@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs in C and C++ of our own."""
+from workloads import built, workload
+
+
+def program(name):
+    return lambda stage: stage.program(name)
+
+
+workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 ahead:2 after:2 cron:2", program("threads"))
+workload("W19", "C++ pool", "worker-fifo:2 worker-lazy:2 io-fifo:2 io-lifo:2 io-lockfree:2 "
+         "io-function:2", program("pool"), [built("pool")])
+workload("W20", "swapcontext", "own:2 shared:2 sleep:2", program("coroutines"),
+         [built("coroutines")])
+workload("W20", "boost.context", "own:2 shared:2 sleep:2", program("coroutines_boost"),
+         [built("coroutines_boost")])
+workload("W25", "C, epoll", "own:2 kept:2 queue:2 pipe:2 timer:2 put-off:2", program("loop"),
+         [built("loop")])
+workload("W21", "libevent + hiredis", "http:2 redis:2:resp", program("events"), [built("events")])
