@@ -126,10 +126,11 @@ void attribution_use(struct thread *self, struct context *context)
         set_current(self, context);
 }
 
-void attribution_carry(struct thread *self, struct context *context)
+void attribution_carry(struct thread *self, struct context *context, bool is_certain)
 {
     set_current(self, context);
     self->current_carried = context != NULL;
+    self->current_certain = is_certain;
 }
 
 void attribution_wait(struct thread *self)
@@ -180,7 +181,7 @@ static struct context *usable(const struct thread *self, struct context *context
  * context of who emptied it: where that one is over and another one waits, nobody is certain. */
 static struct context *carried(const struct thread *self)
 {
-    if (!self->current->ended || __atomic_load_n(&starved, __ATOMIC_RELAXED) <= 0)
+    if (!self->current->ended || self->current_certain || __atomic_load_n(&starved, __ATOMIC_RELAXED) <= 0)
         return self->current;
     counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return NULL;

@@ -58,8 +58,9 @@ void attribution_touch(struct thread *self, struct context *context);
 /* The thread used something that belongs to the context: it wrote to its client's connection, or
  * touched a connection that it opened. A carrier knows better. */
 void attribution_use(struct thread *self, struct context *context);
-/* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows. */
-void attribution_carry(struct thread *self, struct context *context);
+/* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows.
+ * is_certain: also after the answer. */
+void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
 /* The first byte of the answer was written. */

@@ -45,6 +45,7 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 static void set_defaults(struct config *config, bool root)
 {
     memset(config, 0, sizeof(*config));
+    config->carriers = CARRIER_PYTHON;
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;

@@ -48,6 +48,7 @@ struct thread {
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_read_here;  /* this thread itself read the request of `current` */
     bool current_carried;    /* a carrier of the program's runtime said `current`: carrier.h */
+    bool current_certain;    /* and is sure of it, also after its answer */
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
     uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
