@@ -33,7 +33,7 @@ def way_of(span):
     return path.strip("/").split("/")[0]
 
 
-def judge(spans, text, calls_of, total):
+def judge(spans, text, calls_of, total, is_followed):
     """Every call is there once, and under its own request: no stranger, none without a parent."""
     mine = [span for span in spans if span.service == "front"]
     servers = {span.id: span for span in mine if span.kind == "SERVER"}
@@ -45,12 +45,14 @@ def judge(spans, text, calls_of, total):
         equal(len(calls), total * wanted, "%s, %s: every call is seen" % (text, way))
         check(not strange, "%s, %s: no call is under another's request" % (text, way),
               "%d of %d" % (len(strange), len(calls)))
+        if not is_followed:
+            continue
         check(not roots, "%s, %s: no call is without a parent" % (text, way),
               "%d of %d" % (len(roots), len(calls)))
 
 
-def play(text, start, calls_of, total=REQUESTS, **environment):
-    """Each way on its own, 32 requests at a time, then all at once."""
+def play(text, start, calls_of, total=REQUESTS, is_followed=True, **environment):
+    """Each way on its own, 32 requests at a time."""
     with Scene(**environment) as scene:
         front = start(scene, "http://127.0.0.1:%d" % backend(scene))
         for way in calls_of:
@@ -58,7 +60,7 @@ def play(text, start, calls_of, total=REQUESTS, **environment):
             equal(failures[:3], [], "%s, %s: every request is answered" % (text, way))
         wanted = total * (len(calls_of) + sum(calls_of.values()))
         spans = scene.wait_spans(wanted, timeout=60)
-        judge(spans, text, calls_of, total)
+        judge(spans, text, calls_of, total, is_followed)
         rings = [ring for ring in scene.rings_left() if ring.service == "front"]
         check(any(ring.counters["carrier.python"] for ring in rings), text + ": the carrier is active")
         return scene.stderr(front)
@@ -85,6 +87,24 @@ def test_fastapi():
         return skip("FastAPI", "python3-fastapi, python3-uvicorn or python3-httpx is not installed")
     equal(play("FastAPI", service("fast_service.py", "asyncio"), FASTAPI_CALLS), b"",
           "FastAPI: nothing is printed")
+
+
+def test_uvloop():
+    """Its callbacks are not followed: calls may lack a parent, but never have a wrong one."""
+    if not has("aiohttp", "uvloop"):
+        return skip("uvloop", "python3-aiohttp or python3-uvloop is not installed")
+    play("uvloop", service("aio_service.py", "uvloop"), CALLS, is_followed=False)
+
+
+def test_switched_off():
+    if not has("aiohttp"):
+        return skip("switched off", "python3-aiohttp is not installed")
+    with Scene(BURDOCK_CARRIERS="none") as scene:
+        front = service("aio_service.py")(scene, "http://127.0.0.1:%d" % backend(scene))
+        equal(load(front.port, 10, 2, "/sequence/%d"), [], "switched off: every request is answered")
+        scene.wait_spans(30)
+        equal([ring.counters["carrier.python"] for ring in scene.rings_left()
+               if ring.service == "front"], [0], "switched off: no carrier")
 
 
 if __name__ == "__main__":

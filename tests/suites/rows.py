@@ -98,7 +98,7 @@ CPYTHON_MODULES = [
 
 CARRIED_MODULES = ["test_asyncio", "test_threading", "test_concurrent_futures", "test_context",
                    "test_subprocess", "test_thread", "test_socket", "test_inspect", "test_sys_settrace",
-                   "test_coroutines", "test_queue", "test_socketserver", "test_contextlib_async"]
+                   "test_coroutines", "test_queue", "test_contextlib_async"]
 
 
 def cpython(name, modules, command=cpython_command, **more):
