@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "carrier.h"
 #include "hook.h"
 #include "process.h"
 #include "sandbox.h"
@@ -29,12 +30,21 @@ static socklen_t smaller(socklen_t a, socklen_t b)
     return a < b ? a : b;
 }
 
+/* Who accepts serves: the moment at which runtimes get their carriers. */
+static void accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length)
+{
+    stream_accepted(listener, fd, peer, length);
+    void (*serving)(void) = __atomic_load_n(&carrier_serving, __ATOMIC_ACQUIRE);
+    if (serving != NULL)
+        serving();
+}
+
 HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))
 {
     socklen_t room = stream_peer_room(peer, length);
     int result = ORIGINAL(accept)(fd, peer, length);
     if (result >= 0)
-        stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
+        accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
     return result;
 }
 
@@ -43,7 +53,7 @@ HOOK(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags)
     socklen_t room = stream_peer_room(peer, length);
     int result = ORIGINAL(accept4)(fd, peer, length, flags);
     if (result >= 0)
-        stream_accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
+        accepted(fd, result, peer, room == 0 ? 0 : smaller(room, *length));
     return result;
 }
 

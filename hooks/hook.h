@@ -79,6 +79,10 @@ long hooks_missing(void);
 /* Finds the originals that have not been found yet. */
 void hooks_resolve(void);
 
+/* Looks for the first row's name in all loaded objects, and for the others in the object that
+ * defines it: what is not there stays NULL. False: none does. Not in a signal handler. */
+bool hooks_find(struct hook_row *rows, size_t count);
+
 /* Of several copies of the library in one process (two paths in LD_PRELOAD, two versions) the one
  * that the linker searches first observes, and the others stay inert: each asks who answers to this
  * name, so it does not matter whose constructor runs first. The one export that is no hook. */

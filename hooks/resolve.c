@@ -116,9 +116,9 @@ static bool is_missing(const struct hook_row *row)
     return *row->original == NULL || *row->original == row->absent;
 }
 
-static void search(const struct object *object)
+static void search(const struct object *object, struct hook_row *row, const struct hook_row *end)
 {
-    for (struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++) {
+    for (; row < end; row++) {
         /* Reading a variable that was never written would cost a page more at every start. */
         if (row->hash == 0)
             row->hash = hash_of(row->name);
@@ -138,6 +138,11 @@ static const ElfW(Dyn) * dynamic_of(const struct dl_phdr_info *info)
     return NULL;
 }
 
+static bool has_symbols(const struct object *object)
+{
+    return object->symbols != NULL && object->names != NULL && object->hash != NULL;
+}
+
 static bool is_first = true;
 
 static bool is_another_of_us(const struct object *object)
@@ -155,10 +160,10 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
     struct object object = object_of(info->dlpi_addr, dynamic);
     if (dynamic == _DYNAMIC)
         *is_behind = true;
-    else if (object.symbols == NULL || object.names == NULL || object.hash == NULL)
+    else if (!has_symbols(&object))
         return 0;
     else if (*is_behind)
-        search(&object);
+        search(&object, __start_hook_rows, __stop_hook_rows);
     else if (is_another_of_us(&object))
         is_first = false;
     return 0;
@@ -169,6 +174,31 @@ bool burdock_is_first(void) __attribute__((visibility("default")));
 bool burdock_is_first(void)
 {
     return is_first;
+}
+
+struct search {
+    struct hook_row *rows;
+    size_t count;
+};
+
+static int visit_any(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    const struct search *wanted = argument;
+    const ElfW(Dyn) *dynamic = dynamic_of(info);
+    if (dynamic == NULL || dynamic == _DYNAMIC || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
+        return 0;
+    struct object object = object_of(info->dlpi_addr, dynamic);
+    if (!has_symbols(&object) ||
+        find(&object, hash_of(wanted->rows->name), wanted->rows->name) == NULL)
+        return 0;
+    search(&object, wanted->rows, wanted->rows + wanted->count);
+    return 1;
+}
+
+bool hooks_find(struct hook_row *rows, size_t count)
+{
+    struct search wanted = {rows, count};
+    return dl_iterate_phdr(visit_any, &wanted) != 0;
 }
 
 long hooks_missing(void)

@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 
 #include "attribution.h"
+#include "carriers.h"
 #include "config.h"
 #include "descriptor.h"
 #include "environment.h"
@@ -52,6 +53,7 @@ static void start(char *const *envp)
     originals.sendmsg = original_sendmsg;
     originals.send = original_send;
     attribution_start();
+    carriers_start();
     environment_start(envp);
 }
 

@@ -210,10 +210,11 @@ void attribution_opened(struct thread *self, struct context *context)
         set_current(self, context);
 }
 
-void attribution_carry(struct thread *self, struct context *context)
+void attribution_carry(struct thread *self, struct context *context, bool is_certain)
 {
     set_current(self, context);
     self->current_carried = context != NULL;
+    self->current_certain = is_certain;
 }
 
 void attribution_wait(struct thread *self)
@@ -327,7 +328,7 @@ static bool is_doubtful(const struct thread *self)
  * context of who emptied it: where that one is over and another one waits, nobody is certain. */
 static struct decision carried(const struct thread *self)
 {
-    if (self->current->ended && somebody_waits(self))
+    if (self->current->ended && !self->current_certain && somebody_waits(self))
         return ambiguous(self->current);
     return (struct decision){self->current, RULE_CARRIER};
 }

@@ -62,8 +62,6 @@ void attribution_touch(struct thread *self, struct context *context);
 /* The thread used something that belongs to the context: it wrote to its client's connection, or
  * touched a connection that it opened. A carrier knows better. */
 void attribution_use(struct thread *self, struct context *context);
-/* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows. */
-void attribution_carry(struct thread *self, struct context *context);
 /* Something came in of a call whose request is not known. */
 void attribution_touch_unknown(struct thread *self);
 /* Answers to calls of several requests came in one read: which of them runs next is not known. */
@@ -71,10 +69,14 @@ void attribution_touch_many(struct thread *self);
 /* The thread touches what the context had opened, or closes what it waits for: a retry may follow.
  * A carrier knows better, and so does a thread that serves one request. */
 void attribution_opened(struct thread *self, struct context *context);
+/* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows.
+ * is_certain: also after the answer. */
+void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* The thread returned from a wait that could deliver anybody's event. */
 void attribution_wait(struct thread *self);
-/* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its request,
- * whose work may be done by whoever it waits for. False: it is in no request, now at the latest. */
+/* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its
+ * request, whose work may be done by whoever it waits for. False: it is in no request, now at the
+ * latest. */
 bool attribution_park(struct thread *self);
 void attribution_unpark(struct thread *self);
 void attribution_sleep(struct thread *self);
@@ -110,8 +112,9 @@ struct decision {
 /* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
 struct decision attribution_parent(struct thread *self, struct context *owner);
 
-/* What the calling thread is surely at work on: a request, what the process was started for, or NULL. Reads only: also in a child of
- * vfork. The context lives until the thread is reported to have left it. */
+/* What the calling thread is surely at work on: a request, what the process was started for, or
+ * NULL. Reads only: also in a child of vfork. The context lives until the thread is reported to
+ * have left it. */
 const struct context *attribution_at_work(void);
 
 /* Whose an ambiguous call may be: the likeliest, the one at work here, then those that

@@ -5,6 +5,8 @@
 
 #include "attribution.h"
 
+void (*carrier_serving)(void);
+
 uint32_t carrier_take(void)
 {
     struct thread *self = observe_open();
@@ -37,11 +39,24 @@ bool carrier_is_live(uint32_t handle)
     return handle != CARRIER_NONE && !__atomic_load_n(&context_at(handle)->ended, __ATOMIC_RELAXED);
 }
 
-void carrier_enter(uint32_t handle)
+void carrier_enter(uint32_t handle, bool is_certain)
 {
-    struct thread *self = observe_open();
-    if (self == NULL)
+    struct context *context = handle == CARRIER_NONE ? NULL : context_at(handle);
+    struct thread *self = thread_self;
+    if (self != NULL && self->current == context &&
+        (context == NULL || (self->current_carried && self->current_certain == is_certain)))
+        return; /* the usual case: one task's steps follow each other */
+    if ((self = observe_open()) == NULL)
         return;
-    attribution_carry(self, handle == CARRIER_NONE ? NULL : context_at(handle));
+    attribution_carry(self, context, is_certain);
     observe_close(self);
+}
+
+struct carrier_view carrier_look(void)
+{
+    const struct thread *self = thread_self;
+    if (self == NULL || self->current == NULL)
+        return (struct carrier_view){CARRIER_NONE, false, false};
+    return (struct carrier_view){
+        self->current->index, self->current_carried, self->current_read_here};
 }

@@ -26,5 +26,19 @@ void carrier_drop(uint32_t handle);
 /* Its answer is not complete yet. */
 bool carrier_is_live(uint32_t handle);
 
-/* What runs now on this thread is the handle's; CARRIER_NONE: nobody's, until something is read. */
-void carrier_enter(uint32_t handle);
+/* What runs now on this thread is the handle's; CARRIER_NONE: nobody's, until something is read.
+ * is_certain: the task was made in that context, so it is its for ever. What only adopted it may be
+ * at work for another once it is over. */
+void carrier_enter(uint32_t handle, bool is_certain);
+
+/* Where the thread is now; not held. */
+struct carrier_view {
+    uint32_t handle;
+    bool is_carried; /* a carrier said so */
+    bool is_request; /* this thread has read its request itself */
+};
+struct carrier_view carrier_look(void);
+
+/* Called whenever the process has accepted a connection, outside an observe block, until it is
+ * NULL: by then the carriers of the runtimes that are in this process are in their places. */
+extern void (*carrier_serving)(void);

@@ -18,6 +18,7 @@ enum {
 };
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
+enum carrier_bits { CARRIER_PYTHON = 1 };
 enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
 
 /* Where finished spans go. */
@@ -40,6 +41,7 @@ struct config {
     char service_name[256];
     uint32_t propagators;    /* enum propagator_bits */
     bool follow;             /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
+    uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
     bool random_flag_off;    /* BURDOCK_RANDOM_FLAG_OFF: do not set it on traces that we begin, for
                               * receivers that do not understand flags 03 */
     char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */

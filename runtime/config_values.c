@@ -115,24 +115,43 @@ void parse_config_file(struct reading *reading, const struct variable *variable,
 
 /* ---- choices ---- */
 
-void parse_propagators(struct reading *reading, const struct variable *variable, const char *value)
+struct bit_name {
+    const char *name;
+    uint32_t bit; /* 0: none */
+};
+
+/* A list of names, each a bit of the target. Without any known name the default stays. */
+static void parse_bits(struct reading *reading, const struct variable *variable, const char *value,
+    const struct bit_name *names, const char *problem)
 {
     struct slice item, rest = whole(value);
     uint32_t chosen = 0;
-    bool none = false;
+    bool is_chosen = false;
     while (slice_split(&rest, ',', &item)) {
-        if (slice_is(item, "tracecontext"))
-            chosen |= PROPAGATOR_TRACECONTEXT;
-        else if (slice_is(item, "baggage"))
-            chosen |= PROPAGATOR_BAGGAGE;
-        else if (slice_is(item, "none"))
-            none = true;
-        else
-            parse_problem(
-                reading, variable->name, "a propagator was ignored: tracecontext, baggage, none");
+        const struct bit_name *name = names;
+        while (name->name != NULL && !slice_is(item, name->name))
+            name++;
+        if (name->name == NULL)
+            parse_problem(reading, variable->name, problem);
+        is_chosen = is_chosen || name->name != NULL;
+        chosen |= name->bit;
     }
-    if (chosen || none)
-        reading->config->propagators = chosen;
+    if (is_chosen)
+        *(uint32_t *)parse_target(reading, variable) = chosen;
+}
+
+void parse_propagators(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const struct bit_name names[] = {{"tracecontext", PROPAGATOR_TRACECONTEXT},
+        {"baggage", PROPAGATOR_BAGGAGE}, {"none", 0}, {NULL, 0}};
+    parse_bits(
+        reading, variable, value, names, "a propagator was ignored: tracecontext, baggage, none");
+}
+
+void parse_carriers(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const struct bit_name names[] = {{"python", CARRIER_PYTHON}, {"none", 0}, {NULL, 0}};
+    parse_bits(reading, variable, value, names, "a runtime was ignored: python, none");
 }
 
 void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)

@@ -50,6 +50,7 @@ struct thread {
     bool current_carried;    /* a carrier of the program's runtime said `current`: carrier.h */
     bool current_parked;     /* it waits for another thread, which may work for `current` */
     bool touched_many;       /* since its last wait, answers of several requests' calls at once */
+    bool current_certain;    /* and is sure of it, also after its answer */
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
     uint64_t now_ns;         /* clock of this observe block, 0: not read yet */

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 TOOL, ROOT, BUILD = sys.argv[1], os.path.realpath(sys.argv[2]), os.path.realpath(sys.argv[3])
-INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("hooks", "runtime", "protocols", "cli")]
+INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("hooks", "runtime", "protocols", "carriers", "cli")]
 DEFINES = ["-D_GNU_SOURCE", '-DBURDOCK_VERSION="0"']
 
 # Left out of clang-tidy, with the reason.
@@ -80,7 +80,7 @@ def main():
         print("1..0 # SKIP %s is not installed" % TOOL)
         return 0
     files = sorted(sum((glob.glob(os.path.join(ROOT, folder, "*.c")) for folder in
-                        ("runtime", "protocols", "hooks", "preload", "cli")), []))
+                        ("runtime", "protocols", "hooks", "carriers", "carriers/*", "preload", "cli")), []))
     found, failed = set(), []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for file, (findings, done) in zip(files, pool.map(analyse, files)):

@@ -20,7 +20,8 @@ LAYERS = {
     "protocols": [],
     "runtime": ["protocols"],
     "hooks": ["runtime", "protocols"],
-    "preload": ["hooks", "runtime", "protocols"],
+    "carriers": ["hooks", "runtime", "protocols"],
+    "preload": ["carriers", "hooks", "runtime", "protocols"],
 }
 results = {"count": 0, "failed": 0}
 
@@ -149,25 +150,29 @@ def test_dlopen():
     check(jumps and len(leaves) == len(resolve), "dlopen is a tail call", code)
 
 
-def headers_of(folder):
-    return {name for name in os.listdir(os.path.join(ROOT, folder)) if name.endswith(".h")}
+def sources_of(folder):
+    """Files of a folder and of those below it, but for tests, from the root."""
+    for path, folders, names in os.walk(os.path.join(ROOT, folder)):
+        folders[:] = [name for name in folders if name not in ("tests", "vectors")]
+        yield from (os.path.relpath(os.path.join(path, name), ROOT) for name in sorted(names)
+                    if name.endswith((".c", ".h", ".S")))
 
 
 def test_includes():
     owner = {}
     for folder in LAYERS:
-        for name in headers_of(folder):
-            check(name not in owner, f"{name} is one header only") if name in owner else None
-            owner[name] = folder
+        for path in sources_of(folder):
+            name = os.path.basename(path)
+            if name.endswith(".h"):
+                check(name not in owner, f"{name} is one header only") if name in owner else None
+                owner[name] = folder
     for folder, below in LAYERS.items():
         wrong = []
-        for name in sorted(os.listdir(os.path.join(ROOT, folder))):
-            if not name.endswith((".c", ".h", ".S")):
-                continue
-            with open(os.path.join(ROOT, folder, name)) as file:
+        for path in sources_of(folder):
+            with open(os.path.join(ROOT, path)) as file:
                 included = re.findall(r'^\s*#\s*include\s+"(?:\.\./)?(?:\w+/)?([\w.-]+)"', file.read(),
                                       re.M)
-            wrong += [f"{folder}/{name} includes {owner[header]}/{header}" for header in included
+            wrong += [f"{path} includes {owner[header]}/{header}" for header in included
                       if header in owner and owner[header] not in [folder, *below]]
         check(not wrong, f"{folder} includes nothing above it", "\n".join(wrong))
 

@@ -62,6 +62,21 @@ def cpython_command(place, arguments, only):
             *(chosen or arguments[1:]), arguments[0]]
 
 
+# So that the carrier is in its places before the first test (carriers/python/python.h).
+AFTER_ACCEPT = """
+import asyncio.events, concurrent.futures.thread, runpy, socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_connection(server.getsockname()), server.accept()[0]:
+        pass
+del server, socket, asyncio, concurrent
+runpy.run_module("test", run_name="__main__", alter_sys=True)"""
+
+
+def cpython_carried_command(place, arguments, only):
+    plain = cpython_command(place, arguments, only)
+    return ["/usr/bin/env", "BURDOCK_CARRIERS=python", PYTHON, "-c", AFTER_ACCEPT, *plain[3:]]
+
+
 def cpython_parse(place, output):
     try:
         tree = xml.parse(os.path.join(place.path, "report.xml"))
@@ -81,9 +96,14 @@ CPYTHON_MODULES = [
     "test_smtplib", "test_imaplib", "test_poplib", "test_telnetlib", "test_fileio", "test_io"]
 
 
-def cpython(name, modules, **more):
+CARRIED_MODULES = ["test_asyncio", "test_threading", "test_concurrent_futures", "test_context",
+                   "test_subprocess", "test_thread", "test_socket", "test_inspect", "test_sys_settrace",
+                   "test_coroutines", "test_queue", "test_contextlib_async"]
+
+
+def cpython(name, modules, command=cpython_command, **more):
     return Suite(name, (f"libpython3.{sys.version_info.minor}-testsuite",),
-                 {module: (module,) for module in modules}, cpython_command, cpython_parse,
+                 {module: (module,) for module in modules}, command, cpython_parse,
                  can_choose=True, **more)
 
 
@@ -291,6 +311,9 @@ SUITES = [
         "test_socket": ("test_socket", "-m", "*TCP*", "-m", "*Sendfile*", "-m", "*Unix*",
                         "-m", "UnbufferedFileObject*"),
         "test_httplib": ("test_httplib",)}),
+    cpython("cpython-carried", CARRIED_MODULES, cpython_carried_command, short={
+        "test_context": ("test_context",),
+        "test_asyncio": ("test_asyncio", "-m", "*test_tasks*", "-m", "*test_events*")}),
     # It compares the headers that a server received; ours would be among them.
     cpython("cpython-headers", ["test_xmlrpc"], short={},
             environment={"OTEL_PROPAGATORS": "none"}),

@@ -189,6 +189,11 @@ static void rest(struct thread *self, struct context *context)
     attribution_sleep(self);
 }
 
+static void carry(struct thread *self, struct context *context)
+{
+    attribution_carry(self, context, false);
+}
+
 static void wait(struct thread *self, struct context *context)
 {
     attribution_wait(self);
@@ -214,7 +219,7 @@ static const struct {
     {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
-    {"carries", attribution_carry},
+    {"carries", carry},
 };
 
 /* Letters of the parent, or of the candidates of an ambiguous call in their order. */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "carriers.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "carrier.h"
+#include "config.h"
+#include "process.h"
+#include "python/python.h"
+#include "thread.h"
+
+static const struct {
+    enum carrier_bits bit;
+    /* False: not now, the runtime is not ready; ask again. */
+    bool (*install)(void);
+} rows[] = {
+    {CARRIER_PYTHON, python_install},
+};
+
+enum { TRIES_MAX = 16 };
+static uint32_t tries;
+
+/* One thread at a time; what another one would do now, the next accepted connection does. */
+static void serving(void)
+{
+    static bool is_busy;
+    if (thread_in_vfork != 0 || thread_is_exempt() || process.is_ending || !process_may_call() ||
+        __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
+        return;
+    int saved_errno = errno;
+    bool is_done = true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (config.carriers & rows[i].bit)
+            is_done = rows[i].install() && is_done;
+    if (is_done || ++tries == TRIES_MAX)
+        __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+    errno = saved_errno;
+    __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
+}
+
+void carriers_start(void)
+{
+    if (config.carriers != 0)
+        carrier_serving = serving;
+}

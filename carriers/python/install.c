@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way in, and what may end it. */
+#include <stddef.h>
+#include <string.h>
+
+#include "counters.h"
+#include "process.h"
+#include "python.h"
+
+static const struct python_places *const all_places[] = {
+    &socket_places, &task_places, &thread_places};
+
+static void *main_interpreter;
+static bool is_active;
+static uint32_t missing = UINT32_MAX; /* places whose modules have not been imported yet */
+
+/* At the end of the interpreter, and for good: a second one in the process is not ours. */
+static void python_ended(void)
+{
+    is_active = false;
+}
+
+bool python_is_ours(void)
+{
+    return is_active && py.PyInterpreterState_Head() == main_interpreter;
+}
+
+/* False: its module is not there yet. */
+static bool fill(struct python_place *place, struct py_object *modules)
+{
+    struct py_object *module = py.PyDict_GetItemString(modules, place->module);
+    struct py_object *owner = module;
+    if (module == NULL)
+        return false;
+    if (place->type != NULL && (owner = py.PyObject_GetAttrString(module, place->type)) == NULL)
+        return false; /* it is being imported */
+    if (place->call != NULL)
+        wrap_method(owner, place->name, place->call);
+    else
+        replace_method(owner, place->name, place->method, place->original);
+    if (owner != module)
+        py.Py_DecRef(owner);
+    return true;
+}
+
+void python_look_again(void)
+{
+    struct py_object *modules = missing == 0 ? NULL : py.PyImport_GetModuleDict();
+    if (modules == NULL)
+        return;
+    missing = 0;
+    for (size_t i = 0; i < sizeof(all_places) / sizeof(all_places[0]); i++)
+        for (uint32_t k = 0; k < all_places[i]->count; k++) {
+            struct python_place *place = &all_places[i]->rows[k];
+            place->is_done = place->is_done || fill(place, modules);
+            missing += !place->is_done;
+            py.PyErr_Clear();
+        }
+}
+
+/* A build that traces references has other layouts. */
+static bool is_known_build(void)
+{
+    struct py_object *sys = py.PyDict_GetItemString(py.PyImport_GetModuleDict(), "sys");
+    struct py_object *tracing = sys == NULL ? NULL : py.PyObject_GetAttrString(sys, "getobjects");
+    py.PyErr_Clear();
+    if (tracing != NULL)
+        py.Py_DecRef(tracing);
+    return sys != NULL && tracing == NULL;
+}
+
+static bool is_alone(void)
+{
+    main_interpreter = py.PyInterpreterState_Head();
+    return main_interpreter != NULL && py.PyInterpreterState_Next(main_interpreter) == NULL;
+}
+
+static bool start(void)
+{
+    return is_alone() && is_known_build() && current_start() && wrap_start() &&
+           py.Py_AtExit(python_ended) == 0;
+}
+
+static void install(void)
+{
+    int state = py.PyGILState_Ensure();
+    struct python_error error = python_set_aside();
+    is_active = start();
+    if (is_active)
+        python_look_again();
+    py.PyErr_Clear();
+    python_put_back(error);
+    py.PyGILState_Release(state);
+    counter_add(is_active ? COUNTER_CARRIER_PYTHON : COUNTER_CARRIER_REFUSED, 1);
+}
+
+bool python_install(void)
+{
+    static bool is_known, is_asked;
+    if (!is_asked) {
+        is_known = python_look();
+        is_asked = true;
+    }
+    if (!is_known)
+        return true;
+    /* Only a thread of Python's: it has given the lock back for this call, and takes it again. */
+    if (!py.Py_IsInitialized() || py.PyGILState_GetThisThreadState() == NULL)
+        return false;
+    install();
+    return true;
+}

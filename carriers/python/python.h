@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The carrier of CPython, 3.8 to 3.13. It is not linked with libpython and needs no header of it:
+ * api.def declares the few functions, which are looked up in the process.
+ *
+ * Whose task runs is kept in a context variable of ours. Tasks, callbacks, asyncio.to_thread, anyio
+ * and asgiref copy contextvars.Context when a piece of work is made, so what is in it is that of
+ * who made it, in C and without a step of ours. Its value is a capsule that holds a handle
+ * (runtime/carrier.h) and gives it back when the last context that has it is gone.
+ *
+ * | where | is done |
+ * | socket.send, connect...    | before it: the thread enters what the variable says |
+ * | socket.recv...             | after it: what was read on an event loop goes into the variable |
+ * | Context.run                | the thread enters what the context says, and leaves it after |
+ * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
+ * | _WorkItem (executors)      | remembers who made it; its thread enters that |
+ * | start_new_thread           | the thread enters what the variable says, so the new one inherits
+ * it |
+ *
+ * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
+ * an object that answers for the original in all but its type.
+ *
+ * All of it runs with the interpreter's lock (GIL) held, in the main interpreter; nothing of it in
+ * an observe block.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct py_object;
+
+struct python {
+#define PYTHON(result, name, parameters) result(*name) parameters;
+#include "api.def"
+#undef PYTHON
+};
+extern struct python py;
+
+/* An exception that is on its way past us. */
+struct python_error {
+    struct py_object *type, *value, *traceback;
+};
+static inline struct python_error python_set_aside(void)
+{
+    struct python_error error;
+    py.PyErr_Fetch(&error.type, &error.value, &error.traceback);
+    return error;
+}
+static inline void python_put_back(struct python_error error)
+{
+    py.PyErr_Restore(error.type, error.value, error.traceback);
+}
+
+/* --- look.c, install.c --------------------------------------------------------------------------
+ */
+
+/* Is CPython in this process, as we know it? */
+bool python_look(void);
+/* Host thread, outside an observe block. False: the interpreter is not ready. */
+bool python_install(void);
+/* The interpreter is gone, or another one than ours runs here: nothing of ours may touch it. */
+bool python_is_ours(void);
+/* The modules that had not been imported yet are looked for again. */
+void python_look_again(void);
+
+/* --- current.c: the variable ---------------------------------------------------------------------
+ */
+
+bool current_start(void);
+
+/* The capsule that the running context has; a new reference or NULL. */
+struct py_object *current_get(void);
+/* The capsule that another context has. False: it is entered somewhere. */
+bool current_peek(struct py_object *context, struct py_object **capsule);
+/* A capsule with what the thread is in now; NULL: nothing. */
+struct py_object *current_capture(void);
+/* The thread enters what the capsule says, seen from the context; NULL: nobody's. */
+void current_enter(struct py_object *capsule, struct py_object *context);
+/* The running context has the capsule from now on; what current_leave takes it out by, or NULL. */
+struct py_object *current_put(struct py_object *capsule);
+void current_leave(struct py_object *token);
+/* The thread enters what the running context says. */
+void current_tell(void);
+/* Something was read: what the thread is in may belong into the running context. */
+void current_learn(void);
+/* Work in `context` was made or woken by what runs now. */
+void current_adopt(struct py_object *context);
+
+/* The context that runs on this thread, if Context.run began it; not held. */
+extern __thread struct py_object *current_context;
+
+/* --- replace.c: functions in C -------------------------------------------------------------------
+ */
+
+/* A method by its calling convention may use any of the four registers. */
+typedef void *py_method(void *self, void *a, void *b, void *c);
+
+/* Puts `ours` in the place of the function `name` of the object (a module or a type). */
+bool replace_method(
+    struct py_object *owner, const char *name, py_method *ours, py_method **original);
+
+/* --- wrap.c: functions in Python
+ * ------------------------------------------------------------------ */
+
+typedef struct py_object *wrapped_call(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords);
+
+bool wrap_start(void);
+/* Puts an object in the place of the class's function that calls `ours` with the original. */
+bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
+
+/* --- what is put where
+ * ------------------------------------------------------------------------------ */
+
+struct python_place {
+    const char *module, *type, *name; /* type NULL: a function of the module */
+    py_method *method;                /* in C... */
+    py_method **original;
+    wrapped_call *call; /* ...or in Python */
+    bool is_done;
+};
+struct python_places {
+    struct python_place *rows;
+    uint32_t count;
+};
+extern const struct python_places socket_places, task_places, thread_places;
+
+/* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
+bool tasks_are_scheduled(void);
+/* And is it a task, rather than a callback of the loop? */
+bool tasks_is_task(void);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* asyncio: handles run in contexts, and who makes a handle wakes what will run in it. */
+#include <stddef.h>
+
+#include "python.h"
+
+static py_method *original_run;
+static struct py_object *get_running_loop, *current_task, *current_tasks, *none;
+
+static struct py_object *module_attribute(const char *module, const char *name)
+{
+    struct py_object *found = py.PyDict_GetItemString(py.PyImport_GetModuleDict(), module);
+    found = found == NULL ? NULL : py.PyObject_GetAttrString(found, name);
+    if (found == NULL)
+        py.PyErr_Clear();
+    return found;
+}
+
+static bool know_loops(void)
+{
+    if (get_running_loop != NULL)
+        return true;
+    if (none == NULL)
+        none = py.Py_BuildValue("");
+    current_task = module_attribute("_asyncio", "current_task"); /* in C from 3.12 on */
+    current_tasks = module_attribute("_asyncio", "_current_tasks");
+    get_running_loop = module_attribute("_asyncio", "_get_running_loop");
+    return get_running_loop != NULL;
+}
+
+/* The functions called here are in C: none of the program's code runs, no signal is looked at. */
+static struct py_object *running_loop(void)
+{
+    struct py_object *loop = know_loops() ? py.PyObject_CallObject(get_running_loop, NULL) : NULL;
+    if (loop == none && loop != NULL) {
+        py.Py_DecRef(loop);
+        return NULL;
+    }
+    if (loop == NULL)
+        py.PyErr_Clear();
+    return loop;
+}
+
+bool tasks_are_scheduled(void)
+{
+    struct py_object *loop = running_loop();
+    if (loop == NULL)
+        return false;
+    py.Py_DecRef(loop);
+    return true;
+}
+
+static bool has_task(struct py_object *loop)
+{
+    if (current_task == NULL)
+        return current_tasks == NULL || py.PyDict_GetItem(current_tasks, loop) != NULL;
+    struct py_object *task = py.PyObject_CallObject(current_task, NULL);
+    if (task == NULL)
+        py.PyErr_Clear();
+    else
+        py.Py_DecRef(task);
+    return task != NULL && task != none;
+}
+
+bool tasks_is_task(void)
+{
+    struct py_object *loop = running_loop();
+    if (loop == NULL)
+        return true;
+    bool is_task = has_task(loop);
+    py.Py_DecRef(loop);
+    return is_task;
+}
+
+static void *our_run(void *context, void *a, void *b, void *c)
+{
+    struct py_object *inner = NULL;
+    if (!python_is_ours() || !current_peek(context, &inner))
+        return original_run(context, a, b, c);
+    struct py_object *outer = current_get();
+    struct py_object *outer_context = current_context;
+    current_context = context;
+    current_enter(inner, context);
+    if (inner != NULL)
+        py.Py_DecRef(inner);
+    void *result = original_run(context, a, b, c);
+    struct python_error error = python_set_aside();
+    current_context = outer_context;
+    current_enter(outer, outer_context);
+    if (outer != NULL)
+        py.Py_DecRef(outer);
+    python_put_back(error);
+    return result;
+}
+
+static struct py_object *make_handle(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    if (result == NULL || !python_is_ours())
+        return result;
+    struct py_object *context =
+        py.PyObject_GetAttrString(py.PyTuple_GetItem(arguments, 0), "_context");
+    if (context == NULL) {
+        py.PyErr_Clear();
+        return result;
+    }
+    current_adopt(context);
+    py.Py_DecRef(context);
+    return result;
+}
+
+static struct python_place rows[] = {
+    {"_contextvars", "Context", "run", our_run, &original_run},
+    {"asyncio.events", "Handle", "__init__", .call = make_handle},
+};
+
+const struct python_places task_places = {rows, sizeof(rows) / sizeof(rows[0])};

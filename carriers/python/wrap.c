@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An object in the place of a function of a class. It binds and is called like one, and whatever
+ * else is asked of it the original answers: its name, signature, class, representation. A call adds
+ * no Python frame, so tracebacks, profilers and sys._getframe() see what they saw.
+ */
+#include <stddef.h>
+
+#include "python.h"
+
+struct wrapped {
+    intptr_t references;
+    void *type;
+    struct py_object *original;
+    wrapped_call *call;
+};
+
+/* Include/typeslots.h, object.h: parts of the stable ABI. */
+enum {
+    SLOT_CALL = 50,
+    SLOT_GET = 54,
+    SLOT_GETATTR = 58,
+    SLOT_REPR = 66,
+    SLOT_SETATTR = 69,
+    FLAGS_DEFAULT = 1 << 18,
+    FLAGS_METHOD_DESCRIPTOR = 1 << 17
+};
+
+struct slot {
+    int number;
+    void *function;
+};
+
+struct spec {
+    const char *name;
+    int bytes, item_bytes;
+    unsigned flags;
+    struct slot *slots;
+};
+
+static struct py_object *wrapped_type;
+
+static struct py_object *call(
+    struct wrapped *self, struct py_object *arguments, struct py_object *keywords)
+{
+    return self->call(self->original, arguments, keywords);
+}
+
+static struct py_object *get(struct py_object *self, struct py_object *object, void *type)
+{
+    if (object != NULL)
+        return py.PyMethod_New(self, object);
+    py.Py_IncRef(self);
+    return self;
+}
+
+static struct py_object *get_attribute(struct wrapped *self, struct py_object *name)
+{
+    return py.PyObject_GetAttr(self->original, name);
+}
+
+static int set_attribute(struct wrapped *self, struct py_object *name, struct py_object *value)
+{
+    return py.PyObject_SetAttr(self->original, name, value);
+}
+
+static struct py_object *represent(struct wrapped *self)
+{
+    return py.PyObject_Repr(self->original);
+}
+
+bool wrap_start(void)
+{
+    static struct slot slots[] = {{SLOT_CALL, call}, {SLOT_GET, get}, {SLOT_GETATTR, get_attribute},
+        {SLOT_SETATTR, set_attribute}, {SLOT_REPR, represent}, {0, NULL}};
+    static struct spec spec = {"builtins.function", sizeof(struct wrapped), 0,
+        FLAGS_DEFAULT | FLAGS_METHOD_DESCRIPTOR, slots};
+    wrapped_type = py.PyType_FromSpec(&spec);
+    return wrapped_type != NULL;
+}
+
+bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours)
+{
+    struct py_object *original = py.PyObject_GetAttrString(type, name);
+    struct wrapped *wrapped =
+        original == NULL ? NULL : (struct wrapped *)py.PyType_GenericAlloc(wrapped_type, 0);
+    if (wrapped == NULL)
+        return false;
+    wrapped->original = original;
+    wrapped->call = ours;
+    bool is_set = py.PyObject_SetAttrString(type, name, (struct py_object *)wrapped) == 0;
+    py.Py_DecRef((struct py_object *)wrapped);
+    return is_set;
+}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An aiohttp service. GET /HOW/N calls the backend at /HOW/K/N for some K, in the way named HOW.
+
+aio_service.py PORT BACKEND [uvloop]
+"""
+import asyncio
+import sys
+import threading
+import urllib.request
+
+import aiohttp
+from aiohttp import web
+
+PORT, BACKEND = int(sys.argv[1]), sys.argv[2]
+kept = set()
+
+
+def url(how, k, number):
+    return f"{BACKEND}/{how}/{k}/{number}"
+
+
+async def call(app, how, k, number, session="session"):
+    async with app[session].get(url(how, k, number)) as answer:
+        await answer.read()
+
+
+def call_blocking(how, k, number):
+    urllib.request.urlopen(url(how, k, number)).read()
+
+
+async def sequence(app, number):
+    await call(app, "sequence", 1, number)
+    await call(app, "sequence", 2, number)
+
+
+async def gather(app, number):
+    await asyncio.gather(*(call(app, "gather", k, number) for k in (1, 2, 3)))
+    await call(app, "gather", 4, number)
+
+
+async def pool(app, number):
+    """Many requests wait for four connections."""
+    await call(app, "pool", 1, number, "small")
+    await call(app, "pool", 2, number, "small")
+
+
+async def sleep(app, number):
+    await asyncio.sleep(0.003)
+    await call(app, "sleep", 1, number)
+    await asyncio.sleep(0)
+    await call(app, "sleep", 2, number)
+
+
+async def soon(app, number):
+    """Callbacks of the loop, which make tasks."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def begin(k):
+        task = loop.create_task(call(app, "soon", k, number))
+        if k == 2:
+            task.add_done_callback(lambda _: done.set_result(None))
+        else:
+            task.add_done_callback(lambda _: loop.call_later(0.002, begin, 2))
+
+    loop.call_soon(begin, 1)
+    await done
+
+
+async def executor(app, number):
+    await asyncio.get_running_loop().run_in_executor(None, call_blocking, "executor", 1, number)
+    await call(app, "executor", 2, number)
+
+
+async def thread(app, number):
+    await asyncio.to_thread(call_blocking, "thread", 1, number)
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def work():
+        call_blocking("thread", 2, number)
+        future = asyncio.run_coroutine_threadsafe(call(app, "thread", 3, number), loop)
+        future.result()
+        loop.call_soon_threadsafe(done.set_result, None)
+
+    threading.Thread(target=work).start()
+    await done
+    await call(app, "thread", 4, number)
+
+
+async def background(app, number):
+    """Work that outlives the request, and waits for the small pool."""
+    async def later():
+        await asyncio.sleep(0.005)
+        await call(app, "background", 2, number, "small")
+        await call(app, "background", 3, number, "small")
+
+    task = asyncio.create_task(later())
+    kept.add(task)
+    task.add_done_callback(kept.discard)
+    await call(app, "background", 1, number)
+
+
+async def streams(app, number):
+    """Connections of its own, without a library."""
+    host, port = BACKEND.rpartition("/")[2].split(":")
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 10)
+    for k in (1, 2):
+        writer.write(f"GET /streams/{k}/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await writer.drain()
+        await reader.readuntil(b"ok")
+    writer.close()
+
+
+async def event(app, number):
+    """Tasks of the program's own start wait for the request, and are woken by it."""
+    done = asyncio.get_running_loop().create_future()
+    await app["requests"].put((number, done))
+    await done
+    await call(app, "event", 2, number)
+
+
+async def consume(app):
+    while True:
+        number, done = await app["requests"].get()
+        await call(app, "event", 1, number)
+        done.set_result(None)
+
+
+HOWS = {function.__name__: function for function in (
+    sequence, gather, pool, sleep, soon, executor, thread, background, streams, event)}
+
+
+async def handle(request):
+    await HOWS[request.match_info["how"]](request.app, request.match_info["number"])
+    return web.Response(text="ok")
+
+
+async def sessions(app):
+    app["session"] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    app["small"] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=4))
+    app["requests"] = asyncio.Queue()
+    for _ in range(64):
+        kept.add(asyncio.create_task(consume(app)))
+    yield
+    await app["session"].close()
+    await app["small"].close()
+
+
+if sys.argv[3:] == ["uvloop"]:
+    import uvloop
+    uvloop.install()
+application = web.Application()
+application.cleanup_ctx.append(sessions)
+application.router.add_get("/{how}/{number}", handle)
+web.run_app(application, host="127.0.0.1", port=PORT, print=None, access_log=None)
