@@ -78,6 +78,15 @@ long hooks_missing(void);
 /* Finds the originals that have not been found yet. */
 void hooks_resolve(void);
 
+/* A function that any object defines which is loaded by now, the program first; NULL: none does. And
+ * our own file, as the linker knows it. Constructor. */
+void *hooks_find(const char *name);
+const char *hooks_path(void);
+
+/* A carrier inside the program's runtime asks by a name that is no file: true, and dlopen opens the
+ * program itself instead. NULL: nobody asks. */
+extern bool (*hooks_dlopen)(const char *file);
+
 /* Of several copies of the library in one process (two paths in LD_PRELOAD, two versions) the one
  * that the linker searches first observes, and the others stay inert: each asks who answers to this
  * name, so it does not matter whose constructor runs first. The one export that is no hook. */

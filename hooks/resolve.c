@@ -137,7 +137,18 @@ static const ElfW(Dyn) * dynamic_of(const struct dl_phdr_info *info)
     return NULL;
 }
 
+/* The kernel's own object is in the list, but nobody is bound to it. */
+static bool can_be_searched(
+    const struct dl_phdr_info *info, const ElfW(Dyn) * dynamic, struct object *object)
+{
+    if (dynamic == NULL || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
+        return false;
+    *object = object_of(info->dlpi_addr, dynamic);
+    return object->symbols != NULL && object->names != NULL && object->hash != NULL;
+}
+
 static bool is_first = true;
+static const char *own_path;
 
 static bool is_another_of_us(const struct object *object)
 {
@@ -149,12 +160,11 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
 {
     bool *is_behind = argument;
     const ElfW(Dyn) *dynamic = dynamic_of(info);
-    if (dynamic == NULL || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
-        return 0; /* the kernel's own object is in the list, but nobody is bound to it */
-    struct object object = object_of(info->dlpi_addr, dynamic);
-    if (dynamic == _DYNAMIC)
+    struct object object;
+    if (dynamic == _DYNAMIC) {
         *is_behind = true;
-    else if (object.symbols == NULL || object.names == NULL || object.hash == NULL)
+        own_path = info->dlpi_name;
+    } else if (!can_be_searched(info, dynamic, &object))
         return 0;
     else if (*is_behind)
         search(&object);
@@ -168,6 +178,36 @@ bool burdock_is_first(void) __attribute__((visibility("default")));
 bool burdock_is_first(void)
 {
     return is_first;
+}
+
+struct wanted {
+    const char *name;
+    uint32_t hash;
+    void *found;
+};
+
+static int look_into(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct wanted *wanted = argument;
+    struct object object;
+    if (!can_be_searched(info, dynamic_of(info), &object))
+        return 0;
+    const ElfW(Sym) *symbol = find(&object, wanted->hash, wanted->name);
+    if (symbol != NULL)
+        wanted->found = address_of(&object, symbol);
+    return symbol != NULL;
+}
+
+void *hooks_find(const char *name)
+{
+    struct wanted wanted = {name, hash_of(name), NULL};
+    dl_iterate_phdr(look_into, &wanted);
+    return wanted.found;
+}
+
+const char *hooks_path(void)
+{
+    return own_path;
 }
 
 long hooks_missing(void)

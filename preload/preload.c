@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 
 #include "attribution.h"
+#include "carriers.h"
 #include "config.h"
 #include "descriptor.h"
 #include "environment.h"
@@ -40,7 +41,7 @@ static bool is_wanted(void)
            !(config.crash_guard && guard_denies(&config));
 }
 
-static void start(char *const *envp)
+static void start(char *const *argv, char *const *envp)
 {
     if (!descriptor_start())
         return;
@@ -53,6 +54,7 @@ static void start(char *const *envp)
     originals.send = original_send;
     attribution_start();
     environment_start(envp);
+    carriers_start(argv);
 }
 
 /* A program for musl takes us for one of its own: our libc.so.6 is its libc.so to it. Its loader
@@ -69,7 +71,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted())
-        start(envp);
+        start(argv, envp);
 }
 
 __attribute__((destructor)) static void preload_end(void)

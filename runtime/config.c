@@ -46,6 +46,7 @@ static void set_defaults(struct config *config, bool root)
 {
     memset(config, 0, sizeof(*config));
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
+    config->carriers = CARRIER_BITS_ALL;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;

@@ -20,6 +20,8 @@ enum {
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
 enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
 
+enum carrier_bits { CARRIER_BIT_NODE = 1, CARRIER_BITS_ALL = 1 };
+
 /* Where finished spans go. */
 enum destination {
     DESTINATION_STORE, /* no endpoint: the local store */
@@ -41,6 +43,7 @@ struct config {
     char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
     uint32_t propagators;                      /* enum propagator_bits */
     bool follow;             /* BURDOCK_FOLLOW: programs started without LD_PRELOAD get it again */
+    uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
     bool random_flag_off;    /* BURDOCK_RANDOM_FLAG_OFF: do not set it on traces that we begin, for
                               * receivers that do not understand flags 03 */
     char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */

@@ -135,6 +135,25 @@ void parse_propagators(struct reading *reading, const struct variable *variable,
         reading->config->propagators = chosen;
 }
 
+void parse_carriers(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const struct {
+        const char *name;
+        uint32_t bits;
+    } carriers[] = {{"off", 0}, {"node", CARRIER_BIT_NODE}};
+    struct slice item, rest = whole(value);
+    reading->config->carriers = 0;
+    while (slice_split(&rest, ',', &item)) {
+        size_t i = 0;
+        while (i < sizeof(carriers) / sizeof(carriers[0]) && !slice_is(item, carriers[i].name))
+            i++;
+        if (i < sizeof(carriers) / sizeof(carriers[0]))
+            reading->config->carriers |= carriers[i].bits;
+        else
+            parse_problem(reading, variable->name, "a carrier was ignored: node, off");
+    }
+}
+
 void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)
 {
     static const struct {

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 TOOL, ROOT, BUILD = sys.argv[1], os.path.realpath(sys.argv[2]), os.path.realpath(sys.argv[3])
-INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("hooks", "runtime", "protocols", "cli")]
+INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("carriers", "hooks", "runtime", "protocols", "cli")]
 DEFINES = ["-D_GNU_SOURCE", '-DBURDOCK_VERSION="0"']
 
 # Left out of clang-tidy, with the reason.

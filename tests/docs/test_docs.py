@@ -11,7 +11,7 @@ SOURCE = os.environ.get("BURDOCK_SOURCE") or os.path.abspath(
 PAGES = ["README.md"] + sorted(
     os.path.relpath(path, SOURCE) for path in glob.glob(os.path.join(SOURCE, "docs/*.md")))
 # Path-like words that are files of this repository, in backquotes, prose and links alike.
-PLACES = r"(?:bench|cli|docs|hooks|preload|protocols|runtime|tests)/[\w./-]*\w\.\w+"
+PLACES = r"(?:bench|carriers|cli|docs|hooks|preload|protocols|runtime|tests)/[\w./-]*\w\.\w+"
 EXAMPLES = r"posix_vectored|redis"  # what the HOWTOs tell the reader to write
 
 failures = count = 0
