@@ -97,13 +97,33 @@ function carry(handle, { take, enter }, subscribe) {
     const parser = parsers.get(socket);
     if (parser !== undefined) parser[store.kResourceStore] = undefined;
   });
-  return ({ socket }) => {
+  return ({ request, socket }) => {
     const isBehindAnother = Boolean(socket._httpMessage); // which the library read last, or not
     const context = isBehindAnother ? undefined : take(socket._handle?.fd ?? -1);
     store.enterWith(context);
+    if (context === undefined) return;
     const parser = executionAsyncResource();
-    if (context !== undefined && store.kResourceStore in parser) parsers.set(socket, parser);
+    if (store.kResourceStore in parser) parsers.set(socket, parser);
+    else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
   };
+}
+
+// From Node 24 on a store lasts as long as the event, so each piece of a body enters it again: where
+// its parser looks for the function that takes the piece, which leaves no frame of ours either.
+const hasBody = ({ headers }) => "content-length" in headers || "transfer-encoding" in headers;
+
+function enterOnPush(request, enter) {
+  let { push } = request;
+  Object.defineProperty(request, "push", {
+    configurable: true,
+    get() {
+      enter();
+      return push;
+    },
+    set(value) {
+      push = value;
+    },
+  });
 }
 
 function start() {

@@ -157,7 +157,7 @@ LOOK = os.path.join(APPS, "look.cjs")
 # Options, and NODE_OPTIONS.
 WAYS = [((), None), ((), ""), ((), "--no-warnings --max-http-header-size=20000"),
         (("--no-addons",), None), (("--experimental-permission", "--allow-fs-read=*"), None),
-        (("--pending-deprecation",), None), (("--preserve-symlinks",), None), ((), "--throw-deprecation"),
+        (("--permission", "--allow-fs-read=*"), None), (("--pending-deprecation",), None), (("--preserve-symlinks",), None), ((), "--throw-deprecation"),
         (("--disable-proto=throw", "--frozen-intrinsics"), None), (("--env-file=options.env",), None),
         (("--experimental-default-type=module",), None), (("--test",), None), (("--check",), None),
         (("--interpreted-frames-native-stack",), "--stack-trace-limit=50"),
@@ -180,7 +180,7 @@ def test_what_a_program_sees():
 
 def see(scene, command, text, **more):
     bare, traced = (scene.run(command, traced=traced, **more) for traced in (False, True))
-    ignored = re.compile(rb"\(node:\d+\)|duration_ms [\d.]+")
+    ignored = re.compile(rb"\(node:\d+\)|duration_ms:? [\d.]+")
     equal(*((done.returncode, ignored.sub(b"", done.stdout), ignored.sub(b"", done.stderr))
             for done in (traced, bare)), text + ": as bare")
 

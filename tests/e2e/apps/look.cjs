@@ -11,8 +11,11 @@ const ours = /^(LD_PRELOAD|BURDOCK_\w+|OTEL_\w+|_)$/;
 
 function look(where) {
   const { env, execArgv, argv } = process;
+  const entries = Object.entries(env).filter(([name]) => !ours.test(name));
+  const names = entries.map(([name]) => name).join();
   console.log(where, JSON.stringify({
-    env: Object.entries(env).filter(([name]) => !ours.test(name)),
+    env: entries.sort().join("\n"),
+    order: isMainThread && names, // a worker's is any
     execArgv,
     argv: argv.length,
     preloaded: process._preload_modules,
