@@ -103,8 +103,9 @@ function carry(handle, { take, enter }, subscribe) {
     store.enterWith(context);
     if (context === undefined) return;
     const parser = executionAsyncResource();
-    if (store.kResourceStore in parser) parsers.set(socket, parser);
-    else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
+    if (store.kResourceStore in parser) {
+      if (parsers.get(socket) !== parser) parsers.set(socket, parser);
+    } else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
   };
 }
 
