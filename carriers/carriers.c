@@ -6,16 +6,20 @@
 
 #include "carrier.h"
 #include "config.h"
+#include "node/addon.h"
 #include "process.h"
 #include "python/python.h"
 #include "thread.h"
 
 static const struct {
     enum carrier_bits bit;
-    /* False: not now, the runtime is not ready; ask again. */
+    /* In the constructor, before the program's own code: no allocation by malloc. May be NULL. */
+    void (*start)(char *const *argv);
+    /* When a connection was accepted. False: not now, the runtime is not ready; ask again. */
     bool (*install)(void);
 } rows[] = {
-    {CARRIER_PYTHON, python_install},
+    {CARRIER_PYTHON, NULL, python_install},
+    {CARRIER_NODE, node_start, NULL},
 };
 
 enum { TRIES_MAX = 16 };
@@ -31,7 +35,7 @@ static void serving(void)
     int saved_errno = errno;
     bool is_done = true;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (config.carriers & rows[i].bit)
+        if ((config.carriers & rows[i].bit) && rows[i].install != NULL)
             is_done = rows[i].install() && is_done;
     if (is_done || ++tries == TRIES_MAX)
         __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
@@ -39,8 +43,14 @@ static void serving(void)
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
-void carriers_start(void)
+void carriers_start(char *const *argv)
 {
-    if (config.carriers != 0)
-        carrier_serving = serving;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (!(config.carriers & rows[i].bit))
+            continue;
+        if (rows[i].start != NULL)
+            rows[i].start(argv);
+        if (rows[i].install != NULL)
+            carrier_serving = serving;
+    }
 }

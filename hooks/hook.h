@@ -83,6 +83,13 @@ void hooks_resolve(void);
  * defines it: what is not there stays NULL. False: none does. Not in a signal handler. */
 bool hooks_find(struct hook_row *rows, size_t count);
 
+/* Our own file, as the linker knows it; NULL before hooks_resolve. */
+const char *hooks_path(void);
+
+/* A carrier inside the program's runtime asks by a name that is no file: true, and dlopen opens the
+ * program itself instead. NULL: nobody asks. */
+extern bool (*hooks_dlopen)(const char *file);
+
 /* Of several copies of the library in one process (two paths in LD_PRELOAD, two versions) the one
  * that the linker searches first observes, and the others stay inert: each asks who answers to this
  * name, so it does not matter whose constructor runs first. The one export that is no hook. */

@@ -18,10 +18,14 @@
  * none; libdl may have come by now. */
 static void *absent_dlopen(const char *file, int flags);
 
+bool (*hooks_dlopen)(const char *file);
+
 /* PHP loads its extensions with RTLD_DEEPBIND, which would bind them past every hook. This must
  * stay a tail call: the loader judges RUNPATH by its caller. */
 HOOK_OR(absent_dlopen, void *, dlopen, (const char *file, int flags))
 {
+    if (hooks_dlopen != NULL && hooks_dlopen(file))
+        file = NULL;
     return ORIGINAL(dlopen)(file, process.page == NULL ? flags : flags & ~RTLD_DEEPBIND);
 }
 

@@ -144,6 +144,7 @@ static bool has_symbols(const struct object *object)
 }
 
 static bool is_first = true;
+static const char *own_path;
 
 static bool is_another_of_us(const struct object *object)
 {
@@ -158,9 +159,10 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
     if (dynamic == NULL || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
         return 0; /* the kernel's own object is in the list, but nobody is bound to it */
     struct object object = object_of(info->dlpi_addr, dynamic);
-    if (dynamic == _DYNAMIC)
+    if (dynamic == _DYNAMIC) {
         *is_behind = true;
-    else if (!has_symbols(&object))
+        own_path = info->dlpi_name;
+    } else if (!has_symbols(&object))
         return 0;
     else if (*is_behind)
         search(&object, __start_hook_rows, __stop_hook_rows);
@@ -199,6 +201,11 @@ bool hooks_find(struct hook_row *rows, size_t count)
 {
     struct search wanted = {rows, count};
     return dl_iterate_phdr(visit_any, &wanted) != 0;
+}
+
+const char *hooks_path(void)
+{
+    return own_path;
 }
 
 long hooks_missing(void)

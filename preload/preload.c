@@ -41,7 +41,7 @@ static bool is_wanted(void)
            !(config.crash_guard && guard_denies(&config));
 }
 
-static void start(char *const *envp)
+static void start(char *const *argv, char *const *envp)
 {
     if (!descriptor_start())
         return;
@@ -53,8 +53,8 @@ static void start(char *const *envp)
     originals.sendmsg = original_sendmsg;
     originals.send = original_send;
     attribution_start();
-    carriers_start();
     environment_start(envp);
+    carriers_start(argv);
 }
 
 /* A program for musl takes us for one of its own: our libc.so.6 is its libc.so to it. Its loader
@@ -71,7 +71,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted())
-        start(envp);
+        start(argv, envp);
 }
 
 __attribute__((destructor)) static void preload_end(void)

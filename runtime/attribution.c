@@ -325,12 +325,13 @@ static bool is_doubtful(const struct thread *self)
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
- * context of who emptied it: where that one is over and another one waits, nobody is certain. */
+ * context of who emptied it: where that one is over and another one waits, or answers were lately
+ * begun in another task than their request's, nobody is certain. */
 static struct decision carried(const struct thread *self)
 {
-    if (self->current->ended && !self->current_certain && somebody_waits(self))
-        return ambiguous(self->current);
-    return (struct decision){self->current, RULE_CARRIER};
+    bool is_trusted = self->current_certain || (__atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
+                                                   !(self->current->ended && somebody_waits(self)));
+    return is_trusted ? (struct decision){self->current, RULE_CARRIER} : ambiguous(self->current);
 }
 
 static struct decision nobodys(void)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "attribution.h"
+#include "stream.h"
 
 void (*carrier_serving)(void);
 
@@ -17,6 +18,21 @@ uint32_t carrier_take(void)
         context_hold(context);
     observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
+}
+
+uint32_t carrier_take_at(int fd)
+{
+    struct sight sight;
+    if (!stream_look(fd, &sight))
+        return CARRIER_NONE;
+    /* Read without the lock: the pointer is only compared. */
+    const struct connection *connection = sight.connection;
+    const struct context *context = __atomic_load_n(&connection->current, __ATOMIC_RELAXED);
+    uint32_t handle = carrier_take();
+    if (handle == CARRIER_NONE || context == context_at(handle))
+        return handle;
+    carrier_drop(handle);
+    return CARRIER_NONE;
 }
 
 void carrier_hold(uint32_t handle)

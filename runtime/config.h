@@ -18,7 +18,7 @@ enum {
 };
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
-enum carrier_bits { CARRIER_PYTHON = 1 };
+enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
 enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
 
 /* Where finished spans go. */

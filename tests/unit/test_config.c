@@ -130,6 +130,12 @@ static void test_choices(void)
     CHECK(c.propagators == 0 && c.problem_count == 0, "no propagators");
     READ("OTEL_PROPAGATORS=b3");
     CHECK(c.propagators == 3 && c.problem_count == 1, "only unknown ones: the default");
+    READ("A=b");
+    CHECK(c.carriers == 0, "no carriers by default");
+    READ("BURDOCK_CARRIERS=none");
+    CHECK(c.carriers == 0 && c.problem_count == 0, "no carriers");
+    READ("BURDOCK_CARRIERS=node, cobol");
+    CHECK(c.carriers == CARRIER_NODE && c.problem_count == 1, "known carriers");
     READ("OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
     CHECK(c.destination == DESTINATION_NONE, "no exporter");
     READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",

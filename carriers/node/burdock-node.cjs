@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Node requires first. Puts NODE_OPTIONS back, leaves no trace of itself, and waits for the
+// first request that a server of the program's gets: until then there is nothing to carry, and
+// nothing more is loaded or changed.
+//
+// The context of a request travels as a number in a store of AsyncLocalStorage; 0 or none: nobody's.
+// It is entered by enterWith, in the event of a channel of Node's own, so that no frame of ours
+// stands on the program's stack. Before bytes leave, and before a connection is made, the library
+// is told whose code runs.
+"use strict";
+
+function restore() {
+  const given = process.env.NODE_OPTIONS ?? "";
+  const [option, path] = given.split(" ", 2);
+  if (option !== "--require" || !path.endsWith("/burdock-node.cjs")) return; // a worker's: as it was
+  const rest = given.slice(option.length + 1 + path.length);
+  if (rest === "") delete process.env.NODE_OPTIONS;
+  else process.env.NODE_OPTIONS = rest.slice(1);
+}
+
+function hide() {
+  const { _cache, _pathCache } = require("module");
+  delete _cache[__filename];
+  for (const key of Object.keys(_pathCache))
+    if (_pathCache[key] === __filename) delete _pathCache[key];
+  const property = Object.getOwnPropertyDescriptor(process, "_preload_modules");
+  if (Array.isArray(property?.value)) {
+    const value = property.value.filter((name) => !name.endsWith("/burdock-node.cjs"));
+    Object.defineProperty(process, "_preload_modules", { ...property, value });
+  }
+}
+
+// Deprecated, but silent unless one asks to hear of it.
+function bindings() {
+  const { execArgv, env } = process;
+  const asked = [...execArgv, env.NODE_OPTIONS].join(" ");
+  if (env.NODE_PENDING_DEPRECATION === "1" || /--pending[-_]deprecation/.test(asked)) return [];
+  if (Number.parseInt(process.versions.node) > 24) return []; // not known to be silent there
+  return [process.binding("tcp_wrap").TCP.prototype, process.binding("pipe_wrap").Pipe.prototype];
+}
+
+// `before` is called before bytes leave, and before a connection is made.
+function wrap(prototype, name, before) {
+  const property = Object.getOwnPropertyDescriptor(prototype, name);
+  const original = property?.value;
+  if (typeof original !== "function" || !property.configurable) return;
+  const { [name]: value } = {
+    [name](a, b, c) {
+      before();
+      return original.call(this, a, b, c);
+    },
+  };
+  Object.defineProperty(prototype, name, { ...property, value });
+}
+
+const told = ["connect", "connect6", "writev", "writeBuffer", "writeAsciiString",
+  "writeUtf8String", "writeUcs2String", "writeLatin1String"];
+
+function wrapAll(prototypes, before) {
+  const done = new Set([null, Object.prototype]);
+  for (let prototype of prototypes)
+    for (; !done.has(prototype); prototype = Object.getPrototypeOf(prototype)) {
+      done.add(prototype);
+      for (const name of told) wrap(prototype, name, before);
+    }
+}
+
+function carry(handle, { take, enter }, subscribe) {
+  const { AsyncLocalStorage, executionAsyncResource } = require("async_hooks");
+  const store = new AsyncLocalStorage();
+
+  // undici, which is fetch: a request that had to wait is sent by whoever ends another one's call.
+  // It is sent as its own, also when its body follows later; who sent it goes on as before.
+  const creator = Symbol("burdock");
+  let interrupted;
+  subscribe("undici:request:create", ({ request }) => {
+    Object.defineProperty(request, creator, { value: store.getStore() });
+  });
+  subscribe("undici:client:sendHeaders", ({ request }) => {
+    const context = store.getStore();
+    if (context === request[creator]) return;
+    interrupted = { context, resource: executionAsyncResource() };
+    store.enterWith(request[creator]);
+  });
+
+  wrapAll([Object.getPrototypeOf(handle), ...bindings()], () => {
+    enter(store.getStore() ?? 0);
+    if (interrupted === undefined) return;
+    if (interrupted.resource === executionAsyncResource()) store.enterWith(interrupted.context);
+    interrupted = undefined;
+  });
+
+  // What a connection's parser calls later, as with the rest of a body, finds the request's context
+  // with it. Once the answer is written it must not: an upgrade may follow, which no channel tells.
+  const parsers = new WeakMap();
+  subscribe("http.server.response.finish", ({ socket }) => {
+    const parser = parsers.get(socket);
+    if (parser !== undefined) parser[store.kResourceStore] = undefined;
+  });
+  return ({ request, socket }) => {
+    const isBehindAnother = Boolean(socket._httpMessage); // which the library read last, or not
+    const context = isBehindAnother ? undefined : take(socket._handle?.fd ?? -1);
+    store.enterWith(context);
+    if (context === undefined) return;
+    const parser = executionAsyncResource();
+    if (store.kResourceStore in parser) {
+      if (parsers.get(socket) !== parser) parsers.set(socket, parser);
+    } else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
+  };
+}
+
+// From Node 24 on a store lasts as long as the event, so each piece of a body enters it again: where
+// its parser looks for the function that takes the piece, which leaves no frame of ours either.
+const hasBody = ({ headers }) => "content-length" in headers || "transfer-encoding" in headers;
+
+function enterOnPush(request, enter) {
+  let { push } = request;
+  Object.defineProperty(request, "push", {
+    configurable: true,
+    get() {
+      enter();
+      return push;
+    },
+    set(value) {
+      push = value;
+    },
+  });
+}
+
+function start() {
+  const addon = { exports: {} };
+  process.dlopen(addon, "burdock:node");
+  if (!addon.exports.enter) return;
+  const diagnostics = require("diagnostics_channel");
+  const channels = []; // without a reference older ones are forgotten
+  function subscribe(name, listener) {
+    channels.push(diagnostics.channel(name));
+    channels.at(-1).subscribe(listener);
+  }
+  let onRequest;
+  subscribe("http.server.request.start", (message) => {
+    if (onRequest === undefined) {
+      onRequest = () => {};
+      const handle = message.socket._handle;
+      if (handle) onRequest = carry(handle, addon.exports, subscribe);
+    }
+    onRequest(message);
+  });
+}
+
+restore();
+try {
+  hide();
+  start();
+} catch {
+  // addons are not permitted, or this is a Node that we do not know
+}

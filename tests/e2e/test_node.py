@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Node carries the context of a request through everything that makes its work wait: each call is
+under its own request, none under another one's, and calls of nobody's are roots."""
+import http.client
+import os
+import re
+import shutil
+import threading
+
+from harness import APPS, LIBRARY, Scene, check, equal, free_port, main
+
+TASKS = os.path.join(APPS, "tasks.mjs")
+CONCURRENCY, REQUESTS = 32, 128
+
+
+def start(scene, arguments, service, **more):
+    port = free_port()
+    process = scene.start(["node", TASKS, str(port), *map(str, arguments)], service, port=port, **more)
+    process.port = port
+    return process
+
+
+def load(port, way, total, body=None):
+    """Answers how many calls were made for each request."""
+    numbers, lock, calls = iter(range(total)), threading.Lock(), {}
+
+    def work():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                break
+            connection.request("POST" if body else "GET", "/%s/%d" % (way, number), body)
+            answer = connection.getresponse()
+            calls[number] = (answer.status, answer.read())
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(CONCURRENCY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wrong = {number: what for number, what in calls.items() if what[0] != 200}
+    check(len(calls) == total and not wrong, way + ": every request is answered", list(wrong.items())[:3])
+    return sum(int(what[1]) for what in calls.values() if what[0] == 200)
+
+
+def name_of(span):
+    url = span.attributes.get("url.full") or span.attributes.get("url.path")
+    return url.rpartition("/")[2]
+
+
+def judge(spans, wanted):
+    """(right, without a parent, under a stranger), of the calls that a request asked for; then the
+    calls of nobody's that have a parent."""
+    parents = {span.id: span for span in spans if span.kind == "SERVER"}
+    right, lost, strange, adopted = 0, 0, [], []
+    for span in spans:
+        if span.kind != "CLIENT" or span.service != "front":
+            continue
+        name, parent = name_of(span), parents.get(span.parent)
+        if name == "tick":
+            adopted += [span] if span.parent else []
+        elif parent is not None and name_of(parent) == name.split(".")[0]:
+            right += 1
+        elif not span.parent:
+            lost += 1
+        else:
+            strange.append((name, parent and name_of(parent)))
+    return right, lost, strange, adopted
+
+
+def is_called(span):
+    return span.kind == "CLIENT" and span.service == "front" and name_of(span) != "tick"
+
+
+def play(way, least=1.0, mode=(), body=None, text=None, strangers=0):
+    text, total = text or way, REQUESTS
+    with Scene(BURDOCK_CARRIERS="node") as scene:
+        back = start(scene, (), "back", traced=False)
+        front = start(scene, (back.port, *mode), "front")
+        wanted = load(front.port, way, total, body)
+        spans = scene.wait_spans(wanted, is_called, timeout=60)
+        right, lost, strange, adopted = judge(spans, wanted)
+        equal(right + lost + len(strange), wanted, text + ": a span for every call")
+        check(len(strange) <= strangers, "%s: at most %d calls are under a stranger's request" % (
+            text, strangers), (len(strange), strange[:5]))
+        check(right >= least * wanted, "%s: %d of %d calls are under their own" % (text, right, wanted))
+        equal(adopted[:3], [], text + ": calls of nobody's have no parent")
+        equal(scene.stderr(front), b"", text + ": nothing is printed")
+
+
+def test_http():
+    play("http")
+
+
+def test_fetch():
+    play("fetch")
+
+
+def test_fetch_post():
+    play("post")
+
+
+def test_fetch_stream():
+    play("stream")
+
+
+def test_promise_all():
+    play("all")
+
+
+def test_agent_exhausted():
+    play("agent")
+
+
+def test_timer():
+    play("timer")
+
+
+def test_immediate():
+    play("immediate")
+
+
+def test_fs():
+    play("fs")
+
+
+def test_dns():
+    play("dns")
+
+
+def test_body():
+    play("body", body=b"x" * 300_000)
+
+
+def test_after_the_answer():
+    play("after")
+
+
+def test_worker():
+    play("agent", mode=["worker"], text="a server in a worker")
+
+
+def test_cluster():
+    play("agent", mode=["cluster"], text="a cluster")
+
+
+def test_queue():
+    """Callbacks that the program's own queue calls are in the context of whoever called it. Those that
+    the first four requests call while they are not over cannot be told from work of theirs."""
+    play("queue", least=0, strangers=16)
+
+
+LOOK = os.path.join(APPS, "look.cjs")
+# Options, and NODE_OPTIONS.
+WAYS = [((), None), ((), ""), ((), "--no-warnings --max-http-header-size=20000"),
+        (("--no-addons",), None), (("--experimental-permission", "--allow-fs-read=*"), None),
+        (("--permission", "--allow-fs-read=*"), None), (("--pending-deprecation",), None), (("--preserve-symlinks",), None), ((), "--throw-deprecation"),
+        (("--disable-proto=throw", "--frozen-intrinsics"), None), (("--env-file=options.env",), None),
+        (("--experimental-default-type=module",), None), (("--test",), None), (("--check",), None),
+        (("--interpreted-frames-native-stack",), "--stack-trace-limit=50"),
+        (("--no-such-option",), None), ((), "--no-such-option"), (("--no_addons",), None)]
+
+
+def test_what_a_program_sees():
+    with Scene(BURDOCK_CARRIERS="node") as scene:
+        scene.write("options.env", "NODE_OPTIONS=--no-warnings\nFROM_FILE=1\n")
+        for arguments, options in WAYS:
+            more = {} if options is None else {"NODE_OPTIONS": options}
+            see(scene, ["node", *arguments, LOOK], "%s, NODE_OPTIONS %r" % (" ".join(arguments), options),
+                **more)
+        see(scene, ["node", "-p", "process.env.NODE_OPTIONS"], "-p")
+        scene.write("entry.js", "globalThis.built = 1; require('v8').startupSnapshot"
+                    ".setDeserializeMainFunction(() => console.log(built, process.env.NODE_OPTIONS))")
+        see(scene, ["node", "--snapshot-blob", "blob", "--build-snapshot", "entry.js"], "building a snapshot")
+        see(scene, ["node", "--snapshot-blob", "blob", "entry.js"], "running a snapshot")
+
+
+def see(scene, command, text, **more):
+    bare, traced = (scene.run(command, traced=traced, **more) for traced in (False, True))
+    ignored = re.compile(rb"\(node:\d+\)|duration_ms:? [\d.]+")
+    equal(*((done.returncode, ignored.sub(b"", done.stdout), ignored.sub(b"", done.stderr))
+            for done in (traced, bare)), text + ": as bare")
+
+
+def test_without_its_script():
+    """The library alone, as where an update has taken the script away."""
+    with Scene(BURDOCK_CARRIERS="node") as scene:
+        library = scene.path("libburdock.so")
+        shutil.copy(LIBRARY, library)
+        done = [scene.run(["node", "-p", "1 + process.argv.length"], LD_PRELOAD=preload)
+                for preload in (library, LIBRARY)]
+        equal([(one.returncode, one.stdout, one.stderr) for one in done], [(0, b"2\n", b"")] * 2,
+              "without its script nothing is required")
+
+
+if __name__ == "__main__":
+    main(globals(), ("node",))
