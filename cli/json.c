@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hex.h"
 #include "utf8.h"
 
 static void quote(FILE *stream, const char *text)
@@ -108,8 +109,7 @@ void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t l
 {
     begin(json, key);
     fputc('"', json->stream);
-    for (size_t i = 0; i < length; i++)
-        fprintf(json->stream, "%02x", bytes[i]);
+    hex_print(json->stream, bytes, length);
     fputc('"', json->stream);
 }
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "hex.h"
 #include "json.h"
 #include "terminal.h"
 #include "traces.h"
@@ -73,8 +74,7 @@ static void print_line(
     int taken =
         terminal_text(trace_service(traces, trace), service, sizeof service, SERVICE_COLUMNS);
     terminal_text(trace->root, root, sizeof root, terminal->width - COLUMNS_BEFORE);
-    for (int i = 0; i < 4; i++)
-        printf("%02x", trace->trace_id[i]);
+    hex_print(stdout, trace->trace_id, 4);
     printf("  ");
     print_start(trace->start_ns);
     printf("%10.1f%7u%s%7u%s  ", trace_milliseconds(trace), trace->spans,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "hex.h"
 #include "terminal.h"
 #include "traces.h"
 
@@ -27,8 +28,7 @@ static const struct trace *slowest(const struct traces *traces)
 /* Eight digits are enough to find a trace among millions of one store. */
 static void print_prefix(const struct trace *trace)
 {
-    for (int i = 0; i < 4; i++)
-        fprintf(stderr, "%02x", trace->trace_id[i]);
+    hex_print(stderr, trace->trace_id, 4);
 }
 
 static void print_traces(const struct traces *traces)

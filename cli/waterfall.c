@@ -8,6 +8,7 @@
 
 #include "bar.h"
 #include "cli.h"
+#include "hex.h"
 #include "json.h"
 #include "otlp_json.h"
 #include "title.h"
@@ -191,11 +192,9 @@ static void print_links(const struct stored_span *span, const char *indent)
     for (size_t i = 0; i < span->link_count; i++) {
         const struct span_link *link = &span->links[i];
         printf("%slink = ", indent);
-        for (size_t k = 0; k < sizeof link->trace_id; k++)
-            printf("%02x", link->trace_id[k]);
+        hex_print(stdout, link->trace_id, sizeof link->trace_id);
         printf(" ");
-        for (size_t k = 0; k < sizeof link->span_id; k++)
-            printf("%02x", link->span_id[k]);
+        hex_print(stdout, link->span_id, sizeof link->span_id);
         printf("\n");
     }
 }

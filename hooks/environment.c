@@ -50,11 +50,10 @@ static bool is_traceparent_to_keep(const char *variable)
 static void put_traceparent(char *out)
 {
     static const char name[] = "TRACEPARENT=";
-    static const uint8_t none[16];
     const struct context *context = attribution_at_work();
     out[0] = '\0';
     if (context == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT) ||
-        memcmp(context->ids.trace_id, none, sizeof(none)) == 0)
+        !trace_id_is_set(context->ids.trace_id))
         return;
     memcpy(out, name, sizeof(name) - 1);
     traceparent_format(out + sizeof(name) - 1, &context->ids);

@@ -138,8 +138,13 @@ static const ElfW(Dyn) * dynamic_of(const struct dl_phdr_info *info)
     return NULL;
 }
 
-static bool has_symbols(const struct object *object)
+/* The kernel's own object is in the list, but nobody is bound to it. */
+static bool can_be_searched(const struct dl_phdr_info *info, struct object *object)
 {
+    const ElfW(Dyn) *dynamic = dynamic_of(info);
+    if (dynamic == NULL || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
+        return false;
+    *object = object_of(info->dlpi_addr, dynamic);
     return object->symbols != NULL && object->names != NULL && object->hash != NULL;
 }
 
@@ -155,14 +160,11 @@ static bool is_another_of_us(const struct object *object)
 static int visit(struct dl_phdr_info *info, size_t size, void *argument)
 {
     bool *is_behind = argument;
-    const ElfW(Dyn) *dynamic = dynamic_of(info);
-    if (dynamic == NULL || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
-        return 0; /* the kernel's own object is in the list, but nobody is bound to it */
-    struct object object = object_of(info->dlpi_addr, dynamic);
-    if (dynamic == _DYNAMIC) {
+    struct object object;
+    if (dynamic_of(info) == _DYNAMIC) {
         *is_behind = true;
         own_path = info->dlpi_name;
-    } else if (!has_symbols(&object))
+    } else if (!can_be_searched(info, &object))
         return 0;
     else if (*is_behind)
         search(&object, __start_hook_rows, __stop_hook_rows);
@@ -186,11 +188,8 @@ struct search {
 static int visit_any(struct dl_phdr_info *info, size_t size, void *argument)
 {
     const struct search *wanted = argument;
-    const ElfW(Dyn) *dynamic = dynamic_of(info);
-    if (dynamic == NULL || dynamic == _DYNAMIC || info->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
-        return 0;
-    struct object object = object_of(info->dlpi_addr, dynamic);
-    if (!has_symbols(&object) ||
+    struct object object;
+    if (dynamic_of(info) == _DYNAMIC || !can_be_searched(info, &object) ||
         find(&object, hash_of(wanted->rows->name), wanted->rows->name) == NULL)
         return 0;
     search(&object, wanted->rows, wanted->rows + wanted->count);

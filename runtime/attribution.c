@@ -389,11 +389,10 @@ static struct context *hold_entry(uint32_t index)
 static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
 {
     struct trace_link link;
-    static const uint8_t none[sizeof(link.trace_id)];
+    if (!trace_id_is_set(context->ids.trace_id))
+        return count;
     memcpy(link.trace_id, context->ids.trace_id, sizeof(link.trace_id));
     memcpy(link.span_id, context->ids.span_id, sizeof(link.span_id));
-    if (memcmp(link.trace_id, none, sizeof(none)) == 0)
-        return count;
     for (uint32_t i = 0; i < count; i++)
         if (memcmp(&links[i], &link, sizeof(link)) == 0)
             return count;

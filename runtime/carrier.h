@@ -21,8 +21,6 @@ enum { CARRIER_NONE = 0 };
 uint32_t carrier_take(void);
 /* The same, if it is that of the request that fd's connection is at; else CARRIER_NONE. */
 uint32_t carrier_take_at(int fd);
-/* One more hold of a handle that is held. */
-void carrier_hold(uint32_t handle);
 void carrier_drop(uint32_t handle);
 
 /* Its answer is not complete yet. */

@@ -231,12 +231,6 @@ void exchange_identify_server(struct thread *self, struct exchange *exchange)
     carry_texts(self, exchange, continues);
 }
 
-static bool is_set(const struct trace_ids *ids)
-{
-    static const uint8_t zero[16];
-    return memcmp(ids->trace_id, zero, sizeof(zero)) != 0;
-}
-
 void exchange_identify_client(
     struct thread *self, struct exchange *exchange, struct decision decision)
 {
@@ -252,7 +246,7 @@ void exchange_identify_client(
         attribution_call_begin(parent);
         exchange->counts_as_call = true;
     }
-    if (parent != NULL && is_set(&parent->ids))
+    if (parent != NULL && trace_id_is_set(parent->ids.trace_id))
         continue_trace(self, exchange, &parent->ids, parent->is_remote);
     else if (!config.sdk_disabled)
         new_trace(self, &exchange->ids);
@@ -303,7 +297,7 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
 {
     const struct context *context = exchange->context;
     char *at = out;
-    if ((config.propagators & PROPAGATOR_TRACECONTEXT) && is_set(&exchange->ids)) {
+    if ((config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id)) {
         at = put_traceparent(at, &exchange->ids, bare_lf);
         if (context != NULL && context->tracestate_length > 0 &&
             !(exchange->present & 1u << FIELD_TRACESTATE))

@@ -98,7 +98,8 @@ static uint64_t read_clock(clockid_t clock)
 {
     struct timespec time;
     if (process.clockless && !thread_is_exempt())
-        return 0;                /* the exporter, if it still runs, came before the sandbox */
+        return 0; /* the exporter, if it still runs, came before the sandbox */
+
     clock_gettime(clock, &time); /* the vDSO: no system call */
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }

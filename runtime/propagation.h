@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { TRACEPARENT_LENGTH = 55, TRACESTATE_MEMBERS_MAX = 32, FLAG_SAMPLED = 1, FLAG_RANDOM = 2 };
 
@@ -15,6 +16,13 @@ struct trace_ids {
     uint8_t span_id[8];
     uint8_t flags; /* FLAG_SAMPLED | FLAG_RANDOM only */
 };
+
+/* All zero: there are none. */
+static inline bool trace_id_is_set(const uint8_t trace_id[16])
+{
+    static const uint8_t none[16];
+    return memcmp(trace_id, none, sizeof(none)) != 0;
+}
 
 /* A span that another one names without being its child. */
 struct trace_link {

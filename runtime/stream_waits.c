@@ -60,17 +60,21 @@ bool stream_is_after_answer(void)
     return is_at_work() && thread_self->current->ended;
 }
 
-void stream_sleep(void)
+static void report(void (*happened)(struct thread *self))
 {
-    if (__builtin_expect(!stream_is_after_answer(), 1))
-        return;
     int saved_errno = errno;
     struct thread *self = observe_open();
     if (self != NULL) {
-        attribution_sleep(self);
+        happened(self);
         observe_close(self);
     }
     errno = saved_errno;
+}
+
+void stream_sleep(void)
+{
+    if (__builtin_expect(stream_is_after_answer(), 0))
+        report(attribution_sleep);
 }
 
 bool stream_park(void)
@@ -88,13 +92,7 @@ bool stream_park(void)
 
 void stream_unpark(void)
 {
-    int saved_errno = errno;
-    struct thread *self = observe_open();
-    if (self != NULL) {
-        attribution_unpark(self);
-        observe_close(self);
-    }
-    errno = saved_errno;
+    report(attribution_unpark);
 }
 
 void stream_wait_timed_out(int fd)

@@ -14,8 +14,7 @@
  * | Context.run                | the thread enters what the context says, and leaves it after |
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
- * | start_new_thread           | the thread enters what the variable says, so the new one inherits
- * it |
+ * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
  * an object that answers for the original in all but its type.
@@ -52,8 +51,7 @@ static inline void python_put_back(struct python_error error)
     py.PyErr_Restore(error.type, error.value, error.traceback);
 }
 
-/* --- look.c, install.c --------------------------------------------------------------------------
- */
+/* --- look.c, install.c ------------------------------------------------------------------------ */
 
 /* Is CPython in this process, as we know it? */
 bool python_look(void);
@@ -64,8 +62,7 @@ bool python_is_ours(void);
 /* The modules that had not been imported yet are looked for again. */
 void python_look_again(void);
 
-/* --- current.c: the variable ---------------------------------------------------------------------
- */
+/* --- current.c: the variable ------------------------------------------------------------------ */
 
 bool current_start(void);
 
@@ -90,8 +87,7 @@ void current_adopt(struct py_object *context);
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
 
-/* --- replace.c: functions in C -------------------------------------------------------------------
- */
+/* --- replace.c: functions in C ---------------------------------------------------------------- */
 
 /* A method by its calling convention may use any of the four registers. */
 typedef void *py_method(void *self, void *a, void *b, void *c);
@@ -100,8 +96,7 @@ typedef void *py_method(void *self, void *a, void *b, void *c);
 bool replace_method(
     struct py_object *owner, const char *name, py_method *ours, py_method **original);
 
-/* --- wrap.c: functions in Python
- * ------------------------------------------------------------------ */
+/* --- wrap.c: functions in Python -------------------------------------------------------------- */
 
 typedef struct py_object *wrapped_call(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords);
@@ -110,8 +105,7 @@ bool wrap_start(void);
 /* Puts an object in the place of the class's function that calls `ours` with the original. */
 bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
 
-/* --- what is put where
- * ------------------------------------------------------------------------------ */
+/* --- what is put where ------------------------------------------------------------------------ */
 
 struct python_place {
     const char *module, *type, *name; /* type NULL: a function of the module */

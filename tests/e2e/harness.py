@@ -347,11 +347,10 @@ def raw(port, data, until=None, timeout=20, shut=False):
     return got
 
 
-def load(port, total, concurrency, path="/r/%d", headers=None):
-    """Requests with a number of their own each over keep-alive connections; answers the failures."""
+def on_connections(port, total, concurrency, ask):
+    """ask(connection, number) for each number below total, over keep-alive connections."""
     numbers = iter(range(total))
     lock = threading.Lock()
-    failures = []
 
     def work():
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -360,15 +359,7 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
                 number = next(numbers, None)
             if number is None:
                 break
-            try:
-                connection.request("GET", path % number, headers=headers or {})
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status != 200:
-                    failures.append((number, answer.status, body[:200]))
-            except OSError as error:
-                failures.append((number, repr(error), b""))
-                connection.close()
+            ask(connection, number)
         connection.close()
 
     threads = [threading.Thread(target=work) for _ in range(concurrency)]
@@ -376,6 +367,24 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def load(port, total, concurrency, path="/r/%d", headers=None):
+    """Requests with a number of their own each over keep-alive connections; answers the failures."""
+    failures = []
+
+    def ask(connection, number):
+        try:
+            connection.request("GET", path % number, headers=headers or {})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                failures.append((number, answer.status, body[:200]))
+        except OSError as error:
+            failures.append((number, repr(error), b""))
+            connection.close()
+
+    on_connections(port, total, concurrency, ask)
     return failures
 
 

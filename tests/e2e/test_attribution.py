@@ -40,6 +40,14 @@ def rule(span):
     return span.attributes.get("burdock.attribution")
 
 
+def in_turn(scene, port, *hows):
+    """Asks in each way, numbered from 1, once the one before and its call have ended."""
+    for number, how in enumerate(hows, 1):
+        get(port, "/%s/%d" % (how, number))
+        scene.wait_spans(2 * number)
+    return scene.spans()
+
+
 def test_inline():
     """A loop that asks as soon as it has read: the request is known."""
     with Scene() as scene:
@@ -57,10 +65,7 @@ def test_after_the_answer():
     """Work after the answer is the request's, until the process has rested: then it is its own."""
     with Scene() as scene:
         _, port = program(scene, "sequential.pl")
-        for number, how in enumerate(("before", "after", "rested", "slept"), 1):
-            get(port, "/%s/%d" % (how, number))
-            scene.wait_spans(2 * number)
-        spans = scene.spans()
+        spans = in_turn(scene, port, "before", "after", "rested", "slept")
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
         for number, how in (("1", "before the answer"), ("2", "after it")):
             equal((calls[number].parent, rule(calls[number])), (servers[number].id, "thread"),
@@ -76,10 +81,7 @@ def test_programs_started():
         with Scene(BURDOCK_FOLLOW=follow, OTEL_SERVICE_NAME="all") as scene:
             _, port = program(scene, "sequential.pl")
             hows = ("curl", "bare", "own") if follow == "1" else ("curl", "own")
-            for number, how in enumerate(hows, 1):
-                get(port, "/%s/%d" % (how, number))
-                scene.wait_spans(2 * number)
-            spans = scene.spans()
+            spans = in_turn(scene, port, *hows)
             servers = {s.attributes["url.path"][1:-2]: s for s in spans if s.kind == "SERVER"}
             calls = {how: s for s in spans for number, how in enumerate(hows, 1)
                      if s.kind == "CLIENT" and s.attributes["url.full"].endswith("/r/%d" % number)}
@@ -101,10 +103,7 @@ def test_hand_over():
     only; then it may work for whoever waits."""
     with Scene() as scene:
         _, port = victim(scene, "hand_over")
-        for number, how in enumerate(("thread", "worker", "worker", "thread"), 1):
-            get(port, "/%s/%d" % (how, number))
-            scene.wait_spans(2 * number)
-        spans = scene.spans()
+        spans = in_turn(scene, port, "thread", "worker", "worker", "thread")
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
         for number, how in (("1", "its own thread"), ("4", "another of its own")):
             equal((calls[number].parent, rule(calls[number])), (servers[number].id, "owner"),

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Node carries the context of a request through everything that makes its work wait: each call is
 under its own request, none under another one's, and calls of nobody's are roots."""
-import http.client
 import os
 import re
 import shutil
-import threading
 
-from harness import APPS, LIBRARY, Scene, check, equal, free_port, main
+from harness import APPS, LIBRARY, Scene, check, equal, free_port, main, on_connections
 
 TASKS = os.path.join(APPS, "tasks.mjs")
 CONCURRENCY, REQUESTS = 32, 128
@@ -22,25 +20,14 @@ def start(scene, arguments, service, **more):
 
 def load(port, way, total, body=None):
     """Answers how many calls were made for each request."""
-    numbers, lock, calls = iter(range(total)), threading.Lock(), {}
+    calls = {}
 
-    def work():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        while True:
-            with lock:
-                number = next(numbers, None)
-            if number is None:
-                break
-            connection.request("POST" if body else "GET", "/%s/%d" % (way, number), body)
-            answer = connection.getresponse()
-            calls[number] = (answer.status, answer.read())
-        connection.close()
+    def ask(connection, number):
+        connection.request("POST" if body else "GET", "/%s/%d" % (way, number), body)
+        answer = connection.getresponse()
+        calls[number] = (answer.status, answer.read())
 
-    threads = [threading.Thread(target=work) for _ in range(CONCURRENCY)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_connections(port, total, CONCURRENCY, ask)
     wrong = {number: what for number, what in calls.items() if what[0] != 200}
     check(len(calls) == total and not wrong, way + ": every request is answered", list(wrong.items())[:3])
     return sum(int(what[1]) for what in calls.values() if what[0] == 200)
