@@ -54,7 +54,7 @@ def judge(spans, wanted):
         elif not span.parent:
             lost += 1
         else:
-            strange.append((name, parent and name_of(parent)))
+            strange.append((span, parent))
     return right, lost, strange, adopted
 
 
@@ -62,7 +62,12 @@ def is_called(span):
     return span.kind == "CLIENT" and span.service == "front" and name_of(span) != "tick"
 
 
-def play(way, least=1.0, mode=(), body=None, text=None, strangers=0):
+def no_strangers(text, strange):
+    check(not strange, text + ": no call is under a stranger's request",
+          [(name_of(call), parent and name_of(parent)) for call, parent in strange[:5]])
+
+
+def play(way, least=1.0, mode=(), body=None, text=None, judge_strangers=no_strangers):
     text, total = text or way, REQUESTS
     with Scene(BURDOCK_CARRIERS="node") as scene:
         back = start(scene, (), "back", traced=False)
@@ -71,8 +76,7 @@ def play(way, least=1.0, mode=(), body=None, text=None, strangers=0):
         spans = scene.wait_spans(wanted, is_called, timeout=60)
         right, lost, strange, adopted = judge(spans, wanted)
         equal(right + lost + len(strange), wanted, text + ": a span for every call")
-        check(len(strange) <= strangers, "%s: at most %d calls are under a stranger's request" % (
-            text, strangers), (len(strange), strange[:5]))
+        judge_strangers(text, strange)
         check(right >= least * wanted, "%s: %d of %d calls are under their own" % (text, right, wanted))
         equal(adopted[:3], [], text + ": calls of nobody's have no parent")
         equal(scene.stderr(front), b"", text + ": nothing is printed")
@@ -134,10 +138,20 @@ def test_cluster():
     play("agent", mode=["cluster"], text="a cluster")
 
 
+def strangers_of_a_queue(text, strange):
+    """What the queue calls back while the four that keep it going are not over: they had its four
+    places first, and each asks again behind all others that wait."""
+    keepers = {parent.id for _, parent in strange if parent}
+    late = [name_of(call) for call, parent in strange if not parent or call.start >= parent.end]
+    check(len(keepers) <= 4, text + ": strangers are under four requests at most", len(keepers))
+    equal(late, [], text + ": and only while those are not over")
+    check(len(strange) <= CONCURRENCY, "%s: at most %d strangers" % (text, CONCURRENCY), len(strange))
+
+
 def test_queue():
-    """Callbacks that the program's own queue calls are in the context of whoever called it. Those that
-    the first four requests call while they are not over cannot be told from work of theirs."""
-    play("queue", least=0, strangers=16)
+    """Callbacks that the program's own queue calls are in the context of whoever called it: a known
+    fault while that one is not over; then they are roots."""
+    play("queue", least=0, judge_strangers=strangers_of_a_queue)
 
 
 LOOK = os.path.join(APPS, "look.cjs")
