@@ -155,7 +155,7 @@ static bool is_failure(enum counter counter)
 {
     return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
            counter != COUNTER_INJECT_ADOPTED && counter != COUNTER_SELFCHECK_RIGHT &&
-           counter != COUNTER_SELFCHECK_WRONG;
+           counter != COUNTER_SELFCHECK_WRONG && counter != COUNTER_CARRIER_PYTHON;
 }
 
 /* How often it was known, at the first byte of an answer, whose it would be. */
