@@ -360,6 +360,7 @@ static void finish(void *state, enum direction direction, struct sink *sink)
 const struct protocol http1_protocol = {
     .name = "http1",
     .state_bytes = sizeof(struct http1),
+    .edits = true,
     .probe = probe,
     .start = start,
     .feed = feed,

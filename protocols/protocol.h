@@ -32,8 +32,10 @@ static inline enum direction direction_other(enum direction direction)
 
 /* The parts of a message that somebody above the parser needs: numbers first, then texts. */
 enum field {
-    FIELD_VERSION, /* 10 for 1.0, 11 for 1.1 */
+    FIELD_VERSION, /* 10 for 1.0, 11 for 1.1; of a database: which kind of server it is */
     FIELD_STATUS,
+    FIELD_ROWS,    /* that a query returned */
+    FIELD_BATCH,   /* operations of a batch, if it has more than one */
     FIELD_NUMBERS, /* how many those are */
     FIELD_METHOD = FIELD_NUMBERS,
     FIELD_TARGET,
@@ -43,7 +45,13 @@ enum field {
     FIELD_X_FORWARDED_FOR,
     FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO,
-    FIELD_TRACEPARENT,
+    FIELD_OPERATION,  /* of a database: the name of the command */
+    FIELD_QUERY,      /* of a database: the statement as it was sent */
+    FIELD_NAMESPACE,  /* of a database: in which one of the server's */
+    FIELD_COLLECTION, /* of a database: of what, if the protocol says so outside the statement */
+    FIELD_CODE,       /* of a database: SQLSTATE, or what its errors are named by */
+    FIELD_RECORDED,   /* what follows is for propagation, no part of the span */
+    FIELD_TRACEPARENT = FIELD_RECORDED,
     FIELD_TRACESTATE,
     FIELD_BAGGAGE,
     FIELD_COUNT
@@ -58,7 +66,11 @@ enum event_kind {
     EVENT_RECEIVED, /* the request is complete, body included; told once per exchange */
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
     EVENT_END,      /* the exchange is over; see reason */
-    EVENT_VOID      /* what began was no message of this protocol: forget the exchange */
+    EVENT_VOID,     /* what began was no message of this protocol: forget the exchange */
+    EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
+    EVENT_ALIAS, /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
+    EVENT_DROP,  /* what is kept under `key` is not needed any more */
+    EVENT_RECALL /* the exchange's field has the value that is kept under `key`, if any */
 };
 
 enum end_reason {
@@ -80,9 +92,16 @@ struct event {
     const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
     size_t length;
     int64_t number;
+    uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection */
+    uint64_t other; /* ALIAS */
 };
 
 /*
+ * A protocol stores no text, but what is said once for many exchanges (a prepared statement, the
+ * name of the database) has to be known later. The caller keeps it, per connection, under keys that
+ * the protocol chooses: KEEP, ALIAS, DROP, RECALL. A text that there is no room for is not kept;
+ * recalling it does nothing.
+ *
  * Receives events during feed, skip and finish. `text` is valid during the call only.
  * The answer matters for SPLICE alone: false pauses, and feed returns the splice's offset; feeding
  * on from there with the same state does not tell the same splice again.
@@ -134,6 +153,8 @@ struct describer {
 struct protocol {
     const char *name;
     size_t state_bytes; /* at most STATE_BYTES_MAX; the state must be copyable by memcpy */
+    bool edits;         /* tells SPLICE: heads are looked ahead at before they are sent */
+    bool client_only; /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
 
     /* Is this stream of the protocol? prefixes are indexed by direction. On YES *requests is the
      * direction in which requests travel. */

@@ -336,13 +336,18 @@ static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct ex
     return record_put_text(at, RECORD_TEXT_TRACE_STATE, clean, length);
 }
 
+_Static_assert(FIELD_COUNT <= 32, "a bit each");
+
 /* What only propagates is no part of the span. */
 static uint8_t *put_texts(uint8_t *at, const struct exchange *exchange)
 {
     uint32_t room;
     const char *area = text_area(exchange, &room);
-    for (unsigned i = FIELD_NUMBERS; i < FIELD_TRACEPARENT; i++)
+    uint32_t fields = exchange->present & ((1u << FIELD_RECORDED) - 1);
+    for (fields >>= FIELD_NUMBERS; fields != 0; fields &= fields - 1) {
+        unsigned i = FIELD_NUMBERS + (unsigned)__builtin_ctz(fields);
         at = record_put_text(at, i, area + exchange->texts[i].offset, exchange->texts[i].length);
+    }
     return at;
 }
 

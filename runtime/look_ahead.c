@@ -171,8 +171,10 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     struct thread *self = scan->self;
     if (connection->state == CONNECTION_CLAIMED) {
         const struct protocol *claimed = connection->protocol;
+        if (!connection->requests_out || !claimed->edits)
+            return NULL;
         memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
-        return connection->requests_out ? claimed : NULL;
+        return claimed;
     }
     struct prefix prefixes[2];
     const struct protocol *protocol;
@@ -183,7 +185,7 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     if (connection->origin == ORIGIN_ACCEPTED ||
         stream_probe(connection, prefixes, DIRECTION_OUT, bytes,
             gather(out, scan->plan->from, bytes), &protocol, &requests, &refused) != VERDICT_YES ||
-        requests != DIRECTION_OUT)
+        requests != DIRECTION_OUT || !protocol->edits)
         return NULL;
     protocol->start(self->scan_state, requests);
     scan->feeding_old = true;

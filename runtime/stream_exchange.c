@@ -268,6 +268,8 @@ static bool on_event(struct sink *base, const struct event *event)
             received(connection, exchange);
         break;
     case EVENT_RESPONSE:
+        if (connection->protocol->client_only)
+            exchange->has_response = true;
         if (exchange->is_server && exchange->context != NULL)
             attribution_answering(exchange->context);
         break;
@@ -281,6 +283,10 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_BEGIN:
     case EVENT_SPLICE:
+    case EVENT_KEEP:
+    case EVENT_ALIAS:
+    case EVENT_DROP:
+    case EVENT_RECALL:
         break;
     }
     return true;

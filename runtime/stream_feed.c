@@ -64,7 +64,6 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     struct prefix prefixes[2];
     const struct protocol *protocol;
     enum direction requests;
-    size_t before = connection->prefixes[direction].length;
     switch (stream_probe(connection, prefixes, direction, data, length, &protocol, &requests,
         &connection->refused)) {
     case VERDICT_NO:
@@ -76,12 +75,21 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     case VERDICT_YES:
         break;
     }
+    if (protocol->client_only && requests == DIRECTION_IN) {
+        stream_give_up(self, connection, fd);
+        return false;
+    }
+    memcpy(prefixes, connection->prefixes, sizeof(prefixes)); /* without these bytes */
     connection->state = CONNECTION_CLAIMED;
     connection->protocol = protocol;
     connection->requests_out = requests == DIRECTION_OUT;
     protocol->start(connection->protocol_state, requests);
-    if (requests == direction && before > 0)
-        stream_feed(self, connection, fd, direction, prefixes[direction].bytes, before);
+    /* What was seen before: in which order the two sides spoke is not known any more; a protocol in
+     * which it matters decides on the first byte of the second side. */
+    enum direction first = direction_other(direction);
+    stream_feed(self, connection, fd, first, prefixes[first].bytes, prefixes[first].length);
+    stream_feed(
+        self, connection, fd, direction, prefixes[direction].bytes, prefixes[direction].length);
     return connection->state == CONNECTION_CLAIMED;
 }
 

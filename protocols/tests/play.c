@@ -13,12 +13,19 @@ static const char *const field_names[FIELD_COUNT] = {
     [FIELD_TARGET] = "TARGET",
     [FIELD_VERSION] = "VERSION",
     [FIELD_STATUS] = "STATUS",
+    [FIELD_ROWS] = "ROWS",
+    [FIELD_BATCH] = "BATCH",
     [FIELD_HOST] = "HOST",
     [FIELD_USER_AGENT] = "USER_AGENT",
     [FIELD_FORWARDED] = "FORWARDED",
     [FIELD_X_FORWARDED_FOR] = "X_FORWARDED_FOR",
     [FIELD_X_FORWARDED_HOST] = "X_FORWARDED_HOST",
     [FIELD_X_FORWARDED_PROTO] = "X_FORWARDED_PROTO",
+    [FIELD_OPERATION] = "OPERATION",
+    [FIELD_QUERY] = "QUERY",
+    [FIELD_NAMESPACE] = "NAMESPACE",
+    [FIELD_COLLECTION] = "COLLECTION",
+    [FIELD_CODE] = "CODE",
     [FIELD_TRACEPARENT] = "TRACEPARENT",
     [FIELD_TRACESTATE] = "TRACESTATE",
     [FIELD_BAGGAGE] = "BAGGAGE",
@@ -71,7 +78,11 @@ static void put_value(struct player *player)
 {
     size_t shown = player->value_length;
     shown = shown < SHOWN_BYTES_MAX ? shown : SHOWN_BYTES_MAX;
-    put(player, "%s %u ", field_names[player->value.field], player->value.exchange);
+    if (player->value.kind == EVENT_KEEP) {
+        put(player, "KEEP %llx ", (unsigned long long)player->value.key);
+    } else {
+        put(player, "%s %u ", field_names[player->value.field], player->value.exchange);
+    }
     for (size_t i = 0; i < shown; i++) {
         uint8_t byte = player->bytes[i];
         put(player, byte >= 0x20 && byte < 0x7f && byte != '\\' ? "%c" : "\\x%02x", byte);
@@ -109,7 +120,9 @@ static void take_text(struct player *player, const struct event *event)
         player->value_length = 0;
         player->has_value = true;
     }
-    require(event->field == player->value.field, "one value at a time");
+    require(event->field == player->value.field && event->kind == player->value.kind &&
+                event->key == player->value.key,
+        "one value at a time");
     require(player->value_length + event->length <= VALUE_BYTES_MAX, "bounded values");
     if (event->length > 0) {
         memcpy(player->bytes + player->value_length, event->text, event->length);
@@ -156,11 +169,30 @@ static bool take_splice(struct player *player, const struct event *event)
     return !player->plan->pauses;
 }
 
+/* What is of the connection, not of one exchange. */
+static bool take_kept(struct player *player, const struct event *event)
+{
+    unsigned long long key = event->key, other = event->other;
+    if (event->kind == EVENT_KEEP) {
+        take_text(player, event);
+    } else if (event->kind == EVENT_ALIAS) {
+        put(player, "ALIAS %llx %llx\n", key, other);
+    } else if (event->kind == EVENT_DROP) {
+        put(player, "DROP %llx\n", key);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static bool take_event(struct sink *sink, const struct event *event)
 {
     struct player *player = (struct player *)sink;
     if (event->kind == EVENT_BEGIN) {
         take_begin(player, event);
+        return true;
+    }
+    if (take_kept(player, event)) {
         return true;
     }
     require(event->exchange < player->begun && (player->open & open_bit(event)) != 0,
@@ -183,6 +215,10 @@ static bool take_event(struct sink *sink, const struct event *event)
         return true;
     case EVENT_RESPONSE:
         put(player, "RESPONSE %u\n", event->exchange);
+        return true;
+    case EVENT_RECALL:
+        put(player, "%s %u from %llx\n", field_names[event->field], event->exchange,
+            (unsigned long long)event->key);
         return true;
     default:
         take_close(player, event);
