@@ -166,11 +166,24 @@ static void print_row(const struct waterfall *waterfall, const struct tree_row *
         status, error ? terminal_plain(terminal) : "");
 }
 
+/* A text of several lines, as a stack is, stands below the name. */
+static void print_lines(char *written, const char *indent, const char *key)
+{
+    char text[4096];
+    bool is_one = strchr(written, '\n') == NULL;
+    const char *before = is_one ? " " : "\n", *margin = is_one ? "" : "    ";
+    printf("%s%s =", indent, key);
+    for (char *line; (line = strsep(&written, "\n")) != NULL && (is_one || *line != '\0');) {
+        terminal_text(line, text, sizeof text, -1);
+        printf("%s%s%s%s", before, is_one ? "" : indent, margin, text);
+    }
+    printf("\n");
+}
+
 static void print_attribute(const struct attribute *attribute, const char *indent)
 {
     char *written = NULL;
     size_t bytes;
-    char text[4096];
     char *key = terminal_copy(attribute->key);
     if (attribute->value.kind == VALUE_TEXT) {
         written = duplicate(attribute->value.text);
@@ -181,8 +194,7 @@ static void print_attribute(const struct attribute *attribute, const char *inden
         json_value(&json, NULL, &attribute->value);
         fclose(memory);
     }
-    terminal_text(written, text, sizeof text, -1);
-    printf("%s%s = %s\n", indent, key, text);
+    print_lines(written, indent, key);
     free(written);
     free(key);
 }

@@ -13,6 +13,7 @@
 #include "hook.h"
 #include "process.h"
 #include "sandbox.h"
+#include "unwind.h"
 
 /* glibc before 2.34 without libdl. Whoever calls has it, or found our name where it would find
  * none; libdl may have come by now. */
@@ -24,6 +25,7 @@ bool (*hooks_dlopen)(const char *file);
  * stay a tail call: the loader judges RUNPATH by its caller. */
 HOOK_OR(absent_dlopen, void *, dlopen, (const char *file, int flags))
 {
+    __atomic_add_fetch(&unwind_generation, 1, __ATOMIC_RELAXED);
     if (hooks_dlopen != NULL && hooks_dlopen(file))
         file = NULL;
     return ORIGINAL(dlopen)(file, process.page == NULL ? flags : flags & ~RTLD_DEEPBIND);

@@ -21,6 +21,7 @@
 #include "originals.h"
 #include "process.h"
 #include "thread.h"
+#include "unwind.h"
 
 /* Declared by the hooks; what the runtime needs of them. */
 extern __typeof__(pthread_create) *original_pthread_create;
@@ -31,6 +32,7 @@ FIND(pthread_attr_setstacksize, originals.pthread_attr_setstacksize, NULL);
 FIND(pthread_timedjoin_np, originals.pthread_timedjoin_np, NULL);
 FIND(pthread_key_create, originals.pthread_key_create, NULL);
 FIND(pthread_key_delete, originals.pthread_key_delete, NULL);
+FIND(_dl_find_object, unwind_find_object, NULL);
 FIND(pthread_setspecific, originals.pthread_setspecific, NULL);
 
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution).

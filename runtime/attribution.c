@@ -219,6 +219,7 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
 
 void attribution_wait(struct thread *self)
 {
+    self->unit++;
     self->multiplexes = true;
     self->touched_many = false;
     set_current(self, NULL);

@@ -54,6 +54,7 @@ static void set_defaults(struct config *config, bool root)
     config->queue_spans_max = 2048;
     config->batch_spans_max = 512;
     config->exit_timeout_ms = 2000;
+    config->stack_min_ns = 100 * 1000000ull;
     config->attribute_value_limit = UINT32_MAX;
     config->attribute_count_limit = 128;
     config->store_bytes_max = 256u << 20;

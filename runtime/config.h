@@ -56,6 +56,7 @@ struct config {
     uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
     uint32_t batch_spans_max;       /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
     uint32_t exit_timeout_ms;       /* BURDOCK_EXIT_TIMEOUT: bound of the flush at exit */
+    uint64_t stack_min_ns;          /* BURDOCK_STACKTRACE_MIN_DURATION; UINT64_MAX: no stacks */
     uint32_t attribute_value_limit; /* characters; UINT32_MAX: none */
     uint32_t attribute_count_limit;
     char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */

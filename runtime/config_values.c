@@ -102,6 +102,16 @@ void parse_export_timeout(
         *timeout_ms = (uint32_t)number;
 }
 
+void parse_stack_minimum(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    if (slice_is(slice_trim(whole(value)), "none"))
+        reading->config->stack_min_ns = UINT64_MAX;
+    else if (read_number(reading, variable, value, 0, &number))
+        reading->config->stack_min_ns = number * 1000000;
+}
+
 void parse_context(struct reading *reading, const struct variable *variable, const char *value)
 {
     parse_text(reading, variable, value);

@@ -70,6 +70,7 @@ struct connection {
     char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     uint64_t identity;                /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;              /* when connect was called */
+    uint64_t connect_unit;            /* by a thread in this unit of work */
 };
 
 enum { CONNECTION_STATE_WARM_BYTES = 192 }; /* of protocol_state, asked for ahead of need */

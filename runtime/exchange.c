@@ -30,6 +30,7 @@ struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_ser
     exchange->is_server = is_server;
     exchange->epoch = process.epoch;
     exchange->start_ns = thread_now(self);
+    exchange->unit = self->unit;
     return exchange;
 }
 
@@ -370,6 +371,20 @@ static void fill_record(
     memcpy(record->numbers, exchange->numbers, sizeof(record->numbers));
 }
 
+void exchange_note_code(struct thread *self)
+{
+    struct unwind_object own;
+    if (config.stack_min_ns == UINT64_MAX || unwind_find_object == NULL ||
+        unwind_find_object((void *)exchange_note_code, &own) != 0)
+        return;
+    size_t count = unwind(self->frames, UNWIND_FRAMES_MAX), ours = 0;
+    while (ours < count && self->frames[ours] >= (uintptr_t)own.start &&
+           self->frames[ours] < (uintptr_t)own.end)
+        ours++;
+    self->frame_count = (uint32_t)(count - ours);
+    memmove(self->frames, self->frames + ours, self->frame_count * sizeof(self->frames[0]));
+}
+
 /* The kinds of texts, each with its head; what is not the exchange's own; and the rounding up. */
 static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
 {
@@ -384,10 +399,13 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     uint8_t protocol, struct peer peer, const char *error)
 {
     size_t peer_length = strlen(peer.address), error_length = error == NULL ? 0 : strlen(error);
-    size_t bytes_max = record_bytes_max(exchange, peer_length, error_length);
+    size_t stack = self->frame_count * sizeof(self->frames[0]);
+    size_t bytes_max = record_bytes_max(exchange, peer_length, error_length + stack);
     struct record *record = ring_reserve(self, bytes_max);
-    if (record == NULL)
+    if (record == NULL) {
+        self->frame_count = 0;
         return;
+    }
     record->kind = (uint8_t)kind;
     record->protocol = protocol;
     fill_record(record, self, exchange, peer);
@@ -395,6 +413,8 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     at = record_put_text(at, RECORD_TEXT_PEER, peer.address, peer_length);
     at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
     at = put_tracestate(self, at, exchange);
+    at = record_put_text(at, RECORD_TEXT_STACK, self->frames, stack);
+    self->frame_count = 0;
     at = record_put_text(
         at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
     memset(at, 0, RECORD_ALIGNMENT);
@@ -409,13 +429,15 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
 }
 
 void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
-    uint64_t start_ns, const char *error)
+    uint64_t start_ns, uint64_t unit, const char *error)
 {
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
+    if (unit == self->unit)
+        exchange_note_code(self);
     if (exchange_is_recorded(attempt))
         record(self, attempt, RECORD_CONNECT, 0, peer, error);
     exchange_free(attempt);

@@ -14,6 +14,7 @@
 
 #include "../protocols/protocol.h"
 #include "attribution.h"
+#include "config.h"
 #include "propagation.h"
 #include "thread.h"
 
@@ -25,8 +26,9 @@ struct exchange {
     struct exchange *next;   /* later on the same connection */
     struct context *context; /* held */
     uint64_t start_ns;       /* monotonic */
-    uint32_t epoch;          /* process that began it: a forked child never reports it */
-    uint32_t present;        /* bits of enum field: headers seen, in bytes sent or offered */
+    uint64_t unit;    /* thread's, when it began; the same at the end: its caller still waits */
+    uint32_t epoch;   /* process that began it: a forked child never reports it */
+    uint32_t present; /* bits of enum field: headers seen, in bytes sent or offered */
     uint32_t text_used;
     uint32_t big_index; /* block of long texts; 0: inline */
     bool is_server;
@@ -82,10 +84,25 @@ struct peer {
 /* Will it be a span? (Sampled, and of this process.) */
 bool exchange_is_recorded(const struct exchange *exchange);
 
+/* Is it to be said which code made the call, and can it be? The stack is looked at when the call
+ * ends: only then is it known to be slow or to have failed. error: as below. */
+static inline bool exchange_wants_code(
+    struct thread *self, const struct exchange *exchange, const char *error)
+{
+    return !exchange->is_server && exchange->unit == self->unit &&
+           (error != NULL || exchange->numbers[FIELD_STATUS] >= 400 ||
+               (exchange->present & 1u << FIELD_CODE) != 0 ||
+               thread_now(self) - exchange->start_ns >= config.stack_min_ns);
+}
+
+/* The stack of the calling thread, without our own frames, becomes part of what is recorded next.
+ */
+void exchange_note_code(struct thread *self);
+
 /* Records it: it will be a span. error: error.type of the transport, or NULL. */
 void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
     struct peer peer, const char *error);
 
 /* A connection attempt that failed: a span of its own, since no request was ever sent. */
 void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
-    uint64_t start_ns, const char *error);
+    uint64_t start_ns, uint64_t unit, const char *error);

@@ -158,6 +158,7 @@ static void *run(void *unused)
         __atomic_store_n(&delivery.stop_ns,
             process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
     recover_dead(&delivery, &config, config.service_name, NULL);
+    delivery.telling->name_code = symbols_find;
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);

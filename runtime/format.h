@@ -47,6 +47,17 @@ static inline void format_number(struct format *format, uint64_t number)
     format_bytes(format, digits + sizeof(digits) - count, count);
 }
 
+/* Lower-case hexadecimal digits, as few as will do. */
+static inline void format_hex_short(struct format *format, uint64_t number)
+{
+    unsigned shift = number == 0 ? 0 : (63 - (unsigned)__builtin_clzll(number)) & ~3u;
+    for (;; shift -= 4) {
+        format_bytes(format, &"0123456789abcdef"[number >> shift & 15], 1);
+        if (shift == 0)
+            return;
+    }
+}
+
 /* 16 lower-case hexadecimal digits. */
 static inline void format_hex(struct format *format, uint64_t number)
 {

@@ -32,6 +32,7 @@ enum record_text_kind {
     RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
     RECORD_TEXT_ERROR,              /* error.type of the transport */
     RECORD_TEXT_TRACE_STATE,
+    RECORD_TEXT_STACK, /* return addresses of the call, uintptr_t, innermost first, not aligned */
     RECORD_TEXT_LINKS, /* struct trace_link, one after the other */
     RECORD_TEXTS
 };
@@ -47,7 +48,7 @@ struct record {
     uint8_t protocol; /* index in protocol_rows */
     uint8_t marks;    /* bits of enum record_mark */
     uint8_t rule;     /* enum rule: attribution.h */
-    uint32_t flags; /* as in struct span */
+    uint32_t flags;   /* as in struct span */
     uint16_t peer_port;
     uint16_t reserved_too;
     uint8_t trace_id[16];

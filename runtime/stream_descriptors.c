@@ -63,6 +63,7 @@ static void connect_reported(struct thread *self, int fd, const struct address *
         return;
     connection->connecting = result != 0;
     connection->connect_ns = start_ns;
+    connection->connect_unit = self->unit;
     stream_own(connection, self->current);
     if (result != 0 && !in_progress) {
         stream_connect_failed(self, connection, stream_error_type(error));

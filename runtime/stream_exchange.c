@@ -197,9 +197,13 @@ void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
     struct connection *connection = sink->connection;
-    if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange))
-        exchange_record(sink->self, exchange, row_of(connection->protocol), stream_peer(connection),
-            error_of(sink, exchange, reason));
+    if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange)) {
+        const char *error = error_of(sink, exchange, reason);
+        if (exchange_wants_code(sink->self, exchange, error))
+            exchange_note_code(sink->self);
+        exchange_record(
+            sink->self, exchange, row_of(connection->protocol), stream_peer(connection), error);
+    }
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);

@@ -188,8 +188,8 @@ void stream_connect_failed(struct thread *self, struct connection *connection, c
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
-        exchange_record_connect(
-            self, decision, stream_peer(connection), connection->connect_ns, error);
+        exchange_record_connect(self, decision, stream_peer(connection), connection->connect_ns,
+            connection->connect_unit, error);
     }
     stream_disown(connection);
 }

@@ -220,6 +220,7 @@ const struct span *telling_span(
         tell_connect(&telling->describer, record, texts);
     else
         return NULL;
+    telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     return &telling->span;

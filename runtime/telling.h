@@ -8,6 +8,7 @@
 #include "config.h"
 #include "record.h"
 #include "span.h"
+#include "symbols.h"
 
 enum {
     /* Values put together from pieces, and texts that the describer does not keep. */
@@ -19,14 +20,20 @@ enum {
 struct telling {
     struct describer describer; /* first: what a protocol's describe takes */
     struct span span;
+    /* symbols_find if records are of this process; NULL: code is not named. Set by the caller. */
+    void (*name_code)(const uintptr_t addresses[], size_t count, const struct symbol *found[]);
     struct span_attribute *open; /* the value being given in pieces, or NULL */
     uint32_t text_used;
     _Alignas(8) uint8_t record[RECORD_BYTES_MAX]; /* a copy, which nobody else can change */
     char text[TELLING_TEXT_BYTES];
 };
 
-/* The span is valid until the next call with the same block, which need not be initialised. The
+/* The span is valid until the next call with the same block, in which
+ * nothing but name_code need be initialised. The
  * caller has seen to it that record->bytes bytes can be read, and that they are enough for a struct
  * record; nothing else is taken on trust: NULL for a record that breaks the rules of its layout. */
 const struct span *telling_span(
     struct telling *telling, const struct record *record, const struct config *config);
+
+/* telling_code.c: the part of it that says which code made a call. */
+void telling_code(struct telling *telling, struct fact stack);

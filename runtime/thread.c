@@ -57,6 +57,8 @@ bool thread_start(void)
     return has_exit_key;
 }
 
+static uint32_t attached; /* how many threads so far */
+
 struct thread *thread_attach(void)
 {
     uint32_t index = pool_take(&threads);
@@ -64,6 +66,7 @@ struct thread *thread_attach(void)
         return NULL;
     struct thread *self = pool_block(&threads, index);
     self->index = index;
+    self->unit = (uint64_t)__atomic_add_fetch(&attached, 1, __ATOMIC_RELAXED) << 32;
     if (has_exit_key)
         originals.pthread_setspecific(exit_key, self);
     thread_self = self;

@@ -27,6 +27,7 @@
 #include "plan.h"
 #include "pool.h"
 #include "process.h"
+#include "unwind.h"
 
 struct context;
 struct ring;
@@ -53,13 +54,16 @@ struct thread {
     bool current_certain;    /* and is sure of it, also after its answer */
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
-    uint64_t now_ns;         /* clock of this observe block, 0: not read yet */
-    uint32_t spare_text;     /* a big text block kept for lines cut short; 0: none yet */
+    uint64_t unit;       /* of work: another one after each wait for anybody; of no two threads */
+    uint64_t now_ns;     /* clock of this observe block, 0: not read yet */
+    uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
+    uint32_t frame_count; /* of the call being told */
+    uintptr_t frames[UNWIND_FRAMES_MAX];
     char flat[THREAD_FLAT_BYTES]; /* a head with its lines, on its way out */
     char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made; else scratch */
 };

@@ -110,6 +110,34 @@ static void test_exchange(void)
     check_text(span, ATTRIBUTE_NETWORK_PROTOCOL_VERSION, "1.1");
 }
 
+static void name_code(const uintptr_t addresses[], size_t count, const struct symbol *found[])
+{
+    static const struct symbol symbols[] = {{"send", "libc.so.6", 0x10}, {"", "libpq.so.5", 0x2345},
+        {"look_up", "shop", 0x1f}, {"", "", 0}};
+    for (size_t i = 0; i < count; i++)
+        found[i] = &symbols[addresses[i]];
+}
+
+static void test_code(void)
+{
+    static union block block;
+    static const uintptr_t addresses[] = {0, 1, 2, 3};
+    struct building building = begin(&block, RECORD_CONNECT);
+    building.at = record_put_text(building.at, RECORD_TEXT_STACK, addresses, sizeof(addresses));
+    end(&building);
+    const struct span *span = telling_span(&telling, &block.record, &settings);
+    CHECK(span != NULL && find(span, ATTRIBUTE_CODE_STACKTRACE) == NULL,
+        "addresses of a process that is gone are not told");
+    telling.name_code = name_code;
+    span = telling_span(&telling, &block.record, &settings);
+    telling.name_code = NULL;
+    check_text(span, ATTRIBUTE_CODE_FUNCTION_NAME, "look_up");
+    const struct span_attribute *stack = find(span, ATTRIBUTE_CODE_STACKTRACE);
+    static const char lines[] =
+        "send+0x10 (libc.so.6)\nlibpq.so.5+0x2345\nlook_up+0x1f (shop)\n0x0000000000000003\n";
+    CHECK(stack != NULL && is_text(stack->text, lines), "a line for each frame");
+}
+
 static void test_connect(void)
 {
     static union block block;
@@ -259,6 +287,7 @@ int main(void)
 {
     test_exchange();
     test_connect();
+    test_code();
     test_refused();
     test_long();
     test_hostile();

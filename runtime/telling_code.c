@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which code made a call: a record's return addresses told as code.* attributes. */
+#include <string.h>
+
+#include "format.h"
+#include "telling.h"
+#include "unwind.h"
+
+/* Libraries that call for others: the code that made a call is what called them. */
+static bool is_go_between(const struct symbol *symbol)
+{
+    static const char *const names[] = {"libc.so", "libc-", "ld-linux", "libpthread", "libssl.so",
+        "libcrypto.so", "libgnutls.so", "libpq.so", "libmysqlclient.so", "libmariadb.so",
+        "libhiredis", "libcurl", "libmemcached.so", "libuv.so", "libevent", "libburdock"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncmp(symbol->object, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* "PQexec+0x35 (libpq.so.5.15)", a line each. */
+static void tell_frame(struct describer *out, uintptr_t address, const struct symbol *symbol)
+{
+    char line[SYMBOL_NAME_MAX + SYMBOL_OBJECT_MAX + 40];
+    struct format format;
+    format_start(&format, line, sizeof(line));
+    if (symbol->object[0] == '\0') {
+        format_text(&format, "0x");
+        format_hex(&format, address);
+    } else {
+        format_text(&format, symbol->name[0] != '\0' ? symbol->name : symbol->object);
+        format_text(&format, "+0x");
+        format_hex_short(&format, symbol->offset);
+    }
+    if (symbol->name[0] != '\0') {
+        format_text(&format, " (");
+        format_text(&format, symbol->object);
+        format_text(&format, ")");
+    }
+    format_text(&format, "\n");
+    out->append(out, line, (size_t)(format.at - line));
+}
+
+void telling_code(struct telling *telling, struct fact stack)
+{
+    uintptr_t addresses[UNWIND_FRAMES_MAX];
+    const struct symbol *symbols[UNWIND_FRAMES_MAX];
+    struct describer *out = &telling->describer;
+    size_t count = stack.length / sizeof(addresses[0]), maker = 0;
+    if (count == 0 || count > UNWIND_FRAMES_MAX || telling->name_code == NULL)
+        return;
+    memcpy(addresses, stack.text, count * sizeof(addresses[0]));
+    telling->name_code(addresses, count, symbols);
+    while (maker < count && is_go_between(symbols[maker]))
+        maker++;
+    if (maker < count && symbols[maker]->name[0] != '\0')
+        out->text(
+            out, ATTRIBUTE_CODE_FUNCTION_NAME, symbols[maker]->name, strlen(symbols[maker]->name));
+    out->open(out, ATTRIBUTE_CODE_STACKTRACE);
+    for (size_t i = 0; i < count; i++)
+        tell_frame(out, addresses[i], symbols[i]);
+    out->close(out);
+}

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which code made a call: the native stack of calls that were slow or failed, symbolised."""
+import os
+import subprocess
+import time
+
+from harness import RawServer, Scene, check, equal, main, read_head
+
+APPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps")
+SLOW = 0.15  # seconds; stacks are taken from 0.1 on
+MAKERS = ["look_up_price", "fill_cart", "main"]
+
+
+def build(scene, *flags):
+    path = scene.path("calls")
+    subprocess.run(["gcc", "-O2", "-fomit-frame-pointer", *flags, "-o", path,
+                    os.path.join(APPS, "calls.c")], check=True)
+    return path
+
+
+def prices(scene):
+    def serve(connection):
+        path = read_head(connection).split()[1]
+        if b"slow" in path:
+            time.sleep(SLOW)
+        status = b"503 No" if b"error" in path else b"200 OK"
+        connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: 2\r\n\r\nok" % status)
+    return RawServer(scene, serve)
+
+
+def stacks(mode, paths, flags=(), **environment):
+    """By path: the names of the functions in the call's stack, and which of them is said to have
+    made it."""
+    with Scene(**environment) as scene:
+        program, server = build(scene, *flags), prices(scene)
+        scene.as_bare([program, str(server.port), mode, *paths], mode + " calls", spans=len(paths))
+        return {span.attributes["url.full"].rsplit("/", 1)[1]:
+                ([line.split("+")[0] for line in
+                  span.attributes.get("code.stacktrace", "").splitlines()],
+                 span.attributes.get("code.function.name")) for span in scene.spans()}
+
+
+def makers(stack):
+    return [name for name in stack if name in MAKERS]
+
+
+def test_slow_and_failed():
+    for mode in ("blocking", "polled"):
+        found = stacks(mode, ["/slow", "/error", "/fine"])
+        for path in ("slow", "error"):
+            frames, maker = found[path]
+            equal(makers(frames), MAKERS, "%s: %s says who made it" % (mode, path))
+            equal(maker, "read_answer", "%s: %s was waited for" % (mode, path))
+            check(not any("burdock" in name for name in frames), "our own frames are not told",
+                  frames)
+        equal(found["fine"], ([], None), "%s: what is quick and well says nothing" % mode)
+
+
+def test_loop():
+    found = stacks("loop", ["/slow", "/error"])
+    equal([found["slow"], found["error"]], [([], None)] * 2,
+          "after a wait for others the stack need not be the caller's: it is not told")
+
+
+def test_threshold():
+    found = stacks("blocking", ["/fine"], BURDOCK_STACKTRACE_MIN_DURATION="0")
+    equal(makers(found["fine"][0]), MAKERS, "0: every call")
+    found = stacks("blocking", ["/slow", "/error"], BURDOCK_STACKTRACE_MIN_DURATION="none")
+    equal([found["slow"], found["error"]], [([], None)] * 2, "none: no call")
+    found = stacks("blocking", ["/slow"], BURDOCK_STACKTRACE_MIN_DURATION="5000")
+    equal(found["slow"], ([], None), "5000: this was not slow")
+
+
+def test_without_names():
+    frames, maker = stacks("blocking", ["/slow"], flags=["-s"])["slow"]
+    check(frames and all(not name.startswith("0x") for name in frames),
+          "a stripped program's addresses are told by file", frames)
+    check(frames.count("calls") >= 3, "each frame of it", frames)
+    equal(maker, None, "and nothing is said to have made it")
+
+
+def test_no_connection():
+    with Scene() as scene:
+        program = build(scene)
+        refused = RawServer(scene, lambda connection: None)
+        refused.close()
+        scene.run([program, str(refused.port), "blocking", "/"])
+        span, = scene.wait_spans(1)
+        equal(span.attributes.get("code.function.name"), "look_up_price", "a failed connect")
+
+
+main(globals(), needs=["gcc"])
