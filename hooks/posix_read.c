@@ -24,10 +24,9 @@ static bool is_stream_read(int flags)
 static ssize_t received(
     const struct sight *sight, void *buffer, size_t size, int flags, ssize_t result)
 {
-    if (flags & MSG_TRUNC)
-        stream_received_unseen(sight, result); /* TCP: discarded, nothing was written to buffer */
-    else
-        stream_received_into(sight, buffer, size, result);
+    if ((flags & MSG_TRUNC) == 0)
+        return stream_received_into(sight, buffer, size, result);
+    stream_received_unseen(sight, result); /* TCP: discarded, nothing was written to buffer */
     return result;
 }
 

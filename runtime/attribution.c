@@ -98,6 +98,18 @@ void context_hold(struct context *context)
     __atomic_fetch_add(&context->references, 1, __ATOMIC_RELAXED);
 }
 
+struct context *context_hold_at(uint32_t index)
+{
+    struct context *context = index == 0 ? NULL : context_at(index);
+    uint32_t references =
+        context == NULL ? 0 : __atomic_load_n(&context->references, __ATOMIC_ACQUIRE);
+    while (references != 0)
+        if (__atomic_compare_exchange_n(&context->references, &references, references + 1, true,
+                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            return context;
+    return NULL;
+}
+
 void context_drop(struct context *context)
 {
     if (context == NULL || __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL) != 0)
@@ -276,7 +288,7 @@ void attribution_answering(struct context *context)
 
 void attribution_answered(struct thread *self, struct context *context)
 {
-    context->ended = true;
+    __atomic_store_n(&context->ended, true, __ATOMIC_RELAXED);
     attribution_answering(context);
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
@@ -374,19 +386,6 @@ const struct context *attribution_at_work(void)
     return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
 }
 
-/* Holds the context of an entry, if anybody else still does. */
-static struct context *hold_entry(uint32_t index)
-{
-    struct context *context = index == 0 ? NULL : context_at(index);
-    uint32_t references =
-        context == NULL ? 0 : __atomic_load_n(&context->references, __ATOMIC_ACQUIRE);
-    while (references != 0)
-        if (__atomic_compare_exchange_n(&context->references, &references, references + 1, true,
-                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
-            return context;
-    return NULL;
-}
-
 static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
 {
     struct trace_link link;
@@ -410,7 +409,7 @@ uint32_t attribution_candidates(
     uint32_t next = __atomic_load_n(&lately_next, __ATOMIC_RELAXED);
     for (uint32_t i = 1; i <= LATELY && count < CANDIDATES_MAX; i++) {
         uint32_t index = __atomic_load_n(&lately[(next - i) % LATELY], __ATOMIC_ACQUIRE);
-        struct context *context = hold_entry(index);
+        struct context *context = context_hold_at(index);
         if (context == NULL)
             continue;
         if (context->epoch == process.epoch &&

@@ -29,6 +29,7 @@ struct context {
     struct trace_ids ids; /* of our own span: the parent of calls made under it */
     uint8_t remote_id[8]; /* span id the request carried; valid if has_remote */
     bool has_remote;
+    bool is_remote_shared; /* another request at work came from the same span */
     uint32_t tracestate_length;
     uint32_t baggage_length;
     uint32_t text_index; /* block with tracestate, then baggage; 0: none */
@@ -39,8 +40,9 @@ struct context {
 /* Take and drop: in an observe block; take also in the constructor. */
 struct context *context_take(void); /* one reference; NULL: no memory */
 void context_hold(struct context *context);
-struct context *context_at(uint32_t index); /* that somebody holds */
-void context_drop(struct context *context); /* NULL is allowed */
+struct context *context_at(uint32_t index);      /* that somebody holds */
+struct context *context_hold_at(uint32_t index); /* holds it if anybody does; NULL; 0 is allowed */
+void context_drop(struct context *context);      /* NULL is allowed */
 
 /* Copies what the request carried. False: no memory, nothing is carried on. */
 bool context_set_texts(struct context *context, const char *tracestate, uint32_t tracestate_length,

@@ -94,6 +94,18 @@ static void settle(struct reading *reading)
     }
 }
 
+/* Proxies that run requests on an event loop or a pool and send their heads on. */
+static bool passes_heads_on(const char *executable)
+{
+    static const char *const names[] = {"haproxy", "squid", "varnishd"};
+    const char *slash = strrchr(executable, '/');
+    const char *name = slash == NULL ? executable : slash + 1;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 void config_read_first(
     struct config *config, char *const *envp, char *const *argv, const char *executable)
 {
@@ -105,6 +117,8 @@ void config_read_first(
         if (values[i])
             variables[i].parse(&reading, &variables[i], values[i]);
     settle(&reading);
+    if (!config->inbound_given)
+        config->inserts_inbound = passes_heads_on(executable);
     if (!reading.service_given)
         service_name_guess(executable, argv, config->service_name, sizeof(config->service_name));
 }

@@ -39,9 +39,11 @@ struct config {
     bool crash_guard_given;
     bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
     char service_name[256];
-    uint32_t propagators;    /* enum propagator_bits */
-    bool follow;             /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
-    uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
+    uint32_t propagators; /* enum propagator_bits */
+    bool follow;          /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
+    uint32_t carriers;    /* BURDOCK_CARRIERS: enum carrier_bits */
+    bool inserts_inbound; /* BURDOCK_INBOUND: requests read get a traceparent; see passing.h */
+    bool inbound_given;
     bool random_flag_off;    /* BURDOCK_RANDOM_FLAG_OFF: do not set it on traces that we begin, for
                               * receivers that do not understand flags 03 */
     char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */

@@ -57,6 +57,12 @@ void parse_guard(struct reading *reading, const struct variable *variable, const
     reading->config->crash_guard_given = true;
 }
 
+void parse_inbound(struct reading *reading, const struct variable *variable, const char *value)
+{
+    parse_switch(reading, variable, value);
+    reading->config->inbound_given = true;
+}
+
 static bool read_number(struct reading *reading, const struct variable *variable, const char *value,
     uint64_t least, uint64_t *number)
 {

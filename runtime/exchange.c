@@ -8,6 +8,7 @@
 #include "copy.h"
 #include "counters.h"
 #include "pool.h"
+#include "passing.h"
 #include "process.h"
 #include "ring.h"
 #include "sampler.h"
@@ -226,10 +227,37 @@ void exchange_identify_server(struct thread *self, struct exchange *exchange)
         return;
     context->ids = exchange->ids;
     context->is_remote = config.sdk_disabled;
-    context->has_remote = continues;
     if (continues)
-        memcpy(context->remote_id, remote.span_id, sizeof(context->remote_id));
+        passing_enter(context, remote.span_id);
     carry_texts(self, exchange, continues);
+}
+
+/* The context is held for it. */
+static void call_of(struct exchange *exchange, struct context *context)
+{
+    exchange->context = context;
+    attribution_call_begin(context);
+    exchange->counts_as_call = true;
+}
+
+/* It is of nobody's, for now. */
+static void leave_context(struct exchange *exchange)
+{
+    if (exchange->counts_as_call)
+        attribution_call_end(exchange->context);
+    exchange->counts_as_call = false;
+    context_drop(exchange->context);
+    exchange->context = NULL;
+    exchange->link_count = 0;
+}
+
+void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context)
+{
+    leave_context(exchange);
+    if (exchange->rule == RULE_AMBIGUOUS)
+        counter_add(COUNTER_PARENT_UNCERTAIN, -1);
+    call_of(exchange, context);
+    continue_trace(self, exchange, &context->ids, context->is_remote);
 }
 
 void exchange_identify_client(
@@ -243,14 +271,24 @@ void exchange_identify_client(
     exchange->has_ids = true;
     if (parent != NULL) {
         context_hold(parent);
-        exchange->context = parent;
-        attribution_call_begin(parent);
-        exchange->counts_as_call = true;
+        call_of(exchange, parent);
     }
     if (parent != NULL && trace_id_is_set(parent->ids.trace_id))
         continue_trace(self, exchange, &parent->ids, parent->is_remote);
     else if (!config.sdk_disabled)
         new_trace(self, &exchange->ids);
+}
+
+void exchange_doubt(struct thread *self, struct exchange *exchange)
+{
+    struct context *likeliest = exchange->context;
+    context_hold(likeliest);
+    leave_context(exchange);
+    exchange->has_parent = false;
+    memset(exchange->parent_id, 0, sizeof(exchange->parent_id));
+    exchange_identify_client(self, exchange, (struct decision){likeliest, RULE_AMBIGUOUS});
+    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
+    context_drop(likeliest);
 }
 
 void exchange_adopt(struct exchange *exchange)

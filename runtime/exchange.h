@@ -69,6 +69,11 @@ const char *exchange_text(const struct exchange *exchange, enum field field);
 void exchange_identify_server(struct thread *self, struct exchange *exchange);
 void exchange_identify_client(
     struct thread *self, struct exchange *exchange, struct decision decision);
+/* The head turned out not to be its request's, though it was taken for one: a root after all. */
+void exchange_doubt(struct thread *self, struct exchange *exchange);
+/* The head turned out to repeat what this context's request carried: its parent after all. Takes
+ * over the caller's hold. */
+void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context);
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "config.h"
+#include "passing.h"
 #include "text_pool.h"
 
 struct scan {
@@ -50,15 +52,22 @@ static void on_begin(struct scan *scan, const struct event *event)
 }
 
 /* A program that passes its client's headers on sends the traceparent that it received: its own
- * server span's parent. Ours is to stand between, so our ids take the place of those. */
-static bool passes_on(const struct exchange *exchange, const uint8_t *text, size_t length)
+ * server span's parent. Ours is to stand between, so our ids take the place of those. That it is
+ * this head which repeats it says more than any other rule. */
+__attribute__((noinline)) static bool passes_on(
+    struct scan *scan, struct exchange *exchange, const uint8_t *text, size_t length)
 {
     struct trace_ids ids;
-    const struct context *context = exchange->context;
-    return context != NULL && context->has_remote && length == TRACEPARENT_LENGTH &&
-           traceparent_parse(text, length, &ids) &&
-           memcmp(ids.trace_id, exchange->ids.trace_id, sizeof(ids.trace_id)) == 0 &&
-           memcmp(ids.span_id, context->remote_id, sizeof(ids.span_id)) == 0;
+    if (length != TRACEPARENT_LENGTH || !traceparent_parse(text, length, &ids))
+        return false;
+    struct context *context = passing_find(&ids, exchange->context);
+    if (context == NULL)
+        return false;
+    if (context == exchange->context)
+        context_drop(context);
+    else
+        exchange_pass_on(scan->self, exchange, context);
+    return true;
 }
 
 /* Never inlined: ids would lie on the host's stack below every event. */
@@ -83,7 +92,7 @@ static void on_traceparent(struct scan *scan, struct exchange *exchange, const s
     if (scan->feeding_old || event->length == 0)
         return;
     /* Whole, though it may not be known yet that no folded line follows. */
-    if (event->first && passes_on(exchange, event->text, event->length)) {
+    if (event->first && passes_on(scan, exchange, event->text, event->length)) {
         exchange->forwarded = true;
         exchange->rule = RULE_HEADER;
     }
@@ -103,6 +112,10 @@ static void on_text(struct scan *scan, struct exchange *exchange, const struct e
 static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     struct plan *plan = scan->plan;
+    /* What comes in has a traceparent here, so a head without one was not passed on. */
+    if (config.inserts_inbound && (exchange->rule == RULE_THREAD || exchange->rule == RULE_OWNER) &&
+        (exchange->present & 1u << FIELD_TRACEPARENT) == 0)
+        exchange_doubt(scan->self, exchange);
     if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
         return true;
     if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "config.h"
+#include "passing.h"
 #include "stream_internal.h"
 #include "sys.h"
 
@@ -118,13 +120,17 @@ static bool has_room(const struct iovec *iov, int count)
     return false;
 }
 
-void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result)
+/* Answers what the host is to get: more than result only if is_editable. */
+static inline __attribute__((always_inline)) ssize_t receive(
+    const struct sight *sight, const struct iovec *iov, int count, ssize_t result, bool is_editable)
 {
     struct visit visit;
     if ((result < 0 && errno == EAGAIN) || !stream_enter(&visit, sight))
-        return;
+        return result;
     if (result > 0 && !is_told(&visit, sight))
-        return;
+        return result;
+    bool inserts = is_editable && result > 0 && config.inserts_inbound;
+    visit.self->inbound.splices = 0;
     stream_touch(&visit, DIRECTION_IN);
     if (result > 0) {
         visit.connection->connecting = false;
@@ -135,13 +141,21 @@ void stream_received(const struct sight *sight, const struct iovec *iov, int cou
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
     else if (has_room(iov, count))
         ended_by_peer(&visit);
+    if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
+        result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
     stream_leave(&visit);
+    return result;
 }
 
-void stream_received_into(const struct sight *sight, void *buffer, size_t size, ssize_t result)
+void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result)
+{
+    receive(sight, iov, count, result, false);
+}
+
+ssize_t stream_received_into(const struct sight *sight, void *buffer, size_t size, ssize_t result)
 {
     struct iovec iov = {buffer, size};
-    stream_received(sight, &iov, 1, result);
+    return receive(sight, &iov, 1, result, true);
 }
 
 void stream_received_unseen(const struct sight *sight, ssize_t result)

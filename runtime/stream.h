@@ -40,8 +40,9 @@ static inline bool stream_look(int fd, struct sight *sight)
 
 /* The original returned `result` after a read into iov; requested: there was room at all. */
 void stream_received(const struct sight *sight, const struct iovec *iov, int count, ssize_t result);
-/* The same for one buffer. */
-void stream_received_into(const struct sight *sight, void *buffer, size_t size, ssize_t result);
+/* The same for one buffer. Answers what the host is to get: more than result if a line was put into
+ * what was read (passing.h). */
+ssize_t stream_received_into(const struct sight *sight, void *buffer, size_t size, ssize_t result);
 /* Bytes arrived that the host never gets to see as bytes (MSG_TRUNC, splice). */
 void stream_received_unseen(const struct sight *sight, ssize_t result);
 

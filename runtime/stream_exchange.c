@@ -245,6 +245,14 @@ static void on_number(struct exchange *exchange, const struct event *event)
         exchange->has_response = true;
 }
 
+/* Of a request that comes in: a line may be put before this offset of what is being fed. */
+static void note_inbound(struct thread *self, const struct event *event)
+{
+    struct inbound *inbound = &self->inbound;
+    *inbound =
+        (struct inbound){inbound->splices + 1, event->exchange, event->offset, event->bare_lf};
+}
+
 static bool on_event(struct sink *base, const struct event *event)
 {
     struct stream_sink *sink = (struct stream_sink *)base;
@@ -285,8 +293,10 @@ static bool on_event(struct sink *base, const struct event *event)
     case EVENT_VOID:
         stream_forget(connection, exchange);
         break;
-    case EVENT_BEGIN:
     case EVENT_SPLICE:
+        note_inbound(sink->self, event);
+        break;
+    case EVENT_BEGIN:
     case EVENT_KEEP:
     case EVENT_ALIAS:
     case EVENT_DROP:

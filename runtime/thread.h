@@ -32,6 +32,14 @@
 struct context;
 struct ring;
 
+/* Where a line may be put into the bytes just read: passing.h. */
+struct inbound {
+    uint32_t splices; /* heads that were completed by them */
+    uint32_t serial;
+    size_t offset;
+    bool bare_lf;
+};
+
 enum {
     THREAD_IOV_MAX = 64,
     THREAD_LINES_MAX = 16 * 1024,
@@ -60,6 +68,7 @@ struct thread {
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
     uint32_t frame_count; /* of the call being told */
