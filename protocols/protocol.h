@@ -67,10 +67,11 @@ enum event_kind {
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
     EVENT_END,      /* the exchange is over; see reason */
     EVENT_VOID,     /* what began was no message of this protocol: forget the exchange */
+    EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS, /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
     EVENT_DROP,  /* what is kept under `key` is not needed any more */
-    EVENT_RECALL /* the exchange's field has the value that is kept under `key`, if any */
+    EVENT_OF_CONNECTION = EVENT_KEEP
 };
 
 enum end_reason {

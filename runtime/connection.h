@@ -20,6 +20,7 @@
 #include "../protocols/protocol.h"
 #include "address.h"
 #include "exchange.h"
+#include "kept.h"
 #include "thread.h"
 
 enum connection_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
@@ -66,6 +67,7 @@ struct connection {
         struct prefix prefixes[2];
         _Alignas(64) uint8_t protocol_state[STATE_BYTES_MAX];
     };
+    struct kept kept; /* texts that its protocol wants to see again */
     struct address peer;
     char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     uint64_t identity;                /* connection_identity when it was made; 0: not asked */

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "descriptor.h"
 #include "exporter.h"
+#include "kept.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -55,6 +56,7 @@ bool process_forked(void)
     process.epoch++;
     memset(counters, 0, sizeof(counters));
     exporter_forked();
+    kept_forked();
     rings_forked();
     thread_forked();
     __atomic_store_n(&process.page->alive, 1, __ATOMIC_RELEASE);

@@ -261,6 +261,10 @@ static bool on_event(struct sink *base, const struct event *event)
         begin(sink, event->exchange);
         return true;
     }
+    if (event->kind >= EVENT_OF_CONNECTION) {
+        kept_event(&connection->kept, event);
+        return true;
+    }
     struct exchange *exchange = stream_find(connection, event->exchange);
     if (exchange == NULL)
         return true; /* there was no memory for it: counted then */
@@ -296,11 +300,13 @@ static bool on_event(struct sink *base, const struct event *event)
     case EVENT_SPLICE:
         note_inbound(sink->self, event);
         break;
+    case EVENT_RECALL:
+        kept_recall(&connection->kept, exchange, event);
+        break;
     case EVENT_BEGIN:
     case EVENT_KEEP:
     case EVENT_ALIAS:
     case EVENT_DROP:
-    case EVENT_RECALL:
         break;
     }
     return true;

@@ -25,6 +25,7 @@ void stream_give_up(struct thread *self, struct connection *connection, int fd)
     }
     stream_unprepare(connection);
     stream_disown(connection);
+    kept_end(&connection->kept);
     connection_ignore(self, connection, fd);
 }
 
@@ -242,4 +243,5 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
     if (connection->pending.text_index != 0)
         text_give(true, connection->pending.text_index);
     stream_disown(connection);
+    kept_end(&connection->kept);
 }
