@@ -217,7 +217,10 @@ static void set(struct kept *kept, uint64_t key, uint32_t text)
             text_drop(text);
         return;
     }
-    *entry_at(index) = (struct entry){.key = key, .next = kept->first, .text = text};
+    struct entry *entry = entry_at(index);
+    entry->key = key;
+    entry->next = kept->first;
+    entry->text = text;
     kept->first = index;
     kept->count++;
 }
