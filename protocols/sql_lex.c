@@ -92,11 +92,6 @@ static size_t word_rest(const struct sql_source *source, size_t at)
     return at;
 }
 
-static size_t word_end(const struct sql_source *source, size_t at)
-{
-    return starts_word(source, at) ? word_rest(source, at) : at;
-}
-
 static size_t space_end(const struct sql_source *source, size_t at)
 {
     while (is_space(byte_at(source, at))) {
@@ -328,6 +323,12 @@ static bool is_digit_name(const struct sql_source *source, size_t at)
            word_rest(source, at) > end;
 }
 
+static size_t word_end(const struct sql_source *source, size_t at)
+{
+    bool is_digits = is_digit(byte_at(source, at)) && is_digit_name(source, at);
+    return is_digits || starts_word(source, at) ? word_rest(source, at) : at;
+}
+
 /* A sign directly before is part of it, whatever stands before the sign: so do the conventions'
  * examples. So are letters directly behind. */
 static size_t number_end(const struct sql_source *source, size_t at)
@@ -348,7 +349,7 @@ static size_t number_end(const struct sql_source *source, size_t at)
         }
         end = exponent_end(source, end);
     }
-    return word_end(source, end);
+    return starts_word(source, end) ? word_rest(source, end) : end;
 }
 
 static size_t parameter_end(const struct sql_source *source, size_t at)

@@ -20,21 +20,38 @@ static bool is_sign_of(const struct sql_token *token, const char *signs)
 static bool precedes_value(enum sql_word word)
 {
     static const uint8_t words[] = {WORD_ALL, WORD_AND, WORD_BETWEEN, WORD_BY, WORD_CASE,
-        WORD_DEFAULT, WORD_DISTINCT, WORD_ELSE, WORD_GLOB, WORD_HAVING, WORD_ILIKE, WORD_LIKE,
-        WORD_LIMIT, WORD_MATCH, WORD_OFFSET, WORD_OR, WORD_REGEXP, WORD_RETURN, WORD_RETURNING,
-        WORD_SELECT, WORD_THEN, WORD_WHEN, WORD_WHERE};
+        WORD_CONTENT, WORD_DEFAULT, WORD_DISTINCT, WORD_DOCUMENT, WORD_ELSE, WORD_ESCAPE, WORD_GLOB,
+        WORD_HAVING, WORD_ILIKE, WORD_LIKE, WORD_LIMIT, WORD_MATCH, WORD_OFFSET, WORD_OR,
+        WORD_PASSING, WORD_REGEXP, WORD_RETURN, WORD_RETURNING, WORD_SELECT, WORD_SIMILAR,
+        WORD_THEN, WORD_VARIADIC, WORD_WHEN, WORD_WHERE};
     return memchr(words, word, sizeof(words)) != NULL;
 }
 
-/* Not in IS TRUE, IS NOT NULL, SET NULL, `name text NULL`: these are syntax. */
+/* Not in IS TRUE, IS NOT NULL, SET NULL, `name text NULL`, AS true: these are syntax, and names. */
 static bool is_constant(const struct sql_reader *reader, enum sql_word word)
 {
-    enum sql_word before = reader->last.word;
+    enum sql_word before = reader->last.word, further = reader->last_but_one.word;
     if (word == WORD_TRUE || word == WORD_FALSE) {
-        return before != WORD_IS && !(before == WORD_NOT && reader->last_but_one.word == WORD_IS);
+        return before != WORD_IS && before != WORD_AS &&
+               !(before == WORD_NOT && further == WORD_IS);
     }
-    return word == WORD_NULL && reader->verb != WORD_COPY &&
-           (precedes_value(before) || is_sign_of(&reader->last, "([,=<>+-*/%|!~&^"));
+    if (word != WORD_NULL || reader->verb == WORD_COPY) {
+        return false;
+    }
+    if (before == WORD_ON) { /* a join's condition, but not NULL ON NULL */
+        return further != WORD_NULL && further != WORD_ABSENT && further != WORD_CALLED;
+    }
+    return precedes_value(before) || (before == WORD_FROM && further == WORD_DISTINCT) ||
+           is_sign_of(&reader->last, "([,:=<>+-*/%|!~&^");
+}
+
+/* SET x = word. */
+static bool is_set_value(const struct sql_reader *reader)
+{
+    enum sql_word before = reader->last.word;
+    return reader->is_set &&
+           (before == WORD_TO || is_sign_of(&reader->last, "=,") ||
+               (reader->verb == WORD_SET && (before == WORD_ROLE || before == WORD_AUTHORIZATION)));
 }
 
 /* Where a name in double quotes makes no sense, or hardly: what is compared, inserted, listed. */
@@ -52,10 +69,11 @@ static bool is_doubtful(const struct sql_reader *reader, const struct sql_token 
 static bool is_value(const struct sql_reader *reader, const struct sql_token *token)
 {
     if (token->kind == SQL_QUOTED) {
-        return reader->is_set || is_doubtful(reader, token);
+        return is_set_value(reader) || is_doubtful(reader, token);
     }
     return token->kind == SQL_WORD &&
-           (is_constant(reader, token->word) || (reader->is_set && token->word != WORD_DEFAULT));
+           (is_constant(reader, token->word) ||
+               (token->word != WORD_DEFAULT && token->word != WORD_TO && is_set_value(reader)));
 }
 
 /* Statements that hold passwords, and the word behind which they do. What follows could be a word
@@ -89,6 +107,18 @@ static bool hides(const struct sql_reader *reader, enum sql_word word)
     }
 }
 
+/* A statement of its own, or a clause where routines and accounts are made. */
+static void remember_set(struct sql_reader *reader, enum sql_word word)
+{
+    bool defines = reader->verb == WORD_CREATE || reader->verb == WORD_ALTER;
+    bool is_clause = defines && reader->object != WORD_TABLE && reader->object != WORD_FOREIGN;
+    if (word == WORD_SET) {
+        reader->is_set = reader->verb == WORD_SET || is_clause;
+    } else if (reader->verb != WORD_SET && (word == WORD_AS || word == WORD_BEGIN)) {
+        reader->is_set = false;
+    }
+}
+
 static void remember_word(struct sql_reader *reader, enum sql_word word)
 {
     if (!reader->has_verb) {
@@ -100,6 +130,9 @@ static void remember_word(struct sql_reader *reader, enum sql_word word)
         reader->object = word;
     }
     reader->is_hidden = hides(reader, word);
+    if ((reader->source.rules & RULE_SET_VALUES) != 0) {
+        remember_set(reader, word);
+    }
     if (word == WORD_VALUES || word == WORD_IN) {
         reader->list = word;
     } else if (word == WORD_SELECT || word == WORD_ON || word == WORD_RETURNING ||
@@ -117,10 +150,6 @@ static void remember(struct sql_reader *reader, const struct sql_token *token)
         remember_word(reader, token->word);
     } else if (sql_is_sign(token, ')') && reader->list == WORD_IN) {
         reader->list = WORD_UNKNOWN;
-    }
-    bool assigns = sql_is_sign(token, '=') || token->word == WORD_TO;
-    if (assigns && reader->verb == WORD_SET && (reader->source.rules & RULE_SET_VALUES) != 0) {
-        reader->is_set = true;
     }
     reader->last_but_one = reader->last;
     reader->last = *token;

@@ -65,6 +65,29 @@ static enum list list_next(enum list list, const struct sql_token *token, bool i
     return list == LIST_COMMA && is_value ? LIST_NEXT : LIST_NONE;
 }
 
+/* Writes what was held back of a list, if `token` shows that it has to stay. */
+static void list_release(struct writer *writer, enum list held, const struct sql_token *token)
+{
+    if (held == LIST_COMMA) {
+        put(writer, ", ", 2);
+    } else if (held == LIST_NEXT && !sql_is_sign(token, ')')) {
+        put(writer, ", ?", 3);
+    }
+}
+
+static void write_token(struct writer *writer, const struct sql_token *token, bool is_apart)
+{
+    bool is_comment = sql_is_sign(token, '-') && writer->last == '-';
+    if (is_comment || (is_apart && token->kind != SQL_SPACE && writer->last > ' ')) {
+        put(writer, " ", 1);
+    }
+    if (token->kind == SQL_LITERAL) {
+        put(writer, "?", 1);
+    } else {
+        keep(writer, token);
+    }
+}
+
 void sql_sanitize(
     enum sql_dialect dialect, const uint8_t *text, size_t length, struct describer *out)
 {
@@ -77,39 +100,21 @@ void sql_sanitize(
         struct sql_token token = sql_next(&reader);
         bool is_space = token.kind == SQL_SPACE;
         if (token.kind == SQL_END) {
-            break;
+            flush(&writer);
+            return;
         }
         if (token.kind == SQL_COMMENT || (is_space && list >= LIST_COMMA)) {
             is_apart = true;
             continue;
         }
-        if (!is_space) {
-            enum list held = list;
-            list = list_next(list, &token, is_value(&token, text));
-            if (list >= LIST_COMMA) {
-                is_apart = false;
-                continue;
-            }
-            if (held == LIST_COMMA) {
-                put(&writer, ", ", 2);
-                is_apart = false;
-            } else if (held == LIST_NEXT && !sql_is_sign(&token, ')')) {
-                put(&writer, ", ?", 3);
-            } else if (held == LIST_NEXT) {
-                is_apart = false;
-            }
+        enum list held = list;
+        list = is_space ? list : list_next(list, &token, is_value(&token, text));
+        if (list >= LIST_COMMA) {
+            is_apart = false;
+            continue;
         }
-        bool is_dashes = sql_is_sign(&token, '-') && writer.last == '-';
-        bool is_after_space = writer.last <= ' ';
-        if (is_dashes || (is_apart && !is_space && !is_after_space)) {
-            put(&writer, " ", 1);
-        }
+        list_release(&writer, held, &token);
+        write_token(&writer, &token, is_apart && !(held == LIST_NEXT && sql_is_sign(&token, ')')));
         is_apart = false;
-        if (token.kind == SQL_LITERAL) {
-            put(&writer, "?", 1);
-        } else {
-            keep(&writer, &token);
-        }
     }
-    flush(&writer);
 }

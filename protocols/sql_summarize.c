@@ -241,6 +241,8 @@ static void take_target(struct summary *s, struct level *level, const struct sql
         expect(level, PHASE_KIND, false);
     } else if ((word == WORD_INTO || word == WORD_FROM) && !level->is_from) {
         level->is_from = true;
+    } else if (word == WORD_VALUES && sql_is_sign(&s->last, '(')) {
+        level->phase = PHASE_QUIET; /* rows in the place of a table */
     } else if (!is_noise(level, word) &&
                !(level->verb == WORD_EXEC && s->text[token->from] == '@')) {
         target_start(s, token);

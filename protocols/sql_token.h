@@ -82,7 +82,7 @@ struct sql_reader {
     bool has_verb, has_object;
     enum sql_word verb, object; /* of this statement: CREATE, ROLE */
     enum sql_word list;         /* we are in a list after: VALUES, IN */
-    bool is_set;                /* what follows are the values of a SET */
+    bool is_set;                /* SET was read: behind = and TO are values */
     bool is_hidden;             /* what follows in this statement is one literal */
 };
 
