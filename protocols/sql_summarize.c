@@ -454,7 +454,7 @@ static void take(struct summary *s, const struct sql_token *token)
         take_name(s, token);
     } else if (token->kind == SQL_SIGN) {
         take_sign(s, token->sign);
-    } else {
+    } else if (token->kind != SQL_END) {
         take_value(s, token);
     }
 }
