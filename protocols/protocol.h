@@ -20,7 +20,7 @@
 enum {
     PREFIX_BYTES_MAX = 32,  /* bytes of each direction that a probe may ask to see */
     STATE_BYTES_MAX = 384,  /* largest state block; connections hold one each */
-    EXCHANGES_OPEN_MAX = 64 /* requests of one connection without their answer (pipelining) */
+    EXCHANGES_OPEN_MAX = 64 /* requests of one connection without their answer, if not said else */
 };
 
 enum direction { DIRECTION_IN, DIRECTION_OUT };
@@ -32,7 +32,8 @@ static inline enum direction direction_other(enum direction direction)
 
 /* The parts of a message that somebody above the parser needs: numbers first, then texts. */
 enum field {
-    FIELD_VERSION, /* 10 for 1.0, 11 for 1.1; of a database: which kind of server it is */
+    FIELD_VERSION, /* 10 for 1.0, 11 for 1.1; of a database: which kind of server it is; of Redis:
+                      the index of the database, -1: not known */
     FIELD_STATUS,
     FIELD_ROWS,    /* that a query returned */
     FIELD_BATCH,   /* operations of a batch, if it has more than one */

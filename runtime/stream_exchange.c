@@ -143,7 +143,7 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
     }
     if ((exchange->present & 1u << FIELD_TRACEPARENT) && !exchange->forwarded)
         exchange_adopt(exchange);
-    else if (!exchange->injected && config.propagators != 0)
+    else if (connection->protocol->edits && !exchange->injected && config.propagators != 0)
         counter_add(COUNTER_INJECT_SKIPPED, 1);
     stream_disown(connection);
 }
@@ -291,7 +291,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_END:
         connection->switched = event->reason == END_SWITCHED;
-        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] != 101;
+        connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] / 100 == 2;
         stream_end_exchange(sink, exchange, event->reason);
         break;
     case EVENT_VOID:

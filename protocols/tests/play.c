@@ -33,6 +33,15 @@ static const char *const field_names[FIELD_COUNT] = {
 
 static const char *const reason_names[] = {"complete", "switched", "truncated", "unanswered"};
 
+enum { OPEN_MAX = 4096 };
+
+struct value {
+    bool is_open;
+    struct event event; /* the first piece */
+    size_t length;
+    uint8_t bytes[VALUE_BYTES_MAX];
+};
+
 struct player {
     struct sink sink;
     const struct protocol *protocol;
@@ -46,11 +55,9 @@ struct player {
     bool stopped[2];
     bool lost;
     uint32_t begun;
-    uint64_t open; /* bit serial % 64 */
-    bool has_value;
-    struct event value; /* the text being told */
-    size_t value_length;
-    uint8_t bytes[VALUE_BYTES_MAX];
+    uint64_t open[OPEN_MAX / 64]; /* bit serial % OPEN_MAX */
+    enum direction direction;     /* of the running call */
+    struct value values[2];       /* being told, by the direction they are read in */
 };
 
 static void require(bool holds, const char *what)
@@ -74,21 +81,20 @@ __attribute__((format(printf, 2, 3))) static void put(
     require(out->length < sizeof out->text, "a transcript of bounded length");
 }
 
-static void put_value(struct player *player)
+static void put_value(struct player *player, const struct value *value)
 {
-    size_t shown = player->value_length;
-    shown = shown < SHOWN_BYTES_MAX ? shown : SHOWN_BYTES_MAX;
-    if (player->value.kind == EVENT_KEEP) {
-        put(player, "KEEP %llx ", (unsigned long long)player->value.key);
+    size_t shown = value->length < SHOWN_BYTES_MAX ? value->length : SHOWN_BYTES_MAX;
+    if (value->event.kind == EVENT_KEEP) {
+        put(player, "KEEP %llx ", (unsigned long long)value->event.key);
     } else {
-        put(player, "%s %u ", field_names[player->value.field], player->value.exchange);
+        put(player, "%s %u ", field_names[value->event.field], value->event.exchange);
     }
     for (size_t i = 0; i < shown; i++) {
-        uint8_t byte = player->bytes[i];
+        uint8_t byte = value->bytes[i];
         put(player, byte >= 0x20 && byte < 0x7f && byte != '\\' ? "%c" : "\\x%02x", byte);
     }
-    if (shown < player->value_length) {
-        put(player, "... %zu bytes", player->value_length);
+    if (shown < value->length) {
+        put(player, "... %zu bytes", value->length);
     }
     put(player, "\n");
 }
@@ -113,46 +119,61 @@ static bool is_where_it_claims(const struct player *player, const struct event *
 
 static void take_text(struct player *player, const struct event *event)
 {
+    struct value *value = &player->values[player->direction];
     require(is_where_it_claims(player, event), "text is at its offset, or is spaces");
-    require(event->first != player->has_value, "the first piece says so, and no other");
+    require(event->first != value->is_open, "the first piece says so, and no other");
     if (event->first) {
-        player->value = *event;
-        player->value_length = 0;
-        player->has_value = true;
+        value->event = *event;
+        value->length = 0;
+        value->is_open = true;
     }
-    require(event->field == player->value.field && event->kind == player->value.kind &&
-                event->key == player->value.key,
+    require(event->field == value->event.field && event->kind == value->event.kind &&
+                event->exchange == value->event.exchange && event->key == value->event.key,
         "one value at a time");
-    require(player->value_length + event->length <= VALUE_BYTES_MAX, "bounded values");
+    require(value->length + event->length <= VALUE_BYTES_MAX, "bounded values");
     if (event->length > 0) {
-        memcpy(player->bytes + player->value_length, event->text, event->length);
+        memcpy(value->bytes + value->length, event->text, event->length);
     }
-    player->value_length += event->length;
+    value->length += event->length;
     if (event->last) {
-        put_value(player);
-        player->has_value = false;
+        put_value(player, value);
+        value->is_open = false;
     }
 }
 
-static uint64_t open_bit(const struct event *event)
+static bool is_open(const struct player *player, uint32_t exchange)
 {
-    return UINT64_C(1) << (event->exchange % 64);
+    return player->open[exchange % OPEN_MAX / 64] >> exchange % 64 & 1;
+}
+
+static void toggle_open(struct player *player, uint32_t exchange)
+{
+    player->open[exchange % OPEN_MAX / 64] ^= UINT64_C(1) << exchange % 64;
+}
+
+/* How much was told of a value before it was taken back depends on the cuts. */
+static void drop_values(struct player *player, uint32_t exchange)
+{
+    for (int i = 0; i < 2; i++) {
+        struct value *value = &player->values[i];
+        value->is_open &= value->event.exchange != exchange;
+    }
 }
 
 static void take_begin(struct player *player, const struct event *event)
 {
     require(event->exchange == player->begun, "serial numbers count");
-    require((player->open & open_bit(event)) == 0, "at most EXCHANGES_OPEN_MAX are open");
-    player->open |= open_bit(event);
+    require(!is_open(player, event->exchange), "few exchanges are open");
+    toggle_open(player, event->exchange);
     player->begun++;
     put(player, "BEGIN %u\n", event->exchange);
 }
 
 static void take_close(struct player *player, const struct event *event)
 {
-    player->open &= ~open_bit(event);
+    toggle_open(player, event->exchange);
     if (event->kind == EVENT_VOID) {
-        player->has_value = false; /* how much was told of a value depends on the cuts */
+        drop_values(player, event->exchange);
         put(player, "VOID %u\n", event->exchange);
         return;
     }
@@ -195,7 +216,7 @@ static bool take_event(struct sink *sink, const struct event *event)
     if (take_kept(player, event)) {
         return true;
     }
-    require(event->exchange < player->begun && (player->open & open_bit(event)) != 0,
+    require(event->exchange < player->begun && is_open(player, event->exchange),
         "events are for open exchanges");
     switch (event->kind) {
     case EVENT_TEXT:
@@ -312,6 +333,7 @@ static void play_op(struct player *player, size_t index, const struct op *op)
         player->plan->is_mirrored ? direction_other(op->direction) : op->direction;
     player->data = NULL;
     player->length = 0;
+    player->direction = direction;
     if (op->kind == OP_FINISH) {
         player->protocol->finish(player->state, direction, &player->sink);
         return;
@@ -373,8 +395,8 @@ void play(const struct protocol *protocol, struct script script, const struct pl
     struct transcript *out)
 {
     static struct player player;
-    size_t kept = offsetof(struct player, bytes);
-    memset(&player, 0, kept);
+    memset(&player, 0, offsetof(struct player, values));
+    player.values[0].is_open = player.values[1].is_open = false;
     player.sink.event = take_event;
     player.protocol = protocol;
     player.plan = plan;

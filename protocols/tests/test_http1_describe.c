@@ -2,77 +2,9 @@
 /* Finished exchanges and the spans that tell them, as text: name, then key=value each. */
 #include "protocol.h"
 #include "tap.h"
+#include "writer.h"
 
 #include <string.h>
-
-enum { SPAN_BYTES_MAX = 4096 };
-
-struct writer {
-    struct describer describer;
-    size_t length;
-    char text[SPAN_BYTES_MAX];
-};
-
-static const char *const keys[ATTRIBUTE_COUNT] = {
-#define ATTRIBUTE(id, key) [ATTRIBUTE_##id] = key,
-#include "attributes.def"
-#undef ATTRIBUTE
-};
-
-static void write_text(struct writer *writer, const void *text, size_t length)
-{
-    if (writer->length + length < sizeof writer->text) {
-        memcpy(writer->text + writer->length, text, length);
-        writer->length += length;
-    }
-}
-
-static void write_key(struct writer *writer, enum attribute attribute)
-{
-    write_text(writer, keys[attribute], strlen(keys[attribute]));
-    write_text(writer, "=", 1);
-}
-
-static void take_text(
-    struct describer *out, enum attribute attribute, const void *text, size_t length)
-{
-    write_key((struct writer *)out, attribute);
-    write_text((struct writer *)out, text, length);
-    write_text((struct writer *)out, "\n", 1);
-}
-
-static void take_number(struct describer *out, enum attribute attribute, int64_t number)
-{
-    char text[32];
-    int length = snprintf(text, sizeof text, "%lld", (long long)number);
-    take_text(out, attribute, text, (size_t)length);
-}
-
-static void take_open(struct describer *out, enum attribute attribute)
-{
-    write_key((struct writer *)out, attribute);
-}
-
-static void take_append(struct describer *out, const void *text, size_t length)
-{
-    write_text((struct writer *)out, text, length);
-}
-
-static void take_close(struct describer *out)
-{
-    write_text((struct writer *)out, "\n", 1);
-}
-
-static void take_name(struct describer *out, const void *text, size_t length)
-{
-    write_text((struct writer *)out, text, length);
-    write_text((struct writer *)out, "\n", 1);
-}
-
-static void take_error(struct describer *out)
-{
-    write_text((struct writer *)out, "ERROR\n", 6);
-}
 
 static struct fact fact(const char *text)
 {
@@ -102,13 +34,9 @@ static void answer(struct facts *facts, int status)
 
 static void check(const struct facts *facts, const char *expected, const char *what)
 {
-    static struct writer writer;
-    writer = (struct writer){.describer = {take_text, take_number, take_open, take_append,
-                                 take_close, take_name, take_error}};
-    protocol_rows[0]->describe(facts, &writer.describer);
-    writer.text[writer.length] = '\0';
-    if (!CHECK(strcmp(writer.text, expected) == 0, "%s", what)) {
-        fprintf(stderr, "%s", writer.text);
+    const char *told = writer_tell(protocol_rows[0], facts);
+    if (!CHECK(strcmp(told, expected) == 0, "%s", what)) {
+        fprintf(stderr, "%s", told);
     }
 }
 
