@@ -287,13 +287,10 @@ static size_t literal_string_end(const struct sql_source *source, size_t at)
                : at;
 }
 
-/* What a number or a parameter cannot follow directly: `a.1`, `a[1:2]`. */
+/* There, neither `.1` nor `:1` starts: in `a.1`, `a[1:2]`. */
 static bool follows_operand(const struct sql_source *source, size_t at)
 {
-    static const char closing[] = "'\"`])?$";
-    uint8_t before = at > 0 ? source->text[at - 1] : ' ';
-    return is_letter(before) || is_digit(before) ||
-           memchr(closing, before, sizeof(closing) - 1) != NULL;
+    return at > 0 && at == source->operand_end;
 }
 
 static size_t digits_end(const struct sql_source *source, size_t at)
@@ -304,13 +301,18 @@ static size_t digits_end(const struct sql_source *source, size_t at)
     return at;
 }
 
-/* The end of `e+12` at `at`. */
+/* The end of `e+12` at `at`, of which a cut may have left the letter alone. */
 static size_t exponent_end(const struct sql_source *source, size_t at)
 {
     uint8_t sign = byte_at(source, at + 1);
     size_t digits = at + 1 + (sign == '+' || sign == '-');
-    bool is_exponent = lower(byte_at(source, at)) == 'e' && is_digit(byte_at(source, digits));
-    return is_exponent ? digits_end(source, digits) : at;
+    if (lower(byte_at(source, at)) != 'e') {
+        return at;
+    }
+    if (is_digit(byte_at(source, digits))) {
+        return digits_end(source, digits);
+    }
+    return continues_word(source, at + 1) ? at : at + 1;
 }
 
 /* MySQL: a word that starts with digits, unless it is 0x1f, 0b11 or 1e5. */
@@ -441,7 +443,13 @@ static enum sql_word word_find(const uint8_t *text, size_t length)
     return WORD_UNKNOWN;
 }
 
-struct sql_token sql_lex(const struct sql_source *source, size_t at)
+static bool is_operand(const struct sql_token *token)
+{
+    return token->kind >= SQL_WORD &&
+           (token->kind != SQL_SIGN || token->sign == ')' || token->sign == ']');
+}
+
+struct sql_token sql_lex(struct sql_source *source, size_t at)
 {
     static const struct {
         enum sql_kind kind;
@@ -460,17 +468,23 @@ struct sql_token sql_lex(const struct sql_source *source, size_t at)
     if (at >= source->length) {
         return token;
     }
+    token.kind = SQL_SIGN;
+    token.to = at + 1;
     for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-        token.to = readers[i].end(source, at);
-        if (token.to > at) {
+        size_t end = readers[i].end(source, at);
+        if (end > at) {
             token.kind = readers[i].kind;
-            token.word =
-                token.kind == SQL_WORD ? word_find(source->text + at, token.to - at) : WORD_UNKNOWN;
-            return token;
+            token.to = end;
+            break;
         }
     }
-    token.kind = SQL_SIGN;
-    token.sign = source->text[at];
-    token.to = at + 1;
+    if (token.kind == SQL_SIGN) {
+        token.sign = source->text[at];
+    } else if (token.kind == SQL_WORD) {
+        token.word = word_find(source->text + at, token.to - at);
+    }
+    if (is_operand(&token)) {
+        source->operand_end = token.to;
+    }
     return token;
 }

@@ -16,15 +16,22 @@ static bool is_sign_of(const struct sql_token *token, const char *signs)
            memchr(signs, token->sign, strlen(signs)) != NULL;
 }
 
-/* An expression starts behind these. */
+/* A value follows these, hardly ever a name. */
 static bool precedes_value(enum sql_word word)
 {
-    static const uint8_t words[] = {WORD_ALL, WORD_AND, WORD_BETWEEN, WORD_BY, WORD_CASE,
-        WORD_CONTENT, WORD_DEFAULT, WORD_DISTINCT, WORD_DOCUMENT, WORD_ELSE, WORD_ESCAPE, WORD_GLOB,
-        WORD_HAVING, WORD_ILIKE, WORD_LIKE, WORD_LIMIT, WORD_MATCH, WORD_OFFSET, WORD_OR,
-        WORD_PASSING, WORD_REGEXP, WORD_RETURN, WORD_RETURNING, WORD_SELECT, WORD_SIMILAR,
-        WORD_THEN, WORD_VARIADIC, WORD_WHEN, WORD_WHERE};
+    static const uint8_t words[] = {WORD_BETWEEN, WORD_DEFAULT, WORD_ELSE, WORD_ESCAPE, WORD_GLOB,
+        WORD_ILIKE, WORD_LIKE, WORD_LIMIT, WORD_MATCH, WORD_OFFSET, WORD_REGEXP, WORD_SIMILAR,
+        WORD_THEN};
     return memchr(words, word, sizeof(words)) != NULL;
+}
+
+/* A value or a name. */
+static bool precedes_expression(enum sql_word word)
+{
+    static const uint8_t words[] = {WORD_ALL, WORD_AND, WORD_BY, WORD_CASE, WORD_CONTENT,
+        WORD_DISTINCT, WORD_DOCUMENT, WORD_HAVING, WORD_OR, WORD_PASSING, WORD_RETURN,
+        WORD_RETURNING, WORD_SELECT, WORD_VARIADIC, WORD_WHEN, WORD_WHERE};
+    return precedes_value(word) || memchr(words, word, sizeof(words)) != NULL;
 }
 
 /* Not in IS TRUE, IS NOT NULL, SET NULL, `name text NULL`, AS true: these are syntax, and names. */
@@ -41,7 +48,7 @@ static bool is_constant(const struct sql_reader *reader, enum sql_word word)
     if (before == WORD_ON) { /* a join's condition, but not NULL ON NULL */
         return further != WORD_NULL && further != WORD_ABSENT && further != WORD_CALLED;
     }
-    return precedes_value(before) || (before == WORD_FROM && further == WORD_DISTINCT) ||
+    return precedes_expression(before) || (before == WORD_FROM && further == WORD_DISTINCT) ||
            is_sign_of(&reader->last, "([,:=<>+-*/%|!~&^");
 }
 
@@ -62,8 +69,7 @@ static bool is_doubtful(const struct sql_reader *reader, const struct sql_token 
                    (token->to < source->length && source->text[token->to] == '.') ||
                    is_sign_of(&reader->last, ".");
     return !is_name && (reader->list != WORD_UNKNOWN || is_sign_of(&reader->last, "=<>!~") ||
-                           (precedes_value(reader->last.word) && reader->last.word != WORD_SELECT &&
-                               reader->last.word != WORD_BY));
+                           precedes_value(reader->last.word));
 }
 
 static bool is_value(const struct sql_reader *reader, const struct sql_token *token)
@@ -161,7 +167,7 @@ static bool is_significant(const struct sql_token *token)
 }
 
 /* Everything up to the end of the statement. */
-static size_t statement_end(const struct sql_source *source, size_t at)
+static size_t statement_end(struct sql_source *source, size_t at)
 {
     for (;;) {
         struct sql_token token = sql_lex(source, at);

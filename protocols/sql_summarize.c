@@ -133,7 +133,8 @@ static bool target_continue(struct summary *s, const struct sql_token *token)
         return false;
     }
     bool is_dot = sql_is_sign(token, '.');
-    bool is_name = s->part == PART_DOT && (token->kind == SQL_WORD || token->kind == SQL_QUOTED);
+    bool is_name = s->part == PART_DOT && (token->kind == SQL_WORD || token->kind == SQL_QUOTED ||
+                                              sql_is_sign(token, '*'));
     if (is_dot || is_name) {
         put(s, token);
         s->length = s->is_full ? s->mark : s->length;

@@ -72,6 +72,7 @@ struct sql_source {
     const uint8_t *text;
     size_t length;
     uint32_t rules;
+    size_t operand_end; /* of the last name or value that was read */
 };
 
 /* What was read before, without white space and comments. */
@@ -87,8 +88,8 @@ struct sql_reader {
 };
 
 void sql_source_start(struct sql_source *, enum sql_dialect, const uint8_t *text, size_t length);
-/* The token at `at`: empty only at the end. */
-struct sql_token sql_lex(const struct sql_source *, size_t at);
+/* The token at `at`, where the last one ended: empty only at the end. */
+struct sql_token sql_lex(struct sql_source *, size_t at);
 
 void sql_reader_start(struct sql_reader *, enum sql_dialect, const uint8_t *text, size_t length);
 struct sql_token sql_next(struct sql_reader *);
