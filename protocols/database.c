@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "database.h"
+
+#include <string.h>
+
+void database_describe_server(const struct facts *facts, struct describer *out)
+{
+    struct fact address = facts->peer_address;
+    if (address.length == 0) {
+        return;
+    }
+    out->text(out, ATTRIBUTE_SERVER_ADDRESS, address.text, address.length);
+    out->text(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, address.text, address.length);
+    if (facts->peer_port > 0) {
+        out->number(out, ATTRIBUTE_SERVER_PORT, facts->peer_port);
+        out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, facts->peer_port);
+    }
+}
+
+void database_describe_outcome(const struct facts *facts, struct describer *out, bool is_error)
+{
+    struct fact code = facts->texts[FIELD_CODE];
+    struct fact error = is_error && code.length > 0 ? code : facts->error;
+    if (code.length > 0) {
+        out->text(out, ATTRIBUTE_DB_RESPONSE_STATUS_CODE, code.text, code.length);
+    }
+    if (error.length > 0) {
+        out->text(out, ATTRIBUTE_ERROR_TYPE, error.text, error.length);
+        out->error(out);
+    }
+    if (facts->numbers[FIELD_ROWS] > 0) {
+        out->number(out, ATTRIBUTE_DB_RESPONSE_RETURNED_ROWS, facts->numbers[FIELD_ROWS] - 1);
+    }
+}
+
+static size_t text_length(const char *text)
+{
+    size_t length = 0;
+    while (text[length] != '\0') {
+        length++;
+    }
+    return length;
+}
+
+static void name(struct describer *out, bool is_batch, const char *text, size_t length)
+{
+    static const char prefix[] = "BATCH ";
+    char whole[SQL_SUMMARY_BYTES_MAX + sizeof prefix];
+    if (!is_batch) {
+        out->name(out, text, length);
+        return;
+    }
+    memcpy(whole, prefix, sizeof prefix - 1);
+    memcpy(whole + sizeof prefix - 1, text, length);
+    out->name(out, whole, sizeof prefix - 1 + length);
+}
+
+static void describe_text(const struct facts *facts, struct describer *out,
+    const struct database *database, bool is_batch)
+{
+    struct fact query = facts->texts[FIELD_QUERY];
+    char summary[SQL_SUMMARY_BYTES_MAX];
+    size_t length = sql_summarize(database->dialect, query.text, query.length, summary);
+    if (length > 0) {
+        name(out, is_batch, summary, length);
+        out->text(out, ATTRIBUTE_DB_QUERY_SUMMARY, summary, length);
+    }
+    out->open(out, ATTRIBUTE_DB_QUERY_TEXT);
+    sql_sanitize(database->dialect, query.text, query.length, out);
+    out->close(out);
+}
+
+void database_describe_sql(
+    const struct facts *facts, struct describer *out, const struct database *database)
+{
+    struct fact space = facts->texts[FIELD_NAMESPACE];
+    bool is_batch = facts->numbers[FIELD_BATCH] > 1;
+    out->name(out, database->system, text_length(database->system));
+    out->text(out, ATTRIBUTE_DB_SYSTEM_NAME, database->system, text_length(database->system));
+    if (space.length > 0) {
+        out->text(out, ATTRIBUTE_DB_NAMESPACE, space.text, space.length);
+    }
+    if (database->operation != NULL) {
+        size_t length = text_length(database->operation);
+        out->name(out, database->operation, length);
+        out->text(out, ATTRIBUTE_DB_OPERATION_NAME, database->operation, length);
+    }
+    if (facts->texts[FIELD_QUERY].length > 0) {
+        describe_text(facts, out, database, is_batch);
+    }
+    if (is_batch) {
+        out->number(out, ATTRIBUTE_DB_OPERATION_BATCH_SIZE, facts->numbers[FIELD_BATCH]);
+    }
+    database_describe_server(facts, out);
+    database_describe_outcome(facts, out, database->is_error);
+}
