@@ -33,15 +33,6 @@ void database_describe_outcome(const struct facts *facts, struct describer *out,
     }
 }
 
-static size_t text_length(const char *text)
-{
-    size_t length = 0;
-    while (text[length] != '\0') {
-        length++;
-    }
-    return length;
-}
-
 static void name(struct describer *out, bool is_batch, const char *text, size_t length)
 {
     static const char prefix[] = "BATCH ";
@@ -75,15 +66,15 @@ void database_describe_sql(
 {
     struct fact space = facts->texts[FIELD_NAMESPACE];
     bool is_batch = facts->numbers[FIELD_BATCH] > 1;
-    out->name(out, database->system, text_length(database->system));
-    out->text(out, ATTRIBUTE_DB_SYSTEM_NAME, database->system, text_length(database->system));
+    struct fact system = database->system, operation = database->operation;
+    out->name(out, system.text, system.length);
+    out->text(out, ATTRIBUTE_DB_SYSTEM_NAME, system.text, system.length);
     if (space.length > 0) {
         out->text(out, ATTRIBUTE_DB_NAMESPACE, space.text, space.length);
     }
-    if (database->operation != NULL) {
-        size_t length = text_length(database->operation);
-        out->name(out, database->operation, length);
-        out->text(out, ATTRIBUTE_DB_OPERATION_NAME, database->operation, length);
+    if (operation.length > 0) {
+        out->name(out, operation.text, operation.length);
+        out->text(out, ATTRIBUTE_DB_OPERATION_NAME, operation.text, operation.length);
     }
     if (facts->texts[FIELD_QUERY].length > 0) {
         describe_text(facts, out, database, is_batch);

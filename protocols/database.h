@@ -9,10 +9,16 @@
 #include "sql.h"
 
 /* FIELD_ROWS of databases: 0 where nothing returns rows, else one more than there were. */
+/* A text of the program's own. */
+#define DATABASE_TEXT(literal)                          \
+    {                                                   \
+        (const uint8_t *)(literal), sizeof(literal) - 1 \
+    }
+
 struct database {
-    const char *system; /* db.system.name */
+    struct fact system; /* db.system.name */
     enum sql_dialect dialect;
-    const char *operation; /* db.operation.name and the span's, of what has no text; or NULL */
+    struct fact operation; /* db.operation.name and the span's, of what has no text */
     bool is_error;         /* FIELD_CODE is one of an error */
 };
 

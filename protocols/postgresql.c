@@ -730,11 +730,13 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
 /* SQLSTATE's classes 00 and 01 are successes and warnings. */
 static void describe(const struct facts *facts, struct describer *out)
 {
-    static const char *const operations[] = {NULL, "PREPARE", "FUNCTION CALL", "CONNECT"};
+    static const struct fact operations[] = {[KIND_PREPARE] = DATABASE_TEXT("PREPARE"),
+        [KIND_FUNCTION] = DATABASE_TEXT("FUNCTION CALL"),
+        [KIND_STARTUP] = DATABASE_TEXT("CONNECT")};
     struct fact code = facts->texts[FIELD_CODE];
     int64_t kind = facts->numbers[FIELD_VERSION];
-    struct database database = {"postgresql", SQL_POSTGRESQL, NULL, true};
-    if (kind > KIND_STATEMENT && kind <= KIND_STARTUP) {
+    struct database database = {.system = DATABASE_TEXT("postgresql"), .dialect = SQL_POSTGRESQL};
+    if (kind >= KIND_STATEMENT && kind <= KIND_STARTUP) {
         database.operation = operations[kind];
     }
     database.is_error = code.length >= 2 && (code.text[0] != '0' || code.text[1] > '1');

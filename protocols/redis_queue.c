@@ -172,8 +172,10 @@ void redis_queue_take_back(struct redis_reader *reader)
     redis->is_reading = false;
     if (redis->request.joins) {
         struct redis_batch *batch = newest_batch(redis);
-        batch->size--;
-        batch->left--;
+        if (batch != NULL) {
+            batch->size--;
+            batch->left--;
+        }
         return;
     }
     redis_tell(reader, EVENT_VOID, --redis->next);

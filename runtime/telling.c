@@ -18,6 +18,8 @@ static struct telling *of(struct describer *describer)
 /* Cut, and counted, where there is no room for all of it. */
 static struct span_text copy_text(struct telling *telling, const void *text, size_t length)
 {
+    if (length == 0)
+        return (struct span_text){"", 0};
     char *place = telling->text + telling->text_used;
     size_t room = sizeof(telling->text) - telling->text_used;
     if (length > room) {
