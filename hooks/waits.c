@@ -17,21 +17,36 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 
 /* An epoll set of a program belongs to its event loop: it holds listeners, wake-ups, everybody's
  * connections. */
-static int after_epoll(int result)
+static int after_epoll(int result, int64_t timeout_ns)
 {
-    stream_waited(result == 0);
+    stream_waited(result == 0, timeout_ns);
     return result;
+}
+
+static int64_t of_milliseconds(int timeout)
+{
+    return timeout < 0 ? -1 : timeout * INT64_C(1000000);
+}
+
+/* Without a limit where it cannot be looked at. */
+static int64_t of_timespec(const struct timespec *timeout)
+{
+    return timeout == NULL || !readable(timeout, sizeof(*timeout))
+               ? -1
+               : timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec;
 }
 
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
 {
-    return after_epoll(ORIGINAL(epoll_wait)(epoll, events, count, timeout));
+    return after_epoll(
+        ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
 }
 
 HOOK(int, epoll_pwait,
     (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
 {
-    return after_epoll(ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask));
+    return after_epoll(
+        ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask), of_milliseconds(timeout));
 }
 
 /* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
@@ -45,7 +60,8 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
     (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask))
 {
-    return after_epoll(ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask));
+    return after_epoll(
+        ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), of_timespec(timeout));
 }
 
 /* One descriptor that is no listener is a thread waiting for its own business. */
@@ -65,7 +81,8 @@ static bool is_own(const struct pollfd *fds, nfds_t count)
     return false;
 }
 
-static int after_poll(const struct pollfd *fds, nfds_t count, bool rests, int result)
+static int after_poll(
+    const struct pollfd *fds, nfds_t count, bool rests, int64_t timeout_ns, int result)
 {
     if (result < 0 || !stream_thread_is_known())
         return result; /* fds may be what the kernel refused */
@@ -75,18 +92,20 @@ static int after_poll(const struct pollfd *fds, nfds_t count, bool rests, int re
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
     if (is_boundary(fds, count))
-        stream_waited(result == 0);
+        stream_waited(result == 0, timeout_ns);
     return result;
 }
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
-    return after_poll(fds, count, timeout != 0, ORIGINAL(poll)(fds, count, timeout));
+    return after_poll(
+        fds, count, timeout != 0, of_milliseconds(timeout), ORIGINAL(poll)(fds, count, timeout));
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
-    return after_poll(fds, count, timeout != 0, ORIGINAL(__poll_chk)(fds, count, timeout, room));
+    return after_poll(fds, count, timeout != 0, of_milliseconds(timeout),
+        ORIGINAL(__poll_chk)(fds, count, timeout, room));
 }
 
 /* Is it no mere look at what is there? Asked only where it matters. */
@@ -99,15 +118,16 @@ static bool rests(const struct timespec *timeout)
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
-    return after_poll(fds, count, rests(timeout), ORIGINAL(ppoll)(fds, count, timeout, mask));
+    return after_poll(fds, count, rests(timeout), of_timespec(timeout),
+        ORIGINAL(ppoll)(fds, count, timeout, mask));
 }
 
 HOOK(int, __ppoll_chk,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
         size_t room))
 {
-    return after_poll(
-        fds, count, rests(timeout), ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+    return after_poll(fds, count, rests(timeout), of_timespec(timeout),
+        ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
 }
 
 static bool is_in(const fd_set *set, int fd)
@@ -148,13 +168,21 @@ static bool rests_for(const struct timeval *timeout)
                                            timeout->tv_sec != 0 || timeout->tv_usec != 0);
 }
 
+static int64_t of_timeval(const struct timeval *timeout)
+{
+    return timeout == NULL || !readable(timeout, sizeof(*timeout))
+               ? -1
+               : timeout->tv_sec * INT64_C(1000000000) + timeout->tv_usec * INT64_C(1000);
+}
+
 HOOK(int, select,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, struct timeval *timeout))
 {
     bool is_boundary_here = is_select_boundary(limit, reads, writes, rests_for(timeout));
+    int64_t timeout_ns = is_boundary_here ? of_timeval(timeout) : -1; /* the call changes it */
     int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
     if (is_boundary_here)
-        stream_waited(result == 0);
+        stream_waited(result == 0, timeout_ns);
     return result;
 }
 
@@ -165,6 +193,6 @@ HOOK(int, pselect,
     bool is_boundary_here = is_select_boundary(limit, reads, writes, rests(timeout));
     int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
     if (is_boundary_here)
-        stream_waited(result == 0);
+        stream_waited(result == 0, of_timespec(timeout));
     return result;
 }

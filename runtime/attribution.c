@@ -15,11 +15,12 @@
 #define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
 
 static struct pool contexts = {.block_shift = 8};
-static int32_t starved; /* contexts that must be waiting in user space */
-static int32_t lost;    /* those of them that no thread waits with */
+static int32_t starved;   /* contexts that must be waiting in user space */
+static int32_t lost;      /* those of them that no thread waits with */
+static int32_t unclaimed; /* calls under way that could be of any of them */
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
-enum { DISTRUST = 200 };
+enum { DISTRUST = 200, TIMER_SLACK_NS = 1000000 };
 static uint32_t distrust; /* answers still to come; a race loses one or two of them */
 
 /* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
@@ -72,6 +73,7 @@ void attribution_forked(void)
 {
     __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&unclaimed, 0, __ATOMIC_RELAXED);
 }
 
 struct context *context_take(void)
@@ -154,6 +156,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current = context;
     self->current_read_here = false;
     self->current_carried = false;
+    self->current_opened = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -206,8 +209,10 @@ void attribution_use(struct thread *self, struct context *context)
 
 void attribution_touch_unknown(struct thread *self)
 {
-    if (!serves_one(self) && !self->current_carried)
-        set_current(self, NULL);
+    if (serves_one(self) || self->current_carried)
+        return;
+    set_current(self, NULL);
+    self->touched_unknown = true;
 }
 
 void attribution_touch_many(struct thread *self)
@@ -218,8 +223,10 @@ void attribution_touch_many(struct thread *self)
 
 void attribution_opened(struct thread *self, struct context *context)
 {
-    if (!serves_one(self) && !self->current_carried)
-        set_current(self, context);
+    if (serves_one(self) || self->current_carried)
+        return;
+    set_current(self, context);
+    self->current_opened = self->timer_ns != 0 && thread_now(self) >= self->timer_ns;
 }
 
 void attribution_carry(struct thread *self, struct context *context, bool is_certain)
@@ -229,11 +236,26 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
     self->current_certain = is_certain;
 }
 
-void attribution_wait(struct thread *self)
+/* An event loop waits no longer than until its next timer is due, by its own clock, which is as old
+ * as its last return at most. One that does not wait at all says nothing of when that is. */
+static void note_timer(struct thread *self, int64_t timeout_ns)
 {
+    uint64_t before = self->woke_ns, was_due = self->timer_ns;
+    self->woke_ns = thread_now(self);
+    if (timeout_ns == 0 && was_due > before)
+        return; /* it has not been due yet */
+    self->timer_ns = 0;
+    if (timeout_ns > 0 && before != 0)
+        self->timer_ns = before + (uint64_t)timeout_ns -
+                         (timeout_ns < TIMER_SLACK_NS ? (uint64_t)timeout_ns : TIMER_SLACK_NS);
+}
+
+void attribution_wait(struct thread *self, int64_t timeout_ns)
+{
+    note_timer(self, timeout_ns);
     self->unit++;
     self->multiplexes = true;
-    self->touched_many = false;
+    self->touched_many = self->touched_unknown = false;
     set_current(self, NULL);
 }
 
@@ -272,6 +294,8 @@ void attribution_check(const struct thread *self, const struct context *context)
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
         return; /* not its first byte, or its request is not complete */
     bool is_right = self->current == context;
+    if (self->current == NULL && self->touched_unknown)
+        return; /* nothing was believed, so nothing is learnt */
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
     if (!is_right)
@@ -306,6 +330,11 @@ void attribution_call_end(struct context *context)
     change(context, -OUTSTANDING);
 }
 
+void attribution_unclaimed(int change)
+{
+    __atomic_fetch_add(&unclaimed, change, __ATOMIC_RELAXED);
+}
+
 void attribution_leave(struct thread *self)
 {
     set_current(self, NULL);
@@ -318,11 +347,13 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
-/* A thread that serves one request is sure of it while others wait with threads of their own. */
+/* A thread that serves one request is sure of it while others wait with threads of their own. Who
+ * has made a call that could not be attributed looks as if it waited: as many do as there are such
+ * calls under way. */
 static bool somebody_waits(const struct thread *self)
 {
     const int32_t *count = serves_one(self) ? &lost : &starved;
-    return __atomic_load_n(count, __ATOMIC_RELAXED) > 0;
+    return __atomic_load_n(count, __ATOMIC_RELAXED) > __atomic_load_n(&unclaimed, __ATOMIC_RELAXED);
 }
 
 static struct decision ambiguous(struct context *likeliest)
@@ -330,11 +361,20 @@ static struct decision ambiguous(struct context *likeliest)
     return (struct decision){likeliest, RULE_AMBIGUOUS};
 }
 
+/* Timers' work begins after everything else of its unit, so what the thread has come to before may
+ * be over. What it closes or opens since is a timer's own: so are time-outs told and calls made
+ * again. */
+static bool timer_is_due(const struct thread *self)
+{
+    return self->timer_ns != 0 && !self->current_opened && process_monotonic_ns() >= self->timer_ns;
+}
+
 /* A program that was seen to put work off may have put off that of a request that has calls under
  * way besides, and so does not look as if it waited. */
 static bool is_doubtful(const struct thread *self)
 {
-    return self->touched_many || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+    return self->touched_many || timer_is_due(self) ||
+           __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the

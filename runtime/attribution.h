@@ -74,8 +74,9 @@ void attribution_opened(struct thread *self, struct context *context);
 /* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows.
  * is_certain: also after the answer. */
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
-/* The thread returned from a wait that could deliver anybody's event. */
-void attribution_wait(struct thread *self);
+/* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
+ * have waited at most; -1: for ever, or not known. */
+void attribution_wait(struct thread *self, int64_t timeout_ns);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its
  * request, whose work may be done by whoever it waits for. False: it is in no request, now at the
  * latest. */
@@ -92,6 +93,8 @@ void attribution_answered(struct thread *self, struct context *context);
 /* A call or a connection attempt of the context begins and ends. */
 void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
+/* A call that may be of any request that waits begins (1) and ends (-1). */
+void attribution_unclaimed(int change);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
 /* In a forked child: what its parent's requests wait for is not the child's business. */

@@ -35,11 +35,22 @@ struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_ser
     return exchange;
 }
 
-void exchange_free(struct exchange *exchange)
+/* It is of nobody's, for now. */
+static void leave_context(struct exchange *exchange)
 {
     if (exchange->counts_as_call)
         attribution_call_end(exchange->context);
+    if (exchange->is_unclaimed && exchange->epoch == process.epoch)
+        attribution_unclaimed(-1);
+    exchange->counts_as_call = exchange->is_unclaimed = false;
     context_drop(exchange->context);
+    exchange->context = NULL;
+    exchange->link_count = 0;
+}
+
+void exchange_free(struct exchange *exchange)
+{
+    leave_context(exchange);
     if (exchange->big_index != 0)
         text_give(true, exchange->big_index);
     pool_give_near(&exchanges, &thread_self->exchanges, exchange->index);
@@ -240,17 +251,6 @@ static void call_of(struct exchange *exchange, struct context *context)
     exchange->counts_as_call = true;
 }
 
-/* It is of nobody's, for now. */
-static void leave_context(struct exchange *exchange)
-{
-    if (exchange->counts_as_call)
-        attribution_call_end(exchange->context);
-    exchange->counts_as_call = false;
-    context_drop(exchange->context);
-    exchange->context = NULL;
-    exchange->link_count = 0;
-}
-
 void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context)
 {
     leave_context(exchange);
@@ -265,9 +265,12 @@ void exchange_identify_client(
 {
     struct context *parent = decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
     exchange->rule = (uint8_t)decision.rule;
-    if (decision.rule == RULE_AMBIGUOUS)
+    if (decision.rule == RULE_AMBIGUOUS) {
         exchange->link_count =
             (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
+        exchange->is_unclaimed = true;
+        attribution_unclaimed(1);
+    }
     exchange->has_ids = true;
     if (parent != NULL) {
         context_hold(parent);

@@ -42,6 +42,7 @@ struct exchange {
     bool parent_is_remote;
     bool has_response;
     bool counts_as_call; /* attribution_call_begin was told */
+    bool is_unclaimed;   /* attribution_unclaimed was told */
     uint8_t rule;        /* enum rule: what named the parent */
     uint8_t link_count;
     struct trace_ids ids;

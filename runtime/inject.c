@@ -268,7 +268,7 @@ static bool may_edit(const struct sight *sight, const struct outgoing *out)
 static void touch_owner(struct thread *self, struct connection *connection)
 {
     if (!connection->used && connection->owner != NULL)
-        attribution_use(self, connection->owner);
+        attribution_opened(self, connection->owner);
 }
 
 bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t *result)

@@ -89,7 +89,8 @@ void stream_unknown(int fd);              /* a descriptor that came from elsewhe
 /* --- waiting ------------------------------------------------------------------------------- */
 
 /* The thread returned from a wait that may have delivered an event of anybody's. */
-void stream_waited(bool timed_out);
+/* timeout_ns: how long it would have waited; -1: for ever, or not known. */
+void stream_waited(bool timed_out, int64_t timeout_ns);
 /* Has this thread touched anything of interest yet? If not, its waits mean nothing. */
 bool stream_thread_is_known(void);
 /* Could a wait for fd deliver something that is not the current context's? A thread that waits for

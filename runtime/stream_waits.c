@@ -4,14 +4,14 @@
 
 #include "stream_internal.h"
 
-void stream_waited(bool timed_out)
+void stream_waited(bool timed_out, int64_t timeout_ns)
 {
     struct thread *self = thread_self;
     if (self == NULL) /* this thread has touched nothing of interest yet */
         return;
     int saved_errno = errno;
     if ((self = observe_open()) != NULL) {
-        attribution_wait(self);
+        attribution_wait(self, timeout_ns);
         self->wait_timed_out = timed_out;
         observe_close(self);
     }

@@ -93,6 +93,20 @@ static const struct {
     {"an event loop has none", "1 waits; 1 reads a; 1 answers a; 1 calls: none"},
     {"who writes for another is done with the answer",
         "1 reads a; 2 uses a; 2 answers a; 2 calls: none"},
+    {"timers may be due, and begin after everything else",
+        "1 waits; 1 dozes; 1 reads a; 1 calls: ambiguous a"},
+    {"what is closed then is a timer's own",
+        "1 reads a; 1 opens a; 1 waits; 1 dozes; 1 closes a; 1 calls: thread a"},
+    {"who serves one has no timers", "1 waits; 1 reads a; 1 sends a; 1 dozes; 2 reads b; 2 calls: thread b"},
+    {"who made a call that is nobody's does not wait",
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 reads b; 1 calls: thread b"},
+    {"another one does",
+        "1 waits; 1 reads a; 1 reads c; 1 waits; 1 asks; 1 reads b; 1 calls: ambiguous bca"},
+    {"with its answer it may do anything next",
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 gets; 1 calls: ambiguous a"},
+    {"an answer begun with nothing known takes no trust",
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 waits; 1 gets; 1 begins a; 1 answers a; 1 waits;"
+        "1 reads b; 1 calls: thread b"},
     {"a carrier knows", "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: carrier a"},
     {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
     {"unless somebody waits",
@@ -196,7 +210,26 @@ static void carry(struct thread *self, struct context *context)
 
 static void wait(struct thread *self, struct context *context)
 {
-    attribution_wait(self);
+    attribution_wait(self, -1);
+}
+
+/* A wait of a millisecond at most, after which timers are due at once. */
+static void wait_shortly(struct thread *self, struct context *context)
+{
+    self->now_ns = 0;
+    attribution_wait(self, 1000000);
+}
+
+/* A call that may be of anybody is under way, and its answer is there. */
+static void send_unclaimed(struct thread *self, struct context *context)
+{
+    attribution_unclaimed(1);
+}
+
+static void receive_unclaimed(struct thread *self, struct context *context)
+{
+    attribution_touch_unknown(self);
+    attribution_unclaimed(-1);
 }
 
 static const struct {
@@ -219,6 +252,9 @@ static const struct {
     {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
+    {"dozes", wait_shortly},
+    {"asks", send_unclaimed},
+    {"gets", receive_unclaimed},
     {"carries", carry},
 };
 
@@ -283,6 +319,7 @@ static void clear(void)
         }
         contexts[i] = NULL;
     }
+    attribution_forked(); /* calls of nobody's, too */
 }
 
 static void tell(const char *what, const char *story)
@@ -304,7 +341,7 @@ static uint32_t regain_trust(void)
     enum rule rule;
     do {
         thread_self = self;
-        attribution_wait(self);
+        attribution_wait(self, -1);
         read_request(self, context_of('a'));
         rule = attribution_parent(self, NULL).rule;
         begin_answer(self, contexts[0]);
