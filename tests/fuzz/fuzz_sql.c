@@ -100,6 +100,7 @@ static const struct form {
     {"$$", "$$", '\0', false, false, "$", POSTGRES | 1 << SQL_OTHER},
     {"$a1$", "$a1$", '\0', false, false, "$", POSTGRES | 1 << SQL_OTHER},
     {"q'[", "]'", '\0', false, false, "]", 1 << SQL_OTHER},
+    {"nq'(", ")'", '\0', false, false, ")", 1 << SQL_OTHER},
     {"-12.5e-3", "", '\0', false, false, NULL, EVERY},
 };
 
