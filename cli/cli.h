@@ -24,6 +24,7 @@ enum {
 int verb_run(int argc, char **argv);
 int verb_show(int argc, char **argv);
 int verb_ls(int argc, char **argv);
+int verb_sql(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_allow(int argc, char **argv);

@@ -8,17 +8,8 @@
 #include "cli.h"
 #include "hex.h"
 #include "json.h"
-#include "terminal.h"
+#include "list_options.h"
 #include "traces.h"
-
-struct ls_options {
-    long limit;
-    bool errors, json;
-    const char *service;
-    enum colour_mode colour;
-};
-
-enum { LIMIT_DEFAULT = 20 };
 
 static bool in_service(const struct traces *traces, const struct trace *trace, const char *name)
 {
@@ -30,7 +21,7 @@ static bool in_service(const struct traces *traces, const struct trace *trace, c
 }
 
 static bool wanted(
-    const struct traces *traces, const struct trace *trace, const struct ls_options *options)
+    const struct traces *traces, const struct trace *trace, const struct list_options *options)
 {
     if (options->errors && trace->errors == 0)
         return false;
@@ -89,7 +80,7 @@ static void print_head(const struct terminal *terminal)
         "SPANS", "ERRORS", "SERVICE", "ROOT", terminal_plain(terminal));
 }
 
-static void print_list(const struct traces *traces, const struct ls_options *options)
+static void print_list(const struct traces *traces, const struct list_options *options)
 {
     struct terminal terminal;
     long printed = 0;
@@ -109,50 +100,10 @@ static void print_list(const struct traces *traces, const struct ls_options *opt
             "burdock: no such traces in the store; trace something: burdock run COMMAND\n", stderr);
 }
 
-static bool limit_parse(const char *text, long *limit)
-{
-    char *end;
-    *limit = strtol(text, &end, 10);
-    return *end == 0 && end != text && *limit > 0;
-}
-
-static bool parse(int argc, char **argv, struct ls_options *options)
-{
-    enum { OPTION_COLOUR = 256 };
-    static const struct option table[] = {{"errors", no_argument, NULL, 'e'},
-        {"service", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"number", required_argument, NULL, 'n'}, {"color", required_argument, NULL, OPTION_COLOUR},
-        {0}};
-    int letter;
-    bool good = true;
-    while (good && (letter = getopt_long(argc, argv, ":n:s:ej", table, NULL)) != -1) {
-        switch (letter) {
-        case 'n':
-            good = limit_parse(optarg, &options->limit);
-            break;
-        case 's':
-            options->service = optarg;
-            break;
-        case 'e':
-            options->errors = true;
-            break;
-        case 'j':
-            options->json = true;
-            break;
-        case OPTION_COLOUR:
-            good = colour_mode_parse(optarg, &options->colour);
-            break;
-        default:
-            good = false;
-        }
-    }
-    return good;
-}
-
 int verb_ls(int argc, char **argv)
 {
-    struct ls_options options = {.limit = LIMIT_DEFAULT};
-    if (!parse(argc, argv, &options))
+    struct list_options options;
+    if (!list_options_parse(argc, argv, &options))
         return complain_option("ls", argv);
     if (optind < argc) {
         complain("ls", "takes no arguments", "to see one trace: burdock show TRACE");

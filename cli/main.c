@@ -31,6 +31,7 @@ static const char show_help[] =
     "Usage: burdock show [options] [TRACE]\n"
     "One trace as a waterfall: the newest, or the one whose id begins with TRACE.\n"
     "  -a, --attributes     with the attributes of every span\n"
+    "  -A, --all            every statement in a line of its own, not `x37 SELECT items`\n"
     "      --json           one JSON line for each span\n"
     "      --color=WHEN     auto, always, never; NO_COLOR is respected\n";
 
@@ -41,6 +42,16 @@ static const char ls_help[] = "Usage: burdock ls [options]\n"
                               "      --service NAME   only traces in which this service took part\n"
                               "      --json           one JSON line for each trace\n"
                               "      --color=WHEN     auto, always, never\n";
+
+static const char sql_help[] =
+    "Usage: burdock sql [options] [TRACE]\n"
+    "Statements sent to databases, by the time they took: of all traces, or of those whose id\n"
+    "begins with TRACE. /TRACE: how often a trace that has a statement has it.\n"
+    "  -n NUMBER            at most so many (20)\n"
+    "      --errors         only statements that failed\n"
+    "      --service NAME   only those that this service sent\n"
+    "      --json           one JSON line for each statement\n"
+    "      --color=WHEN     auto, always, never\n";
 
 static const char export_help[] =
     "Usage: burdock export [options]\n"
@@ -66,6 +77,7 @@ static const char main_help[] =
     "Usage: burdock [run] [options] -- COMMAND [ARGS]   trace an unmodified program\n"
     "       burdock VERB [options]                      look at what was traced\n"
     "See:   show    one trace as a waterfall            ls      recent traces\n"
+    "       sql     statements to databases, by time\n"
     "Send:  export  to an OTLP endpoint or a file\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
     "       allow   trace a service again that was left alone after crashes\n"
@@ -77,6 +89,7 @@ static const struct verb verbs[] = {
     {"run", verb_run, run_help},
     {"show", verb_show, show_help},
     {"ls", verb_ls, ls_help},
+    {"sql", verb_sql, sql_help},
     {"export", verb_export, export_help},
     {"doctor", verb_doctor, doctor_help},
     {"allow", verb_allow, allow_help},

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* burdock show: one trace as a waterfall. */
-#include <ctype.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,44 +7,33 @@
 
 #include "archive.h"
 #include "cli.h"
+#include "fold.h"
 #include "json.h"
 #include "otlp_json.h"
 #include "terminal.h"
+#include "trace_id.h"
 #include "traces.h"
 #include "tree.h"
 #include "waterfall.h"
 
 struct show_options {
     const char *prefix;
-    bool attributes, json;
+    bool attributes, json, all;
     enum colour_mode colour;
 };
 
-enum { AMBIGUOUS_SHOWN_MAX = 20, TRACE_ID_DIGITS = 32 };
-
-static void id_text(const uint8_t trace_id[16], char out[TRACE_ID_DIGITS + 1])
-{
-    for (int i = 0; i < 16; i++)
-        sprintf(out + i * 2, "%02x", trace_id[i]);
-}
-
-static bool has_prefix(const struct trace *trace, const char *prefix)
-{
-    char id[TRACE_ID_DIGITS + 1];
-    id_text(trace->trace_id, id);
-    return strncasecmp(id, prefix, strlen(prefix)) == 0;
-}
+enum { AMBIGUOUS_SHOWN_MAX = 20 };
 
 static void complain_ambiguous(const struct traces *traces, const char *prefix)
 {
     unsigned shown = 0;
     complain(prefix, "more than one trace begins so", "give more digits");
     for (size_t i = 0; i < traces->count && shown < AMBIGUOUS_SHOWN_MAX; i++) {
-        if (!has_prefix(&traces->items[i], prefix))
+        if (!trace_id_begins(traces->items[i].trace_id, prefix))
             continue;
         char id[TRACE_ID_DIGITS + 1];
         char *root = terminal_copy(traces->items[i].root);
-        id_text(traces->items[i].trace_id, id);
+        trace_id_text(traces->items[i].trace_id, id);
         fprintf(stderr, "  %s  %s\n", id, root);
         free(root);
         shown++;
@@ -57,7 +45,7 @@ static const struct trace *pick(const struct traces *traces, const char *prefix)
 {
     const struct trace *found = NULL;
     for (size_t i = 0; i < traces->count; i++) {
-        if (!has_prefix(&traces->items[i], prefix))
+        if (!trace_id_begins(traces->items[i].trace_id, prefix))
             continue;
         if (found && *prefix) {
             complain_ambiguous(traces, prefix);
@@ -133,7 +121,7 @@ static void print_head(
     time_t seconds = (time_t)(trace->start_ns / 1000000000);
     struct tm local;
     terminal_text(trace->root, root, sizeof root, terminal->width);
-    id_text(trace->trace_id, id);
+    trace_id_text(trace->trace_id, id);
     localtime_r(&seconds, &local);
     strftime(start, sizeof start, "%Y-%m-%d %H:%M:%S", &local);
     printf("%strace %s%s  %s  %.1f ms  %u span%s  %u service%s  %u error%s   %s.%03u\n",
@@ -207,10 +195,12 @@ static void print_trace(const struct traces *traces, const struct trace *trace,
         for (size_t i = 0; i < collection->count; i++)
             print_json(&rows[i]);
     } else {
+        bool folds = !options->all && !options->attributes;
+        size_t count = folds ? rows_fold(rows, collection->count) : collection->count;
         print_head(traces, trace, &terminal);
         waterfall_print(&(struct waterfall){.terminal = &terminal,
             .rows = rows,
-            .count = collection->count,
+            .count = count,
             .start_ns = trace->start_ns,
             .end_ns = trace->end_ns,
             .attributes = options->attributes});
@@ -222,13 +212,17 @@ static bool parse(int argc, char **argv, struct show_options *options)
 {
     enum { OPTION_COLOUR = 256 };
     static const struct option table[] = {{"attributes", no_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'j'}, {"color", required_argument, NULL, OPTION_COLOUR}, {0}};
+        {"all", no_argument, NULL, 'A'}, {"json", no_argument, NULL, 'j'},
+        {"color", required_argument, NULL, OPTION_COLOUR}, {0}};
     int letter;
     bool good = true;
-    while (good && (letter = getopt_long(argc, argv, ":aj", table, NULL)) != -1) {
+    while (good && (letter = getopt_long(argc, argv, ":aAj", table, NULL)) != -1) {
         switch (letter) {
         case 'a':
             options->attributes = true;
+            break;
+        case 'A':
+            options->all = true;
             break;
         case 'j':
             options->json = true;
@@ -241,16 +235,6 @@ static bool parse(int argc, char **argv, struct show_options *options)
         }
     }
     return good;
-}
-
-static bool prefix_valid(const char *prefix)
-{
-    size_t length = strlen(prefix);
-    for (size_t i = 0; i < length; i++) {
-        if (!isxdigit((unsigned char)prefix[i]))
-            return false;
-    }
-    return length > 0 && length <= TRACE_ID_DIGITS;
 }
 
 static int show(const struct show_options *options)
@@ -281,7 +265,7 @@ int verb_show(int argc, char **argv)
         return complain_option("show", argv);
     if (optind < argc)
         options.prefix = argv[optind++];
-    if (optind < argc || (*options.prefix && !prefix_valid(options.prefix))) {
+    if (optind < argc || (*options.prefix && !trace_prefix_valid(options.prefix))) {
         complain("show", "one trace id or its first digits are expected", "see burdock ls");
         return STATUS_USAGE;
     }

@@ -95,13 +95,17 @@ static long skip_placed(const struct builder *builder, long span)
 static void place(struct builder *builder, long span, long parent_row)
 {
     const struct link *link = &builder->links[span];
-    bool has_parent = builder->spans[span].span->has_parent;
+    const struct stored_span *stored = builder->spans[span].span;
+    bool has_parent = stored->has_parent;
     builder->rows[builder->row_count++] = (struct tree_row){
         .span = builder->spans[span],
         .parent = parent_row,
         .depth = parent_row == TREE_NONE ? 0 : builder->rows[parent_row].depth + 1,
         .last = skip_placed(builder, link->next) == TREE_NONE,
         .parent_unseen = has_parent && parent_row == TREE_NONE,
+        .repeats = 1,
+        .end_ns = stored->end_ns,
+        .taken_ns = stored->end_ns - stored->start_ns,
     };
     builder->links[span].placed = true;
 }

@@ -23,8 +23,10 @@ struct tree_row {
     struct tree_span span;
     long parent; /* row number or TREE_NONE */
     int depth;
-    bool last;          /* no sibling follows */
-    bool parent_unseen; /* has a parent that is not in this trace */
+    bool last;                 /* no sibling follows */
+    bool parent_unseen;        /* has a parent that is not in this trace */
+    uint32_t repeats;          /* spans that it stands for; see fold.h */
+    uint64_t end_ns, taken_ns; /* of these: when the last ended, the sum of their durations */
 };
 
 /* Answers count rows in a fresh array. spans is sorted by start. */

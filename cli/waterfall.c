@@ -48,10 +48,19 @@ static int text_columns(const char *text, int limit)
     return terminal_text(text, safe, sizeof safe, limit);
 }
 
+/* What a row is called: "x37 SELECT items". */
+static void row_title(const struct tree_row *row, char out[TITLE_BYTES_MAX])
+{
+    int length = row->repeats > 1 ? sprintf(out, "x%" PRIu32 " ", row->repeats) : 0;
+    char title[TITLE_BYTES_MAX];
+    title_format(row->span.span, title);
+    snprintf(out + length, TITLE_BYTES_MAX - (size_t)length, "%s", title);
+}
+
 static int name_columns(const struct tree_row *row, int limit)
 {
     char title[TITLE_BYTES_MAX];
-    title_format(row->span.span, title);
+    row_title(row, title);
     int columns = depth_drawn(row) * 3 + text_columns(title, limit);
     return columns + (row->parent_unseen ? (int)strlen(unseen_mark) : 0);
 }
@@ -98,7 +107,7 @@ static void print_name(const struct waterfall *waterfall, const struct tree_row 
     const struct terminal *terminal = waterfall->terminal;
     int mark = row->parent_unseen ? (int)strlen(unseen_mark) : 0;
     int room = layout->name - depth_drawn(row) * 3 - mark;
-    title_format(row->span.span, title);
+    row_title(row, title);
     int taken = terminal_text(title, name, sizeof name, room > 4 ? room : 4);
     bool error = row->span.span->status == STATUS_CODE_ERROR;
     printf("%s%s%s%s%s%s%s", tree_prefix(waterfall, row, pieces, prefix),
@@ -134,13 +143,13 @@ static void status_text(const struct stored_span *span, char *out, size_t room)
     terminal_text(*text ? text : span->status_message, out, room, STATUS_COLUMNS - 2);
 }
 
-static void print_bar(const struct waterfall *waterfall, const struct stored_span *span,
+static void print_bar(const struct waterfall *waterfall, const struct tree_row *row,
     const struct pieces *pieces, int cells)
 {
     char drawn[BAR_BYTES_MAX];
     struct bar bar = {waterfall->start_ns, waterfall->end_ns,
         cells < BAR_CELLS_MAX ? cells : BAR_CELLS_MAX, waterfall->terminal->unicode};
-    bar_draw(&bar, span->start_ns, span->end_ns, drawn);
+    bar_draw(&bar, row->span.span->start_ns, row->end_ns, drawn);
     printf("%s%s%s", pieces->left_edge, drawn, pieces->right_edge);
 }
 
@@ -154,12 +163,11 @@ static void print_row(const struct waterfall *waterfall, const struct tree_row *
     bool error = span->status == STATUS_CODE_ERROR;
     print_name(waterfall, row, pieces, layout);
     printf(" %s%*s ", service, layout->service - taken, "");
-    print_bar(waterfall, span, pieces, layout->bar);
+    print_bar(waterfall, row, pieces, layout->bar);
     status_text(span, status, sizeof status);
     const struct terminal *terminal = waterfall->terminal;
-    printf("%*.1fms %s%s%s%s%s\n", DURATION_COLUMNS - 2,
-        (double)(span->end_ns - span->start_ns) / 1e6, error ? terminal_red(terminal) : "",
-        error ? pieces->error : "",
+    printf("%*.1fms %s%s%s%s%s\n", DURATION_COLUMNS - 2, (double)row->taken_ns / 1e6,
+        error ? terminal_red(terminal) : "", error ? pieces->error : "",
         error && *status ? " "
         : *status        ? "  "
                          : "",

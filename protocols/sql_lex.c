@@ -230,9 +230,14 @@ static size_t string_end(
     return end;
 }
 
-/* Oracle: q'[it's]', where any byte may stand for the brackets. */
+/* Oracle: q'[it's]' and nq'[it's]', where any byte may stand for the brackets. */
 static size_t q_string_end(const struct sql_source *source, size_t at)
 {
+    size_t prefix = at + (lower(byte_at(source, at)) == 'n');
+    if (lower(byte_at(source, prefix)) != 'q' || byte_at(source, prefix + 1) != '\'') {
+        return at;
+    }
+    at = prefix;
     uint8_t open = byte_at(source, at + 2);
     static const char pairs[] = "[](){}<>";
     const char *pair = open != 0 ? memchr(pairs, open, sizeof(pairs) - 1) : NULL;
@@ -273,14 +278,15 @@ static size_t literal_string_end(const struct sql_source *source, size_t at)
     if (is_pair(source, at + 1, '&', '\'') && first == 'u' && has(source, RULE_UNICODE)) {
         return string_end(source, at + 2, '\'', backslash);
     }
+    size_t q_end = has(source, RULE_Q_STRING) ? q_string_end(source, at) : at;
+    if (q_end > at) {
+        return q_end;
+    }
     if (byte_at(source, at + 1) != '\'') {
         return at;
     }
     if (first == 'e' && has(source, RULE_ESCAPE_STRING)) {
         return string_end(source, at + 1, '\'', RULE_BACKSLASH);
-    }
-    if (first == 'q' && has(source, RULE_Q_STRING)) {
-        return q_string_end(source, at);
     }
     return first == 'b' || first == 'x' || first == 'n'
                ? string_end(source, at + 1, '\'', backslash)

@@ -526,6 +526,79 @@ def test_shapes():
           "show: doubled ids, wrong ids, ends before starts", spans)
 
 
+def statement(number, name, at, took, parent, sql=None, status=0, system="postgresql"):
+    values = {"db.system.name": system, **({"db.query.text": sql} if sql else {})}
+    return otlp.span(SHOP, ident(number), name, NOW_MS + at, took, ident(parent), kind=3,
+                     status=status, attributes=values)
+
+
+def statements_store():
+    """A page that asks for its orders, then for the items of each; another trace asks once."""
+    directory = tempfile.mkdtemp(dir=WORK)
+    item = "SELECT *\n  FROM items WHERE o = ?"
+    spans = [otlp.span(SHOP, ident(1), "GET /orders", NOW_MS, 100),
+             statement(2, "SELECT orders", 1, 30, 1, "SELECT * FROM orders")]
+    for i in range(5):
+        spans += [statement(10 + i, "SELECT items", 40 + i * 10, 1 + i, 1, item),
+                  statement(20 + i, "PING", 42 + i * 10, 0.5, 1, system="redis")]
+    spans += [statement(30, "SELECT items", 95, 3, 1, item, status=2),
+              statement(31, "SELECT items", 96, 4, 1, "SELECT a FROM items"),
+              otlp.span(SHOP, ident(40), "work", NOW_MS + 97, 2, ident(1), kind=1),
+              statement(41, "SELECT items", 97, 1, 40, item),
+              statement(42, "SELECT items", 98, 1, 40, item)]
+    otlp.store_file(directory, otlp.frame(otlp.request("shop", spans)))
+    alone = otlp.span(OTHER, ident(50), "SELECT items", NOW_MS - 9000, 7, kind=3,
+                      attributes={"db.system.name": "postgresql", "db.query.text": item})
+    otlp.store_file(directory, otlp.frame(otlp.request("batch", [alone])), start=2)
+    return environment(BURDOCK_STORE=directory, COLUMNS="140")
+
+
+def test_fold():
+    env = statements_store()
+    done = burdock("show", "7f", env=env)
+    lines = done.stdout.decode().splitlines()
+    starts = ["GET /orders ", "├─ SELECT orders ", "├─ x5 SELECT items ", "├─ x5 PING ",
+              "├─ SELECT items ", "├─ SELECT items ", "└─ work ", "   └─ x2 SELECT items "]
+    check(len(lines) == 9 and all(l.startswith(s) for l, s in zip(lines[1:], starts)),
+          "show: repeated statements of one parent are one line", done.stdout.decode())
+    check("17 spans" in lines[0] and "15.0ms" in lines[3] and "2.5ms" in lines[4],
+          "show: their times are summed, the spans counted", done.stdout.decode())
+    for option in ("-A", "--all", "-a"):
+        shown = burdock("show", option, "7f", env=env).stdout.decode()
+        check(shown.count("─ SELECT items") == 9 and "x5" not in shown,
+              f"show {option}: none is folded", shown)
+    check(len(lines_of(burdock("show", "--json", "7f", env=env))) == 17, "show --json: nor there")
+
+
+def test_sql():
+    env = statements_store()
+    found = lines_of(burdock("sql", "--json", env=env))
+    check([(one["statement"], one["count"]) for one in found] ==
+          [("SELECT * FROM orders", 1), ("SELECT *\n  FROM items WHERE o = ?", 9),
+           ("SELECT a FROM items", 1), ("PING", 5)], "sql: by total time", found)
+    wanted = {"v": 1, "system": "postgresql", "count": 9, "errors": 1, "total_ms": 27.0,
+              "p50_ms": 3.0, "max_ms": 7.0, "traces": 2, "per_trace": 4.5, "per_trace_max": 8}
+    check({key: found[1].get(key) for key in wanted} == wanted, "sql --json: schema v1", found[1])
+    done = burdock("sql", env=env)
+    check(re.search(r"\n +27\.0 +9 +3\.00 +7\.00 +4\.5 +1  postgresql    "
+                    r"SELECT \* FROM items WHERE o = \?\n", done.stdout.decode()),
+          "sql: a line for people", text(done))
+    check([one["count"] for one in lines_of(burdock("sql", "--json", "7a", env=env))] == [1],
+          "sql TRACE: of this trace")
+    check([one["count"] for one in lines_of(burdock("sql", "--json", "--service", "batch",
+                                                    env=env))] == [1], "sql --service")
+    check(len(lines_of(burdock("sql", "--json", "-n", "2", env=env))) == 2, "sql -n")
+    check([one["errors"] for one in lines_of(burdock("sql", "--json", "--errors", env=env))] == [1],
+          "sql --errors")
+    for arguments in (("-n", "0"), ("xyz",), ("7a", "7f"), ("--no-such",)):
+        done = burdock("sql", *arguments, env=env)
+        check(done.returncode == 2 and done.stdout == b"", f"sql {arguments}: wrong usage",
+              text(done))
+    done = burdock("sql", env=environment(BURDOCK_STORE=shop_store()))
+    check(done.returncode == 0 and done.stdout == b"" and b"no such statements" in done.stderr,
+          "sql: a store without statements", text(done))
+
+
 HOSTILE = [b"\x1b]0;owned\x07", b"\x1b[2Jclear", b"a\rb\nc\x08", b"\xc2\x9b31m",
            b"\xff\xfe\xc0\x80", "\u202egnp.exe".encode(), "a\u200bb\ufeff".encode(), b"\x7f",
            b"\xed\xa0\x80",
@@ -545,16 +618,18 @@ def test_hostile():
     for number, name in enumerate(HOSTILE):
         directory = tempfile.mkdtemp(dir=WORK)
         spans = [otlp.span(SHOP, ident(1), name, NOW_MS, 5, status=2,
-                           attributes={b"key" + name: name, "error.type": name})]
+                           attributes={b"key" + name: name, "error.type": name,
+                                       "db.system.name": name, "db.query.text": name})]
         otlp.store_file(directory, otlp.frame(otlp.request(name, spans)))
         env = environment(BURDOCK_STORE=directory)
         outputs = [burdock("ls", env=env), burdock("show", env=env), burdock("show", "-a", env=env),
+                   burdock("sql", env=env), burdock("sql", "--json", env=env),
                    burdock("ls", "--json", env=env), burdock("show", "--json", env=env),
                    burdock("export", "--json", "-", env=env)]
-        check(all(is_clean(one.stdout.replace("\u0301".encode(), b"")) for one in outputs[:3]),
-              f"hostile text {number} is escaped for people", "\n".join(map(text, outputs[:3])))
-        check(all(lines_of(one) and b"\x1b" not in one.stdout for one in outputs[3:]),
-              f"hostile text {number} is valid JSON", "\n".join(map(text, outputs[3:])))
+        check(all(is_clean(one.stdout.replace("\u0301".encode(), b"")) for one in outputs[:4]),
+              f"hostile text {number} is escaped for people", "\n".join(map(text, outputs[:4])))
+        check(all(lines_of(one) and b"\x1b" not in one.stdout for one in outputs[4:]),
+              f"hostile text {number} is valid JSON", "\n".join(map(text, outputs[4:])))
     check(outputs[1].stdout.count("\u0301".encode()) < 20, "combining marks do not pile up")
     done = burdock("\x1b[31mred")
     check(b"\x1b" not in done.stderr and done.returncode == 2, "arguments are escaped too",

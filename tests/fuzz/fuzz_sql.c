@@ -71,8 +71,8 @@ static void fuzz_text(enum sql_dialect dialect, const uint8_t *text, size_t leng
     struct result second = run(dialect, first.text, first.length, 0);
     require(is_same(first.text, first.length, second.text, second.length),
         "what is sanitized stays as it is");
-    require(!keeps_summary(dialect, &first) || is_same(first.summary, first.summary_length,
-                                                    second.summary, second.summary_length),
+    require(!keeps_summary(dialect, &first) ||
+                is_same(first.summary, first.summary_length, second.summary, second.summary_length),
         "a sanitized text has the same summary");
     free(first.text);
     free(again.text);
@@ -84,9 +84,9 @@ enum { EVERY = 0x3f, POSTGRES = 1 << SQL_POSTGRESQL | 1 << SQL_POSTGRESQL_BACKSL
 /* The forms of a literal: how the content is kept from ending it, and which dialects have it. */
 static const struct form {
     const char *open, *close;
-    char doubled; /* this byte is written twice */
-    bool escapes; /* so is a backslash, if the dialect escapes by it */
-    bool always;  /* or anyway */
+    char doubled;        /* this byte is written twice */
+    bool escapes;        /* so is a backslash, if the dialect escapes by it */
+    bool always;         /* or anyway */
     const char *without; /* such bytes are left out */
     unsigned dialects;
 } forms[] = {
@@ -100,6 +100,7 @@ static const struct form {
     {"$$", "$$", '\0', false, false, "$", POSTGRES | 1 << SQL_OTHER},
     {"$a1$", "$a1$", '\0', false, false, "$", POSTGRES | 1 << SQL_OTHER},
     {"q'[", "]'", '\0', false, false, "]", 1 << SQL_OTHER},
+    {"nq'(", ")'", '\0', false, false, ")", 1 << SQL_OTHER},
     {"-12.5e-3", "", '\0', false, false, NULL, EVERY},
 };
 
@@ -110,9 +111,8 @@ static size_t add(char *out, size_t length, const char *text)
     return length + added;
 }
 
-static size_t write_content(
-    char *out, size_t at, enum sql_dialect dialect, const struct form *form, const uint8_t *content,
-    size_t length)
+static size_t write_content(char *out, size_t at, enum sql_dialect dialect, const struct form *form,
+    const uint8_t *content, size_t length)
 {
     bool in_dialect = dialect == SQL_MYSQL || dialect == SQL_POSTGRESQL_BACKSLASH ||
                       dialect == SQL_OTHER; /* where an escaped quote only would be in doubt */
