@@ -134,6 +134,8 @@ struct redis_request {
     bool shows;        /* what is read now belongs to it */
     bool is_requested; /* EVENT_REQUEST was told */
     bool in_multi;     /* commands are only queued */
+    bool watches;      /* the argument is one that the meaning depends on */
+    bool is_numbered;  /* its second argument says how many keys follow */
     uint8_t word_length;
     uint8_t word[REDIS_WORD_BYTES_MAX]; /* of the argument, if it matters; longer: it is none */
 };

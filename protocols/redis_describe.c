@@ -3,6 +3,7 @@
  * A command as a span, by the OpenTelemetry semantic conventions for Redis. FIELD_QUERY is the
  * command as it was sent, less what is hidden: the table of commands says again what that is.
  */
+#include "database.h"
 #include "redis.h"
 
 #include <string.h>
@@ -206,33 +207,6 @@ static void describe_namespace(const struct facts *facts, struct describer *out)
     out->text(out, ATTRIBUTE_DB_NAMESPACE, digits + at, sizeof digits - at);
 }
 
-static void describe_server(const struct facts *facts, struct describer *out)
-{
-    struct fact address = facts->peer_address;
-    if (address.length == 0) {
-        return;
-    }
-    out->text(out, ATTRIBUTE_SERVER_ADDRESS, address.text, address.length);
-    out->text(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, address.text, address.length);
-    if (facts->peer_port > 0) {
-        out->number(out, ATTRIBUTE_SERVER_PORT, facts->peer_port);
-        out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, facts->peer_port);
-    }
-}
-
-static void describe_outcome(const struct facts *facts, struct describer *out)
-{
-    struct fact code = facts->texts[FIELD_CODE];
-    struct fact error = code.length > 0 ? code : facts->error;
-    if (code.length > 0) {
-        out->text(out, ATTRIBUTE_DB_RESPONSE_STATUS_CODE, code.text, code.length);
-    }
-    if (error.length > 0) {
-        out->text(out, ATTRIBUTE_ERROR_TYPE, error.text, error.length);
-        out->error(out);
-    }
-}
-
 void redis_describe(const struct facts *facts, struct describer *out)
 {
     bool is_batch = facts->numbers[FIELD_BATCH] > 1;
@@ -243,6 +217,6 @@ void redis_describe(const struct facts *facts, struct describer *out)
         describe_command(facts, out);
     }
     describe_namespace(facts, out);
-    describe_server(facts, out);
-    describe_outcome(facts, out);
+    database_describe_server(facts, out);
+    database_describe_outcome(facts, out, true);
 }

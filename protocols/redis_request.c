@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { WHOLE_DIGITS_MAX = 5, WHOLE_HEAD_BYTES = 1 + WHOLE_DIGITS_MAX + 2 };
+
 /* --- what is told -------------------------------------------------------------------------- */
 
 static uint32_t exchange_of(const struct redis_reader *reader)
@@ -75,16 +77,6 @@ static const struct redis_command *command_of(const struct redis_request *reques
     return redis_command_at(request->row);
 }
 
-/* Is the argument being read one that a command's meaning depends on? */
-static bool is_word(const struct redis_request *request)
-{
-    const struct redis_command *command = command_of(request);
-    return request->index == 0 ||
-           (request->index <= 2 && command != NULL &&
-               (request->kind == REDIS_SELECT || request->kind == REDIS_CLIENT ||
-                   command->rest == REDIS_REST_KEYS));
-}
-
 static void add_to_word(struct redis_request *request, const uint8_t *bytes, size_t length)
 {
     size_t room = REDIS_WORD_BYTES_MAX - request->word_length;
@@ -116,6 +108,9 @@ static void name_complete(struct redis_reader *reader)
     request->row = is_name ? redis_command_row(request->word, request->word_length) : 0;
     const struct redis_command *command = command_of(request);
     request->kind = command != NULL ? command->kind : REDIS_PLAIN;
+    request->is_numbered = command != NULL && command->rest == REDIS_REST_KEYS;
+    request->watches =
+        request->is_numbered || request->kind == REDIS_SELECT || request->kind == REDIS_CLIENT;
     if (!request->joins) {
         redis_tell(reader, EVENT_REQUEST, exchange_of(reader));
     }
@@ -146,10 +141,11 @@ static void argument_complete(struct redis_reader *reader)
         client_word(request);
     } else if (request->kind == REDIS_SELECT && request->index == 1) {
         request->keys = redis_number(request->word, request->word_length);
-    } else if (is_word(request) && request->index == 2) {
+    } else if (request->is_numbered && request->index == 2) {
         request->keys = redis_number(request->word, request->word_length);
     }
     request->index++;
+    request->watches &= request->index <= 2;
     request->word_length = 0;
 }
 
@@ -200,6 +196,7 @@ static void begin(struct redis_reader *reader, enum redis_request_stage stage)
     bool in_multi = request->in_multi;
     memset(request, 0, offsetof(struct redis_request, word));
     request->in_multi = in_multi;
+    request->watches = true; /* the name */
     request->stage = (uint8_t)stage;
     redis_queue_begin(reader);
     request->shows = !request->joins;
@@ -247,6 +244,39 @@ static enum redis_step read_count_end(struct redis_reader *reader)
     return is_line && request->count > 0 ? REDIS_ON : REDIS_LOST;
 }
 
+static enum redis_step argument_done(struct redis_reader *reader)
+{
+    struct redis_request *request = &reader->redis->request;
+    request->stage = REQUEST_ARGUMENT;
+    argument_complete(reader);
+    return request->index < request->count ? REDIS_ON : command_complete(reader);
+}
+
+/* The usual case: a short argument that is there from its dollar to the end of its line. False:
+ * it is not, or it is wrong; then it is read step by step. */
+static bool take_whole(struct redis_reader *reader)
+{
+    struct redis_request *request = &reader->redis->request;
+    const uint8_t *at = reader->data + reader->at, *end = reader->data + reader->end;
+    size_t length = 0, digits = 0;
+    if (end - at < WHOLE_HEAD_BYTES || *at != '$') {
+        return false;
+    }
+    for (at++; digits < WHOLE_DIGITS_MAX && (uint8_t)(at[digits] - '0') <= 9; digits++) {
+        length = length * 10 + (uint8_t)(at[digits] - '0');
+    }
+    at += digits + 2;
+    if (digits == 0 || at[-2] != '\r' || at[-1] != '\n' || (size_t)(end - at) < length + 2 ||
+        at[length] != '\r' || at[length + 1] != '\n') {
+        return false;
+    }
+    if (request->watches) {
+        add_to_word(request, at, length);
+    }
+    reader->at = (size_t)(at + length + 2 - reader->data);
+    return true;
+}
+
 static enum redis_step read_argument(struct redis_reader *reader)
 {
     struct redis_request *request = &reader->redis->request;
@@ -257,6 +287,9 @@ static enum redis_step read_argument(struct redis_reader *reader)
     } else {
         show(reader, shows);
     }
+    if (take_whole(reader)) {
+        return argument_done(reader);
+    }
     return is_byte(reader, '$', REQUEST_LENGTH_FIRST) ? REDIS_ON : REDIS_LOST;
 }
 
@@ -265,7 +298,7 @@ static enum redis_step read_data(struct redis_reader *reader)
     struct redis_request *request = &reader->redis->request;
     size_t length = reader->end - reader->at;
     length = length < request->left ? length : (size_t)request->left;
-    if (is_word(request)) {
+    if (request->watches) {
         add_to_word(request, reader->data + reader->at, length);
     }
     reader->at += length;
@@ -287,12 +320,7 @@ static enum redis_step read_length_end(struct redis_reader *reader)
 
 static enum redis_step read_data_end(struct redis_reader *reader)
 {
-    struct redis_request *request = &reader->redis->request;
-    if (!is_byte(reader, '\n', REQUEST_ARGUMENT)) {
-        return REDIS_LOST;
-    }
-    argument_complete(reader);
-    return request->index < request->count ? REDIS_ON : command_complete(reader);
+    return is_byte(reader, '\n', REQUEST_ARGUMENT) ? argument_done(reader) : REDIS_LOST;
 }
 
 /* --- lines --------------------------------------------------------------------------------- */
@@ -360,7 +388,7 @@ static enum redis_step read_word(struct redis_reader *reader)
         } else if (request->quote == 0 && (byte == '"' || byte == '\'')) {
             request->quote = byte;
         }
-        if (is_word(request)) {
+        if (request->watches) {
             add_to_word(request, &byte, 1);
         }
         reader->at++;

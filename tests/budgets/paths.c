@@ -17,7 +17,7 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading;
+static struct host_pair foreign, served, called, uploading, asked, cache;
 
 static void write_file(void)
 {
@@ -81,6 +81,25 @@ static void begin_foreign(void)
     EXPECT(read(foreign.server, buffer, sizeof(buffer)) > 0);
 }
 
+static const char command[] = "*3\r\n$3\r\nSET\r\n$8\r\ncart:017\r\n$5\r\nvalue\r\n";
+
+static void ask_redis(void)
+{
+    EXPECT(write(asked.client, command, sizeof(command) - 1) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+    raw_write(asked.server, "+OK\r\n", 5);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* A server of Redis: its first command tells that it is one. */
+static void serve_redis(void)
+{
+    raw_write(cache.client, command, sizeof(command) - 1);
+    EXPECT(read(cache.server, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(cache.server, "+OK\r\n", 5) == 5);
+    EXPECT(raw_read(cache.client, buffer, sizeof(buffer)) > 0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -92,6 +111,8 @@ static const struct {
     {"request made", call},
     {"request forwarded", forward},
     {"16 KB of a body sent", send_chunk},
+    {"Redis asked", ask_redis},
+    {"Redis itself", serve_redis},
 };
 
 int main(void)
@@ -101,6 +122,8 @@ int main(void)
     served = host_connect(false, true);
     called = host_connect(false, false);
     uploading = host_connect(false, false);
+    asked = host_connect(false, false);
+    cache = host_connect(false, true);
     begin_foreign();
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         for (int k = 0; k < WARM; k++)
