@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from cell import APPS, MODULES, PROGRAMS, harness
 
-RECORDED = {"http"}  # protocols of calls and requests that Burdock makes spans of
+RECORDED = {"http", "pg"}  # protocols of calls and requests that Burdock makes spans of
 
 workloads = []
 
