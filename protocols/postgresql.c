@@ -1,728 +1,238 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PostgreSQL's frontend/backend protocol 3.0 and 3.2 (PostgreSQL documentation, "Message Flow" and
- * "Message Formats"), as its clients speak it: one exchange for each Query and each Execute. A
- * Parse whose unit executes nothing, and the start of a session, are exchanges only if they fail.
- *
- * What answers what: the messages that matter stand in a queue in the order they were sent, equal
- * ones that follow each other as one run. An error ends the first of them; what the server skips
- * after it, up to the next Sync, was never done and is no exchange.
- *
- *   next - oldest <= EXCHANGES_OPEN_MAX; executions beyond are joined to the newest exchange
- *   lost => no further event is told
+ * PostgreSQL, version 3 of its protocol: recognition, and the walk over messages. The client
+ * begins; it may first ask for encryption, and if that is refused, it goes on in plain text. Where
+ * it is granted, what follows is none of ours.
  */
+#include "postgresql.h"
+
 #include <string.h>
 
 #include "database.h"
 
-enum {
-    STARTUP_BYTES_MAX = 10000, /* MAX_STARTUP_PACKET_LENGTH of the server */
-    MESSAGE_BYTES_MAX = 1 << 30,
-    RUNS_MAX = 24,
-    HEAD_BYTES = 5,
-    STARTUP_HEAD_BYTES = 8,
-    WORD_BYTES = 8,
-    PROTOCOL_MAJOR = 3,
-    CODE_CANCEL = 80877102,
-    CODE_SSL = 80877103,
-    CODE_GSS = 80877104
-};
+/* Never inlined: an event would lie on the host's stack below every step. */
+__attribute__((noinline)) void pg_tell(struct pg_reader *reader, struct event event)
+{
+    reader->sink->event(reader->sink, &event);
+}
 
-/* What FIELD_VERSION says of an exchange. */
-enum kind { KIND_STATEMENT, KIND_PREPARE, KIND_FUNCTION, KIND_STARTUP };
-
-enum item {
-    ITEM_SESSION, /* until the first ReadyForQuery */
-    ITEM_QUERY,
-    ITEM_FUNCTION,
-    ITEM_SYNC,
-    ITEM_PREPARE, /* the unit that its Sync ends has a Parse and no Execute */
-    ITEM_EXECUTE,
-    ITEM_JOINED /* an Execute that is part of the exchange before it */
-};
-
-struct run {
-    uint32_t count;
-    uint8_t item; /* enum item */
-};
-
-struct side {
-    uint64_t hash; /* of the name being read */
-    uint32_t left; /* bytes of the body to come */
-    uint8_t head[STARTUP_HEAD_BYTES];
-    uint8_t have; /* bytes of the head */
-    uint8_t type; /* 0: a packet of the start, which has no type */
-    uint8_t part; /* of the body */
-    bool in_body;
-    bool in_text; /* a piece of the text has been told */
-    uint8_t word_length;
-    uint8_t word[WORD_BYTES];
-};
-
-struct postgresql {
-    struct side sides[2]; /* by direction */
-    struct run runs[RUNS_MAX];
-    uint64_t rows;     /* of the first exchange */
-    uint64_t prepared; /* key of the last Parse of this unit */
-    uint32_t batch;    /* executions of the newest exchange */
-    uint32_t oldest, next;
-    uint8_t run_count;
-    uint8_t single_answers; /* one byte each: to SSLRequest, GSSENCRequest */
-    uint8_t requests;       /* enum direction in which they travel */
-    bool has_session;       /* the packet with the version is there */
-    bool has_database;
-    bool has_parse, has_execute; /* in this unit */
-    bool returns_rows;
-    bool is_answered; /* the first byte of its answer was told */
-    bool over;        /* the server will say nothing more */
-    bool lost;
-};
-
-_Static_assert(sizeof(struct postgresql) <= STATE_BYTES_MAX, "connections hold one each");
-
-struct reader {
-    struct postgresql *pg;
-    struct sink *sink;
-    const uint8_t *data;
-    size_t at;
-};
-
-/* Keys of kept texts: of names by their hash, statements and portals apart. */
-#define KEY_NAMESPACE UINT64_C(1)
-#define SEED_STATEMENT UINT64_C(0xCBF29CE484222325)
-#define SEED_PORTAL UINT64_C(0x9E3779B97F4A7C15)
-#define HASH_FACTOR UINT64_C(0x100000001B3)
+/* --- recognition --------------------------------------------------------------------------- */
 
 static uint32_t number_at(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* --- events -------------------------------------------------------------------------------- */
-
-__attribute__((noinline)) static void tell(struct reader *reader, struct event event)
+/* As many as are there of the bytes that the number has. */
+static bool begins(const uint8_t *bytes, size_t length, uint32_t number)
 {
-    reader->sink->event(reader->sink, &event);
-}
-
-static void tell_kind(struct reader *reader, enum event_kind kind, uint32_t exchange)
-{
-    tell(reader, (struct event){.kind = kind, .exchange = exchange, .offset = reader->at});
-}
-
-static void tell_number(struct reader *reader, uint32_t exchange, enum field field, int64_t number)
-{
-    tell(reader, (struct event){
-                     .kind = EVENT_NUMBER, .exchange = exchange, .field = field, .number = number});
-}
-
-/* The next `length` bytes of the buffer. */
-static void tell_piece(
-    struct reader *reader, struct event event, struct side *side, size_t length, bool last)
-{
-    event.first = !side->in_text;
-    event.last = last;
-    event.offset = reader->at;
-    event.text = reader->data + reader->at;
-    event.length = length;
-    side->in_text = !last;
-    tell(reader, event);
-}
-
-/* --- the queue ----------------------------------------------------------------------------- */
-
-static uint32_t open_count(const struct postgresql *pg)
-{
-    return pg->next - pg->oldest;
-}
-
-static bool is_exchange(uint8_t item)
-{
-    return item != ITEM_SYNC && item != ITEM_JOINED;
-}
-
-static void push(struct postgresql *pg, enum item item)
-{
-    struct run *last = &pg->runs[pg->run_count];
-    if (pg->run_count > 0 && last[-1].item == item) {
-        last[-1].count++;
-    } else if (pg->run_count < RUNS_MAX) {
-        *last = (struct run){1, (uint8_t)item};
-        pg->run_count++;
-    } else {
-        pg->lost = true;
-    }
-}
-
-static void pop(struct postgresql *pg)
-{
-    if (--pg->runs[0].count > 0) {
-        return;
-    }
-    pg->run_count--;
-    memmove(pg->runs, pg->runs + 1, pg->run_count * sizeof(pg->runs[0]));
-}
-
-/* Is the first thing that is still to be answered this? */
-static bool awaits(const struct postgresql *pg, enum item item)
-{
-    return pg->run_count > 0 && pg->runs[0].item == item;
-}
-
-static void begin(struct reader *reader, enum item item, enum kind kind)
-{
-    struct postgresql *pg = reader->pg;
-    if (item == ITEM_EXECUTE && open_count(pg) >= EXCHANGES_OPEN_MAX) {
-        push(pg, ITEM_JOINED);
-        tell_number(reader, pg->next - 1, FIELD_BATCH, ++pg->batch);
-        return;
-    }
-    pg->lost |= open_count(pg) >= EXCHANGES_OPEN_MAX;
-    push(pg, item);
-    if (pg->lost) {
-        return;
-    }
-    pg->batch = 1;
-    tell_kind(reader, EVENT_BEGIN, pg->next++);
-    tell_number(reader, pg->next - 1, FIELD_VERSION, kind);
-    tell(reader, (struct event){.kind = EVENT_RECALL,
-                     .exchange = pg->next - 1,
-                     .field = FIELD_NAMESPACE,
-                     .key = KEY_NAMESPACE});
-}
-
-static void recall(struct reader *reader, uint64_t key)
-{
-    tell(reader, (struct event){.kind = EVENT_RECALL,
-                     .exchange = reader->pg->next - 1,
-                     .field = FIELD_QUERY,
-                     .key = key});
-}
-
-static void requested(struct reader *reader)
-{
-    tell_kind(reader, EVENT_REQUEST, reader->pg->next - 1);
-}
-
-/* The first exchange is over. */
-static void end(struct reader *reader, enum event_kind kind, enum end_reason reason)
-{
-    struct postgresql *pg = reader->pg;
-    if (kind == EVENT_END && pg->returns_rows) {
-        tell_number(reader, pg->oldest, FIELD_ROWS, (int64_t)pg->rows + 1);
-    }
-    tell(reader, (struct event){.kind = kind, .exchange = pg->oldest++, .reason = reason});
-    pg->rows = 0;
-    pg->returns_rows = false;
-    pg->is_answered = false;
-}
-
-static void end_first(struct reader *reader, enum event_kind kind)
-{
-    bool is_told = is_exchange(reader->pg->runs[0].item);
-    pop(reader->pg);
-    if (is_told) {
-        end(reader, kind, END_COMPLETE);
-    }
-}
-
-/* --- what the client says ------------------------------------------------------------------ */
-
-/* Up to the end of a name: true when it is there. */
-static bool hash_name(struct reader *reader, struct side *side, size_t *length)
-{
-    const uint8_t *bytes = reader->data + reader->at;
-    for (size_t i = 0; i < *length; i++) {
-        if (bytes[i] == 0) {
-            *length = i + 1;
-            return true;
+    for (size_t i = 0; i < length && i < sizeof(number); i++) {
+        if (bytes[i] != (uint8_t)(number >> (24 - 8 * i))) {
+            return false;
         }
-        side->hash = (side->hash ^ bytes[i]) * HASH_FACTOR;
     }
-    return false;
+    return true;
 }
 
-/* The next part of the body begins with a name. */
-static void next_part(struct side *side, uint64_t seed)
+static bool is_key_byte(uint8_t byte)
 {
-    side->part++;
-    side->hash = seed;
-    side->word_length = 0;
+    return (byte >= 'a' && byte <= 'z') || byte == '_';
 }
 
-/* A text that ends with its body, a zero behind it. */
-static size_t read_query(struct reader *reader, struct side *side, size_t length)
+/* A length, a version, and the name of a parameter, of which the shortest is "user". */
+static enum verdict probe_startup(const uint8_t *bytes, size_t length)
 {
-    uint32_t left = side->left - 1;
-    bool is_started = side->in_text || side->part > 0;
-    if (left > 0 || !is_started) {
-        size_t piece = length < left ? length : left;
-        struct event event = {
-            .kind = EVENT_TEXT, .exchange = reader->pg->next - 1, .field = FIELD_QUERY};
-        side->part = 1;
-        tell_piece(reader, event, side, piece, piece == left);
-        return piece == 0 ? 1 : piece;
+    if (!begins(bytes, length < 2 ? length : 2, 0)) {
+        return VERDICT_NO;
     }
-    return 1;
-}
-
-/* A text up to its zero, to be kept; true when it is there. */
-static bool keep_text(struct reader *reader, struct side *side, uint64_t key, size_t *length)
-{
-    const uint8_t *bytes = reader->data + reader->at;
-    const uint8_t *zero = memchr(bytes, 0, *length);
-    size_t piece = zero == NULL ? *length : (size_t)(zero - bytes);
-    struct event event = {.kind = EVENT_KEEP, .key = key};
-    tell_piece(reader, event, side, piece, zero != NULL);
-    *length = piece + (zero != NULL);
-    return zero != NULL;
-}
-
-/* Statement, text, types of parameters. */
-static size_t read_parse(struct reader *reader, struct side *side, size_t length)
-{
-    struct postgresql *pg = reader->pg;
-    if (side->part == 0 && hash_name(reader, side, &length)) {
-        pg->prepared = side->hash;
-        pg->has_parse = true;
-        next_part(side, 0);
-    } else if (side->part == 1 && keep_text(reader, side, pg->prepared, &length)) {
-        next_part(side, 0);
+    if (length >= 4 && number_at(bytes) > PG_STARTUP_BYTES_MAX) {
+        return VERDICT_NO;
     }
-    return length;
-}
-
-/* Portal, statement, parameters. */
-static size_t read_bind(struct reader *reader, struct side *side, size_t length)
-{
-    if (side->part == 0 && hash_name(reader, side, &length)) {
-        memcpy(side->word, &side->hash, sizeof side->word); /* until the statement's is known */
-        next_part(side, SEED_STATEMENT);
-    } else if (side->part == 1 && hash_name(reader, side, &length)) {
-        struct event event = {.kind = EVENT_ALIAS, .other = side->hash};
-        memcpy(&event.key, side->word, sizeof event.key);
-        tell(reader, event);
-        next_part(side, 0);
+    if (length > 4 && !begins(bytes + 4, length - 4 < 2 ? length - 4 : 2, PG_CODE_VERSION)) {
+        return VERDICT_NO;
     }
-    return length;
-}
-
-/* Portal, most rows. */
-static size_t read_execute(struct reader *reader, struct side *side, size_t length)
-{
-    struct postgresql *pg = reader->pg;
-    if (side->part == 0 && hash_name(reader, side, &length)) {
-        uint32_t before = pg->next;
-        pg->has_execute = true;
-        begin(reader, ITEM_EXECUTE, KIND_STATEMENT);
-        if (pg->next != before) {
-            recall(reader, side->hash);
-            requested(reader);
+    for (size_t i = PG_REQUEST_BYTES; i < length && i < PG_STARTUP_BYTES_MIN; i++) {
+        if (!is_key_byte(bytes[i])) {
+            return VERDICT_NO;
         }
-        next_part(side, 0);
     }
-    return length;
+    return length < PG_STARTUP_BYTES_MIN ? VERDICT_MORE : VERDICT_YES;
 }
 
-/* S or P, name. */
-static size_t read_close(struct reader *reader, struct side *side, size_t length)
+static bool is_request(const uint8_t *bytes, size_t length)
 {
-    if (side->part == 0) {
-        next_part(side, reader->data[reader->at] == 'S' ? SEED_STATEMENT : SEED_PORTAL);
-        return 1;
-    }
-    if (side->part == 1 && hash_name(reader, side, &length)) {
-        tell(reader, (struct event){.kind = EVENT_DROP, .key = side->hash});
-        next_part(side, 0);
-    }
-    return length;
+    return length >= PG_REQUEST_BYTES && number_at(bytes) == PG_REQUEST_BYTES &&
+           (number_at(bytes + 4) == PG_CODE_SSL || number_at(bytes + 4) == PG_CODE_GSS);
 }
 
-/* Names and values in turn, then a zero: part 0 is a name, 1 the database's, 2 another's. */
-static size_t read_startup(struct reader *reader, struct side *side, size_t length)
+/* Too few bytes to tell a request from a startup packet. */
+static bool may_be_request(const uint8_t *bytes, size_t length)
 {
-    struct postgresql *pg = reader->pg;
-    uint8_t byte = reader->data[reader->at];
-    if (side->part == 1) {
-        if (keep_text(reader, side, KEY_NAMESPACE, &length)) {
-            next_part(side, 0);
-            side->part = 0;
+    size_t code = length > 4 ? length - 4 : 0;
+    return length < PG_REQUEST_BYTES && begins(bytes, length, PG_REQUEST_BYTES) &&
+           (begins(bytes + 4, code, PG_CODE_SSL) || begins(bytes + 4, code, PG_CODE_GSS));
+}
+
+static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
+{
+    bool is_out = prefixes[DIRECTION_OUT].length > 0 && prefixes[DIRECTION_OUT].bytes[0] == 0;
+    enum direction from = is_out ? DIRECTION_OUT : DIRECTION_IN;
+    const struct prefix *sent = &prefixes[from], *answers = &prefixes[direction_other(from)];
+    size_t at = 0, refused = 0;
+    while (is_request(sent->bytes + at, sent->length - at)) {
+        if (refused == answers->length) {
+            return sent->length > at + PG_REQUEST_BYTES ? VERDICT_NO : VERDICT_MORE;
         }
-        return length;
-    }
-    if (side->part == 2) {
-        const uint8_t *zero = memchr(reader->data + reader->at, 0, length);
-        if (zero == NULL) {
-            return length;
+        if (answers->bytes[refused++] != 'N' || refused > PG_REQUESTS_MAX) {
+            return VERDICT_NO;
         }
-        next_part(side, 0);
-        side->part = 0;
-        return (size_t)(zero - (reader->data + reader->at)) + 1;
+        at += PG_REQUEST_BYTES;
     }
-    if (byte != 0) {
-        if (side->word_length < WORD_BYTES) {
-            side->word[side->word_length] = byte;
-        }
-        side->word_length += side->word_length <= WORD_BYTES;
-        return 1;
+    if (answers->length > refused) {
+        return VERDICT_NO; /* the server does not speak first */
     }
-    bool is_database = side->word_length == 8 && memcmp(side->word, "database", 8) == 0;
-    bool is_user = side->word_length == 4 && memcmp(side->word, "user", 4) == 0;
-    side->part = is_database || (is_user && !pg->has_database) ? 1 : 2;
-    pg->has_database |= is_database;
-    return 1;
-}
-
-static size_t read_request(struct reader *reader, struct side *side, size_t length)
-{
-    switch (side->type) {
-    case 0:
-        return reader->pg->has_session ? read_startup(reader, side, length) : length;
-    case 'Q':
-        return read_query(reader, side, length);
-    case 'P':
-        return read_parse(reader, side, length);
-    case 'B':
-        return read_bind(reader, side, length);
-    case 'E':
-        return read_execute(reader, side, length);
-    case 'C':
-        return read_close(reader, side, length);
-    default:
-        return length;
+    if (may_be_request(sent->bytes + at, sent->length - at)) {
+        return VERDICT_MORE;
     }
-}
-
-static void begin_request(struct reader *reader, struct side *side)
-{
-    if (side->type == 'Q') {
-        begin(reader, ITEM_QUERY, KIND_STATEMENT);
-    }
-    side->hash = side->type == 'P' ? SEED_STATEMENT : SEED_PORTAL;
-}
-
-/* A unit without Execute is of interest if its Parse fails. */
-static void end_unit(struct reader *reader)
-{
-    struct postgresql *pg = reader->pg;
-    if (pg->has_parse && !pg->has_execute && open_count(pg) < EXCHANGES_OPEN_MAX) {
-        begin(reader, ITEM_PREPARE, KIND_PREPARE);
-        recall(reader, pg->prepared);
-        requested(reader);
-    }
-    pg->has_parse = pg->has_execute = false;
-    push(pg, ITEM_SYNC);
-}
-
-static void end_request(struct reader *reader, struct side *side)
-{
-    if (side->type == 'Q') {
-        requested(reader);
-    } else if (side->type == 'F') {
-        begin(reader, ITEM_FUNCTION, KIND_FUNCTION);
-        requested(reader);
-    } else if (side->type == 'S') {
-        end_unit(reader);
-    } else if (side->type == 0 && reader->pg->has_session) {
-        begin(reader, ITEM_SESSION, KIND_STARTUP);
-        requested(reader);
-    }
-}
-
-/* --- what the server says ------------------------------------------------------------------ */
-
-/* A letter, its text, and so on, until a zero stands for the letter. */
-static size_t read_error(struct reader *reader, struct side *side, size_t length)
-{
-    struct postgresql *pg = reader->pg;
-    if (side->part == 0) {
-        side->type =
-            reader->data[reader->at] == 'C' && pg->run_count > 0 && is_exchange(pg->runs[0].item)
-                ? 'c'
-                : 'E';
-        side->part = reader->data[reader->at] != 0;
-        side->in_text = false;
-        return 1;
-    }
-    const uint8_t *bytes = reader->data + reader->at;
-    const uint8_t *zero = memchr(bytes, 0, length);
-    size_t piece = zero == NULL ? length : (size_t)(zero - bytes);
-    if (side->type == 'c') {
-        struct event event = {.kind = EVENT_TEXT, .exchange = pg->oldest, .field = FIELD_CODE};
-        tell_piece(reader, event, side, piece, zero != NULL);
-    }
-    side->part = zero == NULL;
-    return piece + (zero != NULL);
-}
-
-/* "SELECT 5": says that rows are returned, though there may be none. */
-static size_t read_tag(struct side *side, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length && side->word_length < 6; i++) {
-        side->word[side->word_length++] = bytes[i];
-    }
-    return length;
-}
-
-static size_t read_answer(struct reader *reader, struct side *side, size_t length)
-{
-    if (side->type == 'E' || side->type == 'c') {
-        return read_error(reader, side, length);
-    }
-    return side->type == 'C' ? read_tag(side, reader->data + reader->at, length) : length;
-}
-
-static void begin_answer(struct reader *reader, struct side *side)
-{
-    struct postgresql *pg = reader->pg;
-    bool is_of_first = memchr("TDCEIsGHWV", side->type, 10) != NULL;
-    if (!is_of_first || pg->run_count == 0 || !is_exchange(pg->runs[0].item)) {
-        return;
-    }
-    if (!pg->is_answered) {
-        tell_kind(reader, EVENT_RESPONSE, pg->oldest);
-    }
-    pg->is_answered = true;
-    pg->rows += side->type == 'D';
-    pg->returns_rows |= side->type == 'D' || side->type == 'T';
-}
-
-/* Everything up to what this answers has been done, or skipped after an error. */
-static void ready(struct reader *reader)
-{
-    struct postgresql *pg = reader->pg;
-    bool is_done = false;
-    while (!is_done && pg->run_count > 0) {
-        uint8_t item = pg->runs[0].item;
-        is_done = item <= ITEM_SYNC;
-        end_first(reader, item == ITEM_QUERY || item == ITEM_FUNCTION ? EVENT_END : EVENT_VOID);
-    }
-    pg->lost |= !is_done;
-}
-
-static void end_answer(struct reader *reader, struct side *side)
-{
-    struct postgresql *pg = reader->pg;
-    bool is_execution = awaits(pg, ITEM_EXECUTE) || awaits(pg, ITEM_JOINED);
-    switch (side->type) {
-    case 'C':
-        pg->returns_rows |= side->word_length == 6 && memcmp(side->word, "SELECT", 6) == 0 &&
-                            is_exchange(pg->run_count > 0 ? pg->runs[0].item : ITEM_SYNC);
-        /* fall through */
-    case 'I':
-    case 's':
-        if (is_execution) {
-            end_first(reader, EVENT_END);
-        }
-        break;
-    case 'E':
-    case 'c':
-        if (is_execution || awaits(pg, ITEM_PREPARE) || awaits(pg, ITEM_SESSION)) {
-            end_first(reader, EVENT_END);
-        }
-        break;
-    case 'Z':
-        ready(reader);
-        break;
-    default:
-        break;
-    }
+    *requests = from;
+    return probe_startup(sent->bytes + at, sent->length - at);
 }
 
 /* --- the walk ------------------------------------------------------------------------------ */
 
-static bool is_request(const struct reader *reader, const struct side *side)
+static void start(void *state, enum direction requests)
 {
-    return side == &reader->pg->sides[reader->pg->requests];
+    memset(state, 0, sizeof(struct pg));
+    ((struct pg *)state)->requests = (uint8_t)requests;
 }
 
-static bool is_known(bool is_request, uint8_t type)
+static struct pg_reader reader_of(
+    struct pg *pg, enum direction direction, const uint8_t *data, struct sink *sink)
 {
-    static const char requests[] = "QPBEDCSHFdcfpX", answers[] = "R1ISKZTDCEtn2sANGHWVvdc3";
-    return is_request ? memchr(requests, type, sizeof requests - 1) != NULL
-                      : memchr(answers, type, sizeof answers - 1) != NULL;
+    enum pg_role role = direction == (enum direction)pg->requests ? PG_REQUESTS : PG_ANSWERS;
+    return (struct pg_reader){.pg = pg, .stream = &pg->streams[role], .sink = sink, .data = data};
 }
 
-/* Of the packets before a session: false, it is none that we know. */
-static bool begin_packet(struct postgresql *pg, struct side *side)
+static bool is_requests(const struct pg_reader *reader)
 {
-    uint32_t length = number_at(side->head), code = number_at(side->head + 4);
-    side->type = 0;
-    if (length == STARTUP_HEAD_BYTES && (code == CODE_SSL || code == CODE_GSS)) {
-        pg->single_answers++;
-    } else if (code >> 16 == PROTOCOL_MAJOR && length > STARTUP_HEAD_BYTES &&
-               length <= STARTUP_BYTES_MAX) {
-        pg->has_session = true;
-    } else {
-        return false;
-    }
-    side->left = length - STARTUP_HEAD_BYTES;
-    return true;
+    return reader->stream == &reader->pg->streams[PG_REQUESTS];
 }
 
-static bool begin_message(struct reader *reader, struct side *side)
+static bool end_message(struct pg_reader *reader)
 {
-    uint32_t length = number_at(side->head + 1);
-    side->type = side->head[0];
-    if (!is_known(is_request(reader, side), side->type) || length < 4 ||
-        length > MESSAGE_BYTES_MAX ||
-        (length == 4 && side->type == 'Q')) { /* its text has a zero at least */
-        return false;
-    }
-    side->left = length - 4;
-    return true;
-}
-
-static bool read_head(struct reader *reader, struct side *side, size_t end)
-{
-    struct postgresql *pg = reader->pg;
-    bool is_packet = is_request(reader, side) && !pg->has_session;
-    size_t size = is_packet ? STARTUP_HEAD_BYTES : HEAD_BYTES;
-    while (reader->at < end && side->have < size) {
-        side->head[side->have++] = reader->data[reader->at++];
-    }
-    if (side->have < size) {
+    reader->stream->in_body = false;
+    reader->stream->at = 0;
+    if (is_requests(reader)) {
+        pg_request_end(reader);
         return true;
     }
-    side->have = side->part = side->word_length = 0;
-    side->in_text = false;
-    side->in_body = true;
-    if (!(is_packet ? begin_packet(pg, side) : begin_message(reader, side))) {
-        return false;
-    }
-    if (is_request(reader, side)) {
-        begin_request(reader, side);
-    } else {
-        begin_answer(reader, side);
-    }
-    return true;
+    return pg_answer_end(reader);
 }
 
-static bool read_single(struct reader *reader)
+static bool begin_message(struct pg_reader *reader, const uint8_t *head, bool has_type)
 {
-    reader->pg->single_answers--;
+    struct pg_stream *stream = reader->stream;
+    uint32_t length = number_at(head + has_type);
+    if (length < sizeof(length) || length > PG_MESSAGE_BYTES_MAX) {
+        return false;
+    }
+    stream->type = has_type ? head[0] : 0;
+    stream->left = length - (uint32_t)sizeof(length);
+    stream->at = 0;
+    stream->in_body = true;
+    if (!(is_requests(reader) ? pg_request_begin(reader) : pg_answer_begin(reader))) {
+        return false;
+    }
+    return stream->left > 0 || end_message(reader);
+}
+
+static bool read_head(struct pg_reader *reader)
+{
+    struct pg_stream *stream = reader->stream;
+    bool has_type = reader->pg->is_started;
+    uint8_t head_bytes = has_type ? PG_HEAD_BYTES : PG_HEAD_BYTES - 1;
+    if (stream->at == 0 && reader->end - reader->at >= head_bytes) {
+        reader->at += head_bytes;
+        return begin_message(reader, reader->data + reader->at - head_bytes, has_type);
+    }
+    stream->bytes[stream->at++] = reader->data[reader->at++];
+    return stream->at < head_bytes || begin_message(reader, stream->bytes, has_type);
+}
+
+static bool read_body(struct pg_reader *reader)
+{
+    struct pg_stream *stream = reader->stream;
+    size_t from = reader->at;
+    size_t end = reader->end - from < stream->left ? reader->end : from + stream->left;
+    bool holds = is_requests(reader) ? pg_request_body(reader, end) : pg_answer_body(reader, end);
+    stream->left -= (uint32_t)(reader->at - from);
+    return holds && (stream->left > 0 || end_message(reader));
+}
+
+/* Before the startup packet: an answer to a request to encrypt. */
+static bool read_refusal(struct pg_reader *reader)
+{
     return reader->data[reader->at++] == 'N';
 }
 
-static bool step(struct reader *reader, struct side *side, size_t end)
+static bool read_on(struct pg_reader *reader)
 {
-    bool is_ours = is_request(reader, side);
-    if (!side->in_body) {
-        if (!is_ours && reader->pg->single_answers > 0) {
-            return read_single(reader);
-        }
-        if (!read_head(reader, side, end)) {
-            return false;
-        }
-    } else {
-        size_t length = end - reader->at < side->left ? end - reader->at : side->left;
-        length = is_ours ? read_request(reader, side, length) : read_answer(reader, side, length);
-        reader->at += length;
-        side->left -= (uint32_t)length;
+    if (reader->stream->in_body) {
+        return read_body(reader);
     }
-    if (side->in_body && side->left == 0) {
-        side->in_body = false;
-        if (is_ours) {
-            end_request(reader, side);
-        } else {
-            end_answer(reader, side);
-        }
-    }
-    return !reader->pg->lost;
+    return reader->pg->is_started || is_requests(reader) ? read_head(reader) : read_refusal(reader);
+}
+
+/* A client may still say goodbye to a server that has gone. */
+static bool is_over(const struct pg_reader *reader)
+{
+    return reader->pg->over[is_requests(reader) ? PG_REQUESTS : PG_ANSWERS];
 }
 
 static size_t feed(
     void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
 {
-    struct postgresql *pg = state;
-    struct reader reader = {pg, sink, data, 0};
-    struct side *side = &pg->sides[direction];
-    while (!pg->lost && !pg->over && reader.at < length) {
-        pg->lost |= !step(&reader, side, length);
+    struct pg *pg = state;
+    struct pg_reader reader = reader_of(pg, direction, data, sink);
+    reader.end = length;
+    while (!pg->lost && !is_over(&reader) && reader.at < length) {
+        pg->lost = !read_on(&reader);
     }
     return pg->lost ? FEED_LOST : length;
 }
 
-/* Only what is skipped anyway may pass unseen: data of COPY, parameters. */
+/* Only what nobody looks at may pass unseen. */
 static bool skip(void *state, enum direction direction, uint64_t length, struct sink *sink)
 {
-    struct postgresql *pg = state;
-    struct side *side = &pg->sides[direction];
-    if (length == 0 || pg->over) {
+    struct pg *pg = state;
+    struct pg_reader reader = reader_of(pg, direction, NULL, sink);
+    struct pg_stream *stream = reader.stream;
+    if (pg->lost || length == 0 || is_over(&reader)) {
         return !pg->lost;
     }
-    pg->lost |= !side->in_body || side->type != 'd' || length >= side->left;
-    if (!pg->lost) {
-        side->left -= (uint32_t)length;
+    if (!stream->in_body || stream->part != PART_SKIP || length > stream->left) {
+        pg->lost = true;
+        return false;
     }
+    stream->left -= (uint32_t)length;
+    pg->lost = stream->left == 0 && !end_message(&reader);
     return !pg->lost;
 }
 
-/* Without the server's direction nothing more is answered. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
-    struct postgresql *pg = state;
-    struct reader reader = {pg, sink, NULL, 0};
-    if (pg->lost || pg->over || direction == (enum direction)pg->requests) {
+    struct pg *pg = state;
+    struct pg_reader reader = reader_of(pg, direction, NULL, sink);
+    if (pg->lost) {
         return;
     }
-    while (open_count(pg) > 0) {
-        enum end_reason reason = pg->is_answered ? END_TRUNCATED : END_UNANSWERED;
-        end(&reader, EVENT_END, reason);
+    pg->over[is_requests(&reader) ? PG_REQUESTS : PG_ANSWERS] = true;
+    if (is_requests(&reader)) {
+        pg_queue_finish_requests(&reader);
+    } else {
+        pg->over[PG_REQUESTS] = true; /* nobody is left to answer */
+        pg_queue_finish(&reader);
     }
-    pg->over = true;
-}
-
-static void start(void *state, enum direction requests)
-{
-    memset(state, 0, sizeof(struct postgresql));
-    ((struct postgresql *)state)->requests = (uint8_t)requests;
-}
-
-/* --- whose bytes are these ----------------------------------------------------------------- */
-
-static enum verdict probe_client(const struct prefix *client, const struct prefix *server)
-{
-    size_t at = 0, answers = 0;
-    while (client->length - at >= STARTUP_HEAD_BYTES) {
-        uint32_t length = number_at(client->bytes + at), code = number_at(client->bytes + at + 4);
-        bool is_asking = length == STARTUP_HEAD_BYTES && (code == CODE_SSL || code == CODE_GSS);
-        if (!is_asking) {
-            bool is_session = code >> 16 == PROTOCOL_MAJOR && (code & 0xffff) < 100 &&
-                              length > STARTUP_HEAD_BYTES && length <= STARTUP_BYTES_MAX;
-            return is_session && server->length == answers ? VERDICT_YES : VERDICT_NO;
-        }
-        at += STARTUP_HEAD_BYTES;
-        if (answers < server->length && server->bytes[answers] != 'N') {
-            return VERDICT_NO; /* encrypted from here on */
-        }
-        answers++;
-    }
-    if (server->length > answers) {
-        return VERDICT_NO;
-    }
-    if (answers > 0 && server->length == answers) {
-        return VERDICT_YES;
-    }
-    static const uint8_t lead[] = {0, 0};
-    size_t left = client->length - at;
-    return memcmp(client->bytes + at, lead, left < 2 ? left : 2) == 0 ? VERDICT_MORE : VERDICT_NO;
-}
-
-/* The client speaks first. */
-static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
-{
-    for (enum direction from = DIRECTION_IN; from <= DIRECTION_OUT; from++) {
-        if (prefixes[from].length == 0 || prefixes[from].bytes[0] != 0) {
-            continue;
-        }
-        enum verdict verdict = probe_client(&prefixes[from], &prefixes[direction_other(from)]);
-        if (verdict == VERDICT_YES) {
-            *requests = from;
-        }
-        return verdict;
-    }
-    return VERDICT_NO;
 }
 
 /* --- the span ------------------------------------------------------------------------------ */
@@ -730,22 +240,21 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
 /* SQLSTATE's classes 00 and 01 are successes and warnings. */
 static void describe(const struct facts *facts, struct describer *out)
 {
-    static const struct fact operations[] = {[KIND_PREPARE] = DATABASE_TEXT("PREPARE"),
-        [KIND_FUNCTION] = DATABASE_TEXT("FUNCTION CALL"),
-        [KIND_STARTUP] = DATABASE_TEXT("CONNECT")};
+    static const struct fact operations[] = {[PG_PREPARE] = DATABASE_TEXT("PREPARE"),
+        [PG_FUNCTION] = DATABASE_TEXT("FUNCTION CALL"),
+        [PG_SESSION] = DATABASE_TEXT("CONNECT")};
     struct fact code = facts->texts[FIELD_CODE];
     int64_t kind = facts->numbers[FIELD_VERSION];
-    struct database database = {.system = DATABASE_TEXT("postgresql"), .dialect = SQL_POSTGRESQL};
-    if (kind >= KIND_STATEMENT && kind <= KIND_STARTUP) {
-        database.operation = operations[kind];
-    }
+    struct database database = {.system = DATABASE_TEXT("postgresql"),
+        .dialect = kind & PG_ESCAPES ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL,
+        .operation = operations[kind & PG_SESSION]};
     database.is_error = code.length >= 2 && (code.text[0] != '0' || code.text[1] > '1');
     database_describe_sql(facts, out, &database);
 }
 
 const struct protocol postgresql_protocol = {
     .name = "postgresql",
-    .state_bytes = sizeof(struct postgresql),
+    .state_bytes = sizeof(struct pg),
     .client_only = true,
     .probe = probe,
     .start = start,

@@ -70,8 +70,9 @@ enum event_kind {
     EVENT_VOID,     /* what began was no message of this protocol: forget the exchange */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
-    EVENT_ALIAS, /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
-    EVENT_DROP,  /* what is kept under `key` is not needed any more */
+    EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
+    EVENT_DROP,   /* what is kept under `key` is not needed any more */
+    EVENT_UNTOLD, /* a request of which nothing else is told: too many are open */
     EVENT_OF_CONNECTION = EVENT_KEEP
 };
 

@@ -262,7 +262,10 @@ static bool on_event(struct sink *base, const struct event *event)
         return true;
     }
     if (event->kind >= EVENT_OF_CONNECTION) {
-        kept_event(&connection->kept, event);
+        if (event->kind == EVENT_UNTOLD)
+            counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
+        else
+            kept_event(&connection->kept, event);
         return true;
     }
     struct exchange *exchange = stream_find(connection, event->exchange);
@@ -307,6 +310,7 @@ static bool on_event(struct sink *base, const struct event *event)
     case EVENT_KEEP:
     case EVENT_ALIAS:
     case EVENT_DROP:
+    case EVENT_UNTOLD:
         break;
     }
     return true;

@@ -200,6 +200,8 @@ static bool take_kept(struct player *player, const struct event *event)
         put(player, "ALIAS %llx %llx\n", key, other);
     } else if (event->kind == EVENT_DROP) {
         put(player, "DROP %llx\n", key);
+    } else if (event->kind == EVENT_UNTOLD) {
+        put(player, "UNTOLD\n");
     } else {
         return false;
     }

@@ -17,7 +17,7 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading, asked, cache;
+static struct host_pair foreign, served, called, uploading, cached, cache, asked;
 
 static void write_file(void)
 {
@@ -85,10 +85,10 @@ static const char command[] = "*3\r\n$3\r\nSET\r\n$8\r\ncart:017\r\n$5\r\nvalue\
 
 static void ask_redis(void)
 {
-    EXPECT(write(asked.client, command, sizeof(command) - 1) > 0);
-    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
-    raw_write(asked.server, "+OK\r\n", 5);
-    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(cached.client, command, sizeof(command) - 1) > 0);
+    EXPECT(raw_read(cached.server, buffer, sizeof(buffer)) > 0);
+    raw_write(cached.server, "+OK\r\n", 5);
+    EXPECT(read(cached.client, buffer, sizeof(buffer)) > 0);
 }
 
 /* A server of Redis: its first command tells that it is one. */
@@ -100,9 +100,53 @@ static void serve_redis(void)
     EXPECT(raw_read(cache.client, buffer, sizeof(buffer)) > 0);
 }
 
+static const char query[] = "Q\0\0\0\x2d" "SELECT name FROM carts WHERE number = 17";
+static const char rows[] = "T\0\0\0\x1d\0\1name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\0\0\0\0\0\0"
+                           "D\0\0\0\x0e\0\1\0\0\0\4kiwi"
+                           "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
+
+static void ask(void)
+{
+    EXPECT(write(asked.client, query, sizeof(query)) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+    raw_write(asked.server, rows, sizeof(rows) - 1);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+}
+
+static const char execution[] = "B\0\0\0\x13\0s1\0\0\0\0\1\0\0\0\x01" "7\0\0"
+                                "E\0\0\0\x09\0\0\0\0\0S\0\0\0\4";
+static const char executed[] = "2\0\0\0\4D\0\0\0\x0e\0\1\0\0\0\4kiwi"
+                               "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
+
+static void execute(void)
+{
+    EXPECT(write(asked.client, execution, sizeof(execution) - 1) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+    raw_write(asked.server, executed, sizeof(executed) - 1);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* A session of PostgreSQL, and a statement that is prepared. */
+static void begin_asking(void)
+{
+    static const char startup[] = "\0\0\0\x20\0\3\0\0user\0app\0database\0shop\0";
+    static const char prepare[] = "P\0\0\0\x32s1\0SELECT name FROM carts WHERE number = $1\0\0\0"
+                                  "S\0\0\0\4";
+    static const char ready[] = "R\0\0\0\x08\0\0\0\0Z\0\0\0\5I";
+    static const char prepared[] = "1\0\0\0\4Z\0\0\0\5I";
+    EXPECT(write(asked.client, startup, sizeof(startup)) > 0);
+    raw_write(asked.server, ready, sizeof(ready) - 1);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(asked.client, prepare, sizeof(prepare) - 1) > 0);
+    raw_write(asked.server, prepared, sizeof(prepared) - 1);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
+    bool is_sql; /* these are run alone: what the exporter needs for their spans is another sum */
 } paths[] = {
     {"write to a file", write_file},
     {"read of a socket of another protocol", read_foreign},
@@ -113,19 +157,27 @@ static const struct {
     {"16 KB of a body sent", send_chunk},
     {"Redis asked", ask_redis},
     {"Redis itself", serve_redis},
+    {"query of PostgreSQL", ask, true},
+    {"execution by PostgreSQL", execute, true},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
+    bool is_sql = argc > 1 && strcmp(argv[1], "sql") == 0;
     file = open("/dev/null", O_WRONLY);
     foreign = host_connect(false, true);
     served = host_connect(false, true);
     called = host_connect(false, false);
     uploading = host_connect(false, false);
     asked = host_connect(false, false);
+    cached = host_connect(false, false);
     cache = host_connect(false, true);
     begin_foreign();
+    if (is_sql)
+        begin_asking();
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (paths[i].is_sql != is_sql)
+            continue;
         for (int k = 0; k < WARM; k++)
             paths[i].run();
         CALLGRIND_ZERO_STATS;

@@ -10,6 +10,7 @@ import glob, os, re, shutil, subprocess, sys, tempfile
 
 COUNT = 1000 # as in paths.c
 SPANS = 5 * (COUNT + 64) # served, made, two of a request forwarded, and of a command of Redis
+STATEMENTS = 2 * (COUNT + 64)
 BUDGETS = {
     "write to a file": 12,
     "read of a socket of another protocol": 12,
@@ -22,12 +23,15 @@ BUDGETS = {
     "16 KB of a body sent": 1080,
     "Redis asked": 4000,
     "Redis itself": 120, # two calls of a process of more than one thread
+    "query of PostgreSQL": 4700,
+    "execution by PostgreSQL": 6100,
     "span told, encoded and stored": 3200, # of HTTP and of Redis
+    "statement told, encoded and stored": 21000,
 }
 LIBRARY, PATHS = map(os.path.abspath, sys.argv[1:3])
 
 
-def instructions(preload):
+def instructions(preload, *arguments):
     """By path, and of the threads that the program does not know of."""
     with tempfile.TemporaryDirectory(prefix="burdock-budgets-") as place:
         environment = {k: v for k, v in os.environ.items()
@@ -35,7 +39,7 @@ def instructions(preload):
         environment.update(BURDOCK_DIR=place, BURDOCK_STORE=place + "/store",
                            OTEL_BSP_SCHEDULE_DELAY="600000", LD_PRELOAD=preload)
         subprocess.run(["valgrind", "--tool=callgrind", "--separate-threads=yes",
-                        f"--callgrind-out-file={place}/out", PATHS],
+                        f"--callgrind-out-file={place}/out", PATHS, *arguments],
                        env=environment, check=True, timeout=300, stderr=subprocess.DEVNULL)
         counts, others = {}, 0
         for name in glob.glob(place + "/out*-*"):
@@ -54,9 +58,12 @@ def main():
     if shutil.which("valgrind") is None:
         print("1..0 # SKIP valgrind is not installed")
         return 0
-    (bare, _), (traced, exporter) = instructions(""), instructions(LIBRARY)
-    added = {name: (traced[name] - bare[name]) / COUNT for name in bare}
-    added["span told, encoded and stored"] = exporter / SPANS
+    added = {}
+    for arguments, spans, what in ((), SPANS, "span"), (("sql",), STATEMENTS, "statement"):
+        bare, _ = instructions("", *arguments)
+        traced, exporter = instructions(LIBRARY, *arguments)
+        added.update({name: (traced[name] - bare[name]) / COUNT for name in bare})
+        added[what + " told, encoded and stored"] = exporter / spans
     failed = 0
     print(f"1..{len(BUDGETS)}")
     for number, (name, budget) in enumerate(BUDGETS.items(), 1):

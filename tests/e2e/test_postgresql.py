@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients of PostgreSQL under the library, and what the server's own log (log_statement = all) has of
+them: the same statements, one span each, in the same order, with the same errors, without their
+literals."""
+import collections
+import glob
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+
+from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, load, main, otlp,
+                     skip, wait_until)
+
+BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [""])[-1]
+CLIENT = os.path.join(BUILD, "tests/e2e/pg_client")
+
+
+def as_postgres():
+    """The server refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam("postgres")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+class Server:
+    """A server of its own on a free port."""
+
+    def __init__(self, scene, *options):
+        self.scene, self.port, self.data = scene, free_port(), scene.path("data")
+        os.mkdir(self.data, 0o700)
+        if os.geteuid() == 0:
+            shutil.chown(self.data, "postgres", "postgres")
+        self.plain = {"PATH": PATH, "LC_ALL": "C"}
+        subprocess.run([BIN + "/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-N",
+                        "--no-locale", "-E", "UTF8"], env=self.plain, check=True,
+                       capture_output=True, cwd="/", timeout=120, **as_postgres())
+        with open(self.data + "/postgresql.conf", "a") as file:
+            file.write("port = %d\nlisten_addresses = '127.0.0.1'\nfsync = off\n"
+                       "unix_socket_directories = ''\nmax_connections = 120\nautovacuum = off\n"
+                       "shared_buffers = 16MB\nlogging_collector = on\nlog_directory = 'log'\n"
+                       "log_destination = 'jsonlog'\nlog_filename = 'log'\nlog_rotation_age = 0\n"
+                       "log_rotation_size = 0\nlog_statement = all\n%s\n"
+                       % (self.port, "\n".join(options)))
+        self.marks = 0
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([BIN + "/postgres", "-D", self.data], env=self.plain,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, cwd="/",
+                                        start_new_session=True, **as_postgres())
+        self.scene.processes.append(self.process)
+        for process in (self.process,):
+            process.out_path = process.err_path = "/dev/null"
+        assert wait_until(lambda: self.ask("SELECT 1") == "1\n", 60), "the server answers"
+
+    def stop(self, how=signal.SIGINT):
+        self.process.send_signal(how)
+        self.process.wait(60)
+
+    def ask(self, text):
+        return subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres",
+                               "-qAtX", "-c", text, "postgres"], env=self.plain,
+                              capture_output=True, timeout=30).stdout.decode()
+
+    def rows(self):
+        with open(self.data + "/log/log.json") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+
+    def mark(self):
+        """The number of rows that the log has, once all before has been written."""
+        self.marks += 1
+        name = "mark_%d_of_the_log" % self.marks
+        self.ask("SELECT 1 AS " + name)
+        wait_until(lambda: any(name in row["message"] for row in self.rows()))
+        return len(self.rows())
+
+    def said(self, start, end):
+        """[text, SQLSTATE of its error or None] of the statements in a part of the log."""
+        said, last = [], {}
+        for row in self.rows()[start:end]:
+            message, session = row["message"], row["session_id"]
+            found = re.match(r"(?:statement|execute [^:]*): (.*)", message, re.S)
+            if "_of_the_log" in message:
+                continue
+            if found and row["error_severity"] == "LOG":
+                last[session] = [found.group(1), None]
+                said.append(last[session])
+            elif row["error_severity"] in ("ERROR", "FATAL") and "statement" in row:
+                if last.get(session, [None])[0] != row["statement"] or last[session][1]:
+                    last[session] = [row["statement"], None]
+                    said.append(last[session])
+                last[session][1] = row["state_code"]
+            elif row["error_severity"] == "ERROR" and row["state_code"].startswith("23"):
+                last[session][1] = row["state_code"]  # of the commit that a Sync means
+            elif row["error_severity"] == "ERROR":
+                said.append(["", row["state_code"]])  # an unknown statement was to be executed
+        return said
+
+
+def shown(text):
+    """A statement as its span is to show it, for the statements of this test."""
+    text = re.sub(r"'(?:[^'\\]|''|\\.)*'|\$\$.*?\$\$", "?", text, flags=re.S)
+    text = re.sub(r"(?<![\w$.])[-+]?\d+(?:\.\d+)?\b|\b(?:true|false|off)\b", "?", text)
+    return " ".join(text.split())
+
+
+def of_postgresql(spans):
+    return [span for span in spans if span.attributes.get("db.system.name") == "postgresql"]
+
+
+def in_order(scene):
+    """Spans as they ended: by file, and of each batch, which is encoded backwards, the last first."""
+    found = []
+    for path in glob.glob(os.path.join(scene.store, "*.otlp")):
+        with open(path, "rb") as file:
+            for payload in otlp.frames_of_file(file.read()):
+                found += reversed(otlp.spans_of_request(payload))
+    return of_postgresql(found)
+
+
+def told(spans):
+    """Statements; not the one that a failed session is."""
+    return [[" ".join(span.attributes.get("db.query.text", "").split()),
+             span.attributes.get("db.response.status_code")] for span in spans
+            if span.attributes.get("db.operation.name") != "FUNCTION CALL"]
+
+
+def compare(told_, said, ordered, what):
+    said = [[shown(text), code] for text, code in said]
+    if ordered:
+        first = next((i for i, pair in enumerate(zip(told_, said)) if pair[0] != pair[1]),
+                     min(len(told_), len(said)))
+        return check(told_ == said and said, what,
+                     "%d spans, %d in the log; from the first that differs\ntold %r\nsaid %r"
+                     % (len(told_), len(said), told_[first:first + 4], said[first:first + 4]))
+    told_, said = (collections.Counter(map(tuple, side)) for side in (told_, said))
+    return check(told_ == said and said, what, "more told %r\nmore said %r"
+                 % (list((told_ - said).items())[:4], list((said - told_).items())[:4]))
+
+
+def watched(scene, server, command, what, ordered=True, status=0, **more):
+    """Runs a program, and compares its spans with what the server logged. Answers the spans."""
+    before, start = {span.id for span in scene.spans()}, server.mark()
+    done = scene.run(command, timeout=120, **more)
+    equal(done.returncode, status, what + ": ends as it should")
+    if done.returncode != status:
+        print("# " + repr(done.stderr[-600:]))
+    end = server.mark()
+    said = server.said(start, end)
+    wait_until(lambda: len([s for s in in_order(scene) if s.id not in before]) >= len(said), 10)
+    spans = [span for span in in_order(scene) if span.id not in before]
+    compare(told(spans), said, ordered, "%s: %d spans, as the server's log" % (what, len(said)))
+    return spans
+
+
+def where(server):
+    return ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
+
+
+def conninfo(server):
+    return "host=127.0.0.1 port=%d user=postgres dbname=postgres" % server.port
+
+
+def installed(module, *command):
+    return subprocess.run(command, env={"PATH": PATH}, capture_output=True).returncode == 0 or \
+        skip(module, "not installed")
+
+
+# --- one client after the other ----------------------------------------------------------------
+
+
+def test_psql():
+    script = """CREATE TABLE t (a int, b text);
+INSERT INTO t SELECT i, 'secret ' || i FROM generate_series(1, 10) i;
+SELECT a, b FROM t WHERE b = 'it''s a secret';
+SELECT b FROM t; UPDATE t SET a = 5 WHERE a > 8;
+\\copy t FROM 'rows'
+\\copy (SELECT a FROM t) TO 'out'
+SELECT 1/0;
+SELEC 1;
+SELECT nothing FROM nowhere;
+BEGIN; DECLARE c CURSOR FOR SELECT a FROM t; FETCH 3 FROM c; FETCH ALL FROM c; COMMIT;
+DO $$ BEGIN RAISE NOTICE 'a notice'; END $$;
+LISTEN news; NOTIFY news;
+SELECT 1 AS one \\; SELECT 2 AS two;
+"""
+    with Scene() as scene:
+        server = Server(scene)
+        scene.write("rows", "1\tcopied\n2\tcopied\n")
+        script = scene.write("script.sql", script)
+        spans = watched(scene, server, ["psql", *where(server), "-qAtX", "-f", script, "postgres"],
+                        "psql")
+        by_text = {span.attributes.get("db.query.text"): span for span in spans}
+        rows = {text: span.attributes.get("db.response.returned_rows")
+                for text, span in by_text.items()}
+        equal((rows.get("SELECT b FROM t;"), rows.get("FETCH ? FROM c;"),
+               rows.get("SELECT a, b FROM t WHERE b = ?;")), (10, 3, 0), "rows that were returned")
+        check(not any("secret" in str(span.attributes) for span in spans), "no literal is told")
+        error = next(span for span in spans if span.attributes.get("error.type") == "22012")
+        check(error.name == "SELECT" and error.status == "ERROR", "an error", error)
+        equal({(s.attributes["db.namespace"], s.attributes["server.address"],
+                s.attributes["server.port"]) for s in spans},
+              {("postgres", "127.0.0.1", server.port)}, "which database, and where")
+        watched(scene, server, ["psql", *where(server), "-X", "postgres", "-c",
+                                "SELECT 1 AS several; SELECT 2; SELECT 3"], "psql, several at once")
+
+
+def test_pgbench():
+    with Scene() as scene:
+        server = Server(scene)
+        subprocess.run(["pgbench", *where(server), "-iq", "postgres"], env=server.plain,
+                       capture_output=True, check=True, timeout=60)
+        for mode in ("simple", "extended", "prepared"):
+            watched(scene, server, ["pgbench", *where(server), "-n", "-M", mode, "-c", "4", "-j",
+                                    "2", "-t", "25", "postgres"], "pgbench -M " + mode, False)
+        script = scene.write("pipeline.sql", "\\startpipeline\n" + "".join(
+            "SELECT abalance FROM pgbench_accounts WHERE aid = %d;\n" % i for i in range(100))
+            + "\\endpipeline\n")
+        for mode in ("extended", "prepared"):
+            watched(scene, server, ["pgbench", *where(server), "-n", "-M", mode, "-f", script, "-t",
+                                    "5", "postgres"], "pgbench, pipeline, -M " + mode)
+
+
+def test_libpq():
+    if not os.path.exists(CLIENT):
+        skip("libpq", "libpq-dev is not installed")
+        return
+    with Scene() as scene:
+        server = Server(scene)
+        for what in ("broken", "copy", "deferred", "prepared", "escapes"):
+            spans = watched(scene, server, [CLIENT, conninfo(server), what], "libpq, " + what)
+            check("hunter2" not in str([s.attributes for s in spans]), what + ": no literal")
+        for what in ("synced", "mixed", "joined"):
+            for count in (60, 1000):
+                watched(scene, server, [CLIENT, conninfo(server), what, str(count)],
+                        "libpq, pipeline, %s, %d" % (what, count))
+        watched(scene, server, [CLIENT, conninfo(server), "function"], "libpq, function call")
+
+
+def test_drivers():
+    with Scene() as scene:
+        server = Server(scene)
+        port = str(server.port)
+        if installed("psycopg2", PYTHON, "-c", "import psycopg2"):
+            watched(scene, server, [PYTHON, APPS + "/pg_psycopg2.py", port], "psycopg2")
+        if installed("asyncpg", PYTHON, "-c", "import asyncpg"):
+            watched(scene, server, [PYTHON, APPS + "/pg_asyncpg.py", port], "asyncpg")
+        if installed("PDO", "php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"):
+            watched(scene, server, ["php", APPS + "/pg_pdo.php", port], "PHP's PDO")
+        if installed("DBD::Pg", "perl", "-MDBD::Pg", "-e", "1"):
+            watched(scene, server, ["perl", APPS + "/pg_dbd.pl", port], "Perl's DBD::Pg")
+
+
+# --- under requests --------------------------------------------------------------------------------
+
+
+def test_requests():
+    """64 at once: each request has its own three statements below it, and no other."""
+    if not installed("gunicorn", PYTHON, "-c", "import gunicorn, psycopg2"):
+        return
+    with Scene() as scene:
+        server, port = Server(scene), free_port()
+        scene.start([PYTHON, "-m", "gunicorn", "-w", "2", "-k", "gthread", "--threads", "32", "-b",
+                     "127.0.0.1:%d" % port, "--chdir", APPS, "pg_wsgi:application"], "web", True,
+                    port, PG_PORT=str(server.port))
+        start = server.mark()
+        equal(load(port, 640, 64), [], "requests are answered")
+        end = server.mark()
+        scene.wait_spans(640 * 4, timeout=30)
+        spans = scene.spans()
+        requests = {span.id: span.attributes["url.path"].rsplit("/", 1)[1] for span in spans
+                    if "url.path" in span.attributes}
+        found = collections.Counter()
+        for span in of_postgresql(spans):
+            number = re.search(r" AS r(\d+)_", span.attributes["db.query.text"])
+            found["right" if number and requests.get(span.parent) == number.group(1)
+                  else "none" if not span.parent else "wrong"] += bool(number)
+        equal(dict(+found), {"right": 640 * 3}, "statements under the request that made them")
+        compare(told(of_postgresql(spans)), server.said(start, end), False,
+                "as many as the server's log has")
+
+
+# --- what goes wrong ---------------------------------------------------------------------------------
+
+
+def test_failures():
+    with Scene() as scene:
+        server = Server(scene)
+        sleeper = ["psql", *where(server), "-qAtX", "-c", "SELECT pg_sleep(60) AS killed",
+                   "postgres"]
+
+        def sleeping():
+            return server.ask("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
+                              "query LIKE 'SELECT pg_sleep%'") == "1\n"
+
+        def last(what, code, error):
+            wait_until(lambda: of_postgresql(scene.spans()), 10)
+            spans = of_postgresql(scene.spans())
+            attributes = spans[-1].attributes if len(spans) == 1 else {}
+            equal((len(spans), attributes.get("db.query.text"),
+                   attributes.get("db.response.status_code"), attributes.get("error.type")),
+                  (1, "SELECT pg_sleep(?) AS killed", code, error), what)
+            shutil.rmtree(scene.store)
+            os.mkdir(scene.store)
+
+        client = scene.start(sleeper)
+        wait_until(sleeping)
+        server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+                   "'SELECT pg_sleep%'")
+        client.wait(20)
+        last("a backend that is terminated", "57P01", "57P01")
+
+        client = scene.start(sleeper)
+        wait_until(sleeping)
+        server.ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+                   "'SELECT pg_sleep%'")
+        client.wait(20)
+        last("a statement that is cancelled", "57014", "57014")
+
+        client = scene.start(sleeper)
+        wait_until(sleeping)
+        server.stop()
+        client.wait(20)
+        last("a server that is shut down", "57P01", "57P01")
+        server.start()
+
+        client = scene.start(sleeper)
+        wait_until(sleeping)
+        backend = int(server.ask("SELECT pid FROM pg_stat_activity WHERE query LIKE "
+                                 "'SELECT pg_sleep%' AND pid <> pg_backend_pid()"))
+        os.kill(backend, signal.SIGKILL)
+        client.wait(20)
+        spans = wait_until(lambda: of_postgresql(scene.spans()), 10)
+        check(len(spans) == 1 and spans[0].status == "ERROR" and
+              spans[0].attributes.get("error.type") in ("connection_closed", "connection_reset"),
+              "a backend that is killed", spans)
+
+        client = scene.start(sleeper)
+        wait_until(lambda: server.ask("SELECT 1") == "1\n" and sleeping(), 30)
+        client.kill()
+        client.wait(20)
+        scene.run(["psql", *where(server), "-X", "-c", "SELECT 1 AS alive", "postgres"])
+        wait_until(lambda: len(of_postgresql(scene.spans())) >= 2, 10)
+        check("SELECT ? AS alive" in [s.attributes.get("db.query.text")
+                                      for s in of_postgresql(scene.spans())],
+              "after a client that was killed, the next one is seen")
+
+
+main(globals(), ("psql", "pgbench") if BIN else ("initdb",))
