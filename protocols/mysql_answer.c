@@ -321,7 +321,11 @@ void mysql_answer_begin(struct mysql_reader *reader, struct mysql_side *side)
     mysql->answer_length = 0;
     mysql->payload_length = side->left;
     memset(mysql->answer, 0, sizeof mysql->answer);
-    if (mysql->phase == PHASE_GREETING || mysql->next == mysql->oldest || mysql->is_answered) {
+    if (mysql->phase == PHASE_GREETING || mysql->next == mysql->oldest) {
+        return;
+    }
+    mysql->lost |= mysql->is_begun && mysql->next - mysql->oldest == 1; /* not asked in full yet */
+    if (mysql->lost || mysql->is_answered) {
         return;
     }
     mysql->is_answered = true;

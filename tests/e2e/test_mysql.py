@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from harness import PATH, Scene, check, equal, free_port, main, skip
+from harness import PATH, Scene, check, equal, free_port, load, main, skip
 
 SECRET = "correcthorse"
 SETUP = """
@@ -254,6 +254,86 @@ def test_clients():
         spans = watched(scene, server, cli(server, "-h127.0.0.1", "-P%d" % server.port,
                                            "--local-infile=1"), "LOCAL INFILE", stdin=load)
         equal(rows_of(spans, "select n from shop.t where n > ?"), 2, "and what came with the file")
+
+
+def service(port):
+    """A program that asks the database for each request, many at a time."""
+    return ["/usr/bin/python3", "-c", """
+import sys, threading, http.server, pymysql
+local = threading.local()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if not hasattr(local, "c"):
+            local.c = pymysql.connect(host="127.0.0.1", port=int(sys.argv[2]), user="app",
+                                      password="correcthorse", database="shop")
+        cursor = local.c.cursor()
+        cursor.execute("select n, %s from t where n = 1", (self.path,))
+        cursor.fetchall()
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+""", str(port)]
+
+
+def test_parents():
+    with Scene() as scene:
+        server = Server(scene)
+        server.ask("set global max_connections = 400")
+        port = free_port()
+        scene.start(service(port) + [str(server.port)], "shop", port=port)
+        server.forget()
+        load(port, 512, 64)
+        spans = scene.wait_spans(1024)
+        servers = {span.span_id: span for span in spans if span.kind == "SERVER"}
+        calls = [span for span in of_server(spans) if "db.query.text" in span.attributes and
+                 span.attributes["db.query.text"].startswith("select")]
+        logged = [text for _, kind, text in server.log() if kind == "Query" and "select n" in text]
+        equal((len(calls), len(logged)), (512, 512), "64 at a time: as many as the log has")
+        equal(len({span.parent_id for span in calls if span.parent_id in servers}), 512,
+              "each under a request of its own")
+
+
+KILLED = """
+import sys, pymysql
+connect = lambda: pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="app",
+                                  password="correcthorse", database="shop")
+a, b = connect(), connect()
+b.kill(a.thread_id())
+try:
+    a.cursor().execute("select 1")
+except Exception as error:
+    print(type(error).__name__)
+try:
+    b.cursor().execute("kill connection_id()")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_killed():
+    with Scene() as scene:
+        server = Server(scene)
+        done = scene.run(["/usr/bin/python3", "-c", KILLED, str(server.port)])
+        bare = scene.run(["/usr/bin/python3", "-c", KILLED, str(server.port)], traced=False)
+        equal((done.returncode, done.stdout), (bare.returncode, bare.stdout), "as bare")
+        spans = of_server(scene.wait_spans(2))
+        told = {span.attributes.get("db.query.text"): span for span in spans}
+        check("kill connection_id()" in told, "the statement that killed its connection", told)
+        check(all(span.status == "ERROR" for span in spans
+                  if span.attributes.get("db.query.text") == "select ?"), "one that came too late")
+        scene.stop(server.process)
+        done = scene.run(cli(server, "-h127.0.0.1", "-P%d" % server.port), stdin=b"select 1")
+        check(done.returncode != 0, "a server that is down")
+        server.start()
+        watched(scene, server, cli(server, "-h127.0.0.1", "-P%d" % server.port),
+                "after a restart", stdin=SCRIPT)
 
 
 main(globals(), needs=["mariadbd", "mariadb", "mariadb-install-db"])
