@@ -76,8 +76,7 @@ void mysql_end(struct mysql_reader *reader, enum event_kind kind, enum end_reaso
                                .field = FIELD_ROWS,
                                .number = (int64_t)mysql->rows + 1});
     }
-    mysql_tell(
-        reader, (struct event){.kind = kind, .exchange = mysql->oldest++, .reason = reason});
+    mysql_tell(reader, (struct event){.kind = kind, .exchange = mysql->oldest++, .reason = reason});
     mysql->rows = 0;
     mysql->returns_rows = false;
     mysql->is_answered = false;

@@ -78,10 +78,10 @@ struct mysql_side {
     uint64_t number;
     uint32_t at; /* in the part */
     uint8_t head[MYSQL_HEAD_BYTES];
-    uint8_t have;   /* bytes of the head */
-    uint8_t part;   /* enum mysql_part */
-    bool goes_on;   /* the packet continues the one before */
-    bool is_open;   /* a payload is being read */
+    uint8_t have;    /* bytes of the head */
+    uint8_t part;    /* enum mysql_part */
+    bool goes_on;    /* the packet continues the one before */
+    bool is_open;    /* a payload is being read */
     bool is_telling; /* a text has begun */
 };
 
@@ -94,22 +94,22 @@ struct mysql {
     uint64_t columns;           /* packets of column definitions to come */
     uint32_t capabilities, mariadb_capabilities;
     uint32_t oldest, next;
-    uint32_t joined; /* statements of the newest exchange behind its first */
-    uint32_t payload_length;  /* of the answer's packet, its first 16 MB */
-    uint32_t prepared;        /* exchange of the last PREPARE; see KEY_COMMAND */
-    uint16_t status;          /* of the server, as it said last */
+    uint32_t joined;                   /* statements of the newest exchange behind its first */
+    uint32_t payload_length;           /* of the answer's packet, its first 16 MB */
+    uint32_t prepared;                 /* exchange of the last PREPARE; see KEY_COMMAND */
+    uint16_t status;                   /* of the server, as it said last */
     uint8_t kinds[EXCHANGES_OPEN_MAX]; /* enum mysql_kind, by number of the exchange */
-    uint64_t uses;            /* bits: it is a USE */
+    uint64_t uses;                     /* bits: it is a USE */
     uint8_t answer[MYSQL_ANSWER_BYTES];
     uint8_t answer_length;
     uint8_t answer_stage; /* enum mysql_answer */
     uint8_t phase;        /* enum mysql_phase */
     uint8_t command;
-    uint8_t requests; /* enum direction */
+    uint8_t requests;   /* enum direction */
     uint8_t name_match; /* letters of "MariaDB", or of "use " */
-    bool is_joining; /* the command being read is part of an exchange before it */
-    bool has_prepared; /* its text is kept under its number, and by its id if it has one */
-    bool is_prepared;  /* the server answered it */
+    bool is_joining;    /* the command being read is part of an exchange before it */
+    bool has_prepared;  /* its text is kept under its number, and by its id if it has one */
+    bool is_prepared;   /* the server answered it */
     bool is_mariadb;
     bool returns_rows;
     bool is_answered; /* the first byte of the oldest exchange's answer was told */

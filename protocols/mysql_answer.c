@@ -63,8 +63,7 @@ static size_t read_fields(struct mysql *mysql, struct mysql_side *side, uint8_t 
         return 1;
     }
     mysql->capabilities = (uint32_t)side->number;
-    mysql->mariadb_capabilities =
-        has(mysql, CAPABILITY_MYSQL) ? 0 : (uint32_t)(side->number >> 32);
+    mysql->mariadb_capabilities = has(mysql, CAPABILITY_MYSQL) ? 0 : (uint32_t)(side->number >> 32);
     mysql->phase = PHASE_RESPONSE;
     side->part = PART_SKIP;
     return 1;
@@ -188,19 +187,21 @@ static void begin_columns(struct mysql_reader *reader)
     }
     mysql->columns = has_columns ? mysql->columns : 0;
     mysql->returns_rows = true;
-    mysql->answer_stage = mysql->columns > 0                       ? ANSWER_COLUMNS
-                          : has(mysql, CAPABILITY_DEPRECATE_EOF)   ? ANSWER_ROWS
-                                                                   : ANSWER_COLUMNS_END;
+    mysql->answer_stage = mysql->columns > 0                     ? ANSWER_COLUMNS
+                          : has(mysql, CAPABILITY_DEPRECATE_EOF) ? ANSWER_ROWS
+                                                                 : ANSWER_COLUMNS_END;
 }
 
 /* Definitions of parameters and of columns, each with its end if there are any. */
 static void read_prepared(struct mysql_reader *reader)
 {
     struct mysql *mysql = reader->mysql;
-    uint32_t columns = number_at(mysql->answer + 5, 2), parameters = number_at(mysql->answer + 7, 2);
+    uint32_t columns = number_at(mysql->answer + 5, 2),
+             parameters = number_at(mysql->answer + 7, 2);
     bool has_ends = !has(mysql, CAPABILITY_DEPRECATE_EOF);
     mysql->lost |= mysql->answer[0] != PACKET_OK || mysql->answer_length < PREPARED_BYTES;
-    mysql->columns = columns + parameters + (has_ends && columns > 0) + (has_ends && parameters > 0);
+    mysql->columns =
+        columns + parameters + (has_ends && columns > 0) + (has_ends && parameters > 0);
     if (has(mysql, CAPABILITY_OPTIONAL_METADATA) && !mysql->is_mariadb &&
         mysql->answer_length > PREPARED_BYTES && mysql->answer[PREPARED_BYTES] == 0) {
         mysql->columns = 0;
@@ -304,8 +305,7 @@ static void read_columns(struct mysql_reader *reader)
         mysql_end(reader, EVENT_VOID, END_COMPLETE);
         return;
     }
-    mysql->answer_stage =
-        has(mysql, CAPABILITY_DEPRECATE_EOF) ? ANSWER_ROWS : ANSWER_COLUMNS_END;
+    mysql->answer_stage = has(mysql, CAPABILITY_DEPRECATE_EOF) ? ANSWER_ROWS : ANSWER_COLUMNS_END;
 }
 
 /* Without a question a server says only why it hangs up. */
@@ -329,9 +329,8 @@ void mysql_answer_begin(struct mysql_reader *reader, struct mysql_side *side)
         return;
     }
     mysql->is_answered = true;
-    mysql_tell(reader, (struct event){.kind = EVENT_RESPONSE,
-                           .exchange = mysql->oldest,
-                           .offset = reader->at});
+    mysql_tell(reader,
+        (struct event){.kind = EVENT_RESPONSE, .exchange = mysql->oldest, .offset = reader->at});
 }
 
 size_t mysql_answer_read(struct mysql_reader *reader, struct mysql_side *side, size_t length)

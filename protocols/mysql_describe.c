@@ -27,8 +27,8 @@ static struct fact name_of(struct fact text)
     bool is_quoted = at < text.length && text.text[at] == '`';
     at += is_quoted;
     uint32_t from = at;
-    while (at < text.length && (is_quoted ? text.text[at] != '`'
-                                          : !is_space(text.text[at]) && text.text[at] != ';')) {
+    while (at < text.length &&
+           (is_quoted ? text.text[at] != '`' : !is_space(text.text[at]) && text.text[at] != ';')) {
         at++;
     }
     return (struct fact){text.text + from, at - from};

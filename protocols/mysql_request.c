@@ -14,30 +14,30 @@ struct command {
 enum { COMMAND_CLOSE = 0x19 };
 
 static const struct command commands[] = {
-    [0x01] = {KIND_SILENT, PART_SKIP, true},         /* QUIT */
-    [0x02] = {KIND_INIT_DB, PART_DATABASE, true},    /* INIT_DB */
-    [0x03] = {KIND_STATEMENT, PART_QUERY, true},     /* QUERY */
-    [0x04] = {KIND_FIELD_LIST, PART_SKIP, true},     /* FIELD_LIST */
-    [0x05] = {KIND_OTHER, PART_SKIP, true},          /* CREATE_DB */
-    [0x06] = {KIND_OTHER, PART_SKIP, true},          /* DROP_DB */
-    [0x07] = {KIND_OTHER, PART_SKIP, true},          /* REFRESH */
-    [0x08] = {KIND_OTHER, PART_SKIP, true},          /* SHUTDOWN */
-    [0x09] = {KIND_STATISTICS, PART_SKIP, true},     /* STATISTICS */
-    [0x0A] = {KIND_STATEMENT, PART_SKIP, true},      /* PROCESS_INFO: rows, as of a statement */
-    [0x0C] = {KIND_OTHER, PART_SKIP, true},          /* PROCESS_KILL */
-    [0x0D] = {KIND_OTHER, PART_SKIP, true},          /* DEBUG */
-    [0x0E] = {KIND_PING, PART_SKIP, true},           /* PING */
-    [0x11] = {KIND_CHANGE_USER, PART_USER, true},    /* CHANGE_USER */
-    [0x15] = {KIND_OTHER, PART_SKIP, true},          /* REGISTER_SLAVE */
-    [0x16] = {KIND_PREPARE, PART_QUERY, true},       /* STMT_PREPARE */
-    [0x17] = {KIND_STATEMENT, PART_ID, true},        /* STMT_EXECUTE */
-    [0x18] = {KIND_SILENT, PART_SKIP, true},         /* STMT_SEND_LONG_DATA */
-    [COMMAND_CLOSE] = {KIND_SILENT, PART_ID, true},  /* STMT_CLOSE */
-    [0x1A] = {KIND_OTHER, PART_SKIP, true},          /* STMT_RESET */
-    [0x1B] = {KIND_OTHER, PART_SKIP, true},          /* SET_OPTION */
-    [0x1C] = {KIND_FETCH, PART_SKIP, true},          /* STMT_FETCH */
-    [0x1F] = {KIND_OTHER, PART_SKIP, true},          /* RESET_CONNECTION */
-    [0xFA] = {KIND_STATEMENT, PART_ID, true},        /* MariaDB's STMT_BULK_EXECUTE */
+    [0x01] = {KIND_SILENT, PART_SKIP, true},        /* QUIT */
+    [0x02] = {KIND_INIT_DB, PART_DATABASE, true},   /* INIT_DB */
+    [0x03] = {KIND_STATEMENT, PART_QUERY, true},    /* QUERY */
+    [0x04] = {KIND_FIELD_LIST, PART_SKIP, true},    /* FIELD_LIST */
+    [0x05] = {KIND_OTHER, PART_SKIP, true},         /* CREATE_DB */
+    [0x06] = {KIND_OTHER, PART_SKIP, true},         /* DROP_DB */
+    [0x07] = {KIND_OTHER, PART_SKIP, true},         /* REFRESH */
+    [0x08] = {KIND_OTHER, PART_SKIP, true},         /* SHUTDOWN */
+    [0x09] = {KIND_STATISTICS, PART_SKIP, true},    /* STATISTICS */
+    [0x0A] = {KIND_STATEMENT, PART_SKIP, true},     /* PROCESS_INFO: rows, as of a statement */
+    [0x0C] = {KIND_OTHER, PART_SKIP, true},         /* PROCESS_KILL */
+    [0x0D] = {KIND_OTHER, PART_SKIP, true},         /* DEBUG */
+    [0x0E] = {KIND_PING, PART_SKIP, true},          /* PING */
+    [0x11] = {KIND_CHANGE_USER, PART_USER, true},   /* CHANGE_USER */
+    [0x15] = {KIND_OTHER, PART_SKIP, true},         /* REGISTER_SLAVE */
+    [0x16] = {KIND_PREPARE, PART_QUERY, true},      /* STMT_PREPARE */
+    [0x17] = {KIND_STATEMENT, PART_ID, true},       /* STMT_EXECUTE */
+    [0x18] = {KIND_SILENT, PART_SKIP, true},        /* STMT_SEND_LONG_DATA */
+    [COMMAND_CLOSE] = {KIND_SILENT, PART_ID, true}, /* STMT_CLOSE */
+    [0x1A] = {KIND_OTHER, PART_SKIP, true},         /* STMT_RESET */
+    [0x1B] = {KIND_OTHER, PART_SKIP, true},         /* SET_OPTION */
+    [0x1C] = {KIND_FETCH, PART_SKIP, true},         /* STMT_FETCH */
+    [0x1F] = {KIND_OTHER, PART_SKIP, true},         /* RESET_CONNECTION */
+    [0xFA] = {KIND_STATEMENT, PART_ID, true},       /* MariaDB's STMT_BULK_EXECUTE */
 };
 
 static uint32_t newest(const struct mysql *mysql)
@@ -172,10 +172,9 @@ static size_t read_database(struct mysql_reader *reader, struct mysql_side *side
 
 static void tell_recall(struct mysql_reader *reader, enum field field, uint64_t key)
 {
-    mysql_tell(reader, (struct event){.kind = EVENT_RECALL,
-                           .exchange = newest(reader->mysql),
-                           .field = field,
-                           .key = key});
+    mysql_tell(reader,
+        (struct event){
+            .kind = EVENT_RECALL, .exchange = newest(reader->mysql), .field = field, .key = key});
 }
 
 /* The first 32 bytes; if they are all, TLS follows. */
@@ -281,8 +280,8 @@ static void note_prepare(struct mysql_reader *reader)
 {
     struct mysql *mysql = reader->mysql;
     if (mysql->has_prepared && mysql->is_prepared) {
-        mysql_tell(reader,
-            (struct event){.kind = EVENT_DROP, .key = KEY_COMMAND | mysql->prepared});
+        mysql_tell(
+            reader, (struct event){.kind = EVENT_DROP, .key = KEY_COMMAND | mysql->prepared});
     }
     mysql->has_prepared = true;
     mysql->is_prepared = false;
@@ -393,7 +392,6 @@ void mysql_request_end(struct mysql_reader *reader, struct mysql_side *side)
     if (newest_kind(mysql) == KIND_LOGIN || newest_kind(mysql) == KIND_CHANGE_USER) {
         tell_recall(reader, FIELD_NAMESPACE, own_key(mysql));
     }
-    mysql_tell(reader, (struct event){.kind = EVENT_REQUEST,
-                           .exchange = newest(mysql),
-                           .offset = reader->at});
+    mysql_tell(reader,
+        (struct event){.kind = EVENT_REQUEST, .exchange = newest(mysql), .offset = reader->at});
 }

@@ -35,8 +35,7 @@ int main(void)
 
     facts = statement(KIND_STATEMENT, VERSION_NO_BACKSLASH);
     facts.texts[FIELD_QUERY] = FACT("DO 'a\\', b");
-    expect(&facts,
-        "mysql\ndb.system.name=mysql\nDO\ndb.query.summary=DO\ndb.query.text=DO ?, b\n",
+    expect(&facts, "mysql\ndb.system.name=mysql\nDO\ndb.query.summary=DO\ndb.query.text=DO ?, b\n",
         "backslashes are no escapes");
 
     static const char *const uses[] = {"use shop", "USE\n`shop`;", "shop", "Use  shop ;"};
