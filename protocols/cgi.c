@@ -5,7 +5,10 @@
 
 #include "http1.h"
 
-#define VARIABLE(name, field) {name, sizeof(name) - 1, field}
+#define VARIABLE(name, field)         \
+    {                                 \
+        name, sizeof(name) - 1, field \
+    }
 
 /* RFC 3875, 4.1; REQUEST_URI and REQUEST_SCHEME are what every server adds. */
 static const struct {
@@ -56,7 +59,7 @@ bool cgi_name_read(struct cgi_pair *pair, const uint8_t *name, size_t length)
     for (unsigned rest = pair->matched; rest != 0; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctz(rest);
         if (memcmp(variables[i].name + pair->at, name, length) != 0)
-            pair->matched &= (uint16_t)~(1u << i);
+            pair->matched &= (uint16_t) ~(1u << i);
     }
     if (pair->matched != 0)
         pair->at += (uint8_t)length;

@@ -14,29 +14,9 @@
 #include <string.h>
 
 #include "cgi.h"
+#include "fastcgi.h"
 
-enum {
-    REQUESTS_OPEN_MAX = 8,
-    HEADER_BYTES = 8, /* 3.3: version, type, request id (2), length (2), padding, reserved */
-    SPLICE_AT = 5,    /* the second byte of the length */
-    BEGIN_BYTES = 8,  /* 5.1: role (2), flags, reserved (5) */
-    END_BYTES = 8,
-    NO_REQUEST = REQUESTS_OPEN_MAX
-};
-
-enum type { /* 8. */
-    TYPE_BEGIN = 1,
-    TYPE_ABORT,
-    TYPE_END,
-    TYPE_PARAMS,
-    TYPE_STDIN,
-    TYPE_STDOUT,
-    TYPE_STDERR,
-    TYPE_DATA,
-    TYPE_GET_VALUES,
-    TYPE_GET_VALUES_RESULT,
-    TYPE_UNKNOWN
-};
+enum { REQUESTS_OPEN_MAX = 8, END_BYTES = 8, NO_REQUEST = REQUESTS_OPEN_MAX };
 
 enum role { REQUESTS, ANSWERS };
 
@@ -97,52 +77,6 @@ struct reader {
 
 enum step { STEP_ON, STEP_PAUSE, STEP_LOST };
 
-/* Can byte `at` of a client's first record be this? Management, or a request's beginning. */
-static bool fits(const uint8_t *bytes, size_t at)
-{
-    bool is_begin = bytes[1] == TYPE_BEGIN;
-    switch (at) {
-    case 0:
-        return bytes[0] == 1;
-    case 1:
-        return is_begin || bytes[1] == TYPE_GET_VALUES;
-    case 3:
-        return (bytes[2] != 0 || bytes[3] != 0) == is_begin;
-    case 4:
-        return !is_begin || bytes[4] == 0;
-    case 5:
-        return !is_begin || bytes[5] == BEGIN_BYTES;
-    case 8:
-        return !is_begin || bytes[8] == 0;
-    case 9:
-        return !is_begin || (bytes[9] >= 1 && bytes[9] <= 3);
-    case 10:
-        return !is_begin || bytes[10] <= 1;
-    case 2:
-    case 6:
-    case 7:
-        return true;
-    default:
-        return !is_begin || bytes[at] == 0;
-    }
-}
-
-static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
-{
-    enum direction from = prefixes[DIRECTION_IN].length > 0 ? DIRECTION_IN : DIRECTION_OUT;
-    const struct prefix *prefix = &prefixes[from];
-    if (prefixes[direction_other(from)].length > 0)
-        return VERDICT_NO; /* the client speaks first */
-    for (size_t i = 0; i < HEADER_BYTES + BEGIN_BYTES; i++) {
-        if (i == prefix->length)
-            return VERDICT_MORE;
-        if (!fits(prefix->bytes, i))
-            return VERDICT_NO;
-    }
-    *requests = from;
-    return VERDICT_YES;
-}
-
 static void start(void *state, enum direction requests)
 {
     memset(state, 0, sizeof(struct fastcgi));
@@ -165,7 +99,8 @@ static struct request *request_of(struct reader *reader)
 static uint8_t find(const struct fastcgi *fastcgi, uint16_t id)
 {
     uint8_t i = 0;
-    while (i < REQUESTS_OPEN_MAX && !(fastcgi->requests[i].is_open && fastcgi->requests[i].id == id))
+    while (
+        i < REQUESTS_OPEN_MAX && !(fastcgi->requests[i].is_open && fastcgi->requests[i].id == id))
         i++;
     return i;
 }
@@ -185,11 +120,11 @@ static void forget(struct reader *reader, struct request *request)
 /* What has not become a request is none. */
 static void end(struct reader *reader, struct request *request)
 {
-    enum end_reason reason = request->head.is_complete && reader->record->type == TYPE_END &&
-                                     !reader->record->is_over
-                                 ? END_COMPLETE
-                             : request->is_answered ? END_TRUNCATED
-                                                    : END_UNANSWERED;
+    enum end_reason reason =
+        request->head.is_complete && reader->record->type == TYPE_END && !reader->record->is_over
+            ? END_COMPLETE
+        : request->is_answered ? END_TRUNCATED
+                               : END_UNANSWERED;
     struct event event = {.kind = request->is_requested ? EVENT_END : EVENT_VOID,
         .exchange = request->serial,
         .reason = reason};
@@ -524,8 +459,8 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
                    (record->type == TYPE_STDOUT && request != NULL && request->head.is_complete);
     if (length == 0 && !fastcgi->lost)
         return true;
-    fastcgi->lost |= record->is_over || !is_body || record->header < HEADER_BYTES ||
-                     length > record->left;
+    fastcgi->lost |=
+        record->is_over || !is_body || record->header < HEADER_BYTES || length > record->left;
     if (fastcgi->lost)
         return false;
     record->left -= (uint16_t)length;
@@ -548,74 +483,15 @@ static void finish(void *state, enum direction direction, struct sink *sink)
     }
 }
 
-static char *put_header(char *out, uint64_t id, size_t length)
-{
-    const char header[HEADER_BYTES] = {1, TYPE_PARAMS, (char)(id >> 8), (char)id,
-        (char)(length >> 8), (char)length, 0, 0};
-    memcpy(out, header, sizeof(header));
-    return out + sizeof(header);
-}
-
-static char *put_length(char *out, size_t length)
-{
-    if (length > 0x7f) {
-        *out++ = (char)(0x80 | length >> 24);
-        *out++ = (char)(length >> 16);
-        *out++ = (char)(length >> 8);
-    }
-    *out++ = (char)length;
-    return out;
-}
-
-static char *put_pair(char *out, struct fact name, struct fact value)
-{
-    out = put_length(put_length(out, name.length), value.length);
-    memcpy(out, name.text, name.length);
-    memcpy(out + name.length, value.text, value.length);
-    return out + name.length + value.length;
-}
-
-static size_t pair_bytes(struct fact name, struct fact value)
-{
-    return name.length + value.length + (name.length > 0x7f ? 4 : 1) + (value.length > 0x7f ? 4 : 1);
-}
-
-#define NAME(text) {(const uint8_t *)(text), sizeof(text) - 1}
-
-/* The five bytes that are gone say that the first record is shorter than 256 bytes: it has one
- * pair; the others have a record each. */
-static size_t insert(const struct fact values[3], uint64_t id, char *out)
-{
-    static const struct fact names[3] = {
-        NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE")};
-    char *at = out, header[HEADER_BYTES];
-    for (size_t i = 0; i < 3; i++) {
-        size_t length = pair_bytes(names[i], values[i]);
-        if (values[i].length == 0)
-            continue;
-        if (at == out && length > UINT8_MAX)
-            return 0;
-        put_header(header, id, length);
-        size_t gone = at == out ? SPLICE_AT : 0;
-        memcpy(at, header + gone, HEADER_BYTES - gone);
-        at = put_pair(at + HEADER_BYTES - gone, names[i], values[i]);
-    }
-    if (at == out)
-        return 0;
-    put_header(header, id, 0);
-    memcpy(at, header, SPLICE_AT);
-    return (size_t)(at + SPLICE_AT - out);
-}
-
 const struct protocol fastcgi_protocol = {
     .name = "fastcgi",
     .state_bytes = sizeof(struct fastcgi),
     .edits = true,
-    .probe = probe,
+    .probe = fastcgi_probe,
     .start = start,
     .feed = feed,
     .skip = skip,
     .finish = finish,
-    .insert = insert,
+    .insert = fastcgi_insert,
     .describe = cgi_describe,
 };

@@ -354,20 +354,16 @@ size_t exchange_insert(
     const struct exchange *exchange, const struct protocol *protocol, uint64_t key, char *out)
 {
     const struct context *context = exchange->context;
-    bool has_trace =
+    bool traces =
         (config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id);
-    struct fact values[3] = {0};
     char ids[TRACEPARENT_LENGTH];
-    if (has_trace) {
-        traceparent_format(ids, &exchange->ids);
-        values[0] = (struct fact){(const uint8_t *)ids, sizeof(ids)};
-    }
-    if (context == NULL)
-        return protocol->insert(values, key, out);
-    const uint8_t *texts = (const uint8_t *)context_texts(context);
-    if (has_trace && !(exchange->present & 1u << FIELD_TRACESTATE))
+    traceparent_format(ids, &exchange->ids);
+    struct fact values[3] = {{(const uint8_t *)ids, traces ? sizeof(ids) : 0}};
+    const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
+    if (texts != NULL && traces && !(exchange->present & 1u << FIELD_TRACESTATE))
         values[1] = (struct fact){texts, context->tracestate_length};
-    if ((config.propagators & PROPAGATOR_BAGGAGE) && !(exchange->present & 1u << FIELD_BAGGAGE))
+    if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
+        !(exchange->present & 1u << FIELD_BAGGAGE))
         values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};
     return protocol->insert(values, key, out);
 }

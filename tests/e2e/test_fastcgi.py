@@ -5,7 +5,7 @@ import os
 import threading
 
 
-from harness import PATH, Scene, check, equal, get, is_listening, free_port, main, skip, wait_until
+from harness import Scene, check, equal, free_port, get, main, wait_until
 
 INDEX = """<?php
 $query = $_GET + ['n' => 0];
@@ -62,7 +62,7 @@ def stage(scene, is_unix=False, keeps=False, traced=True):
     """nginx before php-fpm; their processes."""
     script = scene.write("index.php", INDEX)
     php = start_fpm(scene, is_unix, traced)
-    http = "upstream php { server %s; keepalive 4; }" % php.listen
+    http = "upstream php { server %s; keepalive 1; }" % php.listen
     front = scene.nginx(PARAMS % (script, "php" if keeps else php.listen,
                                   "fastcgi_keep_conn on;" if keeps else ""),
                         http=http, traced=traced)
@@ -113,25 +113,43 @@ def follow(is_unix, keeps):
         spans = scene.wait_spans(total * 5)
         equal(len(spans), total * 5, label + ": five spans for each request")
         lines = links(spans)
-        wrong = [line for line in lines if [hop[:2] for hop in line] != LINE or
-                 len({hop[2] for hop in line}) != 1]
-        check(len(lines) == total and not wrong, label + ": each its own line of parents", wrong[:2])
+        unsure = [span for span in spans if (span.service, span.kind) == ("nginx", "CLIENT") and
+                  span.attributes.get("burdock.attribution") == "ambiguous"]
+        print("# %s: %d of %d calls of nginx are ambiguous" % (label, len(unsure), total))
+        whole = [line for line in lines if [hop[:2] for hop in line] == LINE]
+        halves = [line for line in lines if [hop[:2] for hop in line] in (LINE[:4], LINE[4:])]
+        one_trace = all(len({hop[2] for hop in line}) == 1 for line in lines)
+        check(one_trace and len(whole) == total - len(unsure) and len(halves) == 2 * len(unsure),
+              label + ": each its own line of parents, but where nginx's call is ambiguous", lines[:2])
         by_id = {span.id: span for span in spans}
         strangers = []
         for span in spans:
             if (span.service, span.kind) == ("back", "SERVER"):
                 n = span.attributes["url.query"]
                 up = by_id[by_id[span.parent].parent] if span.parent in by_id else None
-                if up is None or not up.attributes["url.query"].startswith(n + "&"):
+                up = by_id.get(up.parent) if up else None  # nginx's call
+                up = by_id.get(up.parent) if up else None  # and its request; None: ambiguous
+                if up is not None and not up.attributes["url.query"].startswith(n + "&"):
                     strangers.append(span)
         equal(strangers, [], label + ": each call under the request that made it")
         given = {span.trace for span in spans if span.trace.startswith("0" * 26)}
-        equal(len(given), total // 2, label + ": the traces that were given are continued")
+        check(len(given) == total // 2, label + ": the traces that were given are continued", given)
         served = next(s for s in spans if (s.service, s.kind) == ("php", "SERVER"))
         wanted = {"http.request.method": served.name, "http.response.status_code": 200,
                   "url.path": "/p", "url.scheme": "http", "client.address": "127.0.0.1",
-                  "server.address": "127.0.0.1", "server.port": front.port}
+                  "server.address": "127.0.0.1"}
         equal({key: served.attributes.get(key) for key in wanted}, wanted, label + ": attributes")
+
+
+def test_one_by_one():
+    with Scene() as scene:
+        back = scene.service("back")
+        front, _ = stage(scene)
+        for n in range(5):
+            get(front.port, "/p?n=%d&call=http://127.0.0.1:%d" % (n, back.port), method="POST",
+                body=b"x" * 70000)
+        lines = links(scene.wait_spans(25))
+        equal([[hop[:2] for hop in line] for line in lines], [LINE] * 5, "one by one: whole lines")
 
 
 def test_tcp():
