@@ -46,6 +46,8 @@ enum field {
     FIELD_X_FORWARDED_FOR,
     FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO,
+    FIELD_SCHEME,         /* by which a web server was asked, and by whom: of what it passes on */
+    FIELD_CLIENT_ADDRESS, /* otherwise than by HTTP */
     FIELD_OPERATION,  /* of a database: the name of the command */
     FIELD_QUERY,      /* of a database: the statement as it was sent */
     FIELD_NAMESPACE,  /* of a database: in which one of the server's */
@@ -62,7 +64,7 @@ enum event_kind {
     EVENT_BEGIN,    /* the first byte of a request: an exchange opens */
     EVENT_TEXT,     /* a piece of a field's value, in order; see first and last */
     EVENT_NUMBER,   /* a field's value as a number */
-    EVENT_SPLICE,   /* request heads only: lines may be inserted before data[offset] */
+    EVENT_SPLICE,   /* request heads only: context may be inserted before data[offset] */
     EVENT_REQUEST,  /* the request's head is complete and valid: work on it may start */
     EVENT_RECEIVED, /* the request is complete, body included; told once per exchange */
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
@@ -95,7 +97,7 @@ struct event {
     const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
     size_t length;
     int64_t number;
-    uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection */
+    uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert */
     uint64_t other; /* ALIAS */
 };
 
@@ -176,6 +178,11 @@ struct protocol {
 
     /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
     void (*finish)(void *state, enum direction, struct sink *);
+
+    /* Writes what is to be inserted at a splice told with `key`: traceparent, tracestate and
+     * baggage, those of length 0 left out, which have TEXT_CARRIED_MAX bytes together. Answers the
+     * length, at most 256 bytes more; 0: it cannot be done. NULL: lines as HTTP has them. */
+    size_t (*insert)(const struct fact values[3], uint64_t key, char *out);
 
     /* Tells a finished exchange as a span: name, attributes, status. */
     void (*describe)(const struct facts *, struct describer *);

@@ -80,6 +80,9 @@ void exchange_adopt(struct exchange *exchange);
 
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
+/* The same in the protocol's own form. */
+size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
+    uint64_t key, char *out);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {

@@ -12,6 +12,7 @@ struct scan {
     struct thread *self;
     struct connection *connection;
     struct plan *plan;
+    const struct protocol *protocol;
     size_t base;      /* offset of the chunk being fed */
     bool beyond;      /* in a head behind the one that this system call is about */
     bool feeding_old; /* replaying the prefix: those bytes are sent already */
@@ -120,7 +121,9 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
         return true;
     if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))
         return true;
-    plan->length = exchange_lines(exchange, scan->self->lines, event->bare_lf);
+    plan->length = scan->protocol->insert == NULL
+                       ? exchange_lines(exchange, scan->self->lines, event->bare_lf)
+                       : exchange_insert(exchange, scan->protocol, event->key, scan->self->lines);
     if (plan->length == 0) {
         exchange->injected = true;
         return true;
@@ -186,6 +189,7 @@ __attribute__((noinline)) static const struct protocol *scan_start(
         const struct protocol *claimed = connection->protocol;
         if (!connection->requests_out || !claimed->edits)
             return NULL;
+        scan->protocol = claimed;
         memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
         return claimed;
     }
@@ -200,6 +204,7 @@ __attribute__((noinline)) static const struct protocol *scan_start(
             gather(out, scan->plan->from, bytes), &protocol, &requests, &refused) != VERDICT_YES ||
         requests != DIRECTION_OUT || !protocol->edits)
         return NULL;
+    scan->protocol = protocol;
     protocol->start(self->scan_state, requests);
     scan->feeding_old = true;
     if (sent > 0 && protocol->feed(self->scan_state, DIRECTION_OUT, prefixes[DIRECTION_OUT].bytes,

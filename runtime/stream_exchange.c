@@ -301,7 +301,8 @@ static bool on_event(struct sink *base, const struct event *event)
         stream_forget(connection, exchange);
         break;
     case EVENT_SPLICE:
-        note_inbound(sink->self, event);
+        if (connection->protocol->insert == NULL) /* passing.h is about lines */
+            note_inbound(sink->self, event);
         break;
     case EVENT_RECALL:
         kept_recall(&connection->kept, exchange, event);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the protocols that carry CGI's variables (RFC 3875) share: which variables matter, the head
+ * of the answer, the span. A request's variables are those of an HTTP request that somebody else
+ * has read.
+ *
+ * No limit but VARIABLE_BYTES_MAX: a longer value is read over. Nothing is stored of names: a bit
+ * stands for each that the name may still be.
+ */
+#pragma once
+
+#include "protocol.h"
+
+enum { VARIABLE_BYTES_MAX = 64 * 1024 };
+
+/* A name and its value, being read. */
+struct cgi_pair {
+    uint32_t left;    /* of the name, or of the value, to come */
+    uint32_t value;   /* length of the value */
+    uint16_t matched; /* a bit for each variable of the table that the name may still be */
+    uint8_t at;       /* bytes of the name read, while it may still be one of those */
+    uint8_t field;    /* enum field of the value; FIELD_COUNT: nobody asked for it */
+};
+
+/* left and value are set. True: the name is read (see below). */
+bool cgi_name_begin(struct cgi_pair *);
+/* Takes bytes of the name, at most `left`. True: that was all of it; field is known, and left is
+ * that of the value. */
+bool cgi_name_read(struct cgi_pair *, const uint8_t *name, size_t length);
+
+/* The head of an answer: RFC 3875, 6.2, lines ending in LF or CR LF. Starts as zeros. */
+struct cgi_head {
+    uint16_t status; /* 0: not said */
+    uint8_t stage;
+    uint8_t at;
+    uint8_t matched;
+    bool redirects;
+    bool is_complete;
+};
+
+/* Takes bytes until the head is complete; answers how many. */
+size_t cgi_head_read(struct cgi_head *, const uint8_t *data, size_t length);
+/* RFC 3875, 6.2.1 and 6.2.3: 200 if nothing is said, 302 with a Location. */
+uint16_t cgi_head_status(const struct cgi_head *);
+
+void cgi_describe(const struct facts *, struct describer *);
