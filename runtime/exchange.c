@@ -394,9 +394,9 @@ static void fill_record(
     struct record *record, struct thread *self, const struct exchange *exchange, struct peer peer)
 {
     uint64_t offset = process_clock_offset_ns();
-    record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
-                    (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
-                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0);
+    record->marks =
+        (exchange->is_server ? RECORD_SERVER : 0) | (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
+        (exchange->has_response ? RECORD_HAS_RESPONSE : 0) | (peer.is_secure ? RECORD_SECURE : 0);
     record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;
@@ -466,17 +466,18 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
     record(self, exchange, RECORD_EXCHANGE, protocol, peer, error);
 }
 
-void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
-    uint64_t start_ns, uint64_t unit, const char *error)
+void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is_server,
+    struct decision decision, struct peer peer, uint64_t start_ns, uint64_t unit, const char *error)
 {
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
+    attempt->is_server = is_server;
     if (unit == self->unit)
         exchange_note_code(self);
     if (exchange_is_recorded(attempt))
-        record(self, attempt, RECORD_CONNECT, 0, peer, error);
+        record(self, attempt, kind, 0, peer, error);
     exchange_free(attempt);
 }

@@ -40,6 +40,13 @@ struct inbound {
     bool bare_lf;
 };
 
+/* The outermost call of a TLS library: secure.h. Values, since its frame may be a coroutine's. */
+struct secure_mark {
+    const void *key; /* of its session; NULL: none */
+    uintptr_t frame; /* the call lives only while the stack is below */
+    uint32_t session;
+};
+
 enum {
     THREAD_IOV_MAX = 64,
     THREAD_LINES_MAX = 16 * 1024,
@@ -62,9 +69,10 @@ struct thread {
     bool current_certain;    /* and is sure of it, also after its answer */
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
-    uint64_t unit;       /* of work: another one after each wait for anybody; of no two threads */
-    uint64_t now_ns;     /* clock of this observe block, 0: not read yet */
-    uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
+    uint64_t unit;   /* of work: another one after each wait for anybody; of no two threads */
+    uint64_t now_ns; /* clock of this observe block, 0: not read yet */
+    struct secure_mark secure; /* the TLS call that the thread is in */
+    uint32_t spare_text;       /* a big text block kept for lines cut short; 0: none yet */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
