@@ -2,10 +2,13 @@
 """Inside TLS: requests of unmodified programs over OpenSSL and GnuTLS are spans, once each, carry
 their context, and the programs see what they see without us. What fails is seen as well."""
 import os
+import select
 import shutil
+import socket
 import subprocess
 
-from harness import (APPS, BUILD, PATH, Scene, check, equal, free_port, main, skip, wait_until)
+from harness import (APPS, BUILD, PATH, RawServer, Scene, check, equal, free_port, main, read_head, skip,
+                     wait_until)
 
 PYTHON = "/usr/bin/python3"
 
@@ -217,6 +220,115 @@ def test_nginx():
                                   ("nginx", "CLIENT", "https"), ("server", "SERVER", "https")],
                   "nginx: one after the other") if len(own) == 4 else \
                 equal(len(own), 4, "nginx: four of them")
+
+
+def test_apache():
+    """mod_ssl has BIOs of its own, which do not say whose they are."""
+    modules = "/usr/lib/apache2/modules"
+    if not have("apache2", "Apache") or not os.path.exists(modules + "/mod_ssl.so"):
+        return
+    with Secure(traced=True) as scene:
+        port = free_port()
+        os.mkdir(scene.path("logs"))
+        loads = "".join("LoadModule %s_module %s/mod_%s.so\n" % (name, modules, name) for name in (
+            "mpm_event", "authz_core", "socache_shmcb", "ssl", "proxy", "proxy_http"))
+        config = scene.write("apache.conf", loads + """
+ServerName localhost
+ServerRoot %(place)s
+Listen 127.0.0.1:%(port)d
+PidFile %(place)s/pid
+ErrorLog %(place)s/logs/error
+DefaultRuntimeDir %(place)s
+Mutex file:%(place)s
+SSLEngine on
+SSLCertificateFile %(place)s/cert.pem
+SSLCertificateKeyFile %(place)s/key.pem
+SSLSessionCache shmcb:%(place)s/cache(512000)
+SSLProxyEngine on
+SSLProxyVerify none
+SSLProxyCheckPeerName off
+ProxyPass / https://localhost:%(backend)d/
+""" % {"place": scene.directory, "port": port, "backend": scene.port})
+        scene.start(["apache2", "-X", "-f", config], "apache", port=port)
+        for number in range(3):
+            answer = scene.curl("--cacert", scene.ca, "https://localhost:%d/n%d" % (port, number))
+            check(answer.stdout.startswith(b"GET /n%d " % number), "Apache: answers",
+                  (answer, open(scene.path("logs/error")).read()))
+        spans = scene.wait_spans(12)
+        equal(len(spans), 12, "Apache: a span each")
+        wanted = [("curl", "CLIENT", "https"), ("apache", "SERVER", "https"),
+                  ("apache", "CLIENT", "https"), ("server", "SERVER", "https")]
+        for root in [span for span in spans if not span.parent]:
+            equal(chain_of([s for s in spans if s.trace == root.trace]), wanted,
+                  "Apache: one after the other")
+
+
+def relay(connection):
+    """A proxy for CONNECT."""
+    head = read_head(connection)
+    port = int(head.split()[1].rpartition(b":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as other:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        ways = {connection: other, other: connection}
+        while True:
+            for ready in select.select(list(ways), [], [], 20)[0]:
+                data = ready.recv(65536)
+                if not data:
+                    return
+                ways[ready].sendall(data)
+
+
+def test_tunnel():
+    """The same socket first carries CONNECT, then TLS."""
+    with Secure() as scene:
+        proxy = RawServer(scene, relay)
+        command = ["curl", "-sS", "--cacert", scene.ca, "-x", "http://127.0.0.1:%d" % proxy.port,
+                   scene.url + "/through"]
+        answer = scene.run(command, "curl")
+        check(answer.stdout.startswith(b"GET /through "), "tunnel: answers", answer)
+        spans = scene.wait_spans(2)
+        equal([(s.kind, s.attributes["http.request.method"], s.attributes["http.response.status_code"])
+               for s in sorted(spans, key=lambda s: s.start)],
+              [("CLIENT", "CONNECT", 200), ("CLIENT", "GET", 200)], "tunnel: a span each")
+        equal(scene.requests()[-1][1].split("-")[2], max(spans, key=lambda s: s.start).id,
+              "tunnel: the context is inside")
+
+
+STARTS_LATER = """
+import socket, ssl, sys, threading
+def serve(listener):
+    connection = listener.accept()[0]
+    connection.recv(8, socket.MSG_WAITALL)
+    connection.sendall(b'S')
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain('cert.pem', 'key.pem')
+    with context.wrap_socket(connection, server_side=True) as inside:
+        while b'\\r\\n\\r\\n' not in inside.recv(4096): pass
+        inside.sendall(b'HTTP/1.1 204 No Content\\r\\n\\r\\n')
+        inside.recv(1)
+listener = socket.create_server(('127.0.0.1', 0))
+thread = threading.Thread(target=serve, args=(listener,))
+thread.start()
+plain = socket.create_connection(listener.getsockname())
+plain.sendall(b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f')
+print(plain.recv(1))
+context = ssl.create_default_context(cafile='ca.pem')
+with context.wrap_socket(plain, server_hostname='localhost') as inside:
+    inside.sendall(b'GET /later HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')
+    print(inside.recv(4096))
+thread.join()
+"""
+
+
+def test_later():
+    """TLS begins after a word in plaintext of a protocol that is not followed."""
+    with Scene() as scene:
+        certify(scene)
+        scene.as_bare([PYTHON, "-c", STARTS_LATER], "TLS later", spans=2)
+        spans = scene.spans()
+        equal(sorted((s.kind, s.attributes["network.peer.address"], s.attributes["http.response.status_code"])
+                     for s in spans),
+              [("CLIENT", "127.0.0.1", 204), ("SERVER", "127.0.0.1", 204)], "TLS later: a span each side")
 
 
 def test_handshakes():
