@@ -35,7 +35,7 @@ struct foreign_library {
     uint32_t count;               /* <= FOREIGN_FUNCTIONS_MAX */
     struct foreign_library *next; /* of those that were asked for */
     bool is_listed;
-    struct foreign_caller callers[FOREIGN_CALLERS_MAX];
+    struct foreign_caller *callers; /* FOREIGN_CALLERS_MAX */
 };
 
 /* The functions, in the order of the names, for the object that `address` lies in. What the library
@@ -57,8 +57,10 @@ void foreign_forget(void);
     static const char *const type##_names[] = {FUNCTIONS(FOREIGN_NAME)};                       \
     _Static_assert(sizeof(struct type) == sizeof(type##_names), "a pointer for each name");    \
     _Static_assert(sizeof(struct type) <= FOREIGN_FUNCTIONS_MAX * sizeof(void *), "they fit"); \
-    static struct foreign_library type##_library = {                                           \
-        .names = type##_names, .count = sizeof(type##_names) / sizeof(type##_names[0])}
+    static struct foreign_caller type##_callers[FOREIGN_CALLERS_MAX];                          \
+    static struct foreign_library type##_library = {.names = type##_names,                     \
+        .callers = type##_callers,                                                             \
+        .count = sizeof(type##_names) / sizeof(type##_names[0])}
 
 /* In a hook: a variable of this name, of the library that the caller of the hook uses. */
 #define FOREIGN(type)                                                 \

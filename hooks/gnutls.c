@@ -57,10 +57,10 @@ static void tell_facts(
 {
     gnutls_datum_t alpn = {0};
     const char *cipher = NULL;
-    if (!secure_wants_facts(call) ||
+    if (!secure_wants_facts(call) || /* the rest is of GnuTLS 3.7.4 */
         (void *)gnutls->gnutls_ciphersuite_get == (void *)hooks_missing ||
         (cipher = gnutls->gnutls_ciphersuite_get(session)) == NULL)
-        return; /* before GnuTLS 3.7.4 */
+        return;
     const char *version = gnutls->gnutls_protocol_get_name(
         gnutls->gnutls_protocol_get_version(session)); /* "TLS1.3" */
     if (gnutls->gnutls_alpn_get_selected_protocol(session, &alpn) != 0)

@@ -394,9 +394,9 @@ static void fill_record(
     struct record *record, struct thread *self, const struct exchange *exchange, struct peer peer)
 {
     uint64_t offset = process_clock_offset_ns();
-    record->marks =
-        (exchange->is_server ? RECORD_SERVER : 0) | (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
-        (exchange->has_response ? RECORD_HAS_RESPONSE : 0) | (peer.is_secure ? RECORD_SECURE : 0);
+    record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
+                    (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
+                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0);
     record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;

@@ -85,7 +85,6 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
 struct peer {
     const char *address; /* "" if unknown */
     uint16_t port;
-    bool is_secure; /* reached through TLS */
 };
 
 /* Will it be a span? (Sampled, and of this process.) */

@@ -25,12 +25,7 @@ enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
 /* PADDING fills the end of a ring's data; only its first 8 bytes are read. */
 enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE };
 
-enum record_mark {
-    RECORD_SERVER = 1,
-    RECORD_HAS_PARENT = 2,
-    RECORD_HAS_RESPONSE = 4,
-    RECORD_SECURE = 8 /* inside TLS */
-};
+enum record_mark { RECORD_SERVER = 1, RECORD_HAS_PARENT = 2, RECORD_HAS_RESPONSE = 4 };
 
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {

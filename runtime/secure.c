@@ -130,6 +130,7 @@ static void adopt(struct thread *self, struct session *session, const struct sig
     while (connection->first != NULL)
         stream_forget(connection, connection->first);
     stream_unprepare(connection);
+    kept_end(&connection->kept);
     connection->state = CONNECTION_UNDECIDED;
     connection->refused = 0;
     connection->switched = connection->tunnels = false;
@@ -294,21 +295,22 @@ bool secure_enter(struct visit *visit, struct session *session)
     return false;
 }
 
-/* What was agreed on is told by the first exchange. */
-static void tell_facts(struct session *session, struct connection *connection)
+/* Each exchange says what was agreed on. */
+static void tell_facts(const struct session *session, struct connection *connection)
 {
-    struct exchange *first = connection->first;
     struct event event = {.kind = EVENT_TEXT,
         .field = FIELD_TLS,
         .first = true,
         .last = true,
-        .text = (const uint8_t *)session->facts,
-        .length = strlen(session->facts)};
-    if (session->is_told || !session->is_known || first == NULL)
-        return;
-    session->is_told = true;
-    first->present |= 1u << FIELD_TLS;
-    exchange_add_text(first, &event);
+        .text = (const uint8_t *)(session->is_known ? session->facts : " "),
+        .length = session->is_known ? session->facts_length : 1};
+    struct exchange *exchange = connection->first;
+    for (; exchange != NULL; exchange = exchange->next) {
+        if (exchange->present & 1u << FIELD_TLS)
+            continue;
+        exchange->present |= 1u << FIELD_TLS;
+        exchange_add_text(exchange, &event);
+    }
 }
 
 void secure_feed(struct visit *visit, struct session *session, enum direction direction,
@@ -453,12 +455,13 @@ void secure_facts(struct secure_call *call, const char *version, const char *cip
     const char *alpn, size_t alpn_length)
 {
     struct session *session = call->session;
-    const char *end = session->facts + sizeof(session->facts) - 1;
+    const char *end = session->facts + sizeof(session->facts);
     char *at = append(session->facts, end - 2, version, strlen(version));
     *at++ = ' ';
     at = append(at, end - 1, cipher, strlen(cipher));
     *at++ = ' ';
-    *append(at, end, alpn, alpn_length) = '\0';
+    at = append(at, end, alpn, alpn_length);
+    session->facts_length = (uint32_t)(at - session->facts);
     session->is_known = true;
     struct visit visit;
     if (alpn_length != 2 || memcmp(alpn, "h2", 2) != 0 || !secure_enter(&visit, session))

@@ -51,11 +51,11 @@ struct session {
     bool is_bare;     /* the connection has no descriptor; we hold its reference */
     bool ignored;     /* not to be followed */
     bool is_known;    /* facts were asked for */
-    bool is_told;     /* ... and are an exchange's by now */
     bool was_refused; /* its handshake failed, and that has been told */
     uint64_t start_ns;
     uint64_t unit;
     struct secure_edit edit;
+    uint32_t facts_length;
     char facts[SECURE_FACTS_MAX];
 };
 

@@ -182,8 +182,7 @@ struct peer stream_peer(struct connection *connection)
 {
     if (connection->peer_text[0] == '\0')
         address_format(&connection->peer, connection->peer_text);
-    return (struct peer){
-        connection->peer_text, connection->peer.port, connection->unseen == STREAM_SECURE};
+    return (struct peer){connection->peer_text, connection->peer.port};
 }
 
 static uint8_t row_of(const struct protocol *protocol)

@@ -148,7 +148,7 @@ static void tell_exchange(struct telling *telling, const struct record *record,
 {
     struct facts facts = {.is_server = record->marks & RECORD_SERVER,
         .has_response = record->marks & RECORD_HAS_RESPONSE,
-        .is_secure = record->marks & RECORD_SECURE,
+        .is_secure = texts[FIELD_TLS].length > 0,
         .error = texts[RECORD_TEXT_ERROR],
         .peer_address = texts[RECORD_TEXT_PEER],
         .peer_port = record->peer_port,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inside TLS: requests of unmodified programs over OpenSSL and GnuTLS are spans, once each, carry
 their context, and the programs see what they see without us. What fails is seen as well."""
+import glob
 import os
+import pwd
 import select
 import shutil
 import socket
@@ -329,6 +331,45 @@ def test_later():
         equal(sorted((s.kind, s.attributes["network.peer.address"], s.attributes["http.response.status_code"])
                      for s in spans),
               [("CLIENT", "127.0.0.1", 204), ("SERVER", "127.0.0.1", 204)], "TLS later: a span each side")
+
+
+def test_absent():
+    """A program without a TLS library that asks for its names finds none."""
+    asks = "import ctypes; print([hasattr(ctypes.CDLL(None), n) for n in (%r, %r, 'read')])" % (
+        "SSL_read", "gnutls_record_send")
+    with Scene() as scene:
+        answer = scene.as_bare([PYTHON, "-c", asks], "absent")
+        equal(answer.stdout, b"[False, False, True]\n", "absent: names of TLS libraries are not there")
+
+
+def test_postgresql():
+    """psql asks in plaintext whether it may speak TLS."""
+    places = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    if not places or not have("psql", "PostgreSQL") or os.geteuid() != 0:
+        return
+    with Scene() as scene:
+        certify(scene)
+        place, port = scene.path("data"), free_port()
+        user = pwd.getpwnam("postgres")
+        os.mkdir(place)
+        os.chown(place, user.pw_uid, user.pw_gid)
+        for name in ("key.pem", "cert.pem"):
+            os.chmod(scene.path(name), 0o600)
+            os.chown(scene.path(name), user.pw_uid, user.pw_gid)
+        command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        scene.run([*command, places[-1] + "/initdb", "-A", "trust", "-D", place], traced=False)
+        scene.start([*command, places[-1] + "/postgres", "-D", place, "-p", str(port), "-k", place,
+                     "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
+                     "-c", "ssl_cert_file=" + scene.path("cert.pem"),
+                     "-c", "ssl_key_file=" + scene.path("key.pem")], traced=False, port=port)
+        where = "host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=require" % port
+        wait_until(lambda: scene.run(["psql", where, "-c", "select 1"], traced=False).returncode == 0)
+        scene.as_bare(["psql", where, "-c", "select 1 + 1", "-c", "select ssl from pg_stat_ssl "
+                       "where pid = pg_backend_pid()"], "psql over TLS", spans=2)
+        first = min(scene.spans(), key=lambda s: s.start)
+        equal((first.kind, first.attributes["db.system.name"], first.attributes["server.port"],
+               first.attributes["tls.protocol.version"]), ("CLIENT", "postgresql", port, "1.3"),
+              "psql over TLS: the first statement")
 
 
 def test_handshakes():
