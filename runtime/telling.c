@@ -169,7 +169,7 @@ static void tell_tls(struct describer *out, struct fact tls)
         const uint8_t *stop = blank == NULL ? end : blank;
         if (stop > at)
             out->text(out, keys[i], at, (size_t)(stop - at));
-        at = stop + 1;
+        at = blank == NULL ? end : blank + 1;
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests over OpenSSL by every rule of repeated writes, to a server that answers what it received.
+ * Requests over OpenSSL by every rule of repeated writes, to a server that answers what it
+ * received.
  *
  *     tls_client PORT MODE
  *
@@ -133,8 +134,8 @@ static size_t get_some(char *buffer, size_t size)
 {
     for (;;) {
         size_t length = 0;
-        int result = has('x') ? SSL_read_ex(ssl, buffer, size, &length)
-                              : SSL_read(ssl, buffer, (int)size);
+        int result =
+            has('x') ? SSL_read_ex(ssl, buffer, size, &length) : SSL_read(ssl, buffer, (int)size);
         if (result > 0)
             return has('x') ? length : (size_t)result;
         wait_for(result);
@@ -163,8 +164,8 @@ static void get_answer(void)
 static size_t make_request(char *out, int number, size_t body)
 {
     int head = sprintf(out,
-        "POST /%s/%d HTTP/1.1\r\nHost: localhost\r\nX-Number: %d\r\nContent-Length: %zu\r\n\r\n", mode,
-        number, number, body);
+        "POST /%s/%d HTTP/1.1\r\nHost: localhost\r\nX-Number: %d\r\nContent-Length: %zu\r\n\r\n",
+        mode, number, number, body);
     for (size_t i = 0; i < body; i++)
         out[(size_t)head + i] = (char)('a' + (i * 7 + (size_t)number) % 26);
     return (size_t)head + body;
