@@ -10,6 +10,7 @@
 
 #include "environment.h"
 #include "exporter.h"
+#include "foreign.h"
 #include "hook.h"
 #include "process.h"
 #include "sandbox.h"
@@ -35,6 +36,22 @@ static void *absent_dlopen(const char *file, int flags)
 {
     hooks_resolve();
     return original_dlopen == absent_dlopen ? NULL : original_dlopen(file, flags);
+}
+
+/* As absent_dlopen. */
+static int absent_dlclose(void *handle);
+
+HOOK_OR(absent_dlclose, int, dlclose, (void *handle))
+{
+    int result = ORIGINAL(dlclose)(handle);
+    foreign_forget();
+    return result;
+}
+
+static int absent_dlclose(void *handle)
+{
+    hooks_resolve();
+    return original_dlclose == absent_dlclose ? -1 : original_dlclose(handle);
 }
 
 HOOK(void, _exit, (int status))

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes the version script from the hooks' archive: what it defines with default visibility is what
-# the library exports, and nothing else.   exports.sh ARCHIVE > MAP
+# Makes the version script from the hooks' archive.   exports.sh ARCHIVE > MAP
+# What is not hidden is exported. Hooks of libc have no version, and answer to all of them. Those of
+# other libraries have the versions of those (hooks/foreign.h), which must not be the first of ours:
+# what asks for a name without a version would be given that.
 set -eu
-names=$(readelf -sW "$1" | awk '$4 == "FUNC" && $5 == "GLOBAL" && $6 == "DEFAULT" && $7 != "UND" {print $8}' | sort -u)
-test -n "$names"
-echo '{ global:'
-for name in $names; do echo "    $name;"; done
-echo '  local: *; };'
+symbols=$(readelf -sW "$1" | awk '$4 == "FUNC" && $5 == "GLOBAL" && $6 == "DEFAULT" && $7 != "UND" {print $8}')
+test -n "$symbols"
+echo 'BURDOCK { local: __start_*; __stop_*; };'
+for version in $(echo "$symbols" | sed -n 's/.*@//p' | sort -u); do echo "$version { };"; done

@@ -53,6 +53,7 @@ enum field {
     FIELD_NAMESPACE,  /* of a database: in which one of the server's */
     FIELD_COLLECTION, /* of a database: of what, if the protocol says so outside the statement */
     FIELD_CODE,       /* of a database: SQLSTATE, or what its errors are named by */
+    FIELD_TLS,        /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
     FIELD_RECORDED,   /* what follows is for propagation, no part of the span */
     FIELD_TRACEPARENT = FIELD_RECORDED,
     FIELD_TRACESTATE,

@@ -136,16 +136,14 @@ static void bury_abandoned(struct thread *self)
     }
 }
 
-struct connection *connection_make(
-    struct thread *self, int fd, enum connection_origin origin, const struct address *peer)
+static inline __attribute__((always_inline)) struct connection *make(
+    struct thread *self, bool has_room, enum connection_origin origin)
 {
     if (__builtin_expect(__atomic_load_n(&abandoned, __ATOMIC_RELAXED) != 0, 0))
         bury_abandoned(self);
-    connection_release(self, fd);
-    uint32_t index = (uint32_t)fd < descriptor_limit ? pool_take(&connections) : 0;
+    uint32_t index = has_room ? pool_take(&connections) : 0;
     if (index == 0) {
         counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
-        descriptor_set(fd, SLOT_PLAIN);
         return NULL;
     }
     static uint32_t generations;
@@ -156,14 +154,31 @@ struct connection *connection_make(
     connection->references = 1;
     __atomic_store_n(&connection->epoch, process.epoch, __ATOMIC_RELAXED);
     connection->origin = origin;
+    /* Whoever finds it waits until it is left. */
+    __atomic_store_n(&connection->lock, self->index, __ATOMIC_SEQ_CST);
+    return connection;
+}
+
+struct connection *connection_make(
+    struct thread *self, int fd, enum connection_origin origin, const struct address *peer)
+{
+    connection_release(self, fd);
+    struct connection *connection = make(self, (uint32_t)fd < descriptor_limit, origin);
+    if (connection == NULL) {
+        descriptor_set(fd, SLOT_PLAIN);
+        return NULL;
+    }
     if (peer != NULL)
         connection->peer = *peer;
     if (origin != ORIGIN_ACCEPTED)
         connection->identity = connection_identity(fd);
-    /* From now on others may find it; they wait until it is left. */
-    __atomic_store_n(&connection->lock, self->index, __ATOMIC_SEQ_CST);
     set_entry(self, fd, entry_of(connection, connection->generation));
     return connection;
+}
+
+struct connection *connection_make_bare(struct thread *self, enum connection_origin origin)
+{
+    return make(self, true, origin);
 }
 
 static int socket_option(int fd, int option)
@@ -250,7 +265,7 @@ bool connection_look(int fd, struct sight *sight)
     return true;
 }
 
-static void drop_reference(struct connection *connection)
+void connection_drop(struct connection *connection)
 {
     if (__atomic_sub_fetch(&connection->references, 1, __ATOMIC_ACQ_REL) == 0)
         __atomic_store_n(&connection->orphan, true, __ATOMIC_SEQ_CST);
@@ -290,7 +305,7 @@ bool connection_enter(struct thread *self, const struct sight *sight)
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
         if (descriptor_replace(sight->fd, entry_of(connection, sight->generation), SLOT_PLAIN))
-            drop_reference(connection);
+            connection_drop(connection);
         return false;
     }
     if (__atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE) == sight->generation &&
@@ -359,7 +374,7 @@ void connection_ignore(struct thread *self, struct connection *connection, int f
     if (connection->pending.text_index != 0)
         return; /* the host's next bytes must find us: half a line of ours is out */
     if (descriptor_replace(fd, entry_of(connection, connection->generation), SLOT_PLAIN))
-        drop_reference(connection);
+        connection_drop(connection);
 }
 
 bool connection_is_same(const struct connection *connection, int fd)

@@ -26,6 +26,10 @@
 enum connection_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
 enum connection_state { CONNECTION_UNDECIDED, CONNECTION_CLAIMED, CONNECTION_IGNORED };
 
+/* LOST: bytes passed that nobody could observe. SECURE: what the socket carries is ciphertext; the
+ * connection's stream is what a TLS library reads and writes inside it (secure.h). */
+enum unseen { STREAM_SEEN, STREAM_LOST, STREAM_SECURE };
+
 /* Lines of ours of which the kernel has not yet taken everything. */
 struct pending {
     uint32_t text_index; /* big block; 0: none */
@@ -52,7 +56,7 @@ struct connection {
     bool tunnels;        /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out; /* the last wait for this connection ended by time */
     bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
-    bool unseen;         /* bytes passed that nobody could observe; any thread may set it */
+    uint8_t unseen;      /* enum unseen. Any thread may set it to STREAM_LOST */
     uint32_t sending;    /* odd: a head is with the kernel and not yet fed. Any thread */
     uint32_t sent_late;  /* the value of sending that was waited for in vain */
     uint32_t feeds;      /* how often the parser's state was advanced */
@@ -88,6 +92,11 @@ struct sight {
  */
 struct connection *connection_make(
     struct thread *self, int fd, enum connection_origin origin, const struct address *peer);
+
+/* Makes a connection without a descriptor, entered. It ends by connection_drop. NULL: no memory. */
+struct connection *connection_make_bare(struct thread *self, enum connection_origin origin);
+/* Under the lock, which is to be left: one reference less. */
+void connection_drop(struct connection *connection);
 
 /* Finds fd's connection, classifying an unknown descriptor. False: nothing to observe. */
 bool connection_look(int fd, struct sight *sight);

@@ -487,17 +487,18 @@ void exchange_record(struct thread *self, const struct exchange *exchange, uint8
     record(self, exchange, RECORD_EXCHANGE, protocol, peer, error);
 }
 
-void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
-    uint64_t start_ns, uint64_t unit, const char *error)
+void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is_server,
+    struct decision decision, struct peer peer, uint64_t start_ns, uint64_t unit, const char *error)
 {
     struct exchange *attempt = exchange_take(self, 0, false);
     if (attempt == NULL)
         return;
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
+    attempt->is_server = is_server;
     if (unit == self->unit)
         exchange_note_code(self);
     if (exchange_is_recorded(attempt))
-        record(self, attempt, RECORD_CONNECT, 0, peer, error);
+        record(self, attempt, kind, 0, peer, error);
     exchange_free(attempt);
 }

@@ -16,6 +16,7 @@
 #include "attribution.h"
 #include "config.h"
 #include "propagation.h"
+#include "record.h"
 #include "thread.h"
 
 /* In the order of use, as a connection is: EXCHANGE_WARM_BYTES are asked for ahead of need. */
@@ -112,6 +113,8 @@ void exchange_note_code(struct thread *self);
 void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
     struct peer peer, const char *error);
 
-/* A connection attempt that failed: a span of its own, since no request was ever sent. */
-void exchange_record_connect(struct thread *self, struct decision decision, struct peer peer,
-    uint64_t start_ns, uint64_t unit, const char *error);
+/* An attempt that failed, to connect or to agree on TLS: a span of its own, since no request was
+ * ever sent. */
+void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is_server,
+    struct decision decision, struct peer peer, uint64_t start_ns, uint64_t unit,
+    const char *error);

@@ -285,7 +285,8 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     struct connection *connection = sight->connection;
     struct send send = {.self = self, .sight = sight, .out = out};
     bool done = false;
-    if (connection->state != CONNECTION_IGNORED || connection->pending.text_index != 0) {
+    bool is_ours = connection->state != CONNECTION_IGNORED && connection->unseen != STREAM_SECURE;
+    if (is_ours || connection->pending.text_index != 0) {
         touch_owner(self, connection);
         errno = saved_errno;
         done = send_all(&send, result);

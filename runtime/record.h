@@ -23,7 +23,7 @@
 enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
 
 /* PADDING fills the end of a ring's data; only its first 8 bytes are read. */
-enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT };
+enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE };
 
 enum record_mark { RECORD_SERVER = 1, RECORD_HAS_PARENT = 2, RECORD_HAS_RESPONSE = 4 };
 

@@ -30,15 +30,16 @@ bool stream_enter(struct visit *visit, const struct sight *sight)
     if (visit->self == NULL) {
         /* Bytes pass unseen: the stream can no longer be followed. A vfork child's are its own. */
         if (thread_in_vfork == 0)
-            __atomic_store_n(&sight->connection->unseen, true, __ATOMIC_RELAXED);
+            __atomic_store_n(&sight->connection->unseen, STREAM_LOST, __ATOMIC_RELAXED);
         return false;
     }
     visit->connection = sight->connection;
     if (!process.broken && connection_enter(visit->self, sight)) {
-        bool unseen = __atomic_load_n(&visit->connection->unseen, __ATOMIC_RELAXED);
-        if (visit->connection->state != CONNECTION_IGNORED && !unseen)
+        uint8_t unseen = __atomic_load_n(&visit->connection->unseen, __ATOMIC_RELAXED);
+        if (visit->connection->state != CONNECTION_IGNORED && unseen == STREAM_SEEN)
             return true;
-        stream_give_up(visit->self, visit->connection, sight->fd);
+        if (unseen != STREAM_SECURE || visit->connection->state == CONNECTION_IGNORED)
+            stream_give_up(visit->self, visit->connection, sight->fd);
         connection_leave(visit->self, visit->connection);
     }
     observe_close(visit->self);

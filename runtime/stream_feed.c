@@ -7,6 +7,7 @@
 
 #include "counters.h"
 #include "exporter.h"
+#include "secure.h"
 #include "stream_internal.h"
 #include "sys.h"
 #include "text_pool.h"
@@ -65,6 +66,8 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     struct prefix prefixes[2];
     const struct protocol *protocol;
     enum direction requests;
+    if (self->secure.key != NULL && secure_learn(self, connection, fd, data, length))
+        return false;
     switch (stream_probe(connection, prefixes, direction, data, length, &protocol, &requests,
         &connection->refused)) {
     case VERDICT_NO:
@@ -189,8 +192,8 @@ void stream_connect_failed(struct thread *self, struct connection *connection, c
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
-        exchange_record_connect(self, decision, stream_peer(connection), connection->connect_ns,
-            connection->connect_unit, error);
+        exchange_record_attempt(self, RECORD_CONNECT, false, decision, stream_peer(connection),
+            connection->connect_ns, connection->connect_unit, error);
     }
     stream_disown(connection);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "telling.h"
 
+#include <string.h>
+
 #include "attribution.h"
 #include "counters.h"
 
@@ -146,6 +148,7 @@ static void tell_exchange(struct telling *telling, const struct record *record,
 {
     struct facts facts = {.is_server = record->marks & RECORD_SERVER,
         .has_response = record->marks & RECORD_HAS_RESPONSE,
+        .is_secure = texts[FIELD_TLS].length > 0,
         .error = texts[RECORD_TEXT_ERROR],
         .peer_address = texts[RECORD_TEXT_PEER],
         .peer_port = record->peer_port,
@@ -155,16 +158,38 @@ static void tell_exchange(struct telling *telling, const struct record *record,
     protocol_rows[record->protocol]->describe(&facts, &telling->describer);
 }
 
-/* A connection attempt that failed. */
-static void tell_connect(
+/* "1.3 CIPHER ALPN", each of them maybe empty. */
+static void tell_tls(struct describer *out, struct fact tls)
+{
+    static const enum attribute keys[] = {
+        ATTRIBUTE_TLS_PROTOCOL_VERSION, ATTRIBUTE_TLS_CIPHER, ATTRIBUTE_TLS_NEXT_PROTOCOL};
+    const uint8_t *at = tls.text, *end = at + tls.length;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && at < end; i++) {
+        const uint8_t *blank = memchr(at, ' ', (size_t)(end - at));
+        const uint8_t *stop = blank == NULL ? end : blank;
+        if (stop > at)
+            out->text(out, keys[i], at, (size_t)(stop - at));
+        at = blank == NULL ? end : blank + 1;
+    }
+}
+
+/* An attempt to connect, or to agree on TLS, that failed. */
+static void tell_attempt(
     struct describer *out, const struct record *record, const struct fact texts[RECORD_TEXTS])
 {
     struct fact peer = texts[RECORD_TEXT_PEER], error = texts[RECORD_TEXT_ERROR];
-    out->name(out, "connect", 7);
-    out->text(out, ATTRIBUTE_SERVER_ADDRESS, peer.text, peer.length);
-    out->number(out, ATTRIBUTE_SERVER_PORT, record->peer_port);
-    out->text(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer.text, peer.length);
-    out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, record->peer_port);
+    if (record->kind == RECORD_CONNECT)
+        out->name(out, "connect", 7);
+    else
+        out->name(out, "TLS handshake", 13);
+    if (peer.length > 0 && !(record->marks & RECORD_SERVER)) {
+        out->text(out, ATTRIBUTE_SERVER_ADDRESS, peer.text, peer.length);
+        out->number(out, ATTRIBUTE_SERVER_PORT, record->peer_port);
+    }
+    if (peer.length > 0) {
+        out->text(out, ATTRIBUTE_NETWORK_PEER_ADDRESS, peer.text, peer.length);
+        out->number(out, ATTRIBUTE_NETWORK_PEER_PORT, record->peer_port);
+    }
     out->text(out, ATTRIBUTE_NETWORK_TRANSPORT, "tcp", 3);
     out->text(out, ATTRIBUTE_ERROR_TYPE, error.text, error.length);
     out->error(out);
@@ -218,10 +243,12 @@ const struct span *telling_span(
     begin(telling, record, texts[RECORD_TEXT_TRACE_STATE]);
     if (record->kind == RECORD_EXCHANGE && is_protocol(record->protocol))
         tell_exchange(telling, record, texts, config);
-    else if (record->kind == RECORD_CONNECT)
-        tell_connect(&telling->describer, record, texts);
+    else if (record->kind == RECORD_CONNECT || record->kind == RECORD_HANDSHAKE)
+        tell_attempt(&telling->describer, record, texts);
     else
         return NULL;
+    if (texts[FIELD_TLS].length > 0)
+        tell_tls(&telling->describer, texts[FIELD_TLS]);
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);

@@ -40,6 +40,13 @@ struct inbound {
     bool bare_lf;
 };
 
+/* The outermost call of a TLS library: secure.h. Values, since its frame may be a coroutine's. */
+struct secure_mark {
+    const void *key; /* of its session; NULL: none */
+    uintptr_t frame; /* the call lives only while the stack is below */
+    uint32_t session;
+};
+
 enum {
     THREAD_IOV_MAX = 64,
     THREAD_LINES_MAX = 16 * 1024,
@@ -68,6 +75,7 @@ struct thread {
     uint64_t woke_ns;    /* return from its last wait for anybody; 0: none */
     uint64_t timer_ns;   /* from then on the program's timers may be due; 0: they never are */
     uint64_t now_ns;     /* clock of this observe block, 0: not read yet */
+    struct secure_mark secure; /* the TLS call that the thread is in */
     uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;

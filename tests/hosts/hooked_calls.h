@@ -475,7 +475,7 @@ static const struct row {
     {"execvpe", do_execvpe, OTHER}, {"fexecve", do_fexecve, OTHER}, {"vfork", do_vfork, OTHER},
     {"posix_spawn", do_posix_spawn, OTHER}, {"posix_spawnp", do_posix_spawnp, OTHER},
     {"pthread_create", do_pthread_create, OTHER}, {"pthread_exit", do_pthread_exit, OTHER},
-    {"dlopen", do_dlopen, OTHER}, {"prctl", do_prctl, OTHER},
+    {"dlopen", do_dlopen, OTHER}, {"dlclose", do_dlopen, OTHER}, {"prctl", do_prctl, OTHER},
     {"pthread_cond_wait", do_pthread_cond_wait, OTHER},
     {"pthread_cond_timedwait", do_pthread_cond_timedwait, OTHER},
     {"pthread_cond_clockwait", do_pthread_cond_clockwait, OTHER},

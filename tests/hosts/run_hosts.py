@@ -193,9 +193,10 @@ def test_hazards():
 
 
 def test_every_hook():
-    """No hook without a row in hooked_calls.h."""
+    """No hook without a row in hooked_calls.h; those of TLS libraries are asked for by test_tls."""
     lines = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True)
-    exported = {line.split()[-1] for line in lines.stdout.splitlines()} - {"burdock_is_first"}
+    names = {line.split()[-1] for line in lines.stdout.splitlines() if " T " in line}
+    exported = {name for name in names if "@" not in name} - {"burdock_is_first"}
     rows = subprocess.run([VICTIM["every_hook"], "--functions"], capture_output=True, text=True)
     called = set(rows.stdout.split())
     report(exported == called and called, f"each of {len(exported)} hooks is called under every "

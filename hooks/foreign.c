@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "foreign.h"
+
+#include <dlfcn.h>
+
+#include "object.h"
+#include "unwind.h"
+
+enum { EMPTY, TAKEN, READY, DEAD };
+
+/* What is looked for while all objects are gone through. */
+struct search {
+    const struct foreign_library *library;
+    uintptr_t address;
+    uintptr_t start, end; /* of the calling object */
+    struct object caller;
+    bool has_caller;
+    const char *file; /* soname of the library that the caller needs; NULL: any */
+    void **functions;
+};
+
+static bool is_such(const struct search *search, const struct object *object)
+{
+    const char *name = search->library->names[0];
+    return object_find(object, object_hash(name), name) != NULL;
+}
+
+static void take_functions(const struct search *search, const struct object *object)
+{
+    for (uint32_t i = 0; i < search->library->count; i++) {
+        const char *name = search->library->names[i];
+        const ElfW(Sym) *symbol = object_find(object, object_hash(name), name);
+        search->functions[i] =
+            symbol == NULL ? (void *)hooks_missing : object_address(object, symbol);
+    }
+}
+
+/* From the first to the last address that the object is loaded at. */
+static bool covers(const struct dl_phdr_info *info, struct search *search)
+{
+    search->start = UINTPTR_MAX;
+    search->end = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t from = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type != PT_LOAD)
+            continue;
+        search->start = from < search->start ? from : search->start;
+        search->end = from + segment->p_memsz > search->end ? from + segment->p_memsz : search->end;
+    }
+    return search->address >= search->start && search->address < search->end;
+}
+
+static int visit_caller(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct search *search = argument;
+    if (!covers(info, search))
+        return 0;
+    search->has_caller = object_open(info, &search->caller);
+    return 1;
+}
+
+static bool is_file(const struct object *object, const char *file)
+{
+    return object->soname != NULL && strcmp(object->soname, file) == 0;
+}
+
+static int visit_library(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct search *search = argument;
+    struct object object;
+    if (object_dynamic(info) == _DYNAMIC || !object_open(info, &object) ||
+        (search->file != NULL && !is_file(&object, search->file)) || !is_such(search, &object))
+        return 0;
+    take_functions(search, &object);
+    return 1;
+}
+
+/* The versions that the caller was linked against name the files that they are of. */
+static bool find_needed(struct search *search)
+{
+    const uint8_t *at = search->caller.needs;
+    while (at != NULL) {
+        const ElfW(Verneed) *need = (const void *)at;
+        search->file = search->caller.names + need->vn_file;
+        if (dl_iterate_phdr(visit_library, search) != 0)
+            return true;
+        at = need->vn_next == 0 ? NULL : at + need->vn_next;
+    }
+    search->file = NULL;
+    return false;
+}
+
+/* The caller is the library itself, or was linked against it; or it calls for another object, which
+ * has given up its frame: then any that there is. */
+static void resolve(struct search *search)
+{
+    for (uint32_t i = 0; i < search->library->count; i++)
+        search->functions[i] = (void *)hooks_missing;
+    dl_iterate_phdr(visit_caller, search);
+    if (search->has_caller && is_such(search, &search->caller))
+        take_functions(search, &search->caller);
+    else if (!search->has_caller || !find_needed(search))
+        dl_iterate_phdr(visit_library, search);
+}
+
+static struct foreign_library *libraries;
+
+static void enlist(struct foreign_library *library)
+{
+    if (__atomic_exchange_n(&library->is_listed, true, __ATOMIC_RELAXED))
+        return;
+    struct foreign_library *first = __atomic_load_n(&libraries, __ATOMIC_RELAXED);
+    do
+        library->next = first;
+    while (!__atomic_compare_exchange_n(
+        &libraries, &first, library, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+__attribute__((noinline)) static void *const *bind(
+    struct foreign_library *library, uintptr_t address, void **scratch)
+{
+    struct search search = {.library = library, .address = address, .functions = scratch};
+    resolve(&search);
+    enlist(library);
+    for (uint32_t i = 0; i < FOREIGN_CALLERS_MAX && search.has_caller; i++) {
+        struct foreign_caller *caller = &library->callers[i];
+        uint32_t expected = EMPTY;
+        if (!__atomic_compare_exchange_n(
+                &caller->state, &expected, TAKEN, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            continue;
+        caller->start = search.start;
+        caller->end = search.end;
+        memcpy(caller->functions, scratch, library->count * sizeof(*scratch));
+        __atomic_store_n(&caller->state, READY, __ATOMIC_RELEASE);
+        return caller->functions;
+    }
+    return scratch;
+}
+
+void *const *foreign_functions(
+    struct foreign_library *library, const void *address, void *scratch[FOREIGN_FUNCTIONS_MAX])
+{
+    for (uint32_t i = 0; i < FOREIGN_CALLERS_MAX; i++) {
+        const struct foreign_caller *caller = &library->callers[i];
+        uint32_t state = __atomic_load_n(&caller->state, __ATOMIC_ACQUIRE);
+        if (state == EMPTY)
+            break;
+        if (state == READY && (uintptr_t)address - caller->start < caller->end - caller->start)
+            return caller->functions;
+    }
+    return bind(library, (uintptr_t)address, scratch);
+}
+
+/* What lies there now need not be what lay there. */
+void foreign_forget(void)
+{
+    struct foreign_library *library = __atomic_load_n(&libraries, __ATOMIC_ACQUIRE);
+    for (; library != NULL; library = library->next)
+        for (uint32_t i = 0; i < FOREIGN_CALLERS_MAX; i++) {
+            struct foreign_caller *caller = &library->callers[i];
+            struct search search = {.library = library, .address = caller->start};
+            uint32_t expected = READY;
+            if (__atomic_load_n(&caller->state, __ATOMIC_ACQUIRE) == READY &&
+                dl_iterate_phdr(visit_caller, &search) == 0)
+                __atomic_compare_exchange_n(
+                    &caller->state, &expected, DEAD, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+        }
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hooks of libraries other than libc, of which a process may have none, or several copies.
+ *
+ * The hook is exported under the versions that the library gives its functions (SSL_read of
+ * OPENSSL_3.0.0), and never as the default one. The linker binds to it what was linked against such
+ * a library, whose presence it has checked then. A program that looks whether a name is there, by a
+ * weak reference or by dlsym, does not find ours. What it gets by dlsym from the library itself is
+ * the library's own, and is not seen.
+ *
+ * The original is the one of the library that the calling object was linked against: found by the
+ * return address, once for each object, and kept. Host threads at any time; no lock of ours.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hook.h"
+
+enum { FOREIGN_CALLERS_MAX = 32, FOREIGN_FUNCTIONS_MAX = 24 };
+
+/* | state   | who                          | may                                       |
+ * | EMPTY   | who makes it TAKEN           | write the rest, then make it READY or DEAD |
+ * | READY   | all                          | read                                      |
+ * | DEAD    | nobody: its object was unloaded; it is never used again                  | */
+struct foreign_caller {
+    uint32_t state;
+    uintptr_t start, end; /* of the calling object */
+    void *functions[FOREIGN_FUNCTIONS_MAX];
+};
+
+struct foreign_library {
+    const char *const *names;     /* of functions; who has the first is such a library */
+    uint32_t count;               /* <= FOREIGN_FUNCTIONS_MAX */
+    struct foreign_library *next; /* of those that were asked for */
+    bool is_listed;
+    struct foreign_caller *callers; /* FOREIGN_CALLERS_MAX */
+};
+
+/* The functions, in the order of the names, for the object that `address` lies in. What the library
+ * lacks is hooks_missing. Into `scratch` if there is no room to keep them. */
+void *const *foreign_functions(
+    struct foreign_library *library, const void *address, void *scratch[FOREIGN_FUNCTIONS_MAX]);
+
+/* Objects were unloaded. */
+void foreign_forget(void);
+
+/* The table of a library is made from FUNCTIONS(X), X(result, name, parameters): a structure of
+ * pointers by name, and the library itself. The first name is what it is known by. */
+#define FOREIGN_POINTER(result, name, parameters) result(*name) parameters;
+#define FOREIGN_NAME(result, name, parameters) #name,
+#define FOREIGN_LIBRARY(type, FUNCTIONS)                                                       \
+    struct type {                                                                              \
+        FUNCTIONS(FOREIGN_POINTER)                                                             \
+    };                                                                                         \
+    static const char *const type##_names[] = {FUNCTIONS(FOREIGN_NAME)};                       \
+    _Static_assert(sizeof(struct type) == sizeof(type##_names), "a pointer for each name");    \
+    _Static_assert(sizeof(struct type) <= FOREIGN_FUNCTIONS_MAX * sizeof(void *), "they fit"); \
+    static struct foreign_caller type##_callers[FOREIGN_CALLERS_MAX];                          \
+    static struct foreign_library type##_library = {.names = type##_names,                     \
+        .callers = type##_callers,                                                             \
+        .count = sizeof(type##_names) / sizeof(type##_names[0])}
+
+/* In a hook: a variable of this name, of the library that the caller of the hook uses. */
+#define FOREIGN(type)                                                 \
+    void *scratch_of_##type[FOREIGN_FUNCTIONS_MAX];                   \
+    const struct type *type = (const struct type *)foreign_functions( \
+        &type##_library, __builtin_return_address(0), scratch_of_##type)
+
+/* HOOK_FOREIGN(int, SSL_read, (SSL *ssl, void *buffer, int size)) { ... }, and for each version
+ * that programs were linked against: FOREIGN_VERSION(SSL_read, "OPENSSL_3.0.0"). */
+#define HOOK_FOREIGN(result, name, parameters)                            \
+    result hook_##name parameters __attribute__((visibility("default"))); \
+    result hook_##name parameters
+
+#define FOREIGN_VERSION(name, version) \
+    __asm__(".symver hook_" #name ", " #name "@" version ", local")

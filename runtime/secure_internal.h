@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of secure.h share. */
+#pragma once
+
+#include "secure.h"
+#include "stream_internal.h"
+
+/* As stream_enter, for what is inside TLS. False: nothing is to be observed, or not any more. */
+bool secure_enter(struct visit *visit, struct session *session);
+
+/* Feeds bytes that the library gave or took. */
+void secure_feed(struct visit *visit, struct session *session, enum direction direction,
+    const uint8_t *data, size_t length);
