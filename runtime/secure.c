@@ -108,7 +108,9 @@ bool secure_begin(struct secure_call *call, const void *key)
     if (row != NULL && call->session == NULL && !process.broken)
         call->session = make(self, row, key);
     if (call->session != NULL) {
-        call->before = outer == NULL ? (struct secure_mark){0} : *outer;
+        memset(&call->before, 0, sizeof(call->before));
+        if (outer != NULL)
+            call->before = *outer;
         self->secure = (struct secure_mark){key, (uintptr_t)call, call->session->index};
     }
     observe_close(self);
