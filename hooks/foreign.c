@@ -117,7 +117,7 @@ static void enlist(struct foreign_library *library)
         &libraries, &first, library, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-__attribute__((noinline)) static void *const *bind(
+__attribute__((noinline)) static void *const *bind_caller(
     struct foreign_library *library, uintptr_t address, void **scratch)
 {
     struct search search = {.library = library, .address = address, .functions = scratch};
@@ -149,7 +149,7 @@ void *const *foreign_functions(
         if (state == READY && (uintptr_t)address - caller->start < caller->end - caller->start)
             return caller->functions;
     }
-    return bind(library, (uintptr_t)address, scratch);
+    return bind_caller(library, (uintptr_t)address, scratch);
 }
 
 /* What lies there now need not be what lay there. */

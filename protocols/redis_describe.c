@@ -174,8 +174,12 @@ static void describe_batch(const struct facts *facts, struct describer *out)
 static void describe_command(const struct facts *facts, struct describer *out)
 {
     struct fact query = facts->texts[FIELD_QUERY];
+    if (query.length == 0) {
+        out->name(out, "redis", 5);
+        return;
+    }
     struct slice text = {query.text, query.text + query.length};
-    bool is_array = query.length > 0 && query.text[0] == '*';
+    bool is_array = query.text[0] == '*';
     struct slice rest = text;
     struct slice name = is_array ? array_name(text) : take_word(&rest);
     size_t length = length_of(name);

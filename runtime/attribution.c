@@ -382,8 +382,9 @@ static bool is_doubtful(const struct thread *self)
  * begun in another task than their request's, nobody is certain. */
 static struct decision carried(const struct thread *self)
 {
-    bool is_trusted = self->current_certain || (__atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
-                                                   !(self->current->ended && somebody_waits(self)));
+    bool is_over = self->current->ended && __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0;
+    bool is_trusted =
+        self->current_certain || (__atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 && !is_over);
     return is_trusted ? (struct decision){self->current, RULE_CARRIER} : ambiguous(self->current);
 }
 

@@ -64,6 +64,7 @@ struct connection {
     struct exchange *first, *last;
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct context *current;   /* of the first exchange, once its request is complete; its hold */
+    struct context *previous;  /* held: of the last call here, until the next one: its end may follow */
     struct context *owner;     /* held: the context that opened this connection; see R3 */
     const struct protocol *protocol;
     struct pending pending;

@@ -72,6 +72,9 @@ void stream_touch(struct visit *visit, enum direction direction)
         attribution_use(visit->self, context);
     } else if (is_answer(connection, direction))
         attribution_touch_unknown(visit->self);
+    else if (direction == DIRECTION_IN && connection->previous != NULL &&
+             !connection->previous->ended)
+        attribution_touch(visit->self, connection->previous); /* what follows its answer: the end */
     else if (connection->owner != NULL && !connection->used)
         attribution_opened(visit->self, connection->owner);
 }

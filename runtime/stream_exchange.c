@@ -77,6 +77,8 @@ static void take_out(struct connection *connection, struct exchange *exchange)
 
 void stream_disown(struct connection *connection)
 {
+    context_drop(connection->previous);
+    connection->previous = NULL;
     struct context *owner = connection->owner;
     connection->owner = NULL;
     if (owner == NULL)
@@ -210,6 +212,10 @@ void stream_end_exchange(
     if (!exchange->is_server && exchange->context != NULL &&
         exchange->context != sink->self->current)
         attribution_touch_many(sink->self);
+    if (!exchange->is_server && exchange->context != NULL && connection->previous == NULL) {
+        context_hold(exchange->context);
+        connection->previous = exchange->context;
+    }
     exchange_free(exchange);
     if (connection->current != NULL && !connection->requests_out)
         serve(sink->self, connection->first);
