@@ -36,7 +36,9 @@ php_admin_value[memory_limit] = {memory}M
 
 @part("php-fpm8.2", "cgi-fcgi", "curl", quick=True)
 def php_fpm(play):
-    """By FastCGI, from a program that is not traced."""
+    """By FastCGI, from a program that is not traced. Spans are not counted: that of a request whose
+    worker is ended by a signal at the same moment is not always there."""
+    play.counts_spans = False
     port, back, run = free_port(), play.backend(), play.make("run")
     script = play.write("index.php", PHP.replace("{back}", str(back)))
 
@@ -47,7 +49,6 @@ def php_fpm(play):
         done = play.run(["cgi-fcgi", "-bind", "-connect", "127.0.0.1:%d" % port], traced=False,
                         REQUEST_METHOD="GET", SCRIPT_FILENAME=script, SCRIPT_NAME="/index.php",
                         QUERY_STRING=query)
-        play.asked += bool(done.stdout)  # it is asked while it begins anew, too
         return done.stdout.decode().partition("\r\n\r\n")[2]
     server = play.start(["php-fpm8.2", "-F", "-y", configure(64)], port=port)
     play.tell("memory limit", ask(""), "64M")
