@@ -195,6 +195,18 @@ static uint8_t row_of(const struct protocol *protocol)
     return row;
 }
 
+/* The request behind one that is answered: it is now at work on the thread that read it. */
+static void come_first(struct thread *self, struct exchange *exchange)
+{
+    if (exchange->unit >> 32 == self->unit >> 32) { /* the same thread's: see thread_attach */
+        serve(self, exchange);
+        return;
+    }
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, false);
+    exchange->behind = false;
+}
+
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
@@ -218,7 +230,7 @@ void stream_end_exchange(
     }
     exchange_free(exchange);
     if (connection->current != NULL && !connection->requests_out)
-        serve(sink->self, connection->first);
+        come_first(sink->self, connection->first);
 }
 
 void stream_forget(struct connection *connection, struct exchange *exchange)
