@@ -11,6 +11,8 @@
 #include "stream.h"
 #include "sys.h"
 
+enum { PART_MAX = 1 << 30 }; /* of a time-out: more is for ever */
+
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
     const sigset_t *mask, size_t room);
@@ -23,17 +25,32 @@ static int after_epoll(int result, int64_t timeout_ns)
     return result;
 }
 
+/* How long a wait is at most, in nanoseconds; -1: for ever, or it cannot be looked at. Of a thread
+ * that has touched nothing of interest nobody asks: then nothing is looked at. */
 static int64_t of_milliseconds(int timeout)
 {
     return timeout < 0 ? -1 : timeout * INT64_C(1000000);
 }
 
-/* Without a limit where it cannot be looked at. */
+static int64_t of_parts(int64_t seconds, int64_t part, int64_t part_ns)
+{
+    if (seconds < 0 || seconds > PART_MAX || part < 0 || part > PART_MAX)
+        return -1;
+    return seconds * INT64_C(1000000000) + part * part_ns;
+}
+
 static int64_t of_timespec(const struct timespec *timeout)
 {
-    return timeout == NULL || !readable(timeout, sizeof(*timeout))
-               ? -1
-               : timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec;
+    if (timeout == NULL || !stream_thread_is_known() || !readable(timeout, sizeof(*timeout)))
+        return -1;
+    return of_parts(timeout->tv_sec, timeout->tv_nsec, 1);
+}
+
+static int64_t of_timeval(const struct timeval *timeout)
+{
+    if (timeout == NULL || !stream_thread_is_known() || !readable(timeout, sizeof(*timeout)))
+        return -1;
+    return of_parts(timeout->tv_sec, timeout->tv_usec, 1000);
 }
 
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
@@ -81,12 +98,12 @@ static bool is_own(const struct pollfd *fds, nfds_t count)
     return false;
 }
 
-static int after_poll(
-    const struct pollfd *fds, nfds_t count, bool rests, int64_t timeout_ns, int result)
+/* A wait of no time is a mere look at what is there. */
+static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns, int result)
 {
     if (result < 0 || !stream_thread_is_known())
         return result; /* fds may be what the kernel refused */
-    if (rests && stream_is_after_answer() && !is_own(fds, count))
+    if (timeout_ns != 0 && stream_is_after_answer() && !is_own(fds, count))
         stream_sleep();
     if (result == 0)
         for (nfds_t i = 0; i < count; i++)
@@ -98,36 +115,27 @@ static int after_poll(
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
-    return after_poll(
-        fds, count, timeout != 0, of_milliseconds(timeout), ORIGINAL(poll)(fds, count, timeout));
+    return after_poll(fds, count, of_milliseconds(timeout), ORIGINAL(poll)(fds, count, timeout));
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
-    return after_poll(fds, count, timeout != 0, of_milliseconds(timeout),
-        ORIGINAL(__poll_chk)(fds, count, timeout, room));
-}
-
-/* Is it no mere look at what is there? Asked only where it matters. */
-static bool rests(const struct timespec *timeout)
-{
-    return stream_is_after_answer() && (timeout == NULL || !readable(timeout, sizeof(*timeout)) ||
-                                           timeout->tv_sec != 0 || timeout->tv_nsec != 0);
+    return after_poll(
+        fds, count, of_milliseconds(timeout), ORIGINAL(__poll_chk)(fds, count, timeout, room));
 }
 
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
-    return after_poll(fds, count, rests(timeout), of_timespec(timeout),
-        ORIGINAL(ppoll)(fds, count, timeout, mask));
+    return after_poll(fds, count, of_timespec(timeout), ORIGINAL(ppoll)(fds, count, timeout, mask));
 }
 
 HOOK(int, __ppoll_chk,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
         size_t room))
 {
-    return after_poll(fds, count, rests(timeout), of_timespec(timeout),
-        ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+    return after_poll(
+        fds, count, of_timespec(timeout), ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
 }
 
 static bool is_in(const fd_set *set, int fd)
@@ -136,7 +144,8 @@ static bool is_in(const fd_set *set, int fd)
 }
 
 /* The sets are overwritten by the call, so what was waited for is noted before it. */
-static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *writes, bool rests)
+static bool is_select_boundary(
+    int limit, const fd_set *reads, const fd_set *writes, int64_t timeout_ns)
 {
     int members = 0, only = -1;
     bool is_foreign = false, is_own = false;
@@ -157,29 +166,16 @@ static bool is_select_boundary(int limit, const fd_set *reads, const fd_set *wri
         is_foreign = is_foreign || stream_is_foreign(fd, false);
         is_own = is_own || stream_is_own(fd);
     }
-    if (rests && stream_is_after_answer() && !is_own)
+    if (timeout_ns != 0 && stream_is_after_answer() && !is_own)
         stream_sleep();
     return members == 1 ? stream_is_foreign(only, true) : is_foreign;
-}
-
-static bool rests_for(const struct timeval *timeout)
-{
-    return stream_is_after_answer() && (timeout == NULL || !readable(timeout, sizeof(*timeout)) ||
-                                           timeout->tv_sec != 0 || timeout->tv_usec != 0);
-}
-
-static int64_t of_timeval(const struct timeval *timeout)
-{
-    return timeout == NULL || !readable(timeout, sizeof(*timeout))
-               ? -1
-               : timeout->tv_sec * INT64_C(1000000000) + timeout->tv_usec * INT64_C(1000);
 }
 
 HOOK(int, select,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, struct timeval *timeout))
 {
-    bool is_boundary_here = is_select_boundary(limit, reads, writes, rests_for(timeout));
-    int64_t timeout_ns = is_boundary_here ? of_timeval(timeout) : -1; /* the call changes it */
+    int64_t timeout_ns = of_timeval(timeout); /* the call changes it */
+    bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
     if (is_boundary_here)
         stream_waited(result == 0, timeout_ns);
@@ -190,9 +186,10 @@ HOOK(int, pselect,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, const struct timespec *timeout,
         const sigset_t *mask))
 {
-    bool is_boundary_here = is_select_boundary(limit, reads, writes, rests(timeout));
+    int64_t timeout_ns = of_timespec(timeout);
+    bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
     if (is_boundary_here)
-        stream_waited(result == 0, of_timespec(timeout));
+        stream_waited(result == 0, timeout_ns);
     return result;
 }
