@@ -432,16 +432,8 @@ static void fill_record(
 
 void exchange_note_code(struct thread *self)
 {
-    struct unwind_object own;
-    if (config.stack_min_ns == UINT64_MAX || unwind_find_object == NULL ||
-        unwind_find_object((void *)exchange_note_code, &own) != 0)
-        return;
-    size_t count = unwind(self->frames, UNWIND_FRAMES_MAX), ours = 0;
-    while (ours < count && self->frames[ours] >= (uintptr_t)own.start &&
-           self->frames[ours] < (uintptr_t)own.end)
-        ours++;
-    self->frame_count = (uint32_t)(count - ours);
-    memmove(self->frames, self->frames + ours, self->frame_count * sizeof(self->frames[0]));
+    if (config.stack_min_ns != UINT64_MAX)
+        self->frame_count = (uint32_t)unwind_callers(self->frames, UNWIND_FRAMES_MAX);
 }
 
 /* The kinds of texts, each with its head; what is not the exchange's own; and the rounding up. */
@@ -461,10 +453,9 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     size_t stack = self->frame_count * sizeof(self->frames[0]);
     size_t bytes_max = record_bytes_max(exchange, peer_length, error_length + stack);
     struct record *record = ring_reserve(self, bytes_max);
-    if (record == NULL) {
-        self->frame_count = 0;
+    self->frame_count = 0;
+    if (record == NULL)
         return;
-    }
     record->kind = (uint8_t)kind;
     record->protocol = protocol;
     fill_record(record, self, exchange, peer);
@@ -473,7 +464,6 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
     at = put_tracestate(self, at, exchange);
     at = record_put_text(at, RECORD_TEXT_STACK, self->frames, stack);
-    self->frame_count = 0;
     at = record_put_text(
         at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
     memset(at, 0, RECORD_ALIGNMENT);
@@ -496,9 +486,10 @@ void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
     attempt->is_server = is_server;
-    if (unit == self->unit)
-        exchange_note_code(self);
-    if (exchange_is_recorded(attempt))
+    if (exchange_is_recorded(attempt)) {
+        if (unit == self->unit)
+            exchange_note_code(self);
         record(self, attempt, kind, 0, peer, error);
+    }
     exchange_free(attempt);
 }

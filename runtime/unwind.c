@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "readable.h"
 #include "unwind_rule.h"
@@ -122,4 +123,17 @@ __attribute__((noinline)) size_t unwind(uintptr_t frames[], size_t frames_max)
     }
     errno = saved_errno;
     return count;
+}
+
+size_t unwind_callers(uintptr_t frames[], size_t frames_max)
+{
+    struct unwind_object own;
+    if (unwind_find_object == NULL || unwind_find_object((void *)unwind_callers, &own) != 0)
+        return 0;
+    size_t count = unwind(frames, frames_max), ours = 0;
+    while (
+        ours < count && frames[ours] >= (uintptr_t)own.start && frames[ours] < (uintptr_t)own.end)
+        ours++;
+    memmove(frames, frames + ours, (count - ours) * sizeof(frames[0]));
+    return count - ours;
 }

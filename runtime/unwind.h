@@ -24,6 +24,9 @@ enum { UNWIND_FRAMES_MAX = 48 };
  * that a call returns to. */
 size_t unwind(uintptr_t frames[], size_t frames_max);
 
+/* The same without the innermost frames that are of the object we are in ourselves. */
+size_t unwind_callers(uintptr_t frames[], size_t frames_max);
+
 /* struct dl_find_object of glibc 2.35, <dlfcn.h>; here so that older headers will do. */
 struct unwind_object {
     unsigned long long flags;

@@ -89,4 +89,18 @@ def test_no_connection():
         equal(span.attributes.get("code.function.name"), "look_up_price", "a failed connect")
 
 
+def test_sampled_out():
+    """A failed connect that is no span leaves its stack to nobody."""
+    with Scene(OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0.5") as scene:
+        program, server = build(scene), prices(scene)
+        refused = RawServer(scene, lambda connection: None)
+        refused.close()
+        turns = ["@%d" % refused.port, "/refused", "@%d" % server.port, "/fine"] * 40
+        scene.run([program, "0", "blocking", *turns])
+        fine = [span for span in scene.wait_spans(1) if "url.full" in span.attributes]
+        check(len(fine) > 5, "some of what is well is told", len(fine))
+        equal([span for span in fine if "code.stacktrace" in span.attributes], [],
+              "none of it has a stack")
+
+
 main(globals(), needs=["gcc"])

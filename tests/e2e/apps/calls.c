@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls an HTTP server from functions of known names: calls PORT MODE PATH...
+ * Calls an HTTP server from functions of known names: calls PORT MODE PATH... where @PORT in the
+ * place of a path is that of the calls that follow.
  * blocking: the thread waits for each answer; polled: it waits by poll for that connection alone;
  * loop: it waits by epoll, for others too.
  */
@@ -62,8 +63,12 @@ __attribute__((noinline)) static void fill_cart(int port, const char *path)
 
 int main(int count, char **arguments)
 {
+    int port = atoi(arguments[1]);
     mode = arguments[2];
     for (int i = 3; i < count; i++)
-        fill_cart(atoi(arguments[1]), arguments[i]);
+        if (arguments[i][0] == '@')
+            port = atoi(arguments[i] + 1);
+        else
+            fill_cart(port, arguments[i]);
     return 0;
 }
