@@ -50,6 +50,7 @@ struct connection {
     uint8_t origin;
     uint8_t state;
     bool requests_out;   /* CLAIMED: this side is the client */
+    bool edits;          /* CLAIMED: and what it sends may be edited */
     bool connecting;     /* connect() has not been seen to succeed yet */
     bool used;           /* a request was sent or read here */
     bool switched;       /* the protocol said that something else follows */
@@ -64,8 +65,9 @@ struct connection {
     struct exchange *first, *last;
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct context *current;   /* of the first exchange, once its request is complete; its hold */
-    struct context *previous;  /* held: of the last call here, until the next one: its end may follow */
-    struct context *owner;     /* held: the context that opened this connection; see R3 */
+    struct context
+        *previous;         /* held: of the last call here, until the next one: its end may follow */
+    struct context *owner; /* held: the context that opened this connection; see R3 */
     const struct protocol *protocol;
     struct pending pending;
     union {

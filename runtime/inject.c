@@ -239,12 +239,6 @@ static bool send_all(struct send *send, ssize_t *result)
     return acted;
 }
 
-static bool is_candidate(const struct connection *connection)
-{
-    return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
-                                                     : connection->requests_out;
-}
-
 /* Never inlined: it is done before the stack is needed. */
 __attribute__((noinline)) static bool is_readable(const struct outgoing *out)
 {
@@ -263,12 +257,6 @@ static bool may_edit(const struct sight *sight, const struct outgoing *out)
         return false;
     return (stream_is_pending(sight) || (!process.broken && is_candidate(sight->connection))) &&
            is_readable(out);
-}
-
-static void touch_owner(struct thread *self, struct connection *connection)
-{
-    if (!connection->used && connection->owner != NULL)
-        attribution_opened(self, connection->owner);
 }
 
 bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t *result)

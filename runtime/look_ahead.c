@@ -25,8 +25,7 @@ static void limit_at(struct scan *scan, size_t offset)
         scan->plan->limit = offset;
 }
 
-/* Lines may be cut short by the kernel; without a block to keep the rest in none are inserted. */
-static bool can_keep_rest(struct thread *self)
+bool look_ahead_has_block(struct thread *self)
 {
     if (self->spare_text == 0)
         self->spare_text = text_take(true);
@@ -119,7 +118,7 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
         exchange_doubt(scan->self, exchange);
     if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
         return true;
-    if (plan->kind != EDIT_NONE || !can_keep_rest(scan->self))
+    if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self))
         return true;
     plan->length = scan->protocol->insert == NULL
                        ? exchange_lines(exchange, scan->self->lines, event->bare_lf)
@@ -187,7 +186,7 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     struct thread *self = scan->self;
     if (connection->state == CONNECTION_CLAIMED) {
         const struct protocol *claimed = connection->protocol;
-        if (!connection->requests_out || !claimed->edits)
+        if (!connection->edits)
             return NULL;
         scan->protocol = claimed;
         memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);

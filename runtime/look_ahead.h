@@ -13,6 +13,25 @@
 void look_ahead(struct thread *self, struct connection *connection, const struct outgoing *out,
     struct plan *plan);
 
+/* Can anything that this side sends be edited? Without the lock the answer may be old: it is asked
+ * again under it. */
+static inline bool is_candidate(const struct connection *connection)
+{
+    return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
+                                                     : connection->edits;
+}
+
+/* A big block for self->spare_text: to keep the rest of lines that are cut short, or what TLS
+ * libraries want to be given again. False: none is to be had, so nothing is edited. */
+bool look_ahead_has_block(struct thread *self);
+
+/* A connection that has not been used yet is about to be written to. */
+static inline void touch_owner(struct thread *self, struct connection *connection)
+{
+    if (!connection->used && connection->owner != NULL)
+        attribution_opened(self, connection->owner);
+}
+
 static inline size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -44,20 +44,6 @@ static bool build(
     return true;
 }
 
-static bool is_candidate(const struct connection *connection)
-{
-    return connection->state == CONNECTION_UNDECIDED ? connection->origin != ORIGIN_ACCEPTED
-                                                     : connection->requests_out;
-}
-
-/* Ids in place need a block as well. */
-static bool has_block(struct thread *self)
-{
-    if (self->spare_text == 0)
-        self->spare_text = text_take(true);
-    return self->spare_text != 0;
-}
-
 /* What goes out next: a block of ours, or that many of the host's own bytes. */
 static void plan_next(struct session *session, const char *host, size_t length)
 {
@@ -71,11 +57,10 @@ static void plan_next(struct session *session, const char *host, size_t length)
         struct outgoing out = {.iov = &iov, .count = 1, .editable = true};
         struct plan *plan = &visit.self->plan;
         *plan = (struct plan){.limit = length, .total = length};
-        if (!connection->used && connection->owner != NULL)
-            attribution_use(visit.self, connection->owner);
+        touch_owner(visit.self, connection);
         look_ahead(visit.self, connection, &out, plan);
         session->edit.piece = plan->limit;
-        if (plan->kind != EDIT_NONE && has_block(visit.self) &&
+        if (plan->kind != EDIT_NONE && look_ahead_has_block(visit.self) &&
             build(visit.self, &session->edit, plan, host))
             session->edit.piece = 0;
     }

@@ -87,6 +87,7 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     connection->state = CONNECTION_CLAIMED;
     connection->protocol = protocol;
     connection->requests_out = requests == DIRECTION_OUT;
+    connection->edits = connection->requests_out && protocol->edits;
     protocol->start(connection->protocol_state, requests);
     /* What was seen before: in which order the two sides spoke is not known any more; a protocol in
      * which it matters decides on the first byte of the second side. */

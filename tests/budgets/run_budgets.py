@@ -21,10 +21,10 @@ BUDGETS = {
     "request made": 6150,
     "request forwarded": 11400,
     "16 KB of a body sent": 1080,
-    "Redis asked": 4000,
+    "Redis asked": 3650,
     "Redis itself": 120, # two calls of a process of more than one thread
-    "query of PostgreSQL": 4700,
-    "execution by PostgreSQL": 6100,
+    "query of PostgreSQL": 4400,
+    "execution by PostgreSQL": 5800,
     "span told, encoded and stored": 3200, # of HTTP and of Redis
     "statement told, encoded and stored": 21000,
 }
