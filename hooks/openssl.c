@@ -139,14 +139,19 @@ struct way {
     int answer;
 };
 
-static ssize_t write_some(struct secure_way *base, const void *bytes, size_t length)
+static void wrote(struct way *way)
 {
-    struct way *way = (struct way *)base;
-    way->answer = way->openssl->SSL_write(way->ssl, bytes, (int)length);
     if (way->answer > 0)
         tell_facts(way->call, way->openssl, way->ssl);
     else
         stopped(way->call, way->openssl, way->ssl, way->answer);
+}
+
+static ssize_t write_some(struct secure_way *base, const void *bytes, size_t length)
+{
+    struct way *way = (struct way *)base;
+    way->answer = way->openssl->SSL_write(way->ssl, bytes, (int)length);
+    wrote(way);
     return way->answer;
 }
 
@@ -155,10 +160,7 @@ static ssize_t write_some_ex(struct secure_way *base, const void *bytes, size_t 
     struct way *way = (struct way *)base;
     size_t taken = 0;
     way->answer = way->openssl->SSL_write_ex(way->ssl, bytes, length, &taken);
-    if (way->answer > 0)
-        tell_facts(way->call, way->openssl, way->ssl);
-    else
-        stopped(way->call, way->openssl, way->ssl, way->answer);
+    wrote(way);
     return way->answer > 0 ? (ssize_t)taken : 0;
 }
 

@@ -3,6 +3,16 @@
 
 #include <string.h>
 
+struct fact database_decimal(int64_t number, uint8_t digits[DATABASE_DIGITS_MAX])
+{
+    uint32_t at = DATABASE_DIGITS_MAX;
+    do {
+        digits[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0 && at > 0);
+    return (struct fact){digits + at, DATABASE_DIGITS_MAX - at};
+}
+
 void database_describe_server(const struct facts *facts, struct describer *out)
 {
     struct fact address = facts->peer_address;

@@ -26,6 +26,11 @@ struct database {
 void database_describe_sql(
     const struct facts *, struct describer *, const struct database *database);
 
+enum { DATABASE_DIGITS_MAX = 20 };
+
+/* A number, not negative, as a text in `digits`. */
+struct fact database_decimal(int64_t number, uint8_t digits[DATABASE_DIGITS_MAX]);
+
 /* The parts of it, for databases that speak no SQL. */
 void database_describe_server(const struct facts *, struct describer *);
 void database_describe_outcome(const struct facts *, struct describer *, bool is_error);

@@ -138,10 +138,10 @@ static enum step begin_request(struct reader *reader)
     struct fastcgi *fastcgi = reader->fastcgi;
     struct record *record = reader->record;
     uint8_t free = NO_REQUEST;
-    for (uint8_t i = 0; i < REQUESTS_OPEN_MAX; i++) {
+    for (int i = 0; i < REQUESTS_OPEN_MAX; i++) {
         const struct request *other = &fastcgi->requests[i];
         if (!other->is_open)
-            free = i;
+            free = (uint8_t)i;
         else if (other->id == record->id || fastcgi->next - other->serial >= EXCHANGES_OPEN_MAX)
             return STEP_LOST;
     }

@@ -3,8 +3,6 @@
 #include "database.h"
 #include "mysql.h"
 
-enum { CODE_DIGITS = 5 };
-
 static bool is_space(uint8_t byte)
 {
     return byte == ' ' || (byte >= '\t' && byte <= '\r');
@@ -34,15 +32,6 @@ static struct fact name_of(struct fact text)
     return (struct fact){text.text + from, at - from};
 }
 
-static struct fact decimal(int64_t number, uint8_t digits[CODE_DIGITS])
-{
-    uint32_t at = CODE_DIGITS;
-    for (; number > 0 && at > 0; number /= 10) {
-        digits[--at] = (uint8_t)('0' + number % 10);
-    }
-    return (struct fact){digits + at, CODE_DIGITS - at};
-}
-
 /* FIELD_STATUS is the number of the error; 0: none. */
 void mysql_describe(const struct facts *facts, struct describer *out)
 {
@@ -57,15 +46,17 @@ void mysql_describe(const struct facts *facts, struct describer *out)
         [KIND_OTHER] = DATABASE_TEXT("COMMAND")};
     static const struct fact systems[] = {DATABASE_TEXT("mysql"), DATABASE_TEXT("mariadb")};
     int64_t version = facts->numbers[FIELD_VERSION], kind = version >> VERSION_KIND_SHIFT;
-    uint8_t digits[CODE_DIGITS];
+    uint8_t digits[DATABASE_DIGITS_MAX];
     struct facts known = *facts;
     struct database database = {.system = systems[version & VERSION_MARIADB],
         .dialect = version & VERSION_NO_BACKSLASH ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL};
     if (kind >= 0 && kind < KIND_COUNT) {
         database.operation = operations[kind];
     }
-    known.texts[FIELD_CODE] = decimal(facts->numbers[FIELD_STATUS], digits);
     known.texts[FIELD_NAMESPACE] = name_of(facts->texts[FIELD_NAMESPACE]);
-    database.is_error = known.texts[FIELD_CODE].length > 0;
+    database.is_error = facts->numbers[FIELD_STATUS] > 0;
+    if (database.is_error) {
+        known.texts[FIELD_CODE] = database_decimal(facts->numbers[FIELD_STATUS], digits);
+    }
     database_describe_sql(&known, out, &database);
 }

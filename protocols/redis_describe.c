@@ -198,17 +198,11 @@ static void describe_command(const struct facts *facts, struct describer *out)
 /* -1: a SELECT was only queued, or there were too many of them at once. */
 static void describe_namespace(const struct facts *facts, struct describer *out)
 {
-    int64_t database = facts->numbers[FIELD_VERSION];
-    char digits[20];
-    size_t at = sizeof digits;
-    if (database < 0) {
-        return;
+    uint8_t digits[DATABASE_DIGITS_MAX];
+    if (facts->numbers[FIELD_VERSION] >= 0) {
+        struct fact index = database_decimal(facts->numbers[FIELD_VERSION], digits);
+        out->text(out, ATTRIBUTE_DB_NAMESPACE, index.text, index.length);
     }
-    do {
-        digits[--at] = (char)('0' + database % 10);
-        database /= 10;
-    } while (database > 0);
-    out->text(out, ATTRIBUTE_DB_NAMESPACE, digits + at, sizeof digits - at);
 }
 
 void redis_describe(const struct facts *facts, struct describer *out)

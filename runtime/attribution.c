@@ -20,7 +20,7 @@ static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
-enum { DISTRUST = 200, TIMER_SLACK_NS = 1000000 };
+enum { DISTRUST = 200 };
 static uint32_t distrust; /* answers still to come; a race loses one or two of them */
 
 /* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
@@ -236,6 +236,8 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
     self->current_certain = is_certain;
 }
 
+enum { TIMER_SLACK_NS = 1000000 }; /* time-outs are rounded to milliseconds */
+
 /* An event loop waits no longer than until its next timer is due, by its own clock, which is as old
  * as its last return at most. One that does not wait at all says nothing of when that is. */
 static void note_timer(struct thread *self, int64_t timeout_ns)
@@ -246,8 +248,8 @@ static void note_timer(struct thread *self, int64_t timeout_ns)
         return; /* it has not been due yet */
     self->timer_ns = 0;
     if (timeout_ns > 0 && before != 0)
-        self->timer_ns = before + (uint64_t)timeout_ns -
-                         (timeout_ns < TIMER_SLACK_NS ? (uint64_t)timeout_ns : TIMER_SLACK_NS);
+        self->timer_ns =
+            before + (uint64_t)(timeout_ns > TIMER_SLACK_NS ? timeout_ns - TIMER_SLACK_NS : 0);
 }
 
 void attribution_wait(struct thread *self, int64_t timeout_ns)
@@ -293,9 +295,9 @@ void attribution_check(const struct thread *self, const struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
         return; /* not its first byte, or its request is not complete */
-    bool is_right = self->current == context;
     if (self->current == NULL && self->touched_unknown)
         return; /* nothing was believed, so nothing is learnt */
+    bool is_right = self->current == context;
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
     if (!is_right)

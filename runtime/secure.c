@@ -46,6 +46,12 @@ static struct row *row_of(const void *key)
     return all == NULL ? NULL : &all[hash >> (64 - ROW_SHIFT)];
 }
 
+/* Makes no table where nobody has been put into it. */
+static struct row *row_if_any(const void *key)
+{
+    return key == NULL || __atomic_load_n(&rows, __ATOMIC_RELAXED) == NULL ? NULL : row_of(key);
+}
+
 static struct session *find(struct row *row, const void *key)
 {
     for (unsigned i = 0; i < ROW_WIDTH; i++)
@@ -230,8 +236,7 @@ void secure_forget(const void *key)
 {
     if (is_under_way(key))
         return;
-    struct row *row =
-        key == NULL || __atomic_load_n(&rows, __ATOMIC_RELAXED) == NULL ? NULL : row_of(key);
+    struct row *row = row_if_any(key);
     for (unsigned i = 0; row != NULL && i < ROW_WIDTH; i++) {
         if (__atomic_load_n(&row->keys[i], __ATOMIC_ACQUIRE) != key)
             continue;
@@ -259,8 +264,7 @@ void secure_hold(const void *key)
 
 void secure_drop(const void *key)
 {
-    struct row *row =
-        key == NULL || __atomic_load_n(&rows, __ATOMIC_RELAXED) == NULL ? NULL : row_of(key);
+    struct row *row = row_if_any(key);
     struct session *session = row == NULL ? NULL : find(row, key);
     if (session == NULL)
         return;

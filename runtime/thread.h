@@ -64,19 +64,19 @@ struct thread {
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_read_here;  /* this thread itself read the request of `current` */
     bool current_carried;    /* a carrier of the program's runtime said `current`: carrier.h */
+    bool current_certain;    /* and is sure of it, also after its answer */
     bool current_parked;     /* it waits for another thread, which may work for `current` */
     bool current_opened;     /* it came to it by what that one had opened, when timers were due */
-    bool touched_unknown;    /* and of one that nobody is known to have made */
     bool touched_many;       /* since its last wait, answers of several requests' calls at once */
-    bool current_certain;    /* and is sure of it, also after its answer */
+    bool touched_unknown;    /* or one of a call that nobody is known to have made */
     struct ring *ring;       /* NULL: not needed yet */
     uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
-    uint64_t unit;       /* of work: another one after each wait for anybody; of no two threads */
-    uint64_t woke_ns;    /* return from its last wait for anybody; 0: none */
-    uint64_t timer_ns;   /* from then on the program's timers may be due; 0: they never are */
-    uint64_t now_ns;     /* clock of this observe block, 0: not read yet */
+    uint64_t unit;     /* of work: another one after each wait for anybody; of no two threads */
+    uint64_t woke_ns;  /* return from its last wait for anybody; 0: none */
+    uint64_t timer_ns; /* from then on the program's timers may be due; 0: they never are */
+    uint64_t now_ns;   /* clock of this observe block, 0: not read yet */
     struct secure_mark secure; /* the TLS call that the thread is in */
-    uint32_t spare_text; /* a big text block kept for lines cut short; 0: none yet */
+    uint32_t spare_text;       /* a big text block kept for lines cut short; 0: none yet */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
