@@ -126,21 +126,22 @@ static void check_store(struct findings *findings, const struct config *settings
 
 static void check_endpoint(struct findings *findings, const struct config *settings)
 {
-    const char *why = endpoint_unreachable(settings->endpoint);
+    const char *why = endpoint_unreachable(settings->signals[SIGNAL_TRACES].url);
     if (!why)
         finding_add(findings, FINDING_OK,
-            format_text("endpoint %s is reachable", settings->endpoint), NULL);
+            format_text("endpoint %s is reachable", settings->signals[SIGNAL_TRACES].url), NULL);
     else
         finding_add(findings, FINDING_FAIL,
-            format_text("endpoint %s is not reachable: %s", settings->endpoint, why),
+            format_text(
+                "endpoint %s is not reachable: %s", settings->signals[SIGNAL_TRACES].url, why),
             "start a collector or unset OTEL_EXPORTER_OTLP_ENDPOINT");
 }
 
 static void check_destination(struct findings *findings, const struct config *settings)
 {
-    if (settings->destination == DESTINATION_OTLP)
+    if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP)
         check_endpoint(findings, settings);
-    else if (settings->destination == DESTINATION_STORE)
+    else if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
         check_store(findings, settings);
     else
         finding_add(findings, FINDING_FAIL, format_text("OTEL_TRACES_EXPORTER is none"),

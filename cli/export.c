@@ -127,7 +127,8 @@ static void complain_failure(const struct sender *sender)
         why = format_text("%s", strerror(answer->error));
     else
         why = format_text("no answer in time");
-    complain(sender->settings->endpoint, why, "burdock doctor checks the endpoint");
+    complain(
+        sender->settings->signals[SIGNAL_TRACES].url, why, "burdock doctor checks the endpoint");
     free(why);
 }
 
@@ -256,7 +257,7 @@ int verb_export(int argc, char **argv)
     settings_read(&settings);
     if (options.json)
         return export_json(&settings, &options);
-    if (settings.destination != DESTINATION_OTLP)
+    if (settings.signals[SIGNAL_TRACES].destination != DESTINATION_OTLP)
         return complain_no_endpoint(&settings);
     return export_otlp(&settings, &options);
 }

@@ -132,7 +132,7 @@ static void store_ready(void)
 {
     struct config settings;
     settings_read(&settings);
-    if (settings.destination == DESTINATION_STORE && !settings.disabled)
+    if (settings.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !settings.disabled)
         store_make(&settings); /* a store that cannot be made is the doctor's to explain */
 }
 

@@ -48,8 +48,8 @@ static void print_traces(const struct traces *traces)
 
 void summary_print(const struct config *settings, const char *run_id)
 {
-    if (settings->destination == DESTINATION_OTLP) {
-        char *endpoint = terminal_copy(settings->endpoint);
+    if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP) {
+        char *endpoint = terminal_copy(settings->signals[SIGNAL_TRACES].url);
         fprintf(stderr, "burdock: spans are sent to %s\n", endpoint);
         free(endpoint);
     }
@@ -58,7 +58,7 @@ void summary_print(const struct config *settings, const char *run_id)
     struct archive_result result = traces_read(&traces, settings->store_directory, &selection);
     if (traces.spans)
         print_traces(&traces);
-    else if (settings->destination == DESTINATION_STORE)
+    else if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
         fputs("burdock: no spans; to learn why: burdock doctor -- COMMAND\n", stderr);
     archive_report(&result);
     traces_free(&traces);

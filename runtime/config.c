@@ -48,8 +48,14 @@ static void set_defaults(struct config *config, bool root)
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;
-    config->destination = DESTINATION_OTLP; /* until settled */
-    config->export_timeout_ms = 10000;
+    static const char *const paths[SIGNAL_COUNT] = {
+        [SIGNAL_TRACES] = "/v1/traces", [SIGNAL_METRICS] = "/v1/metrics"};
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+        config->signals[i].path = paths[i];
+        config->signals[i].destination = DESTINATION_OTLP; /* until settled */
+        config->signals[i].timeout_ms = 10000;
+    }
+    config->metric_interval_ms = 60000;
     config->schedule_delay_ms = 5000;
     config->queue_spans_max = 2048;
     config->batch_spans_max = 512;
@@ -63,21 +69,28 @@ static void set_defaults(struct config *config, bool root)
         memcpy(config->store_directory, "/var/lib/burdock", sizeof("/var/lib/burdock"));
 }
 
-static void settle_destination(struct reading *reading)
+static void settle_destination(struct reading *reading, enum signal signal)
 {
-    struct config *config = reading->config;
-    if (config->destination == DESTINATION_NONE)
+    struct config_signal *settings = &reading->config->signals[signal];
+    const char *endpoint_from = reading->signals[signal].endpoint_from;
+    bool is_https = reading->signals[signal].is_https;
+    if (settings->destination == DESTINATION_NONE)
         return;
-    bool unable = reading->endpoint_https || reading->protocol_elsewhere;
-    if (reading->endpoint_from && !unable)
+    if (endpoint_from && !is_https && !reading->signals[signal].is_elsewhere)
         return;
-    config->destination = DESTINATION_STORE;
-    if (reading->endpoint_from && reading->endpoint_https)
-        parse_problem(reading, reading->endpoint_from,
+    settings->destination = DESTINATION_STORE;
+    if (endpoint_from == NULL)
+        return;
+    const char *from = is_https ? endpoint_from : reading->signals[signal].protocol_from;
+    if (signal == SIGNAL_METRICS)
+        parse_problem(reading, from,
+            "https, grpc and http/json are not spoken inside the process: metrics are not sent");
+    else if (is_https)
+        parse_problem(reading, from,
             "https is not spoken inside the process: kept in the local store; send with burdock "
             "export");
-    else if (reading->endpoint_from)
-        parse_problem(reading, reading->protocol_from,
+    else
+        parse_problem(reading, from,
             "grpc and http/json are not spoken inside the process: kept in the local store; send "
             "with burdock export");
 }
@@ -85,8 +98,14 @@ static void settle_destination(struct reading *reading)
 static void settle(struct reading *reading)
 {
     struct config *config = reading->config;
-    settle_destination(reading);
-    if (config->destination == DESTINATION_STORE && !reading->delay_given)
+    settle_destination(reading, SIGNAL_TRACES);
+    settle_destination(reading, SIGNAL_METRICS);
+    config->measures =
+        !config->sdk_disabled && config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+    config->records =
+        config->measures ||
+        (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
+    if (config->signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
     if (config->batch_spans_max > config->queue_spans_max) {
         config->batch_spans_max = config->queue_spans_max;

@@ -21,11 +21,24 @@ enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
 enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
 
-/* Where finished spans go. */
+enum signal { SIGNAL_TRACES, SIGNAL_METRICS, SIGNAL_COUNT };
+enum exemplar_filter { EXEMPLAR_TRACE_BASED, EXEMPLAR_ALWAYS_ON, EXEMPLAR_ALWAYS_OFF };
+
+/* Where finished spans, or metrics, go. */
 enum destination {
-    DESTINATION_STORE, /* no endpoint: the local store */
-    DESTINATION_OTLP,  /* http/protobuf to endpoint */
-    DESTINATION_NONE   /* OTEL_TRACES_EXPORTER=none */
+    DESTINATION_STORE, /* no endpoint: the local store; of metrics: nowhere */
+    DESTINATION_OTLP,  /* http/protobuf to the endpoint */
+    DESTINATION_NONE   /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
+};
+
+/* What is said of each signal alone. */
+struct config_signal {
+    enum destination destination;
+    bool gzip;
+    uint32_t timeout_ms;           /* of one batch, repetitions included; 0: none */
+    const char *path;              /* static; of its requests where the endpoint names none */
+    char url[CONFIG_TEXT_MAX];     /* complete, http:// or unix:// */
+    char headers[CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
 };
 
 struct config_problem {
@@ -50,10 +63,11 @@ struct config {
     enum sampler_kind sampler;
     bool sampler_parent_based;
     double sampler_ratio;
-    enum destination destination;
-    bool gzip;
-    uint32_t export_timeout_ms;     /* OTEL_EXPORTER_OTLP_TIMEOUT, at most OTEL_BSP_EXPORT_TIMEOUT;
-                                     * 0: none */
+    bool records;                   /* spans or metrics are wanted */
+    bool measures;                  /* metrics are wanted, so requests are that are not sampled */
+    bool delta;                     /* temporality of what only grows; else cumulative */
+    enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
+    uint32_t metric_interval_ms;    /* OTEL_METRIC_EXPORT_INTERVAL */
     uint32_t schedule_delay_ms;     /* OTEL_BSP_SCHEDULE_DELAY; 5000, for the local store 1000 */
     uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
     uint32_t batch_spans_max;       /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
@@ -70,8 +84,7 @@ struct config {
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
     char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
-    char endpoint[CONFIG_TEXT_MAX]; /* complete URL of the traces endpoint, http:// or unix:// */
-    char headers[CONFIG_LIST_MAX];  /* ready to send: "Name: value\r\n"... */
+    struct config_signal signals[SIGNAL_COUNT];
     struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
 };
 

@@ -62,6 +62,18 @@ void parse_service_name(struct reading *reading, const struct variable *variable
 
 /* ---- exporter ---- */
 
+/* The signals that a variable is of: their settings are its target. */
+struct range {
+    unsigned first, end;
+};
+
+static struct range signals_of(const struct variable *variable)
+{
+    size_t size = sizeof(struct config_signal);
+    unsigned first = (unsigned)((variable->offset - offsetof(struct config, signals)) / size);
+    return (struct range){first, first + (unsigned)(variable->size / size)};
+}
+
 void parse_exporter(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice item, rest = whole(value);
@@ -75,7 +87,7 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
             parse_problem(reading, variable->name, "an exporter was ignored: otlp, none");
     }
     if (none && !otlp)
-        reading->config->destination = DESTINATION_NONE;
+        reading->config->signals[signals_of(variable).first].destination = DESTINATION_NONE;
 }
 
 void parse_protocol(struct reading *reading, const struct variable *variable, const char *value)
@@ -86,23 +98,83 @@ void parse_protocol(struct reading *reading, const struct variable *variable, co
         parse_problem(reading, variable->name, "ignored: unknown protocol");
         return;
     }
-    reading->protocol_elsewhere = elsewhere;
-    reading->protocol_from = variable->name;
+    struct range range = signals_of(variable);
+    for (unsigned i = range.first; i < range.end; i++) {
+        reading->signals[i].is_elsewhere = elsewhere;
+        reading->signals[i].protocol_from = variable->name;
+    }
 }
 
 void parse_compression(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice name = slice_trim(whole(value));
-    if (slice_is(name, "gzip") || slice_is(name, "none"))
-        reading->config->gzip = slice_is(name, "gzip");
-    else
+    struct range range = signals_of(variable);
+    if (!slice_is(name, "gzip") && !slice_is(name, "none")) {
         parse_problem(reading, variable->name, "ignored: unknown compression");
+        return;
+    }
+    for (unsigned i = range.first; i < range.end; i++)
+        reading->config->signals[i].gzip = slice_is(name, "gzip");
+}
+
+void parse_timeout(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct range range = signals_of(variable);
+    uint64_t ms;
+    if (!parse_milliseconds(reading, variable, value, &ms))
+        return;
+    for (unsigned i = range.first; i < range.end; i++)
+        reading->config->signals[i].timeout_ms = (uint32_t)ms;
+}
+
+/* Stands below the exporter's own timeouts, so those are final here. */
+void parse_export_timeout(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint32_t *timeout_ms = &reading->config->signals[signals_of(variable).first].timeout_ms;
+    uint64_t ms;
+    if (!parse_milliseconds(reading, variable, value, &ms) || ms == 0)
+        return;
+    if (*timeout_ms == 0 || ms < *timeout_ms)
+        *timeout_ms = (uint32_t)ms;
+}
+
+/* ---- metrics ---- */
+
+void parse_exemplars(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const char *const names[] = {[EXEMPLAR_TRACE_BASED] = "trace_based",
+        [EXEMPLAR_ALWAYS_ON] = "always_on",
+        [EXEMPLAR_ALWAYS_OFF] = "always_off"};
+    struct slice name = slice_trim(whole(value));
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (slice_is(name, names[i])) {
+            reading->config->exemplars = (enum exemplar_filter)i;
+            return;
+        }
+    }
+    parse_problem(reading, variable->name, "ignored: not trace_based, always_on or always_off");
+}
+
+/* What only grows is all there is, and for that lowmemory is delta. */
+void parse_temporality(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice name = slice_trim(whole(value));
+    reading->config->delta = slice_is(name, "delta") || slice_is(name, "lowmemory");
+    if (!reading->config->delta && !slice_is(name, "cumulative"))
+        parse_problem(reading, variable->name, "ignored: not cumulative, delta or lowmemory");
+}
+
+void parse_aggregation(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (!slice_is(slice_trim(whole(value)), "explicit_bucket_histogram"))
+        parse_problem(reading, variable->name, "ignored: explicit_bucket_histogram is used");
 }
 
 /* ---- endpoint ---- */
 
 /* Puts `added` where the path ends, before a query. Exactly one '/' between both. */
-static bool build_endpoint(struct config *config, struct slice text, const char *added)
+static bool build_endpoint(struct config_signal *signal, struct slice text, const char *added)
 {
     size_t path_end = text.length;
     for (size_t i = 0; i < text.length && path_end == text.length; i++)
@@ -115,9 +187,9 @@ static bool build_endpoint(struct config *config, struct slice text, const char 
     if (*added == '/' && slash)
         added++;
     size_t extra = strlen(added);
-    if (query_end + extra >= sizeof(config->endpoint))
+    if (query_end + extra >= sizeof(signal->url))
         return false;
-    char *out = config->endpoint;
+    char *out = signal->url;
     memcpy(out, text.data, path_end);
     memcpy(out + path_end, added, extra);
     memcpy(out + path_end + extra, text.data + path_end, query_end - path_end);
@@ -125,10 +197,20 @@ static bool build_endpoint(struct config *config, struct slice text, const char 
     return true;
 }
 
-static void set_endpoint(
-    struct reading *reading, const struct variable *variable, const char *value, bool base)
+/* What is said of all signals is a base, to which each adds its path. A socket's path is no part of
+ * the request's, which is the signal's then. */
+static const char *added_to(const struct url *url, const char *path, bool is_base)
+{
+    bool has_path = url->path.length > 0 && url->path.data[0] != '?';
+    if (url->scheme == URL_UNIX)
+        return "";
+    return is_base ? path : has_path ? "" : "/";
+}
+
+void parse_endpoint(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice text = slice_trim(whole(value));
+    struct range range = signals_of(variable);
     char copy[CONFIG_TEXT_MAX];
     struct url url;
     if (text.length >= sizeof(copy)) {
@@ -142,25 +224,16 @@ static void set_endpoint(
             "ignored: not a URL http://host[:port][/path] or unix:///path without user name");
         return;
     }
-    bool no_path = url.path.length == 0 || url.path.data[0] == '?';
-    const char *added = url.scheme == URL_UNIX ? "" : base ? "/v1/traces" : no_path ? "/" : "";
-    if (!build_endpoint(reading->config, text, added)) {
-        parse_problem(reading, variable->name, "ignored: too long");
-        return;
+    for (unsigned i = range.first; i < range.end; i++) {
+        struct config_signal *signal = &reading->config->signals[i];
+        bool is_base = range.end - range.first > 1;
+        if (!build_endpoint(signal, text, added_to(&url, signal->path, is_base))) {
+            parse_problem(reading, variable->name, "ignored: too long");
+            continue;
+        }
+        reading->signals[i].endpoint_from = variable->name;
+        reading->signals[i].is_https = url.scheme == URL_HTTPS;
     }
-    reading->endpoint_from = variable->name;
-    reading->endpoint_https = url.scheme == URL_HTTPS;
-}
-
-void parse_endpoint_base(
-    struct reading *reading, const struct variable *variable, const char *value)
-{
-    set_endpoint(reading, variable, value, true);
-}
-
-void parse_endpoint(struct reading *reading, const struct variable *variable, const char *value)
-{
-    set_endpoint(reading, variable, value, false);
 }
 
 /* ---- headers ---- */
@@ -186,7 +259,7 @@ static bool value_valid(const char *value, size_t length)
 }
 
 /* Appends "Name: value\r\n" to headers; *used grows. Answers why it did not, or NULL. */
-static const char *add_header(struct config *config, struct slice item, size_t *used)
+static const char *add_header(struct config_signal *signal, struct slice item, size_t *used)
 {
     const char *equals = memchr(item.data, '=', item.length);
     size_t name_bytes = equals ? (size_t)(equals - item.data) : 0;
@@ -197,8 +270,8 @@ static const char *add_header(struct config *config, struct slice item, size_t *
         return "a header was ignored: the exporter sets it itself";
 
     struct slice value = slice_trim((struct slice){equals + 1, item.length - name_bytes - 1});
-    size_t length, room = sizeof(config->headers) - *used;
-    char *out = config->headers + *used;
+    size_t length, room = sizeof(signal->headers) - *used;
+    char *out = signal->headers + *used;
     if (name.length + 2 > room)
         return "a header was ignored: all together are too long";
     if (!percent_decode(value, out + name.length + 2, room - name.length - 2, &length) ||
@@ -215,12 +288,16 @@ static const char *add_header(struct config *config, struct slice item, size_t *
 
 void parse_headers(struct reading *reading, const struct variable *variable, const char *value)
 {
+    struct range range = signals_of(variable);
+    struct config_signal *signal = &reading->config->signals[range.first];
     struct slice item, rest = whole(value);
     size_t used = 0;
     while (slice_split(&rest, ',', &item)) {
-        const char *why = item.length ? add_header(reading->config, item, &used) : NULL;
+        const char *why = item.length ? add_header(signal, item, &used) : NULL;
         if (why)
             parse_problem(reading, variable->name, why);
     }
-    reading->config->headers[used] = 0;
+    signal->headers[used] = 0;
+    for (unsigned i = range.first + 1; i < range.end; i++)
+        memcpy(reading->config->signals[i].headers, signal->headers, used + 1);
 }

@@ -16,10 +16,12 @@ struct reading {
     struct config *config;
     bool sampler_given;
     bool root;
-    bool endpoint_https;       /* the endpoint that counts is https:// */
-    bool protocol_elsewhere;   /* grpc or http/json: not spoken in the process */
-    const char *endpoint_from; /* the variable that gave the endpoint, NULL: none did */
-    const char *protocol_from;
+    struct {
+        bool is_https;             /* the endpoint that counts is https:// */
+        bool is_elsewhere;         /* grpc or http/json: not spoken in the process */
+        const char *endpoint_from; /* the variable that gave the endpoint, NULL: none did */
+        const char *protocol_from;
+    } signals[SIGNAL_COUNT];
     bool service_given;
     bool delay_given;
     bool state_home_given;
@@ -46,6 +48,10 @@ static inline void *parse_target(struct reading *reading, const struct variable 
 
 /* Copies a text. False, with a problem: it is longer than the target. */
 bool parse_text(struct reading *reading, const struct variable *variable, const char *value);
+
+/* False, with a problem: no number of milliseconds. */
+bool parse_milliseconds(
+    struct reading *reading, const struct variable *variable, const char *value, uint64_t *ms);
 
 /* A token of RFC 9110, 5.6.2: the name of a field or a method. */
 bool parse_token(struct slice name);

@@ -96,16 +96,10 @@ void parse_delay(struct reading *reading, const struct variable *variable, const
     reading->delay_given = true;
 }
 
-/* Stands below the exporter's own timeouts, so those are final here. */
-void parse_export_timeout(
-    struct reading *reading, const struct variable *variable, const char *value)
+bool parse_milliseconds(
+    struct reading *reading, const struct variable *variable, const char *value, uint64_t *ms)
 {
-    uint64_t number;
-    uint32_t *timeout_ms = &reading->config->export_timeout_ms;
-    if (!read_number(reading, variable, value, 0, &number) || number == 0)
-        return;
-    if (*timeout_ms == 0 || number < *timeout_ms)
-        *timeout_ms = (uint32_t)number;
+    return read_number(reading, variable, value, 0, ms);
 }
 
 void parse_stack_minimum(

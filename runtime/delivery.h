@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "metrics.h"
 #include "otlp.h"
 #include "otlp_http.h"
 #include "ring.h"
@@ -22,6 +23,8 @@ struct delivery {
     uint8_t *memory; /* the batch, then the transport's scratch, then telling */
     struct telling *telling;
     struct otlp_http http;
+    struct otlp_http metrics_http; /* where metrics go to another server; the same scratch memory */
+    struct metrics *metrics;       /* of the process that delivers, set by it; NULL: none */
     struct store_writer store;
     const uint8_t *resource;
     uint32_t resource_bytes;
@@ -35,9 +38,15 @@ bool delivery_open(struct delivery *delivery, const struct config *config);
 void delivery_close(struct delivery *delivery);
 
 /* Delivers everything in these rings, oldest first within each ring. What cannot be delivered in
- * the time that OTLP allows is dropped and counted. resource: of the process that wrote them. */
+ * the time that OTLP allows is dropped and counted. Metrics are told of all of it. resource: of the
+ * process that wrote them. */
 void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32_t count,
     const uint8_t *resource, uint32_t resource_bytes);
 
-/* Gives up the connection until the next drain. */
+/* Sends the metrics of the process. Tried once, since nothing is lost that fails: it goes with the
+ * next request; with repetitions if the host is leaving. */
+void delivery_send_metrics(
+    struct delivery *delivery, const uint8_t *resource, uint32_t resource_bytes);
+
+/* Gives up the connections until the next drain. */
 void delivery_rest(struct delivery *delivery);

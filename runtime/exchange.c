@@ -375,8 +375,8 @@ size_t exchange_insert(
 
 bool exchange_is_recorded(const struct exchange *exchange)
 {
-    return (exchange->ids.flags & FLAG_SAMPLED) && !config.sdk_disabled &&
-           config.destination != DESTINATION_NONE && exchange->epoch == process.epoch;
+    return ((exchange->ids.flags & FLAG_SAMPLED) || config.measures) && config.records &&
+           exchange->epoch == process.epoch;
 }
 
 /* The tracestate of the span. Of a head that carries the application's own context: what it says,
@@ -486,7 +486,7 @@ void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
     attempt->is_server = is_server;
-    if (exchange_is_recorded(attempt)) {
+    if ((attempt->ids.flags & FLAG_SAMPLED) && exchange_is_recorded(attempt)) {
         if (unit == self->unit)
             exchange_note_code(self);
         record(self, attempt, kind, 0, peer, error);

@@ -91,7 +91,7 @@ struct peer {
     uint16_t port;
 };
 
-/* Will it be a span? (Sampled, and of this process.) */
+/* Will it be a span, or at least measured? Of this process only. */
 bool exchange_is_recorded(const struct exchange *exchange);
 
 /* Is it to be said which code made the call, and can it be? The stack is looked at when the call

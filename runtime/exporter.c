@@ -41,6 +41,7 @@ static uint32_t finished;  /* futex: flushes done */
 static bool is_last, is_stopping;
 static pthread_t thread;
 static struct delivery delivery;
+static struct metrics metrics;
 static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
@@ -114,11 +115,18 @@ static void drain(void)
     delivery_drain(&delivery, all, count, resource, (uint32_t)resource_bytes);
 }
 
+/* Monotonic; never, if nothing has been measured. */
+static uint64_t metrics_due(void)
+{
+    return metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
+}
+
 static void await_work(void)
 {
     uint32_t wanted;
-    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE)
-        wait_until(&work, WORK_NONE, UINT64_MAX);
+    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE &&
+           process_monotonic_ns() < metrics_due())
+        wait_until(&work, WORK_NONE, metrics_due());
     uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
     uint64_t until = process_monotonic_ns() + delay_ms * 1000000ull;
     while (wanted == WORK_SOON && process_monotonic_ns() < until) {
@@ -127,6 +135,15 @@ static void await_work(void)
     }
     /* Before the rings are looked at: a record committed from now on asks again. */
     __atomic_store_n(&work, WORK_NONE, __ATOMIC_SEQ_CST);
+}
+
+/* Each interval, and what is new of the last one when the process ends. */
+static void send_metrics(void)
+{
+    bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
+                  __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
+    if (process_monotonic_ns() >= metrics_due() || (is_end && metrics.is_changed))
+        delivery_send_metrics(&delivery, resource, (uint32_t)resource_bytes);
 }
 
 static void finish_flushes(uint32_t upto)
@@ -159,12 +176,15 @@ static void *run(void *unused)
             process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
     recover_dead(&delivery, &config, config.service_name, NULL);
     delivery.telling->name_code = symbols_find;
+    metrics_init(&metrics, &config);
+    delivery.metrics = config.measures ? &metrics : NULL;
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
         drain();
+        send_metrics();
         rings_publish_counters();
         if (__atomic_load_n(&work, __ATOMIC_RELAXED) == WORK_NONE)
             delivery_rest(&delivery);
@@ -217,7 +237,7 @@ void exporter_need(void)
     uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
     if (__builtin_expect(now != LIFE_NONE && now != LIFE_RETIRED, 1))
         return;
-    if (config.destination == DESTINATION_NONE || config.sdk_disabled)
+    if (!config.records)
         return;
     if (__atomic_compare_exchange_n(
             &life, &expected, LIFE_RINGS_ONLY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
@@ -325,6 +345,7 @@ void exporter_forked(void)
     requested = finished = 0;
     is_last = is_stopping = false;
     memset(&delivery, 0, sizeof(delivery));
+    memset(&metrics, 0, sizeof(metrics));
     ring_descriptor = -1;
     resource_bytes = 0;
 }

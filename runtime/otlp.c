@@ -1,89 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Writing backwards: a length prefix comes before what it measures, so whoever writes from the end
- * knows every length when it is due, in one pass and without a size calculation. Fields of a
- * message are therefore written from the highest number to the lowest, and a nested message is
- * everything that was written since its end was noted.
- *
- * Room is checked once per span: the sum of all texts and the fixed parts, before anything is
- * written. Only replacing malformed UTF-8 makes a text longer than it was; that growth is paid from
- * `slack`, what is left beyond the sum.
- */
 #include "otlp.h"
 
 #include <stddef.h>
 #include <string.h>
 
 #include "attributes.h"
-#include "copy.h"
+#include "otlp_write.h"
 #include "propagation.h"
 #include "text.h"
 
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
 
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-#define TAG(field, type) ((uint32_t)(field) << 3 | (type))
-
 /* Tags and prefixes of one span without its attributes, and of one attribute without its texts. */
 enum { SPAN_FIXED_BYTES = 128, ATTRIBUTE_FIXED_BYTES = 32, LINK_BYTES = 30, VARINT_BYTES_MAX = 10 };
-
-struct writer {
-    uint8_t *at;  /* what is written starts here */
-    size_t slack; /* bytes by which texts may still grow */
-    bool full;    /* they grew more; what is written is void */
-};
-
-static inline void put_byte(struct writer *w, uint8_t byte)
-{
-    *--w->at = byte;
-}
-
-static inline void put_varint(struct writer *w, uint64_t value)
-{
-    if (value < 0x80) {
-        put_byte(w, (uint8_t)value);
-        return;
-    }
-    unsigned bits = 64 - (unsigned)__builtin_clzll(value);
-    unsigned bytes = (bits + 6) / 7;
-    uint8_t *at = w->at -= bytes;
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t)(value | 0x80);
-    *at = (uint8_t)value;
-}
-
-static void put_bytes(struct writer *w, const void *data, size_t length)
-{
-    w->at -= length;
-    copy_short(w->at, data, length);
-}
-
-static void put_fixed64(struct writer *w, uint64_t value)
-{
-    put_bytes(w, &value, sizeof(value));
-}
-
-static void put_fixed32(struct writer *w, uint32_t value)
-{
-    put_bytes(w, &value, sizeof(value));
-}
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fixed fields are copied as they are");
-
-/* The prefix of a field whose content was written since `end`. */
-static void put_prefix(struct writer *w, unsigned field, const uint8_t *end)
-{
-    put_varint(w, (uint64_t)(end - w->at));
-    put_varint(w, TAG(field, WIRE_BYTES));
-}
-
-static void put_field(struct writer *w, unsigned field, const void *data, size_t length)
-{
-    const uint8_t *end = w->at;
-    put_bytes(w, data, length);
-    put_prefix(w, field, end);
-}
 
 static uint64_t load8(const uint8_t *text)
 {
@@ -239,7 +168,7 @@ static bool is_short(const struct span_attribute *attribute, uint32_t characters
            is_ascii((const uint8_t *)attribute->text.text, length);
 }
 
-static void put_attribute(
+__attribute__((always_inline)) static inline void put_attribute(
     struct writer *w, const struct span_attribute *attribute, uint32_t characters)
 {
     const uint8_t *end = w->at;
@@ -253,6 +182,12 @@ static void put_attribute(
         put_string_value(w, attribute->text.text, attribute->text.length, characters);
     put_bytes(w, &keys[attribute->key], 2u + keys[attribute->key].length);
     put_prefix(w, 9, end);
+}
+
+void otlp_put_attribute(
+    struct writer *w, const struct span_attribute *attribute, uint32_t characters)
+{
+    put_attribute(w, attribute, characters);
 }
 
 static void put_status(struct writer *w, uint8_t status)

@@ -89,10 +89,10 @@ static void add_number(struct builder *builder, size_t number)
     add(builder, digits + at, sizeof(digits) - at);
 }
 
-static void add_target(struct builder *builder, const struct url *url)
+static void add_target(struct builder *builder, const struct url *url, const char *path)
 {
     if (url->scheme == URL_UNIX) {
-        add_text(builder, "/v1/traces");
+        add_text(builder, path);
         return;
     }
     if (url->path.length == 0 || url->path.data[0] != '/')
@@ -100,12 +100,12 @@ static void add_target(struct builder *builder, const struct url *url)
     add(builder, url->path.data, url->path.length);
 }
 
-static bool build_head(
-    struct otlp_http *http, const struct config *config, struct request *request, bool gzip)
+static bool build_head(struct otlp_http *http, const struct config_signal *settings,
+    struct request *request, bool gzip)
 {
     struct builder builder = {.at = (char *)http->scratch, .room = HEAD_BYTES_MAX};
     add_text(&builder, "POST ");
-    add_target(&builder, &request->url);
+    add_target(&builder, &request->url, settings->path);
     add_text(&builder, " HTTP/1.1\r\nHost: ");
     if (request->url.scheme == URL_UNIX)
         add_text(&builder, "localhost");
@@ -115,7 +115,7 @@ static bool build_head(
         "\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
     add_number(&builder, request->body_bytes);
     add_text(&builder, gzip ? "\r\nContent-Encoding: gzip\r\n" : "\r\n");
-    add_text(&builder, config->headers);
+    add_text(&builder, settings->headers);
     add_text(&builder, "\r\n");
     request->head = http->scratch;
     request->head_bytes = HEAD_BYTES_MAX - builder.room;
@@ -156,16 +156,16 @@ static bool compress_body(
 }
 
 /* False: the configuration gives no request. */
-static bool build_request(struct otlp_http *http, const struct config *config, const uint8_t *body,
-    size_t length, struct request *request)
+static bool build_request(struct otlp_http *http, const struct config_signal *settings,
+    const uint8_t *body, size_t length, struct request *request)
 {
     request->body = body;
     request->body_bytes = length;
-    if (http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES ||
-        !url_parse(config->endpoint, &request->url) || request->url.scheme == URL_HTTPS)
+    if (http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES || !url_parse(settings->url, &request->url) ||
+        request->url.scheme == URL_HTTPS)
         return false;
-    bool gzip = config->gzip && compress_body(http, body, length, request);
-    return build_head(http, config, request, gzip);
+    bool gzip = settings->gzip && compress_body(http, body, length, request);
+    return build_head(http, settings, request, gzip);
 }
 
 /* ---- exchange ---- */
@@ -279,15 +279,16 @@ static enum attempt try_once(struct otlp_http *http, const struct request *reque
     return exchange(http, request, patience, reader);
 }
 
-void otlp_http_post(struct otlp_http *http, const struct config *config, const uint8_t *body,
-    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
+void otlp_http_post(struct otlp_http *http, const struct config_signal *settings,
+    const uint8_t *body, size_t length, uint64_t deadline_ns, const uint64_t *stop,
+    struct otlp_answer *answer)
 {
     struct patience patience = {deadline_ns, stop};
     struct request request;
     struct http_answer reader;
     bool kept;
     *answer = (struct otlp_answer){.outcome = OTLP_RETRY};
-    if (!build_request(http, config, body, length, &request)) {
+    if (!build_request(http, settings, body, length, &request)) {
         answer->outcome = OTLP_REFUSED;
         answer->error = EINVAL;
         return;

@@ -3,7 +3,8 @@
  * OTLP/HTTP over HTTP/1.1 in plaintext, TCP or Unix socket (opentelemetry-proto 1.11, OTLP/HTTP).
  * Raw system calls only; nothing here is seen by our own hooks. One thread at a time per object:
  * the exporter thread, or the command-line tool.
- * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST /v1/traces).
+ * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST to the signal's
+ * path).
  *
  * The connection is kept for the next request. A kept one that fails before any byte of an answer
  * is replaced once, silently: the collector closed it while it was idle. Before each use we ask
@@ -53,7 +54,8 @@ void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_byt
  * deadline_ns: CLOCK_MONOTONIC, bounds everything; UINT64_MAX: none. Never raises a signal.
  * *stop, if it becomes nonzero meanwhile, shortens the deadline to its value (ns), noticed within
  * 50 ms; stop may be NULL. A body too large for the scratch memory goes out uncompressed. */
-void otlp_http_post(struct otlp_http *http, const struct config *config, const uint8_t *body,
-    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
+void otlp_http_post(struct otlp_http *http, const struct config_signal *settings,
+    const uint8_t *body, size_t length, uint64_t deadline_ns, const uint64_t *stop,
+    struct otlp_answer *answer);
 
 void otlp_http_close(struct otlp_http *http);

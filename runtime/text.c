@@ -21,6 +21,11 @@ bool slice_is(struct slice slice, const char *word)
     return word[slice.length] == 0;
 }
 
+bool slice_equal(struct slice one, struct slice other)
+{
+    return one.length == other.length && memcmp(one.data, other.data, one.length) == 0;
+}
+
 struct slice slice_trim(struct slice slice)
 {
     while (slice.length > 0 && blank(slice.data[0])) {

@@ -16,6 +16,8 @@ struct slice {
 
 /* ASCII letters are compared without regard to case; `word` is terminated. */
 bool slice_is(struct slice slice, const char *word);
+/* Byte by byte. */
+bool slice_equal(struct slice one, struct slice other);
 
 /* Without blanks (SP, HTAB) at both ends. */
 struct slice slice_trim(struct slice slice);

@@ -9,6 +9,8 @@ import struct
 import threading
 from types import SimpleNamespace
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest, ExportTraceServiceResponse)
 
@@ -45,6 +47,30 @@ def spans_of_request(payload):
                     end=span.end_time_unix_nano, attributes=_attributes(span.attributes),
                     events=len(span.events), links=[
                         (link.trace_id.hex(), link.span_id.hex()) for link in span.links]))
+    return found
+
+
+def points_of_request(payload):
+    """Of metrics: one entry per data point."""
+    request = ExportMetricsServiceRequest()
+    request.ParseFromString(payload)
+    found = []
+    for resource_metrics in request.resource_metrics:
+        resource = _attributes(resource_metrics.resource.attributes)
+        for metric in (m for scope in resource_metrics.scope_metrics for m in scope.metrics):
+            data = getattr(metric, metric.WhichOneof("data"))
+            for point in data.data_points:
+                is_histogram = metric.HasField("histogram")
+                found.append(SimpleNamespace(
+                    resource=resource, name=metric.name, unit=metric.unit,
+                    temporality=data.aggregation_temporality, process=resource.get("process.pid"),
+                    attributes=_attributes(point.attributes), start=point.start_time_unix_nano,
+                    time=point.time_unix_nano,
+                    count=point.count if is_histogram else None,
+                    sum=point.sum if is_histogram else None,
+                    buckets=list(point.bucket_counts) if is_histogram else None,
+                    exemplars=[(e.trace_id.hex(), e.span_id.hex()) for e in point.exemplars],
+                    value=None if is_histogram else getattr(point, point.WhichOneof("value"))))
     return found
 
 
@@ -107,11 +133,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
+        is_metrics = self.path == collector.metrics_path
+        script = collector.metrics_script if is_metrics else collector.script
         with collector.lock:
-            answer = collector.script.pop(0) if collector.script else collector.default
+            answer = script.pop(0) if script else collector.default
             post = SimpleNamespace(path=self.path, headers=self.headers, body=body,
                                    peer=self.client_address, answer=answer)
-            collector.posts.append(post)
+            (collector.metrics_posts if is_metrics else collector.posts).append(post)
         answer(self)
 
     def send(self, status, body=b"", **headers):
@@ -157,10 +185,13 @@ def nonsense(handler):
 
 
 class Collector:
-    """An OTLP/HTTP receiver. script: answers for the next requests; then default."""
+    """An OTLP/HTTP receiver. script: answers for the next requests; then default. Metrics are kept
+    apart."""
+    metrics_path = "/v1/metrics"
 
     def __init__(self, scene=None, script=(), default=accept, port=0):
         self.posts, self.script, self.default = [], list(script), default
+        self.metrics_posts, self.metrics_script = [], []
         self.lock, self.released = threading.Lock(), threading.Event()
         http.server.ThreadingHTTPServer.daemon_threads = True
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Handler)
@@ -179,6 +210,11 @@ class Collector:
         """What was accepted."""
         return [span for post in list(self.posts) if post.answer is accept
                 for span in spans_of_request(post.body)]
+
+    def points(self, name=None):
+        """Data points of metrics that were accepted, in the order in which they came."""
+        return [point for post in list(self.metrics_posts) if post.answer is accept
+                for point in points_of_request(post.body) if name in (None, point.name)]
 
     def close(self):
         self.released.set()

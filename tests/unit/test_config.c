@@ -31,10 +31,10 @@ static void test_defaults(void)
     CHECK(c.propagators == (PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE), "both propagators");
     CHECK(c.sampler == SAMPLER_ALWAYS_ON && c.sampler_parent_based && c.sampler_ratio == 1,
         "parentbased_always_on");
-    CHECK(c.destination == DESTINATION_STORE && c.schedule_delay_ms == 1000,
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.schedule_delay_ms == 1000,
         "no endpoint: the store, each second");
-    CHECK(c.export_timeout_ms == 10000 && c.queue_spans_max == 2048 && c.batch_spans_max == 512 &&
-              c.exit_timeout_ms == 2000,
+    CHECK(c.signals[SIGNAL_TRACES].timeout_ms == 10000 && c.queue_spans_max == 2048 &&
+              c.batch_spans_max == 512 && c.exit_timeout_ms == 2000,
         "times and sizes");
     CHECK(c.attribute_value_limit == UINT32_MAX && c.attribute_count_limit == 128, "limits");
     CHECK(strcmp(c.run_directory, "/dev/shm") == 0 && c.store_bytes_max == 256u << 20, "places");
@@ -60,12 +60,12 @@ static void test_values(void)
         "OTEL_ATTRIBUTE_COUNT_LIMIT=3");
     CHECK(c.attribute_value_limit == 9 && c.attribute_count_limit == 3, "the nearer limit wins");
     READ("OTEL_EXPORTER_OTLP_TIMEOUT=40000");
-    CHECK(c.export_timeout_ms == 40000, "a timeout");
+    CHECK(c.signals[SIGNAL_TRACES].timeout_ms == 40000, "a timeout");
     READ("OTEL_EXPORTER_OTLP_TIMEOUT=0", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=500",
         "OTEL_BSP_EXPORT_TIMEOUT=300");
-    CHECK(c.export_timeout_ms == 300, "the smaller timeout");
+    CHECK(c.signals[SIGNAL_TRACES].timeout_ms == 300, "the smaller timeout");
     READ("OTEL_EXPORTER_OTLP_TIMEOUT=0");
-    CHECK(c.export_timeout_ms == 0, "none");
+    CHECK(c.signals[SIGNAL_TRACES].timeout_ms == 0, "none");
     READ("BURDOCK_STORE_MAX=3g", "BURDOCK_RUN=abc9", "BURDOCK_DIR=relative", "BURDOCK_STORE=/s",
         "HOME=/h", "XDG_STATE_HOME=/x");
     CHECK(c.store_bytes_max == 3ull << 30 && strcmp(c.run_id, "abc9") == 0, "sizes have suffixes");
@@ -137,13 +137,14 @@ static void test_choices(void)
     READ("BURDOCK_CARRIERS=node, cobol");
     CHECK(c.carriers == CARRIER_NODE && c.problem_count == 1, "known carriers");
     READ("OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
-    CHECK(c.destination == DESTINATION_NONE, "no exporter");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_NONE, "no exporter");
     READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
         "OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=zstd");
-    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 2 && c.gzip,
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP && c.problem_count == 2 &&
+              c.signals[SIGNAL_TRACES].gzip,
         "unknown ones ignored");
     READ("OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=none");
-    CHECK(!c.gzip, "compression of the signal");
+    CHECK(!c.signals[SIGNAL_TRACES].gzip, "compression of the signal");
 }
 
 static void test_endpoint(void)
@@ -163,9 +164,10 @@ static void test_endpoint(void)
         snprintf(base, sizeof(base), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", rows[i].base);
         snprintf(traces, sizeof(traces), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=%s", rows[i].traces);
         READ(traces, base);
-        CHECK(c.destination == DESTINATION_OTLP && strcmp(c.endpoint, rows[i].url) == 0 &&
+        CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP &&
+                  strcmp(c.signals[SIGNAL_TRACES].url, rows[i].url) == 0 &&
                   c.schedule_delay_ms == 5000 && c.problem_count == 0,
-            "%s %s: %s", rows[i].base, rows[i].traces, c.endpoint);
+            "%s %s: %s", rows[i].base, rows[i].traces, c.signals[SIGNAL_TRACES].url);
     }
     static const char *const bad[] = {"h:4318", "ftp://h", "http://", "http://u:p@h", "http://h:0",
         "http://h:70000", "http://h:x", "http://[::1", "http://h/a b", "http://h/\r\nX:1",
@@ -173,38 +175,69 @@ static void test_endpoint(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(base, sizeof(base), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", bad[i]);
         READ(base);
-        CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE &&
+                  problem_with("OTEL_EXPORTER_OTLP_ENDPOINT"),
             "no endpoint: row %zu", i);
     }
     READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h");
-    CHECK(c.destination == DESTINATION_STORE &&
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE &&
               problem_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") && c.schedule_delay_ms == 1000,
         "https goes to the store, and says so");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=GRPC");
-    CHECK(c.destination == DESTINATION_STORE && problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE &&
+              problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
         "so does gRPC");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf");
-    CHECK(c.destination == DESTINATION_OTLP && c.problem_count == 0, "the signal's protocol wins");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP && !c.measures &&
+              c.problem_count == 1 && problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
+        "the signal's protocol wins");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h/p", "OTEL_METRIC_EXPORT_INTERVAL=500",
+        "OTEL_EXPORTER_OTLP_HEADERS=a=1", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=b=2",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=Delta",
+        "OTEL_METRICS_EXEMPLAR_FILTER=always_off", "OTEL_METRIC_EXPORT_TIMEOUT=200");
+    CHECK(c.measures && c.delta && c.exemplars == EXEMPLAR_ALWAYS_OFF && c.problem_count == 0 &&
+              c.metric_interval_ms == 500 && c.signals[SIGNAL_METRICS].timeout_ms == 200 &&
+              c.signals[SIGNAL_TRACES].timeout_ms == 10000 &&
+              strcmp(c.signals[SIGNAL_METRICS].url, "http://h/p/v1/metrics") == 0 &&
+              strcmp(c.signals[SIGNAL_METRICS].headers, "b: 2\r\n") == 0 &&
+              strcmp(c.signals[SIGNAL_TRACES].headers, "a: 1\r\n") == 0,
+        "metrics have settings of their own");
+    READ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://h", "OTEL_TRACES_EXPORTER=none");
+    CHECK(c.measures && c.records && strcmp(c.signals[SIGNAL_METRICS].url, "http://h/") == 0,
+        "metrics alone");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_METRICS_EXPORTER=none");
+    CHECK(!c.measures && c.records, "no metrics");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_SDK_DISABLED=true");
+    CHECK(!c.measures && !c.records, "nothing at all");
+    READ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="
+         "base2_exponential_bucket_histogram");
+    CHECK(c.problem_count == 1, "what is not there is said");
     READ("OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
-    CHECK(c.destination == DESTINATION_STORE && c.problem_count == 0, "without endpoint no matter");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 0,
+        "without endpoint no matter");
 }
 
 static void test_lists(void)
 {
     READ("OTEL_EXPORTER_OTLP_HEADERS=api-key=a%20b, X = y=z ,,bad,Host=h,c=%0d%0aE: "
          "1,d=%zz,e=%E2%82%AC");
-    CHECK(strcmp(c.headers, "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
+    CHECK(strcmp(c.signals[SIGNAL_TRACES].headers,
+              "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
         "headers are decoded");
     CHECK(c.problem_count == 4, "and those that would break a request are not sent");
     READ("OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=c=d");
-    CHECK(strcmp(c.headers, "c: d\r\n") == 0, "the signal's headers replace the others");
+    CHECK(strcmp(c.signals[SIGNAL_TRACES].headers, "c: d\r\n") == 0,
+        "the signal's headers replace the others");
     static char many[3 * CONFIG_LIST_MAX] = "OTEL_EXPORTER_OTLP_HEADERS=";
     for (unsigned i = 0; strlen(many) < sizeof(many) - 20; i++)
         sprintf(many + strlen(many), "k%u=v%u,", i, i);
     READ(many);
-    CHECK(c.problem_count > CONFIG_PROBLEMS_MAX && strlen(c.headers) < sizeof(c.headers) &&
-              strcmp(c.headers + strlen(c.headers) - 2, "\r\n") == 0,
+    CHECK(
+        c.problem_count > CONFIG_PROBLEMS_MAX &&
+            strlen(c.signals[SIGNAL_TRACES].headers) < sizeof(c.signals[SIGNAL_TRACES].headers) &&
+            strcmp(c.signals[SIGNAL_TRACES].headers + strlen(c.signals[SIGNAL_TRACES].headers) - 2,
+                "\r\n") == 0,
         "too many headers end with a whole one");
 
     READ("OTEL_RESOURCE_ATTRIBUTES=service.name=a%20b,k=v");
@@ -287,11 +320,14 @@ static void test_noise(void)
             entries[i][used] = 0;
         }
         config_read(&c, entries, entries, entries[0]);
-        unterminated += strnlen(c.headers, sizeof(c.headers)) == sizeof(c.headers) ||
-                        strnlen(c.endpoint, sizeof(c.endpoint)) == sizeof(c.endpoint) ||
-                        strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
-                            sizeof(c.resource_attributes) ||
-                        strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
+        unterminated +=
+            strnlen(c.signals[SIGNAL_TRACES].headers, sizeof(c.signals[SIGNAL_TRACES].headers)) ==
+                sizeof(c.signals[SIGNAL_TRACES].headers) ||
+            strnlen(c.signals[SIGNAL_TRACES].url, sizeof(c.signals[SIGNAL_TRACES].url)) ==
+                sizeof(c.signals[SIGNAL_TRACES].url) ||
+            strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
+                sizeof(c.resource_attributes) ||
+            strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
         for (unsigned i = 0; i < 3; i++)
             free(entries[i]);
     }

@@ -29,7 +29,7 @@ enum { BODY_BYTES = 100 * 1000, LARGE_BYTES = 8 * 1024 * 1024 };
 
 static uint8_t scratch[OTLP_HTTP_SCRATCH_BYTES] __attribute__((aligned(16)));
 static uint8_t body[LARGE_BYTES];
-static struct config settings;
+static struct config_signal settings;
 static struct otlp_http http;
 static struct otlp_answer answer;
 
@@ -264,8 +264,9 @@ static void listen_tcp(void)
 static void begin(void *(*scene)(void *), const char *host)
 {
     memset(&settings, 0, sizeof(settings));
+    settings.path = "/v1/traces";
     listen_tcp();
-    snprintf(settings.endpoint, sizeof(settings.endpoint), "http://%s:%d/v1/traces", host, port);
+    snprintf(settings.url, sizeof(settings.url), "http://%s:%d/v1/traces", host, port);
     otlp_http_init(&http, scratch, sizeof(scratch));
     accepted = 0;
     is_over = false;
@@ -453,9 +454,9 @@ static void test_trouble(void)
     end();
     otlp_http_init(&http, scratch, sizeof(scratch));
     CHECK(post(10) == OTLP_RETRY && answer.error == ECONNREFUSED, "nobody listens");
-    strcpy(settings.endpoint, "http://no.such.host.invalid/x");
+    strcpy(settings.url, "http://no.such.host.invalid/x");
     CHECK(post(10) == OTLP_RETRY && answer.error != 0, "no such name");
-    strcpy(settings.endpoint, "ftp://x/");
+    strcpy(settings.url, "ftp://x/");
     CHECK(post(10) == OTLP_REFUSED, "no URL of ours");
 }
 
@@ -515,8 +516,9 @@ static void test_unix(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memset(&settings, 0, sizeof(settings));
+    settings.path = "/v1/traces";
     snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/otlp-http-test-%d", getpid());
-    snprintf(settings.endpoint, sizeof(settings.endpoint), "unix://%s", address.sun_path);
+    snprintf(settings.url, sizeof(settings.url), "unix://%s", address.sun_path);
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 8))
         exit(99);

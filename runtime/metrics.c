@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A series is found by its key: the values that tell it apart, one after the other as the span has
+ * them, so that nothing is encoded but when it is sent.
+ */
+#include "metrics_internal.h"
+
+#include <string.h>
+
+#include "copy.h"
+#include "memory.h"
+#include "process.h"
+
+static const struct bounds http_bounds = {
+    14, {5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}};
+static const struct bounds database_bounds = {9, {1, 5, 10, 50, 100, 500, 1000, 5000, 10000}};
+
+const struct histogram_row histogram_rows[HISTOGRAM_COUNT] = {
+#define HISTOGRAM(id, name, description, bounds) {name, description, &bounds},
+#define DIMENSION(attribute, histograms)
+#include "metrics.def"
+#undef HISTOGRAM
+#undef DIMENSION
+};
+
+#define BIT(id) (1u << HISTOGRAM_##id)
+static const uint8_t dimensions[ATTRIBUTE_COUNT] = {
+#define HISTOGRAM(id, name, description, bounds)
+#define DIMENSION(attribute, histograms) [ATTRIBUTE_##attribute] = (histograms),
+#include "metrics.def"
+#undef HISTOGRAM
+#undef DIMENSION
+};
+#undef BIT
+
+void metrics_init(struct metrics *metrics, const struct config *config)
+{
+    memset(metrics, 0, sizeof(*metrics));
+    metrics->config = config;
+}
+
+static int histogram_of(const struct span *span)
+{
+    for (unsigned i = 0; i < span->attribute_count; i++) {
+        if (span->attributes[i].key == ATTRIBUTE_HTTP_REQUEST_METHOD)
+            return span->kind == SPAN_KIND_SERVER ? HISTOGRAM_HTTP_SERVER : HISTOGRAM_HTTP_CLIENT;
+        if (span->attributes[i].key == ATTRIBUTE_DB_SYSTEM_NAME)
+            return HISTOGRAM_DATABASE;
+    }
+    return -1;
+}
+
+/* 0: longer than a key may be. */
+static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key)
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < span->attribute_count; i++) {
+        const struct span_attribute *value = &span->attributes[i];
+        size_t length = value->is_number ? sizeof(value->number) : value->text.length;
+        struct key_head head = {
+            (uint16_t)value->key, value->is_number ? KEY_NUMBER : (uint16_t)length};
+        if (!(dimensions[value->key] & 1u << histogram))
+            continue;
+        if (length > SERIES_KEY_BYTES_MAX - used - sizeof(head) ||
+            used + sizeof(head) > SERIES_KEY_BYTES_MAX)
+            return 0;
+        memcpy(key + used, &head, sizeof(head));
+        used += sizeof(head);
+        if (value->is_number)
+            memcpy(key + used, &value->number, sizeof(value->number));
+        else
+            copy_short(key + used, value->text.text, length);
+        used += length;
+    }
+    return used;
+}
+
+/* Multiply and fold, eight bytes at a time; what follows the key's end is zero. */
+static uint64_t hash_of(const uint8_t *key, size_t bytes, unsigned histogram)
+{
+    uint64_t hash = 0x9E3779B97F4A7C15u + histogram;
+    for (size_t at = 0; at < bytes; at += 8) {
+        uint64_t word;
+        memcpy(&word, key + at, sizeof(word));
+        hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+static struct series *begin_series(struct metrics_memory *memory, unsigned histogram)
+{
+    struct series *series = &memory->series[memory->series_count++];
+    series->histogram = (uint8_t)histogram;
+    memory->counts[histogram]++;
+    return series;
+}
+
+static struct series *overflow(struct metrics_memory *memory, unsigned histogram)
+{
+    if (memory->overflow[histogram] == 0) {
+        struct series *made = begin_series(memory, histogram);
+        made->is_overflow = true;
+        memory->overflow[histogram] = (uint16_t)memory->series_count;
+    }
+    return &memory->series[memory->overflow[histogram] - 1];
+}
+
+/* One series of each histogram is kept for its overflow. */
+static bool has_room(const struct metrics_memory *memory, unsigned histogram, size_t bytes)
+{
+    return memory->counts[histogram] < TELLS_APART_MAX - 1 &&
+           memory->series_count < SERIES_MAX - HISTOGRAM_COUNT &&
+           bytes <= KEYS_BYTES - memory->keys_used;
+}
+
+static struct series *find(struct metrics_memory *memory, unsigned histogram, const uint8_t *key,
+    size_t bytes, uint64_t hash)
+{
+    uint32_t at = (uint32_t)(hash % INDEX_SIZE);
+    for (; memory->index[at] != 0; at = (at + 1) % INDEX_SIZE) {
+        struct series *series = &memory->series[memory->index[at] - 1];
+        if (series->hash == hash && series->histogram == histogram && series->key_bytes == bytes &&
+            memcmp(memory->keys + series->key_at, key, bytes) == 0)
+            return series;
+    }
+    if (!has_room(memory, histogram, bytes))
+        return overflow(memory, histogram);
+    struct series *series = begin_series(memory, histogram);
+    series->hash = hash;
+    series->key_at = memory->keys_used;
+    series->key_bytes = (uint16_t)bytes;
+    memcpy(memory->keys + memory->keys_used, key, bytes);
+    memory->keys_used += (uint32_t)bytes;
+    memory->index[at] = (uint16_t)memory->series_count;
+    return series;
+}
+
+static void note_exemplar(const struct metrics *metrics, struct exemplar *exemplar,
+    const struct span *span, uint64_t duration_ns)
+{
+    bool is_sampled = span->flags & 1;
+    if (metrics->config->exemplars == EXEMPLAR_ALWAYS_OFF ||
+        (metrics->config->exemplars == EXEMPLAR_TRACE_BASED && !is_sampled))
+        return;
+    exemplar->time_ns = span->end_ns;
+    exemplar->duration_ns = duration_ns;
+    memcpy(exemplar->trace_id, span->trace_id, sizeof(exemplar->trace_id));
+    memcpy(exemplar->span_id, span->span_id, sizeof(exemplar->span_id));
+}
+
+static void count(const struct metrics *metrics, struct series *series, const struct span *span)
+{
+    uint64_t duration_ns = span->end_ns > span->start_ns ? span->end_ns - span->start_ns : 0;
+    const struct bounds *bounds = histogram_rows[series->histogram].bounds;
+    unsigned bucket = 0;
+    while (bucket < bounds->count && duration_ns > bounds->ms[bucket] * 1000000ull)
+        bucket++;
+    if (series->count == 0 || duration_ns < series->least_ns)
+        series->least_ns = duration_ns;
+    if (series->count == 0 || duration_ns > series->most_ns)
+        series->most_ns = duration_ns;
+    series->count++;
+    series->sum_ns += duration_ns;
+    series->buckets[bucket]++;
+    note_exemplar(metrics, &series->exemplars[bucket], span, duration_ns);
+}
+
+static uint64_t next_due(const struct metrics *metrics)
+{
+    return process_monotonic_ns() + metrics->config->metric_interval_ms * 1000000ull;
+}
+
+static bool begin(struct metrics *metrics, const struct span *span)
+{
+    metrics->memory = memory_map(sizeof(*metrics->memory));
+    if (metrics->memory == NULL)
+        return false;
+    metrics->begun_ns = span->start_ns;
+    metrics->due_ns = next_due(metrics);
+    return true;
+}
+
+void metrics_add(struct metrics *metrics, const struct span *span)
+{
+    uint8_t key[SERIES_KEY_BYTES_MAX + 8];
+    int histogram = histogram_of(span);
+    if (histogram < 0)
+        return;
+    if (metrics->memory == NULL && !begin(metrics, span)) {
+        counter_add(COUNTER_METRICS_DROPPED, 1);
+        return;
+    }
+    size_t bytes = make_key(span, (unsigned)histogram, key);
+    memset(key + bytes, 0, 8);
+    struct series *series = bytes == 0 ? overflow(metrics->memory, (unsigned)histogram)
+                                       : find(metrics->memory, (unsigned)histogram, key, bytes,
+                                             hash_of(key, bytes, (unsigned)histogram));
+    count(metrics, series, span);
+    metrics->is_changed = true;
+}
+
+void metrics_sent(struct metrics *metrics, const struct metrics_part *part)
+{
+    for (uint32_t i = part->first; i < part->end; i++) {
+        struct series *series = &metrics->memory->series[i];
+        memset(series->exemplars, 0, sizeof(series->exemplars));
+        if (!metrics->config->delta)
+            continue;
+        series->count = series->sum_ns = 0;
+        memset(series->buckets, 0, sizeof(series->buckets));
+    }
+    if (part->has_numbers)
+        memcpy(metrics->counters_sent, part->counters, sizeof(metrics->counters_sent));
+}
+
+void metrics_done(struct metrics *metrics, uint64_t now_ns)
+{
+    metrics->due_ns = next_due(metrics);
+    if (now_ns == 0)
+        return;
+    metrics->sent_ns = now_ns;
+    metrics->is_changed = false;
+}

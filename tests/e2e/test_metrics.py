@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Durations of all requests as OTLP histograms, sampled or not."""
+import time
+
+import harness
+from harness import Scene, check, equal, get, load, main, wait_until
+
+if harness.otlp:
+    from otlp import Collector, refuse
+
+SERVED = "http.server.request.duration"
+MADE = "http.client.request.duration"
+ASKED = "db.client.operation.duration"
+SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "100"}
+
+
+def to(collector, **more):
+    return dict(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **more)
+
+
+def latest(points):
+    """The last point of each series."""
+    return {(p.process, p.resource["service.instance.id"], p.name,
+             tuple(sorted(p.attributes.items()))): p for p in points}.values()
+
+
+def stop(scene, app):
+    """It ends itself: where a signal ends it nobody has a say."""
+    get(app.port, "/exit/0")
+    app.wait(20)
+
+
+def total(points):
+    return sum(point.count for point in points)
+
+
+def test_all():
+    """nginx in front of a service, of whose requests no trace is kept."""
+    with Scene() as scene:
+        collector = Collector(scene)
+        off = to(collector, OTEL_TRACES_SAMPLER="always_off")
+        app = scene.service("app", **off)
+        proxy = scene.nginx("location /gone { return 404; } "
+                            "location / { proxy_pass http://127.0.0.1:%d; }" % app.port,
+                            name="proxy", **off)
+        load(proxy.port, 200, 8)
+        get(proxy.port, "/gone")
+        scene.stop(proxy)
+        stop(scene, app)
+        points = collector.points()
+        served = [p for p in latest(points) if p.name == SERVED]
+        of = lambda service: [p for p in served if p.resource["service.name"] == service]
+        equal(total(of("app")), 201, "a service's requests are all counted at its end")
+        equal(total(of("proxy")), 201, "so are those of nginx's workers")
+        equal(sorted({p.attributes["http.response.status_code"] for p in of("proxy")}), [200, 404],
+              "by status")
+        made = [p for p in latest(points) if p.name == MADE]
+        equal((total(made), {p.attributes["server.port"] for p in made}), (200, {app.port}),
+              "and the requests made, by server")
+        check(all(sum(p.buckets) == p.count and len(p.buckets) == 15 and p.unit == "s" and
+                  p.sum > 0 for p in served + made), "as histograms of seconds")
+        check(not any(p.exemplars for p in points), "without exemplars: nothing was sampled")
+        equal(collector.spans(), [], "and no span was sent")
+        names = {p.name for p in points}
+        check({"process.cpu.time", "process.memory.usage", "process.thread.count",
+               "burdock.spans.measured", "burdock.attribution.selfcheck.right"} <= names,
+              "with figures of the process and of the library", names)
+
+
+def test_intervals():
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = scene.service("app", **to(collector, **SOON))
+        for number in range(3):
+            get(app.port, "/%d" % number)
+            wait_until(lambda: total(latest(collector.points(SERVED))) == number + 1)
+        points = collector.points(SERVED)
+        equal(total(latest(points)), 3, "cumulative: the last one has them all")
+        equal(len({p.start for p in points}), 1, "from one start on")
+        spans = {(s.trace, s.id) for s in collector.spans()}
+        exemplars = [e for p in points for e in p.exemplars]
+        check(exemplars and set(exemplars) <= spans, "exemplars name spans", (exemplars, spans))
+        count = len(collector.metrics_posts)
+        wait_until(lambda: len(collector.metrics_posts) > count + 1)
+        check(len(collector.metrics_posts) > count, "and goes on when nothing happens")
+
+    with Scene() as scene:
+        collector = Collector(scene)
+        delta = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
+        app = scene.service("app", **to(collector, **SOON, **delta))
+        for number in range(3):
+            get(app.port, "/%d" % number)
+            time.sleep(0.15)
+        stop(scene, app)
+        points = collector.points(SERVED)
+        equal((total(points), {p.temporality for p in points}), (4, {1}), "delta: together all")
+        check(all(a.time == b.start for a, b in zip(points, points[1:])) or len(points) == 1 or
+              all(a.time <= b.start for a, b in zip(points, points[1:])),
+              "intervals that do not overlap", [(p.start, p.time) for p in points])
+
+
+def test_collector_in_moods():
+    with Scene() as scene:
+        collector = Collector(scene)
+        collector.metrics_script += [refuse(503), refuse(404), refuse(500)]
+        delta = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
+        app = scene.service("app", **to(collector, **SOON, **delta))
+        for number in range(4):
+            get(app.port, "/%d" % number)
+            wait_until(lambda: len(collector.metrics_posts) > number)
+        stop(scene, app)
+        equal(total(collector.points(SERVED)), 5, "what was refused goes with the next")
+        equal(len(collector.spans()), 5, "and spans do not care")
+
+    with Scene() as scene:
+        traces, metrics = Collector(scene), Collector(scene)
+        metrics.metrics_path = "/own"
+        app = scene.service("app", **to(traces, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=metrics.endpoint +
+                                        "/own", OTEL_EXPORTER_OTLP_METRICS_COMPRESSION="gzip"))
+        get(app.port, "/")
+        stop(scene, app)
+        equal((total(metrics.points(SERVED)), len(traces.spans()), traces.metrics_posts,
+               metrics.posts), (2, 2, [], []), "each signal has its own endpoint")
+
+
+def test_choice():
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = scene.service("app", **to(collector, OTEL_METRICS_EXPORTER="none"))
+        get(app.port, "/")
+        stop(scene, app)
+        equal((len(collector.spans()), collector.metrics_posts), (2, []), "metrics can be refused")
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = scene.service("app", **to(collector, OTEL_TRACES_EXPORTER="none"))
+        get(app.port, "/")
+        stop(scene, app)
+        equal((collector.posts, total(collector.points(SERVED))), ([], 2), "so can traces")
+
+
+def test_database():
+    """Each process of redis-cli measures its own commands."""
+    with Scene() as scene:
+        collector = Collector(scene)
+        port = harness.free_port()
+        scene.start(["redis-server", "--port", str(port), "--save", ""], traced=False, port=port)
+        for words in ["set", "k", "v"], ["get", "k"], ["get", "k"], ["incr", "k"]:
+            scene.run(["redis-cli", "-p", str(port), *words], "client",
+                      **to(collector, OTEL_TRACES_SAMPLER="always_off"))
+        points = collector.points(ASKED)
+        by = {}
+        for point in points:
+            name = point.attributes["db.operation.name"].upper()
+            by[name] = by.get(name, 0) + point.count
+        equal((by.get("SET"), by.get("GET"), by.get("INCR")), (1, 2, 1), "operations by name")
+        failed = [p for p in points if p.attributes.get("error.type")]
+        equal([p.attributes["db.response.status_code"] for p in failed], ["ERR"], "and by error")
+        check(all(p.attributes["db.system.name"] == "redis" and
+                  p.attributes["server.port"] == port for p in points), "of this server")
+
+
+main(globals(), needs=["nginx", "redis-server"])
