@@ -61,14 +61,13 @@ static void describe_text(const struct facts *facts, struct describer *out,
 {
     struct fact query = facts->texts[FIELD_QUERY];
     char summary[SQL_SUMMARY_BYTES_MAX];
-    size_t length = sql_summarize(database->dialect, query.text, query.length, summary);
+    out->open(out, ATTRIBUTE_DB_QUERY_TEXT);
+    size_t length = sql_tell(database->dialect, query.text, query.length, out, summary);
+    out->close(out);
     if (length > 0) {
         name(out, is_batch, summary, length);
         out->text(out, ATTRIBUTE_DB_QUERY_SUMMARY, summary, length);
     }
-    out->open(out, ATTRIBUTE_DB_QUERY_TEXT);
-    sql_sanitize(database->dialect, query.text, query.length, out);
-    out->close(out);
 }
 
 void database_describe_sql(

@@ -26,11 +26,10 @@ enum { SQL_SUMMARY_BYTES_MAX = 255 };
 
 /* Appends the text to the open attribute, in pieces: literals are `?`, comments are gone, a list
  * after IN is `(?)`, what follows PASSWORD or the like in a statement about accounts is one `?`.
- * Parameters and white space stay. At most twice as long as the text; UTF-8 if the text is. */
-void sql_sanitize(enum sql_dialect, const uint8_t *text, size_t length, struct describer *out);
-
-/* `SELECT orders customers`: writes the summary, cut between its words at SQL_SUMMARY_BYTES_MAX,
+ * Parameters and white space stay. At most twice as long as the text; UTF-8 if the text is.
+ *
+ * Writes the summary, `SELECT orders customers`, cut between its words at SQL_SUMMARY_BYTES_MAX,
  * and returns its length; 0: no known operation. Of a sanitized text it is the same, but for a
  * 'name' in quotes of a string, which SQLite and others take for a table after FROM. */
-size_t sql_summarize(
-    enum sql_dialect, const uint8_t *text, size_t length, char summary[SQL_SUMMARY_BYTES_MAX]);
+size_t sql_tell(enum sql_dialect, const uint8_t *text, size_t length, struct describer *out,
+    char summary[SQL_SUMMARY_BYTES_MAX]);

@@ -78,10 +78,18 @@ static bool starts_word(const struct sql_source *source, size_t at)
            ((byte == '@' || byte == '#') && has(source, RULE_AT_NAME));
 }
 
+/* In every dialect. */
+static const bool is_of_word[256] = {['0' ... '9'] = true,
+    ['A' ... 'Z'] = true,
+    ['_'] = true,
+    ['a' ... 'z'] = true,
+    ['$'] = true,
+    [0x80 ... 0xff] = true};
+
 static bool continues_word(const struct sql_source *source, size_t at)
 {
     uint8_t byte = byte_at(source, at);
-    return is_digit(byte) || byte == '$' || starts_word(source, at);
+    return is_of_word[byte] || ((byte == '@' || byte == '#') && has(source, RULE_AT_NAME));
 }
 
 static size_t word_rest(const struct sql_source *source, size_t at)
@@ -439,7 +447,8 @@ static enum sql_word word_find(const uint8_t *text, size_t length)
     while (low < high) {
         int middle = (low + high) / 2;
         size_t shorter = length < words[middle].length ? length : words[middle].length;
-        int order = memcmp(upper, words[middle].name, shorter);
+        int order = upper[0] - words[middle].name[0];
+        order = order != 0 ? order : memcmp(upper, words[middle].name, shorter);
         order = order != 0 ? order : (int)length - words[middle].length;
         if (order == 0) {
             return (enum sql_word)middle;
@@ -455,13 +464,38 @@ static bool is_operand(const struct sql_token *token)
            (token->kind != SQL_SIGN || token->sign == ')' || token->sign == ']');
 }
 
-struct sql_token sql_lex(struct sql_source *source, size_t at)
+/* Most bytes leave no choice. A letter does if it may be the prefix of a string or a quoted name:
+ * what follows it says so. */
+static size_t plain_end(const struct sql_source *source, size_t at, enum sql_kind *kind)
+{
+    static const bool is_plain_sign[256] = {['('] = true,
+        [')'] = true,
+        [','] = true,
+        [';'] = true,
+        ['<'] = true,
+        ['='] = true,
+        ['>'] = true,
+        ['%'] = true,
+        ['|'] = true};
+    uint8_t byte = source->text[at], next = byte_at(source, at + 1);
+    if (is_space(byte)) {
+        *kind = SQL_SPACE;
+        return space_end(source, at);
+    }
+    bool is_prefix = next == '\'' || next == '&' || lower(next) == 'q';
+    if (is_letter(byte) && !is_prefix) {
+        *kind = SQL_WORD;
+        return word_rest(source, at);
+    }
+    return is_plain_sign[byte] ? at + 1 : at;
+}
+
+static size_t other_end(const struct sql_source *source, size_t at, enum sql_kind *kind)
 {
     static const struct {
         enum sql_kind kind;
         size_t (*end)(const struct sql_source *, size_t at);
     } readers[] = {
-        {SQL_SPACE, space_end},
         {SQL_COMMENT, comment_end},
         {SQL_LITERAL, literal_string_end},
         {SQL_QUOTED, quoted_end},
@@ -470,19 +504,26 @@ struct sql_token sql_lex(struct sql_source *source, size_t at)
         {SQL_PARAMETER, parameter_end},
         {SQL_WORD, word_end},
     };
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        size_t end = readers[i].end(source, at);
+        if (end > at) {
+            *kind = readers[i].kind;
+            return end;
+        }
+    }
+    return at + 1;
+}
+
+struct sql_token sql_lex(struct sql_source *source, size_t at)
+{
     struct sql_token token = {.kind = SQL_END, .from = at, .to = at};
     if (at >= source->length) {
         return token;
     }
     token.kind = SQL_SIGN;
-    token.to = at + 1;
-    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-        size_t end = readers[i].end(source, at);
-        if (end > at) {
-            token.kind = readers[i].kind;
-            token.to = end;
-            break;
-        }
+    token.to = plain_end(source, at, &token.kind);
+    if (token.to == at) {
+        token.to = other_end(source, at, &token.kind);
     }
     if (token.kind == SQL_SIGN) {
         token.sign = source->text[at];

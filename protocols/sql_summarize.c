@@ -7,55 +7,17 @@
  * continue it. SELECT is an operation wherever it stands, as it is reserved in every dialect; the
  * others are at the start of a statement, of a subquery, or behind WITH and EXPLAIN.
  */
+#include "sql_tell.h"
 #include "sql_verbs.h"
 
 #include <string.h>
 
-enum { LEVELS_MAX = 64, NAMES_MAX = 16 };
-
-struct level {
-    uint8_t phase;
-    uint8_t verb;
-    uint16_t traits;
-    bool is_from;  /* PHASE_TARGET: behind FROM and the like, where any word is a name */
-    bool is_into;  /* PHASE_TARGET: of SELECT INTO, after which FROM is still to come */
-    bool is_named; /* PHASE_QUERY: of WITH: a name was read, its query follows */
-};
-
-/* A name that WITH gives to a query: no target. */
-struct name {
-    size_t from, to;
-    size_t depth;
-    bool is_open; /* its query is being read, in which the name means something else */
-};
-
-enum part { PART_NONE, PART_NAME, PART_DOT };
-
-struct summary {
-    struct sql_reader reader;
-    const uint8_t *text;
-    char *out;
-    size_t length;
-    bool is_full;
-    bool is_body; /* of a routine: to the end */
-    size_t depth;
-    struct level levels[LEVELS_MAX];
-    struct name names[NAMES_MAX];
-    size_t names_count;
-    /* The target that is being told: what it ends in, where it starts in `out`, and its first part
-     * as long as there is no other. */
-    enum part part;
-    size_t mark;
-    struct sql_token only;
-    struct sql_token last; /* token */
-};
-
-static struct level *level_of(struct summary *s)
+static struct sql_level *level_of(struct sql_summary *s)
 {
-    return &s->levels[s->depth < LEVELS_MAX ? s->depth : LEVELS_MAX - 1];
+    return &s->levels[s->depth < SQL_LEVELS_MAX ? s->depth : SQL_LEVELS_MAX - 1];
 }
 
-static void put(struct summary *s, const struct sql_token *token)
+static void put(struct sql_summary *s, const struct sql_token *token)
 {
     size_t length = token->to - token->from;
     if (s->is_full || length > SQL_SUMMARY_BYTES_MAX - s->length) {
@@ -67,7 +29,7 @@ static void put(struct summary *s, const struct sql_token *token)
 }
 
 /* Starts another word; all of it fits, or nothing more is told. */
-static void put_word(struct summary *s, const struct sql_token *token)
+static void put_word(struct sql_summary *s, const struct sql_token *token)
 {
     s->mark = s->length;
     if (s->length > 0 && s->length < SQL_SUMMARY_BYTES_MAX && !s->is_full) {
@@ -91,10 +53,10 @@ static bool is_same(const uint8_t *one, const uint8_t *other, size_t length)
     return true;
 }
 
-static bool is_query_name(const struct summary *s, const struct sql_token *token)
+static bool is_query_name(const struct sql_summary *s, const struct sql_token *token)
 {
     for (size_t i = 0; i < s->names_count; i++) {
-        const struct name *name = &s->names[i];
+        const struct sql_name *name = &s->names[i];
         size_t length = name->to - name->from;
         if (!name->is_open && length == token->to - token->from &&
             is_same(s->text + name->from, s->text + token->from, length)) {
@@ -104,7 +66,7 @@ static bool is_query_name(const struct summary *s, const struct sql_token *token
     return false;
 }
 
-static void target_done(struct level *level)
+static void target_done(struct sql_level *level)
 {
     bool is_into = level->is_into;
     level->is_from = level->is_into = false;
@@ -119,7 +81,7 @@ static void target_done(struct level *level)
     }
 }
 
-static void target_start(struct summary *s, const struct sql_token *token)
+static void target_start(struct sql_summary *s, const struct sql_token *token)
 {
     put_word(s, token);
     s->part = PART_NAME;
@@ -127,7 +89,7 @@ static void target_start(struct summary *s, const struct sql_token *token)
 }
 
 /* True if the token belongs to the target: `.name`. */
-static bool target_continue(struct summary *s, const struct sql_token *token)
+static bool target_continue(struct sql_summary *s, const struct sql_token *token)
 {
     if (s->part == PART_NONE) {
         return false;
@@ -150,19 +112,19 @@ static bool target_continue(struct summary *s, const struct sql_token *token)
     return false;
 }
 
-static void expect(struct level *level, enum phase phase, bool is_from)
+static void expect(struct sql_level *level, enum phase phase, bool is_from)
 {
     level->phase = phase;
     level->is_from = is_from;
 }
 
-static void operation_start(struct summary *s, const struct sql_token *token)
+static void operation_start(struct sql_summary *s, const struct sql_token *token)
 {
     const struct verb *verb = &verbs[token->word];
     if ((verb->traits & UNTOLD) == 0) {
         put_word(s, token);
     }
-    *level_of(s) = (struct level){.phase = verb->phase,
+    *level_of(s) = (struct sql_level){.phase = verb->phase,
         .verb = token->word,
         .traits = verb->traits,
         .is_named = token->word != WORD_WITH};
@@ -170,7 +132,7 @@ static void operation_start(struct summary *s, const struct sql_token *token)
 
 /* (INSERT('text', 1, 2, 'more')) is a function. */
 static bool is_operation(
-    const struct summary *s, const struct level *level, const struct sql_token *token)
+    const struct sql_summary *s, const struct sql_level *level, const struct sql_token *token)
 {
     enum sql_word word = token->word;
     if (word == WORD_SELECT) {
@@ -183,7 +145,7 @@ static bool is_operation(
     if (level->phase == PHASE_START && s->depth == 0) {
         return true;
     }
-    bool is_call = token->to < s->reader.source.length && s->text[token->to] == '(';
+    bool is_call = token->to < s->source->length && s->text[token->to] == '(';
     bool is_due = level->phase == PHASE_START || sql_is_sign(&s->last, '(') ||
                   (level->phase == PHASE_QUERY && level->is_named);
     if (level->phase == PHASE_QUIET && word == WORD_WITH) {
@@ -192,7 +154,7 @@ static bool is_operation(
     return is_due && !is_call && level->phase != PHASE_DEAF && (verbs[word].traits & QUERY) != 0;
 }
 
-static bool is_noise(const struct level *level, enum sql_word word)
+static bool is_noise(const struct sql_level *level, enum sql_word word)
 {
     switch (word) {
     case WORD_ONLY:
@@ -234,7 +196,8 @@ static bool is_noise(const struct level *level, enum sql_word word)
     }
 }
 
-static void take_target(struct summary *s, struct level *level, const struct sql_token *token)
+static void take_target(
+    struct sql_summary *s, struct sql_level *level, const struct sql_token *token)
 {
     enum sql_word word = token->word;
     if (word == WORD_ON && (level->traits & ON) != 0) {
@@ -250,7 +213,7 @@ static void take_target(struct summary *s, struct level *level, const struct sql
     }
 }
 
-static void take_kind(struct summary *s, struct level *level, const struct sql_token *token)
+static void take_kind(struct sql_summary *s, struct sql_level *level, const struct sql_token *token)
 {
     const struct verb *kind = &kinds[token->word];
     if (kind->phase != PHASE_START) {
@@ -263,15 +226,15 @@ static void take_kind(struct summary *s, struct level *level, const struct sql_t
 }
 
 static void take_name_of_query(
-    struct summary *s, struct level *level, const struct sql_token *token)
+    struct sql_summary *s, struct sql_level *level, const struct sql_token *token)
 {
     if (token->word == WORD_RECURSIVE) {
         level->traits |= RECURSIVE;
         return;
     }
     level->is_named = true;
-    if (s->names_count < NAMES_MAX) {
-        s->names[s->names_count++] = (struct name){.from = token->from,
+    if (s->names_count < SQL_NAMES_MAX) {
+        s->names[s->names_count++] = (struct sql_name){.from = token->from,
             .to = token->to,
             .depth = s->depth,
             .is_open = (level->traits & RECURSIVE) == 0};
@@ -279,7 +242,7 @@ static void take_name_of_query(
 }
 
 /* A word between targets. */
-static void take_clause(struct summary *s, struct level *level, enum sql_word word)
+static void take_clause(struct sql_summary *s, struct sql_level *level, enum sql_word word)
 {
     bool lists = level->phase == PHASE_LIST;
     switch (word) {
@@ -310,7 +273,7 @@ static void take_clause(struct summary *s, struct level *level, enum sql_word wo
         break;
     case WORD_INTO:
         if (level->phase == PHASE_WAIT && (level->traits & INTO) != 0 &&
-            (level->verb != WORD_SELECT || (s->reader.source.rules & RULE_SELECT_INTO) != 0)) {
+            (level->verb != WORD_SELECT || (s->source->rules & RULE_SELECT_INTO) != 0)) {
             expect(level, PHASE_TARGET, false);
             level->is_into = level->verb == WORD_SELECT;
             break;
@@ -342,9 +305,9 @@ static void take_clause(struct summary *s, struct level *level, enum sql_word wo
     }
 }
 
-static void take_name(struct summary *s, const struct sql_token *token)
+static void take_name(struct sql_summary *s, const struct sql_token *token)
 {
-    struct level *level = level_of(s);
+    struct sql_level *level = level_of(s);
     if (is_operation(s, level, token)) {
         operation_start(s, token);
         return;
@@ -376,10 +339,10 @@ static void take_name(struct summary *s, const struct sql_token *token)
     }
 }
 
-static void take_value(struct summary *s, const struct sql_token *token)
+static void take_value(struct sql_summary *s, const struct sql_token *token)
 {
-    struct level *level = level_of(s);
-    bool is_table = (s->reader.source.rules & RULE_SINGLE_NAME) != 0 && level->is_from &&
+    struct sql_level *level = level_of(s);
+    bool is_table = (s->source->rules & RULE_SINGLE_NAME) != 0 && level->is_from &&
                     (level->traits & FROM) != 0 && s->text[token->from] == '\'';
     if (level->phase == PHASE_TARGET && is_table) {
         target_start(s, token);
@@ -390,10 +353,10 @@ static void take_value(struct summary *s, const struct sql_token *token)
     }
 }
 
-static void open_level(struct summary *s)
+static void open_level(struct sql_summary *s)
 {
-    struct level *level = level_of(s);
-    struct level inner = {.phase = level->phase == PHASE_DEAF ? PHASE_DEAF : PHASE_START};
+    struct sql_level *level = level_of(s);
+    struct sql_level inner = {.phase = level->phase == PHASE_DEAF ? PHASE_DEAF : PHASE_START};
     if (level->phase == PHASE_TARGET && level->is_from) {
         if (level->verb == WORD_DELETE && s->last.word == WORD_USING) {
             level->phase = PHASE_LIST; /* JOIN t USING (id) */
@@ -405,7 +368,7 @@ static void open_level(struct summary *s)
     *level_of(s) = inner;
 }
 
-static void close_level(struct summary *s)
+static void close_level(struct sql_summary *s)
 {
     if (s->depth == 0) {
         return;
@@ -414,7 +377,7 @@ static void close_level(struct summary *s)
     while (s->names_count > 0 && s->names[s->names_count - 1].depth > s->depth) {
         s->names_count--;
     }
-    struct level *level = level_of(s);
+    struct sql_level *level = level_of(s);
     if (level->phase == PHASE_TARGET) {
         target_done(level);
     } else if (level->phase == PHASE_QUERY && s->names_count > 0) {
@@ -422,15 +385,15 @@ static void close_level(struct summary *s)
     }
 }
 
-static void statement_start(struct summary *s)
+static void statement_start(struct sql_summary *s)
 {
     s->depth = s->names_count = 0;
-    s->levels[0] = (struct level){.phase = PHASE_START};
+    s->levels[0] = (struct sql_level){.phase = PHASE_START};
 }
 
-static void take_sign(struct summary *s, uint8_t sign)
+static void take_sign(struct sql_summary *s, uint8_t sign)
 {
-    struct level *level = level_of(s);
+    struct sql_level *level = level_of(s);
     if (sign == '(') {
         open_level(s);
     } else if (sign == ')') {
@@ -446,7 +409,7 @@ static void take_sign(struct summary *s, uint8_t sign)
     }
 }
 
-static void take(struct summary *s, const struct sql_token *token)
+static void take(struct sql_summary *s, const struct sql_token *token)
 {
     if (target_continue(s, token)) {
         return;
@@ -460,20 +423,23 @@ static void take(struct summary *s, const struct sql_token *token)
     }
 }
 
-size_t sql_summarize(
-    enum sql_dialect dialect, const uint8_t *text, size_t length, char out[SQL_SUMMARY_BYTES_MAX])
+void sql_summarize_start(struct sql_summary *s, const struct sql_source *source, char *out)
 {
-    struct summary s = {.text = text, .out = out};
-    sql_reader_start(&s.reader, dialect, text, length);
-    statement_start(&s);
-    for (;;) {
-        struct sql_token token = sql_next(&s.reader);
-        if (token.kind != SQL_SPACE && token.kind != SQL_COMMENT) {
-            take(&s, &token);
-            s.last = token;
-        }
-        if (token.kind == SQL_END || s.is_full || s.is_body) {
-            return s.length;
-        }
+    s->source = source;
+    s->text = source->text;
+    s->out = out;
+    s->length = s->mark = 0;
+    s->is_full = s->is_body = false;
+    s->part = PART_NONE;
+    s->last = (struct sql_token){0};
+    statement_start(s);
+}
+
+void sql_summarize_take(struct sql_summary *s, const struct sql_token *token)
+{
+    if (token->kind == SQL_SPACE || token->kind == SQL_COMMENT || s->is_full || s->is_body) {
+        return;
     }
+    take(s, token);
+    s->last = *token;
 }

@@ -28,14 +28,14 @@ int main(void)
     facts.texts[FIELD_NAMESPACE] = FACT("shop");
     facts.numbers[FIELD_ROWS] = 3;
     expect(&facts,
-        "mariadb\ndb.system.name=mariadb\ndb.namespace=shop\nSELECT t\n"
-        "db.query.summary=SELECT t\ndb.query.text=SELECT a FROM t WHERE b = ?\n"
+        "mariadb\ndb.system.name=mariadb\ndb.namespace=shop\n"
+        "db.query.text=SELECT a FROM t WHERE b = ?\nSELECT t\ndb.query.summary=SELECT t\n"
         "db.response.returned_rows=2\n",
         "a statement");
 
     facts = statement(KIND_STATEMENT, VERSION_NO_BACKSLASH);
     facts.texts[FIELD_QUERY] = FACT("DO 'a\\', b");
-    expect(&facts, "mysql\ndb.system.name=mysql\nDO\ndb.query.summary=DO\ndb.query.text=DO ?, b\n",
+    expect(&facts, "mysql\ndb.system.name=mysql\ndb.query.text=DO ?, b\nDO\ndb.query.summary=DO\n",
         "backslashes are no escapes");
 
     static const char *const uses[] = {"use shop", "USE\n`shop`;", "shop", "Use  shop ;"};

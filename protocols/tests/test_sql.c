@@ -54,22 +54,28 @@ static void write_text(struct describer *out, const void *text, size_t length)
 }
 
 /* The text stands directly before a page that cannot be read. */
-static const char *sanitize(
-    unsigned dialect, const char *text, size_t length, struct writer *writer)
+static size_t tell(unsigned dialect, const char *text, size_t length, struct writer *writer,
+    char summary[SQL_SUMMARY_BYTES_MAX])
 {
     uint8_t *copy = (uint8_t *)page_end - length;
     memcpy(copy, text, length);
     *writer = (struct writer){.describer = {.append = write_text}};
-    sql_sanitize(dialect, copy, length, &writer->describer);
+    return sql_tell(dialect, copy, length, &writer->describer, summary);
+}
+
+static const char *sanitize(
+    unsigned dialect, const char *text, size_t length, struct writer *writer)
+{
+    char summary[SQL_SUMMARY_BYTES_MAX];
+    tell(dialect, text, length, writer, summary);
     return writer->text;
 }
 
 static const char *summarize(unsigned dialect, const char *text, size_t length)
 {
     static char summary[SQL_SUMMARY_BYTES_MAX + 1];
-    uint8_t *copy = (uint8_t *)page_end - length;
-    memcpy(copy, text, length);
-    summary[sql_summarize(dialect, copy, length, summary)] = '\0';
+    static struct writer writer;
+    summary[tell(dialect, text, length, &writer, summary)] = '\0';
     return summary;
 }
 

@@ -43,8 +43,7 @@ static struct result run(enum sql_dialect dialect, const void *text, size_t leng
     result.text = malloc(result.room);
     if (length > 0)
         memcpy(copy, text, length);
-    sql_sanitize(dialect, copy, length, &result.describer);
-    result.summary_length = sql_summarize(dialect, copy, length, result.summary);
+    result.summary_length = sql_tell(dialect, copy, length, &result.describer, result.summary);
     require(result.summary_length <= sizeof(result.summary), "a summary is bounded");
     free(block);
     return result;
