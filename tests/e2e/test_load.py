@@ -36,7 +36,12 @@ def check_once_each(found, total, text):
                  "%d spans; not exactly once: %s" % (count, wrong[:20]))
 
 
-def check_parents(children, parents, text):
+def check_parents(children, parents, text, roots_max=0):
+    """roots_max: so many of them may have no parent where it was not certain."""
+    roots = [number for number, (span, *_) in children.items() if span.parent == "" and
+             span.attributes.get("burdock.attribution") == "ambiguous"]
+    if len(roots) <= roots_max:
+        children = {number: spans for number, spans in children.items() if number not in roots}
     wrong = [(number, span.parent, parents[number][0].id) for number, (span, *_) in children.items()
              if number not in parents or span.parent != parents[number][0].id or
              span.trace != parents[number][0].trace]
@@ -53,7 +58,7 @@ def check_nothing_lost(scene, text):
               "%s: %s exports what it records" % (text, ring.service))
 
 
-def check_tree(spans, front, back, total, text):
+def check_tree(spans, front, back, total, text, roots_max=0):
     """front's server, front's client, back's server: one of each per request, one below another."""
     servers = by_number(spans, front, "SERVER")
     clients = by_number(spans, front, "CLIENT")
@@ -62,7 +67,7 @@ def check_tree(spans, front, back, total, text):
                 check_once_each(clients, total, "%s: %d client spans of %s" % (text, total, front)),
                 check_once_each(leaves, total, "%s: %d server spans of %s" % (text, total, back))]
     if all(complete):
-        check_parents(clients, servers, text + ": each call belongs to its own request")
+        check_parents(clients, servers, text + ": each call belongs to its own request", roots_max)
         check_parents(leaves, clients, text + ": each request behind belongs to its own call")
         check(all(span.parent == "" for span, in servers.values()), text + ": each request is a root")
     return len(spans)
@@ -96,7 +101,7 @@ def test_proxy_keepalive_scarce():
     proxy("scarce upstream keep-alive", "keepalive 4; keepalive_requests 7;", KEEPALIVE)
 
 
-def through(text, start, total, how="fetch"):
+def through(text, start, total, how="fetch", roots_max=0):
     with Scene() as scene:
         back = scene.nginx("location / { return 200 ok; }", "back")
         front = start(scene)
@@ -108,17 +113,19 @@ def through(text, start, total, how="fetch"):
         check_nothing_lost(scene, text)
         scene.stop(front)
         scene.stop(back)
-        check_tree(spans, "front", "back", total, text)
+        check_tree(spans, "front", "back", total, text, roots_max)
         equal(len(scene.spans()), total * 3, text + ": no other spans")
         equal(scene.stderr(front), b"", text + ": nothing is printed")
 
 
+# On a busy machine Node's timers are due now and then when it comes back from a wait; what it calls
+# then may be theirs.
 def test_node_fetch():
-    through("node fetch", lambda scene: scene.node("front"), 2000)
+    through("node fetch", lambda scene: scene.node("front"), 2000, roots_max=100)
 
 
 def test_node_request():
-    through("node http.request", lambda scene: scene.node("front"), 2000, "request")
+    through("node http.request", lambda scene: scene.node("front"), 2000, "request", roots_max=100)
 
 
 def test_python_threads():
