@@ -10,7 +10,7 @@ Spans go to the local store unless --collector, which posts them to a sink on lo
 import argparse, http.server, json, os, statistics, subprocess, threading
 
 import servers
-from measure import Place, say_ratio
+from measure import Place, free_port, say_ratio
 
 
 def spawn(arguments, place, traced, program, *options):
@@ -75,6 +75,26 @@ def pgbench_client(arguments):
     say_ratio('pgbench -S itself: CPU', 'ns/txn', cpu[False], cpu[True])
 
 
+def clients(arguments):
+    """What a call of a database's library costs the thread that makes it."""
+    def compare(what, kind, port, place, count):
+        def once(traced):
+            return float(subprocess.run(
+                [f'{arguments.build}/bench/clients', kind, str(port), str(count)],
+                env=place.environment(traced), capture_output=True, text=True, check=True).stdout)
+        rounds = [(once(False), once(True)) for _ in range(arguments.rounds)]
+        say_ratio(f'{what}: CPU', 'ns/call', [b for b, _ in rounds], [t for _, t in rounds])
+        bare, traced = min(b for b, _ in rounds), min(t for _, t in rounds)
+        print(f'{what}: least of all +{traced - bare:.0f} ns')
+    with Place(arguments) as place:
+        port = free_port()
+        place.start(['redis-server', '--port', str(port), '--save', '', '--dir', place.root],
+                    port=port)
+        compare('redisCommand', 'redis', port, place, 1000)
+        _, port = servers.postgres(place, False)
+        compare('PQexec', 'pg', port, place, 300)
+
+
 def crowd(arguments, what, count):
     """Resident memory that many threads or connections cost, each of which has served a request."""
     with Place(arguments) as place:
@@ -112,6 +132,7 @@ CASES = {
     'curl': curl,
     'true': start_up,
     'calls': calls,
+    'clients': clients,
     'threads': lambda arguments: crowd(arguments, 'threads', 1000),
     'connections': lambda arguments: crowd(arguments, 'connections', 10000),
     'idle': servers.idle,

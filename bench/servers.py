@@ -136,6 +136,9 @@ def postgres(place, traced):
                    stdout=subprocess.DEVNULL, **who)
     process = place.start([f'{binaries}/postgres', '-D', data, '-p', str(port), '-h', '127.0.0.1',
                            '-k', '', '-c', 'fsync=off'], traced, port, **who)
+    while subprocess.run([f'{binaries}/pg_isready', '-q', '-h', '127.0.0.1', '-p', str(port)],
+                         check=False).returncode == 1: # listens, and still starts
+        time.sleep(0.05)
     pgbench(place, port, ['-i', '-q', '-s', '5'])
     return process, port
 
