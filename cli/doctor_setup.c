@@ -126,14 +126,14 @@ static void check_store(struct findings *findings, const struct config *settings
 
 static void check_endpoint(struct findings *findings, const struct config *settings)
 {
-    const char *why = endpoint_unreachable(settings->signals[SIGNAL_TRACES].url);
+    const char *why = endpoint_unreachable(settings->urls[SIGNAL_TRACES]);
     if (!why)
         finding_add(findings, FINDING_OK,
-            format_text("endpoint %s is reachable", settings->signals[SIGNAL_TRACES].url), NULL);
+            format_text("endpoint %s is reachable", settings->urls[SIGNAL_TRACES]), NULL);
     else
         finding_add(findings, FINDING_FAIL,
             format_text(
-                "endpoint %s is not reachable: %s", settings->signals[SIGNAL_TRACES].url, why),
+                "endpoint %s is not reachable: %s", settings->urls[SIGNAL_TRACES], why),
             "start a collector or unset OTEL_EXPORTER_OTLP_ENDPOINT");
 }
 

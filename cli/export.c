@@ -128,7 +128,7 @@ static void complain_failure(const struct sender *sender)
     else
         why = format_text("no answer in time");
     complain(
-        sender->settings->signals[SIGNAL_TRACES].url, why, "burdock doctor checks the endpoint");
+        sender->settings->urls[SIGNAL_TRACES], why, "burdock doctor checks the endpoint");
     free(why);
 }
 

@@ -54,8 +54,9 @@ static void post(
     static const uint64_t never_stop;
     uint64_t timeout_ms = sender->settings->signals[SIGNAL_TRACES].timeout_ms;
     uint64_t bound_ms = timeout_ms ? timeout_ms : POST_TIMEOUT_DEFAULT_MS;
-    otlp_http_post(&sender->http, &sender->settings->signals[SIGNAL_TRACES], body, length,
-        now_ns() + bound_ms * 1000000, &never_stop, answer);
+    struct otlp_target target = otlp_target_of(sender->settings, SIGNAL_TRACES);
+    otlp_http_post(
+        &sender->http, &target, body, length, now_ns() + bound_ms * 1000000, &never_stop, answer);
 }
 
 /* These refuse what is in this request; any other refusal would meet the next one too. */

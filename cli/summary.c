@@ -49,7 +49,7 @@ static void print_traces(const struct traces *traces)
 void summary_print(const struct config *settings, const char *run_id)
 {
     if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP) {
-        char *endpoint = terminal_copy(settings->signals[SIGNAL_TRACES].url);
+        char *endpoint = terminal_copy(settings->urls[SIGNAL_TRACES]);
         fprintf(stderr, "burdock: spans are sent to %s\n", endpoint);
         free(endpoint);
     }

@@ -31,14 +31,12 @@ enum destination {
     DESTINATION_NONE   /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
 };
 
-/* What is said of each signal alone. */
+/* What is said of each signal alone; its texts stand apart in struct config. */
 struct config_signal {
     enum destination destination;
     bool gzip;
-    uint32_t timeout_ms;           /* of one batch, repetitions included; 0: none */
-    const char *path;              /* static; of its requests where the endpoint names none */
-    char url[CONFIG_TEXT_MAX];     /* complete, http:// or unix:// */
-    char headers[CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
+    uint32_t timeout_ms; /* of one batch, repetitions included; 0: none */
+    const char *path;    /* static; of its requests where the endpoint names none */
 };
 
 struct config_problem {
@@ -63,6 +61,7 @@ struct config {
     enum sampler_kind sampler;
     bool sampler_parent_based;
     double sampler_ratio;
+    struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */
     bool delta;                     /* temporality of what only grows; else cumulative */
@@ -83,8 +82,9 @@ struct config {
     char tracestate[512];
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
-    char resource_attributes[CONFIG_LIST_MAX]; /* as given: k=v,k=v percent-encoded; validated */
-    struct config_signal signals[SIGNAL_COUNT];
+    char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
+    char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
+    char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
     struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
 };
 

@@ -174,7 +174,7 @@ void parse_aggregation(struct reading *reading, const struct variable *variable,
 /* ---- endpoint ---- */
 
 /* Puts `added` where the path ends, before a query. Exactly one '/' between both. */
-static bool build_endpoint(struct config_signal *signal, struct slice text, const char *added)
+static bool build_endpoint(char url[CONFIG_TEXT_MAX], struct slice text, const char *added)
 {
     size_t path_end = text.length;
     for (size_t i = 0; i < text.length && path_end == text.length; i++)
@@ -187,9 +187,9 @@ static bool build_endpoint(struct config_signal *signal, struct slice text, cons
     if (*added == '/' && slash)
         added++;
     size_t extra = strlen(added);
-    if (query_end + extra >= sizeof(signal->url))
+    if (query_end + extra >= CONFIG_TEXT_MAX)
         return false;
-    char *out = signal->url;
+    char *out = url;
     memcpy(out, text.data, path_end);
     memcpy(out + path_end, added, extra);
     memcpy(out + path_end + extra, text.data + path_end, query_end - path_end);
@@ -225,9 +225,9 @@ void parse_endpoint(struct reading *reading, const struct variable *variable, co
         return;
     }
     for (unsigned i = range.first; i < range.end; i++) {
-        struct config_signal *signal = &reading->config->signals[i];
+        const char *path = reading->config->signals[i].path;
         bool is_base = range.end - range.first > 1;
-        if (!build_endpoint(signal, text, added_to(&url, signal->path, is_base))) {
+        if (!build_endpoint(reading->config->urls[i], text, added_to(&url, path, is_base))) {
             parse_problem(reading, variable->name, "ignored: too long");
             continue;
         }
@@ -259,7 +259,7 @@ static bool value_valid(const char *value, size_t length)
 }
 
 /* Appends "Name: value\r\n" to headers; *used grows. Answers why it did not, or NULL. */
-static const char *add_header(struct config_signal *signal, struct slice item, size_t *used)
+static const char *add_header(char headers[CONFIG_LIST_MAX], struct slice item, size_t *used)
 {
     const char *equals = memchr(item.data, '=', item.length);
     size_t name_bytes = equals ? (size_t)(equals - item.data) : 0;
@@ -270,8 +270,8 @@ static const char *add_header(struct config_signal *signal, struct slice item, s
         return "a header was ignored: the exporter sets it itself";
 
     struct slice value = slice_trim((struct slice){equals + 1, item.length - name_bytes - 1});
-    size_t length, room = sizeof(signal->headers) - *used;
-    char *out = signal->headers + *used;
+    size_t length, room = CONFIG_LIST_MAX - *used;
+    char *out = headers + *used;
     if (name.length + 2 > room)
         return "a header was ignored: all together are too long";
     if (!percent_decode(value, out + name.length + 2, room - name.length - 2, &length) ||
@@ -289,15 +289,15 @@ static const char *add_header(struct config_signal *signal, struct slice item, s
 void parse_headers(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct range range = signals_of(variable);
-    struct config_signal *signal = &reading->config->signals[range.first];
+    char *headers = reading->config->headers[range.first];
     struct slice item, rest = whole(value);
     size_t used = 0;
     while (slice_split(&rest, ',', &item)) {
-        const char *why = item.length ? add_header(signal, item, &used) : NULL;
+        const char *why = item.length ? add_header(headers, item, &used) : NULL;
         if (why)
             parse_problem(reading, variable->name, why);
     }
-    signal->headers[used] = 0;
+    headers[used] = 0;
     for (unsigned i = range.first + 1; i < range.end; i++)
-        memcpy(reading->config->signals[i].headers, signal->headers, used + 1);
+        memcpy(reading->config->headers[i], headers, used + 1);
 }

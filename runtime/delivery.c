@@ -81,16 +81,17 @@ static bool back_off(struct delivery *delivery, uint32_t ms, uint64_t deadline)
 }
 
 /* One request, again and again if it may be repeated. *rejected: by a partial success. */
-static bool post(struct delivery *delivery, struct otlp_http *http,
-    const struct config_signal *settings, bool may_repeat, int64_t *rejected)
+static bool post(struct delivery *delivery, struct otlp_http *http, enum signal signal,
+    bool may_repeat, int64_t *rejected)
 {
+    struct otlp_target target = otlp_target_of(delivery->config, signal);
     const struct otlp_batch *batch = &delivery->batch;
-    uint64_t deadline = deadline_of(delivery, settings->timeout_ms);
+    uint64_t deadline = deadline_of(delivery, delivery->config->signals[signal].timeout_ms);
     uint32_t pause_ms = BACKOFF_FIRST_MS;
     struct otlp_answer answer;
     for (;;) {
-        otlp_http_post(http, settings, batch->start, (size_t)(batch->limit - batch->start),
-            deadline, &delivery->stop_ns, &answer);
+        otlp_http_post(http, &target, batch->start, (size_t)(batch->limit - batch->start), deadline,
+            &delivery->stop_ns, &answer);
         if (answer.outcome != OTLP_RETRY || !may_repeat)
             break;
         uint32_t wanted =
@@ -106,8 +107,7 @@ static bool post(struct delivery *delivery, struct otlp_http *http,
 static bool post_spans(struct delivery *delivery)
 {
     int64_t rejected;
-    if (!post(
-            delivery, &delivery->http, &delivery->config->signals[SIGNAL_TRACES], true, &rejected))
+    if (!post(delivery, &delivery->http, SIGNAL_TRACES, true, &rejected))
         return false;
     if (rejected > 0) {
         uint64_t spans = earlier((uint64_t)rejected, delivery->batch.spans);
@@ -208,10 +208,10 @@ void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32
 /* One connection serves both signals if they go to one server. */
 static struct otlp_http *http_of_metrics(struct delivery *delivery)
 {
-    const struct config_signal *signals = delivery->config->signals;
+    const struct config *config = delivery->config;
     struct url one, other;
-    bool is_same = url_parse(signals[SIGNAL_TRACES].url, &one) &&
-                   url_parse(signals[SIGNAL_METRICS].url, &other) && one.scheme == other.scheme &&
+    bool is_same = url_parse(config->urls[SIGNAL_TRACES], &one) &&
+                   url_parse(config->urls[SIGNAL_METRICS], &other) && one.scheme == other.scheme &&
                    one.scheme == URL_HTTP && slice_equal(one.authority, other.authority);
     return is_same ? &delivery->http : &delivery->metrics_http;
 }
@@ -224,7 +224,7 @@ static bool send_part(
     if (delivery->batch.spans == 0)
         return true;
     if (!otlp_batch_finish(&delivery->batch, delivery->resource, delivery->resource_bytes) ||
-        !post(delivery, http, &delivery->config->signals[SIGNAL_METRICS], is_leaving, &rejected)) {
+        !post(delivery, http, SIGNAL_METRICS, is_leaving, &rejected)) {
         counter_add(COUNTER_METRICS_FAILED, 1);
         return false;
     }

@@ -41,6 +41,14 @@ struct request {
 /* How an attempt on one connection ended. */
 enum attempt { ATTEMPT_ANSWERED, ATTEMPT_BROKE_OFF, ATTEMPT_LATE, ATTEMPT_SILENT };
 
+struct otlp_target otlp_target_of(const struct config *config, enum signal signal)
+{
+    return (struct otlp_target){.url = config->urls[signal],
+        .path = config->signals[signal].path,
+        .headers = config->headers[signal],
+        .gzip = config->signals[signal].gzip};
+}
+
 void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_bytes)
 {
     *http =
@@ -100,12 +108,12 @@ static void add_target(struct builder *builder, const struct url *url, const cha
     add(builder, url->path.data, url->path.length);
 }
 
-static bool build_head(struct otlp_http *http, const struct config_signal *settings,
-    struct request *request, bool gzip)
+static bool build_head(
+    struct otlp_http *http, const struct otlp_target *target, struct request *request, bool gzip)
 {
     struct builder builder = {.at = (char *)http->scratch, .room = HEAD_BYTES_MAX};
     add_text(&builder, "POST ");
-    add_target(&builder, &request->url, settings->path);
+    add_target(&builder, &request->url, target->path);
     add_text(&builder, " HTTP/1.1\r\nHost: ");
     if (request->url.scheme == URL_UNIX)
         add_text(&builder, "localhost");
@@ -115,7 +123,7 @@ static bool build_head(struct otlp_http *http, const struct config_signal *setti
         "\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
     add_number(&builder, request->body_bytes);
     add_text(&builder, gzip ? "\r\nContent-Encoding: gzip\r\n" : "\r\n");
-    add_text(&builder, settings->headers);
+    add_text(&builder, target->headers);
     add_text(&builder, "\r\n");
     request->head = http->scratch;
     request->head_bytes = HEAD_BYTES_MAX - builder.room;
@@ -156,16 +164,16 @@ static bool compress_body(
 }
 
 /* False: the configuration gives no request. */
-static bool build_request(struct otlp_http *http, const struct config_signal *settings,
+static bool build_request(struct otlp_http *http, const struct otlp_target *target,
     const uint8_t *body, size_t length, struct request *request)
 {
     request->body = body;
     request->body_bytes = length;
-    if (http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES || !url_parse(settings->url, &request->url) ||
+    if (http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES || !url_parse(target->url, &request->url) ||
         request->url.scheme == URL_HTTPS)
         return false;
-    bool gzip = settings->gzip && compress_body(http, body, length, request);
-    return build_head(http, settings, request, gzip);
+    bool gzip = target->gzip && compress_body(http, body, length, request);
+    return build_head(http, target, request, gzip);
 }
 
 /* ---- exchange ---- */
@@ -279,16 +287,15 @@ static enum attempt try_once(struct otlp_http *http, const struct request *reque
     return exchange(http, request, patience, reader);
 }
 
-void otlp_http_post(struct otlp_http *http, const struct config_signal *settings,
-    const uint8_t *body, size_t length, uint64_t deadline_ns, const uint64_t *stop,
-    struct otlp_answer *answer)
+void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
 {
     struct patience patience = {deadline_ns, stop};
     struct request request;
     struct http_answer reader;
     bool kept;
     *answer = (struct otlp_answer){.outcome = OTLP_RETRY};
-    if (!build_request(http, settings, body, length, &request)) {
+    if (!build_request(http, target, body, length, &request)) {
         answer->outcome = OTLP_REFUSED;
         answer->error = EINVAL;
         return;

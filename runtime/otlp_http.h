@@ -38,6 +38,17 @@ struct otlp_answer {
     char message[256];       /* the collector's words, or "" */
 };
 
+/* Where a request goes, and how. Texts are the caller's. */
+struct otlp_target {
+    const char *url;
+    const char *path;    /* of the request, where the URL is that of a socket */
+    const char *headers; /* "Name: value\r\n"..., or "" */
+    bool gzip;
+};
+
+/* As the configuration says it. */
+struct otlp_target otlp_target_of(const struct config *config, enum signal signal);
+
 struct otlp_http {
     int descriptor;    /* -1: not connected */
     uint64_t identity; /* SO_COOKIE of our socket, checked before each use */
@@ -54,8 +65,7 @@ void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_byt
  * deadline_ns: CLOCK_MONOTONIC, bounds everything; UINT64_MAX: none. Never raises a signal.
  * *stop, if it becomes nonzero meanwhile, shortens the deadline to its value (ns), noticed within
  * 50 ms; stop may be NULL. A body too large for the scratch memory goes out uncompressed. */
-void otlp_http_post(struct otlp_http *http, const struct config_signal *settings,
-    const uint8_t *body, size_t length, uint64_t deadline_ns, const uint64_t *stop,
-    struct otlp_answer *answer);
+void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
 
 void otlp_http_close(struct otlp_http *http);

@@ -60,7 +60,7 @@ static void fuzz_environment(const uint8_t *data, size_t length)
     split(text, words);
     config_read(&read, words, arguments, "/bin/program");
     require(read.signals[SIGNAL_TRACES].destination != DESTINATION_OTLP ||
-                url_parse(read.signals[SIGNAL_TRACES].url, &url),
+                url_parse(read.urls[SIGNAL_TRACES], &url),
         "an endpoint that is used can be parsed");
     require(read.batch_spans_max >= 1 && read.attribute_count_limit <= INT32_MAX, "limits hold");
     free(text);

@@ -165,9 +165,9 @@ static void test_endpoint(void)
         snprintf(traces, sizeof(traces), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=%s", rows[i].traces);
         READ(traces, base);
         CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP &&
-                  strcmp(c.signals[SIGNAL_TRACES].url, rows[i].url) == 0 &&
-                  c.schedule_delay_ms == 5000 && c.problem_count == 0,
-            "%s %s: %s", rows[i].base, rows[i].traces, c.signals[SIGNAL_TRACES].url);
+                  strcmp(c.urls[SIGNAL_TRACES], rows[i].url) == 0 && c.schedule_delay_ms == 5000 &&
+                  c.problem_count == 0,
+            "%s %s: %s", rows[i].base, rows[i].traces, c.urls[SIGNAL_TRACES]);
     }
     static const char *const bad[] = {"h:4318", "ftp://h", "http://", "http://u:p@h", "http://h:0",
         "http://h:70000", "http://h:x", "http://[::1", "http://h/a b", "http://h/\r\nX:1",
@@ -199,12 +199,12 @@ static void test_endpoint(void)
     CHECK(c.measures && c.delta && c.exemplars == EXEMPLAR_ALWAYS_OFF && c.problem_count == 0 &&
               c.metric_interval_ms == 500 && c.signals[SIGNAL_METRICS].timeout_ms == 200 &&
               c.signals[SIGNAL_TRACES].timeout_ms == 10000 &&
-              strcmp(c.signals[SIGNAL_METRICS].url, "http://h/p/v1/metrics") == 0 &&
-              strcmp(c.signals[SIGNAL_METRICS].headers, "b: 2\r\n") == 0 &&
-              strcmp(c.signals[SIGNAL_TRACES].headers, "a: 1\r\n") == 0,
+              strcmp(c.urls[SIGNAL_METRICS], "http://h/p/v1/metrics") == 0 &&
+              strcmp(c.headers[SIGNAL_METRICS], "b: 2\r\n") == 0 &&
+              strcmp(c.headers[SIGNAL_TRACES], "a: 1\r\n") == 0,
         "metrics have settings of their own");
     READ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://h", "OTEL_TRACES_EXPORTER=none");
-    CHECK(c.measures && c.records && strcmp(c.signals[SIGNAL_METRICS].url, "http://h/") == 0,
+    CHECK(c.measures && c.records && strcmp(c.urls[SIGNAL_METRICS], "http://h/") == 0,
         "metrics alone");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_METRICS_EXPORTER=none");
     CHECK(!c.measures && c.records, "no metrics");
@@ -222,22 +222,19 @@ static void test_lists(void)
 {
     READ("OTEL_EXPORTER_OTLP_HEADERS=api-key=a%20b, X = y=z ,,bad,Host=h,c=%0d%0aE: "
          "1,d=%zz,e=%E2%82%AC");
-    CHECK(strcmp(c.signals[SIGNAL_TRACES].headers,
-              "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
+    CHECK(strcmp(c.headers[SIGNAL_TRACES], "api-key: a b\r\nX: y=z\r\ne: \xE2\x82\xAC\r\n") == 0,
         "headers are decoded");
     CHECK(c.problem_count == 4, "and those that would break a request are not sent");
     READ("OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=c=d");
-    CHECK(strcmp(c.signals[SIGNAL_TRACES].headers, "c: d\r\n") == 0,
+    CHECK(strcmp(c.headers[SIGNAL_TRACES], "c: d\r\n") == 0,
         "the signal's headers replace the others");
     static char many[3 * CONFIG_LIST_MAX] = "OTEL_EXPORTER_OTLP_HEADERS=";
     for (unsigned i = 0; strlen(many) < sizeof(many) - 20; i++)
         sprintf(many + strlen(many), "k%u=v%u,", i, i);
     READ(many);
-    CHECK(
-        c.problem_count > CONFIG_PROBLEMS_MAX &&
-            strlen(c.signals[SIGNAL_TRACES].headers) < sizeof(c.signals[SIGNAL_TRACES].headers) &&
-            strcmp(c.signals[SIGNAL_TRACES].headers + strlen(c.signals[SIGNAL_TRACES].headers) - 2,
-                "\r\n") == 0,
+    CHECK(c.problem_count > CONFIG_PROBLEMS_MAX &&
+              strlen(c.headers[SIGNAL_TRACES]) < sizeof(c.headers[SIGNAL_TRACES]) &&
+              strcmp(c.headers[SIGNAL_TRACES] + strlen(c.headers[SIGNAL_TRACES]) - 2, "\r\n") == 0,
         "too many headers end with a whole one");
 
     READ("OTEL_RESOURCE_ATTRIBUTES=service.name=a%20b,k=v");
@@ -320,14 +317,13 @@ static void test_noise(void)
             entries[i][used] = 0;
         }
         config_read(&c, entries, entries, entries[0]);
-        unterminated +=
-            strnlen(c.signals[SIGNAL_TRACES].headers, sizeof(c.signals[SIGNAL_TRACES].headers)) ==
-                sizeof(c.signals[SIGNAL_TRACES].headers) ||
-            strnlen(c.signals[SIGNAL_TRACES].url, sizeof(c.signals[SIGNAL_TRACES].url)) ==
-                sizeof(c.signals[SIGNAL_TRACES].url) ||
-            strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
-                sizeof(c.resource_attributes) ||
-            strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
+        unterminated += strnlen(c.headers[SIGNAL_TRACES], sizeof(c.headers[SIGNAL_TRACES])) ==
+                            sizeof(c.headers[SIGNAL_TRACES]) ||
+                        strnlen(c.urls[SIGNAL_TRACES], sizeof(c.urls[SIGNAL_TRACES])) ==
+                            sizeof(c.urls[SIGNAL_TRACES]) ||
+                        strnlen(c.resource_attributes, sizeof(c.resource_attributes)) ==
+                            sizeof(c.resource_attributes) ||
+                        strnlen(c.service_name, sizeof(c.service_name)) == sizeof(c.service_name);
         for (unsigned i = 0; i < 3; i++)
             free(entries[i]);
     }

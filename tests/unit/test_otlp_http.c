@@ -29,7 +29,8 @@ enum { BODY_BYTES = 100 * 1000, LARGE_BYTES = 8 * 1024 * 1024 };
 
 static uint8_t scratch[OTLP_HTTP_SCRATCH_BYTES] __attribute__((aligned(16)));
 static uint8_t body[LARGE_BYTES];
-static struct config_signal settings;
+static char url[CONFIG_TEXT_MAX];
+static struct otlp_target target;
 static struct otlp_http http;
 static struct otlp_answer answer;
 
@@ -263,10 +264,9 @@ static void listen_tcp(void)
 
 static void begin(void *(*scene)(void *), const char *host)
 {
-    memset(&settings, 0, sizeof(settings));
-    settings.path = "/v1/traces";
+    target = (struct otlp_target){.url = url, .path = "/v1/traces", .headers = ""};
     listen_tcp();
-    snprintf(settings.url, sizeof(settings.url), "http://%s:%d/v1/traces", host, port);
+    snprintf(url, sizeof(url), "http://%s:%d/v1/traces", host, port);
     otlp_http_init(&http, scratch, sizeof(scratch));
     accepted = 0;
     is_over = false;
@@ -283,14 +283,14 @@ static void end(void)
 
 static enum otlp_outcome post(size_t bytes)
 {
-    otlp_http_post(&http, &settings, body, bytes, now_ns() + 5000000000u, NULL, &answer);
+    otlp_http_post(&http, &target, body, bytes, now_ns() + 5000000000u, NULL, &answer);
     return answer.outcome;
 }
 
 static void test_good(void)
 {
     begin(keeps_alive, "127.0.0.1");
-    strcpy(settings.headers, "api-key: s\r\n");
+    target.headers = "api-key: s\r\n";
     CHECK(post(1000) == OTLP_ACCEPTED && answer.status == 200, "accepted");
     CHECK(strncmp(seen.head, "POST /v1/traces HTTP/1.1\r\n", 26) == 0, "the request line");
     CHECK(strstr(seen.head, "\r\nContent-Type: application/x-protobuf\r\n") &&
@@ -307,7 +307,7 @@ static void test_good(void)
     end();
 
     begin(keeps_alive, "localhost");
-    settings.gzip = true;
+    target.gzip = true;
     post(10);
     CHECK(post(BODY_BYTES) == OTLP_ACCEPTED && strstr(seen.head, "\r\nContent-Encoding: gzip\r\n"),
         "compressed, over localhost");
@@ -418,7 +418,7 @@ static void test_trouble(void)
 
     begin(says_nothing, "127.0.0.1");
     uint64_t start = now_ns();
-    otlp_http_post(&http, &settings, body, 10, start + 200000000u, NULL, &answer);
+    otlp_http_post(&http, &target, body, 10, start + 200000000u, NULL, &answer);
     uint64_t took = now_ns() - start;
     CHECK(answer.outcome == OTLP_RETRY && took >= 200000000u && took < 1000000000u, "the deadline");
     CHECK(http.descriptor < 0, "a connection with an answer due is not kept");
@@ -426,7 +426,7 @@ static void test_trouble(void)
     begin(says_nothing, "127.0.0.1");
     uint64_t stop = now_ns() + 100000000u;
     start = now_ns();
-    otlp_http_post(&http, &settings, body, 10, UINT64_MAX, &stop, &answer);
+    otlp_http_post(&http, &target, body, 10, UINT64_MAX, &stop, &answer);
     took = now_ns() - start;
     CHECK(answer.outcome == OTLP_RETRY && took >= 90000000u && took < 1000000000u,
         "a stop shortens it");
@@ -454,9 +454,9 @@ static void test_trouble(void)
     end();
     otlp_http_init(&http, scratch, sizeof(scratch));
     CHECK(post(10) == OTLP_RETRY && answer.error == ECONNREFUSED, "nobody listens");
-    strcpy(settings.url, "http://no.such.host.invalid/x");
+    strcpy(url, "http://no.such.host.invalid/x");
     CHECK(post(10) == OTLP_RETRY && answer.error != 0, "no such name");
-    strcpy(settings.url, "ftp://x/");
+    strcpy(url, "ftp://x/");
     CHECK(post(10) == OTLP_REFUSED, "no URL of ours");
 }
 
@@ -515,10 +515,9 @@ static void test_fork(void)
 static void test_unix(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memset(&settings, 0, sizeof(settings));
-    settings.path = "/v1/traces";
+    target = (struct otlp_target){.url = url, .path = "/v1/traces", .headers = ""};
     snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/otlp-http-test-%d", getpid());
-    snprintf(settings.url, sizeof(settings.url), "unix://%s", address.sun_path);
+    snprintf(url, sizeof(url), "unix://%s", address.sun_path);
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 8))
         exit(99);
