@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "hook.h"
+#include "memory.h"
 #include "object.h"
 
 extern struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
@@ -33,7 +34,7 @@ static void search(const struct object *object, struct hook_row *row, const stru
 }
 
 static bool is_first = true;
-static const char *own_path;
+static const char *own_path AT_START;
 
 static bool is_another_of_us(const struct object *object)
 {

@@ -3,7 +3,7 @@
 
 #include "memory.h"
 
-uint64_t *descriptor_table;
+uint64_t *descriptor_table AT_START;
 uint32_t descriptor_limit;
 uint32_t descriptor_highest;
 

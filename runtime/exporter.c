@@ -15,6 +15,7 @@
 #include "delivery.h"
 #include "descriptor.h"
 #include "format.h"
+#include "memory.h"
 #include "originals.h"
 #include "process.h"
 #include "recover.h"
@@ -34,7 +35,7 @@ enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED, LIFE_RETIRED, L
 enum work { WORK_NONE, WORK_SOON, WORK_NOW };
 
 /* Host threads write life (once), work, requested, is_last, is_stopping; the thread the rest. */
-static uint32_t life;
+static uint32_t life AT_START;
 static uint32_t work;      /* futex: what the thread has been asked to do */
 static uint32_t requested; /* flushes asked for */
 static uint32_t finished;  /* futex: flushes done */

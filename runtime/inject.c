@@ -16,12 +16,13 @@
 #include <string.h>
 
 #include "counters.h"
+#include "memory.h"
 #include "originals.h"
 #include "look_ahead.h"
 #include "readable.h"
 #include "text_pool.h"
 
-struct originals originals __attribute__((section(".data"))); /* beside the rows of hooks */
+struct originals originals AT_START;
 
 /* Appends the host's bytes [from, to) to self->iov. */
 static int add_host(

@@ -10,6 +10,7 @@
 #include "descriptor.h"
 #include "exporter.h"
 #include "kept.h"
+#include "memory.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -20,7 +21,7 @@
 
 enum { PAGE_BYTES = 4096 };
 
-struct process process;
+struct process process AT_START;
 static uint64_t clock_offset_ns;
 
 static union {

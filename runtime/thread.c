@@ -9,6 +9,7 @@
 
 #include "attribution.h"
 #include "counters.h"
+#include "memory.h"
 #include "originals.h"
 #include "pool.h"
 #include "ring.h"
@@ -22,8 +23,8 @@ static struct pool threads = {
     .block_shift = 15, .clear_bytes = offsetof(struct thread, scan_state)};
 _Static_assert(sizeof(struct thread) <= 1 << 15, "a thread fits its block");
 static struct thread exempt;
-static pthread_key_t exit_key;
-static bool has_exit_key;
+static pthread_key_t exit_key AT_START;
+static bool has_exit_key AT_START;
 
 /* The first 32 keys live in the thread's descriptor; a later one would make pthread_setspecific
  * allocate from the host's malloc on a host thread (glibc, nptl/pthread_setspecific.c). */
