@@ -30,6 +30,7 @@ typedef struct {
     X(int, gnutls_error_is_fatal, (int))                                                        \
     X(int, gnutls_protocol_get_version, (gnutls_session_t))                                     \
     X(const char *, gnutls_protocol_get_name, (int))                                            \
+    X(int, gnutls_session_is_resumed, (gnutls_session_t))                                       \
     X(const char *, gnutls_ciphersuite_get, (gnutls_session_t))                                 \
     X(int, gnutls_alpn_get_selected_protocol, (gnutls_session_t, gnutls_datum_t *))
 
@@ -67,8 +68,13 @@ static void tell_facts(
         alpn.size = 0;
     if (version == NULL)
         version = "";
-    secure_facts(call, strncmp(version, "TLS", 3) == 0 ? version + 3 : version, cipher,
-        (const char *)alpn.data, alpn.size);
+    secure_agreed(call, &(struct secure_agreement){
+                            .version = strncmp(version, "TLS", 3) == 0 ? version + 3 : version,
+                            .cipher = cipher,
+                            .alpn = (const char *)alpn.data,
+                            .alpn_length = alpn.size,
+                            .is_resumed = gnutls->gnutls_session_is_resumed(session) != 0,
+                        });
 }
 
 static bool begin(struct secure_call *call, gnutls_session_t session, bool is_open)

@@ -33,6 +33,7 @@ typedef struct bio_st BIO;
     X(int, SSL_is_server, (const SSL *))                                  \
     X(int, SSL_is_init_finished, (const SSL *))                           \
     X(const char *, SSL_get_version, (const SSL *))                       \
+    X(int, SSL_session_reused, (const SSL *))                             \
     X(const SSL_CIPHER *, SSL_get_current_cipher, (const SSL *))          \
     X(const char *, SSL_CIPHER_standard_name, (const SSL_CIPHER *))       \
     X(void, SSL_get0_alpn_selected, (const SSL *, const unsigned char **, unsigned *))
@@ -54,17 +55,31 @@ static bool begin(struct secure_call *call, const struct openssl *openssl, SSL *
     return true;
 }
 
+/* Before 1.1.1 there are no such names. */
+static const char *name_of(const struct openssl *openssl, const SSL_CIPHER *cipher)
+{
+    return (void *)openssl->SSL_CIPHER_standard_name == (void *)hooks_missing
+               ? ""
+               : openssl->SSL_CIPHER_standard_name(cipher);
+}
+
 static void tell_facts(struct secure_call *call, const struct openssl *openssl, SSL *ssl)
 {
     const unsigned char *alpn = NULL;
     unsigned alpn_length = 0;
-    const SSL_CIPHER *cipher = openssl->SSL_get_current_cipher(ssl);
-    if (!secure_wants_facts(call) || cipher == NULL || !openssl->SSL_is_init_finished(ssl))
+    const SSL_CIPHER *cipher = NULL;
+    if (!secure_wants_facts(call) || !openssl->SSL_is_init_finished(ssl) ||
+        (cipher = openssl->SSL_get_current_cipher(ssl)) == NULL)
         return;
     const char *version = openssl->SSL_get_version(ssl); /* "TLSv1.3", "TLSv1" */
     openssl->SSL_get0_alpn_selected(ssl, &alpn, &alpn_length);
-    secure_facts(call, strncmp(version, "TLSv", 4) == 0 ? version + 4 : version,
-        openssl->SSL_CIPHER_standard_name(cipher), (const char *)alpn, alpn_length);
+    secure_agreed(call, &(struct secure_agreement){
+                            .version = strncmp(version, "TLSv", 4) == 0 ? version + 4 : version,
+                            .cipher = name_of(openssl, cipher),
+                            .alpn = (const char *)alpn,
+                            .alpn_length = alpn_length,
+                            .is_resumed = openssl->SSL_session_reused(ssl) != 0,
+                        });
 }
 
 /* The library's answer was no bytes: `result` <= 0 is what SSL_get_error asks for. */
@@ -77,6 +92,8 @@ static void stopped(struct secure_call *call, const struct openssl *openssl, SSL
         secure_stopped(call, SECURE_CLOSED);
     else if (error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL)
         secure_stopped(call, SECURE_FAILED);
+    else
+        tell_facts(call, openssl, ssl); /* a handshake inside a read may be over by now */
 }
 
 static size_t received(struct secure_call *call, const struct openssl *openssl, SSL *ssl,

@@ -43,7 +43,7 @@ class Secure(Scene):
         self.url = "https://localhost:%d" % self.port
 
     def requests(self):
-        """(number of contexts, context, path) of each, as the server got them."""
+        """(number of contexts, context, path, client's port) of each, as the server got them."""
         return [line.split() for line in self.stdout(self.server).decode().splitlines()]
 
 
@@ -62,7 +62,21 @@ def ask(scene, command, what, paths, **more):
           what + ": the context is inside")
     first = min(spans, key=lambda s: s.start)
     equal(first.attributes.get("tls.protocol.version"), "1.3", what + ": what was agreed on")
+    shakes = [shake for span in spans for shake in handshakes(span)]
+    equal(len(shakes), len({r[3] for r in received}), what + ": a handshake for each connection")
     return spans
+
+
+def handshakes(span):
+    """What its events tell, one that is whole each: (version, resumed)."""
+    found = []
+    for name, time, told in span.events:
+        equal(name, "tls.handshake", "an event's name")
+        check(told["tls.cipher"].startswith("TLS_") and
+              0 <= told["burdock.duration_us"] < 60e6 and
+              0 <= span.start - time < 60e9, "a handshake before its request", (told, span))
+        found.append((told["tls.protocol.version"], told["tls.resumed"]))
+    return found
 
 
 def have(program, what):
@@ -382,6 +396,35 @@ def test_handshakes():
               ("TLS handshake", "CLIENT", "ERROR", "certificate_verify_failed", scene.port),
               "handshake: a span")
         equal(scene.requests(), [], "handshake: nothing was asked")
+
+
+RESUMES = """
+import http.client, ssl
+context = ssl.create_default_context(cafile='{ca}')
+context.maximum_version = ssl.TLSVersion.TLSv1_2
+session = None
+for path in '/one', '/two':
+    connection = http.client.HTTPSConnection('localhost', {port}, context=context)
+    connection.connect = lambda: http.client.HTTPConnection.connect(connection)
+    connection.connect()
+    connection.sock = context.wrap_socket(connection.sock, server_hostname='localhost',
+                                          session=session)
+    for number in range(2):
+        connection.request('GET', path + str(number))
+        connection.getresponse().read()
+    session = connection.sock.session
+    connection.close()
+"""
+
+
+def test_resumed():
+    """Handshakes that succeed are told with the first request, by both sides."""
+    with Secure(traced=True) as scene:
+        scene.run([PYTHON, "-c", RESUMES.format(ca=scene.ca, port=scene.port)], "client")
+        spans = sorted(scene.wait_spans(8), key=lambda s: s.start)
+        for kind in "CLIENT", "SERVER":
+            equal([handshakes(span) for span in spans if span.kind == kind],
+                  [[("1.2", False)], [], [("1.2", True)], []], "resumed: told by the " + kind)
 
 
 def test_plain_port():
