@@ -82,7 +82,7 @@ static bool begin(struct secure_call *call, gnutls_session_t session, bool is_op
     if (!secure_begin(call, session))
         return false;
     if (!secure_is_linked(call))
-        secure_link(call, -1, false, is_open);
+        secure_link(call, -1, false, is_open, false);
     return true;
 }
 

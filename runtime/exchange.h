@@ -42,6 +42,7 @@ struct exchange {
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
+    bool tells_shake;    /* how the session inside TLS began */
     bool counts_as_call; /* attribution_call_begin was told */
     bool is_unclaimed;   /* attribution_unclaimed was told */
     uint8_t rule;        /* enum rule: what named the parent */
@@ -82,8 +83,8 @@ void exchange_adopt(struct exchange *exchange);
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
 /* The same in the protocol's own form. */
-size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
-    uint64_t key, char *out);
+size_t exchange_insert(
+    const struct exchange *exchange, const struct protocol *protocol, uint64_t key, char *out);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {

@@ -140,7 +140,7 @@ static void adopt(struct thread *self, struct session *session, const struct sig
     kept_end(&connection->kept);
     connection->state = CONNECTION_UNDECIDED;
     connection->refused = 0;
-    connection->switched = connection->tunnels = false;
+    connection->switched = connection->tunnels = connection->shake_told = false;
     memset(connection->prefixes, 0, sizeof(connection->prefixes));
     __atomic_store_n(&connection->unseen, STREAM_SECURE, __ATOMIC_RELAXED);
     session->sight = *sight;
@@ -182,14 +182,14 @@ static void adopt_descriptor(struct session *session, int fd)
     observe_close(self);
 }
 
-void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open)
+void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open, bool is_memory)
 {
     int saved_errno = errno;
     if (is_open && !call->session->is_known)
         call->session->is_late = true;
     if (fd >= 0)
         adopt_descriptor(call->session, fd);
-    else if (is_open)
+    else if (is_open || is_memory)
         adopt_bare(call->session, is_server);
     errno = saved_errno;
 }

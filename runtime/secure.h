@@ -10,7 +10,7 @@
  *
  *   - to the descriptor that the library tells (secure_link), or else
  *   - to the socket that carries TLS records during the library's own call (secure_learn);
- *   - with neither, once its handshake is over, it has a connection without a descriptor: its bytes
+ *   - with neither, once its handshake is over or the library says so, it has a connection without a descriptor: its bytes
  *     go through memory, and who the other end is is not known.
  *
  * A library allows one thread at a time in a session, so a session has no lock of its own; its
@@ -55,7 +55,7 @@ struct session {
     bool is_late;     /* it was open when it was first seen */
     bool is_resumed;
     uint64_t start_ns; /* of its handshake */
-    uint64_t end_ns;   /* 0: not over yet, or told */
+    uint64_t end_ns;   /* 0: not over yet */
     uint64_t unit;
     struct secure_edit edit;
     uint32_t facts_length;
@@ -81,8 +81,8 @@ static inline bool secure_is_linked(const struct secure_call *call)
 }
 
 /* The descriptor that the library tells, -1: none. is_open: the handshake is over, so if there is
- * no socket by now, there is none. */
-void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open);
+ * no socket by now, there is none; is_memory: that is known before. */
+void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open, bool is_memory);
 
 /* After the original: its bytes, or how it ended without. What the host is to get of a read: more
  * than length only if a line was put into it (passing.h). */

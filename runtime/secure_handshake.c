@@ -20,8 +20,8 @@ static void tell(struct exchange *exchange, const char *text, size_t length)
     exchange_add_text(exchange, &event);
 }
 
-/* And how that came about, once. */
-static void tell_handshake(struct session *session, struct exchange *exchange)
+/* And how that came about. Once, but for an exchange that is no span (a login) the next one. */
+static void tell_handshake(const struct session *session, struct exchange *exchange)
 {
     struct record_handshake handshake = {session->end_ns + process_clock_offset_ns(),
         session->end_ns - session->start_ns, session->is_resumed};
@@ -30,11 +30,11 @@ static void tell_handshake(struct session *session, struct exchange *exchange)
     memcpy(text, session->facts, length);
     text[length++] = ' ';
     memcpy(text + length, &handshake, sizeof(handshake));
+    exchange->tells_shake = true;
     tell(exchange, text, length + sizeof(handshake));
-    session->end_ns = 0;
 }
 
-void secure_tell(struct session *session, struct connection *connection)
+void secure_tell(const struct session *session, struct connection *connection)
 {
     struct exchange *exchange = connection->first;
     for (; exchange != NULL; exchange = exchange->next) {
@@ -42,9 +42,10 @@ void secure_tell(struct session *session, struct connection *connection)
             continue;
         if (!session->is_known)
             tell(exchange, " ", 1);
-        else if (session->end_ns != 0)
+        else if (session->end_ns != 0 && !connection->shake_told) {
+            connection->shake_told = true;
             tell_handshake(session, exchange);
-        else
+        } else
             tell(exchange, session->facts, session->facts_length);
     }
 }

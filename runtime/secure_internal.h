@@ -12,7 +12,7 @@ bool secure_enter(struct visit *visit, struct session *session);
 bool secure_is_of_network(int error);
 
 /* The connection's exchanges say what was agreed on. After bytes were fed. */
-void secure_tell(struct session *session, struct connection *connection);
+void secure_tell(const struct session *session, struct connection *connection);
 
 /* Feeds bytes that the library gave or took. */
 void secure_feed(struct visit *visit, struct session *session, enum direction direction,
