@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inside TLS: every rule of repeated writes; web servers on both sides; TLS after plaintext;
 handshakes that succeed and that fail; programs without TLS. test_tls_programs.py has the clients."""
+import glob
 import os
 import select
 import socket
@@ -11,9 +12,8 @@ from tls_scene import PYTHON, Secure, certify, chain_of, handshakes, have
 
 def test_writes():
     """Repeated writes by every rule of OpenSSL's."""
-    client = os.path.join(BUILD, "tests", "e2e", "tls_client")
-    if not os.path.exists(client):
-        skip("writes", "no headers of OpenSSL when it was built")
+    client = built("tls_client", "writes")
+    if client is None:
         return
     for mode in ("-", "p", "pm", "m", "x", "xp", "g", "gpm", "s", "sp", "sm", "sx", "sg", "sgpm",
                  "h", "hs", "hp", "hsx", "k", "sk", "hk", "fp", "fps", "fs", "fhps", "f"):
@@ -23,6 +23,66 @@ def test_writes():
             equal(done.returncode, 0, "writes, %s: all were answered" % mode)
             contexts = [int(request[0]) for request in scene.requests()]
             equal(contexts, [0] * count + [1] * count, "writes, %s: a context each" % mode)
+
+
+def built(name, what):
+    path = os.path.join(BUILD, "tests", "e2e", name)
+    if not os.path.exists(path):
+        skip(what, "no headers of OpenSSL when it was built")
+    return path if os.path.exists(path) else None
+
+
+def test_pair():
+    """Bytes that are looked at before they are read, pieces, early data."""
+    program = built("tls_pair", "pair")
+    if program is None:
+        return
+    with Scene() as scene:
+        certify(scene)
+        scene.as_bare([program, "cert.pem", "key.pem"], "pair", spans=4)
+        spans = sorted(scene.spans(), key=lambda s: s.start)
+        equal([(s.kind, s.attributes.get("url.path") or s.attributes["url.full"],
+                s.attributes["http.response.status_code"]) for s in spans],
+              [("CLIENT", "https://pair/usual", 200), ("SERVER", "/usual", 200),
+               ("CLIENT", "https://pair/early", 200), ("SERVER", "/early", 200)],
+              "pair: a span each side")
+        equal([s.parent for s in spans], ["", spans[0].id, "", ""],
+              "pair: the context is in all but early data")
+
+
+COPIES = """
+import ctypes, http.client, os, ssl, sys
+plugin = ctypes.CDLL('./tls_plugin.so', mode=os.RTLD_LOCAL | os.RTLD_NOW | os.RTLD_DEEPBIND)
+context = ssl.create_default_context(cafile='ca.pem')
+for path in (b'/one', b'/two'):
+    if plugin.tls_plugin_ask({port}, path) != 0:
+        sys.exit(1)
+    connection = http.client.HTTPSConnection('localhost', {port}, context=context)
+    connection.request('GET', path.decode() + '/own')
+    print(connection.getresponse().read().decode(), flush=True)
+with open('/proc/self/maps') as maps:
+    print(sorted({{line.split('/')[-1].strip() for line in maps if 'libssl' in line}}))
+"""
+
+
+def test_copies():
+    """Two copies of libssl in one process: each caller's calls go to its own."""
+    plugin = built("tls_plugin.so", "copies")
+    libraries = [path for path in glob.glob("/usr/lib/*/libssl.so.3") if os.path.exists(path)]
+    if plugin is None or not libraries:
+        return
+    with Secure() as scene:
+        for path, name in ((libraries[0], "libssl.so.9"), (plugin, "tls_plugin.so")):
+            with open(path, "rb") as file: # the same library under another name
+                scene.write(name, file.read().replace(b"libssl.so.3\0", b"libssl.so.9\0"))
+        done = scene.as_bare([PYTHON, "-c", COPIES.format(port=scene.port)], "copies", spans=4,
+                             LD_LIBRARY_PATH=scene.directory)
+        equal(done.returncode, 0, "copies: all were answered")
+        check(done.stdout.count(b"\nby libssl.so.9 \n") == 2 and
+              b"['libssl.so.3', 'libssl.so.9']" in done.stdout, "copies: two of them", done.stdout)
+        equal(sorted(s.attributes["url.full"].rpartition(str(scene.port))[2] for s in scene.spans()),
+              ["/one", "/one/own", "/two", "/two/own"], "copies: a span each")
+        equal([r[0] for r in scene.requests()], ["0"] * 4 + ["1"] * 4, "copies: a context each")
 
 
 def test_nginx():
