@@ -57,10 +57,12 @@ static void tell_facts(
     struct secure_call *call, const struct gnutls *gnutls, gnutls_session_t session)
 {
     gnutls_datum_t alpn = {0};
-    const char *cipher = NULL;
-    if (!secure_wants_facts(call) || /* the rest is of GnuTLS 3.7.4 */
-        (void *)gnutls->gnutls_ciphersuite_get == (void *)hooks_missing ||
-        (cipher = gnutls->gnutls_ciphersuite_get(session)) == NULL)
+    if (!secure_wants_facts(call))
+        return;
+    const char *cipher = "";
+    if ((void *)gnutls->gnutls_ciphersuite_get != (void *)hooks_missing) /* it is of 3.7.4 */
+        cipher = gnutls->gnutls_ciphersuite_get(session);
+    if (cipher == NULL)
         return;
     const char *version = gnutls->gnutls_protocol_get_name(
         gnutls->gnutls_protocol_get_version(session)); /* "TLS1.3" */
