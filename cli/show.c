@@ -157,6 +157,19 @@ static void json_links(struct json *json, const struct stored_span *span)
     json_close(json, ']');
 }
 
+static void json_events(struct json *json, const struct stored_span *span)
+{
+    json_open(json, "events", '[');
+    for (size_t i = 0; i < span->event_count; i++) {
+        json_open(json, NULL, '{');
+        json_text(json, "name", span->events[i].name);
+        json_time(json, "time", span->events[i].time_ns);
+        json_attributes(json, "attributes", &span->events[i].attributes);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 /* One line for each span, schema v1: fields are added, never changed or removed. */
 static void print_json(const struct tree_row *row)
 {
@@ -181,6 +194,7 @@ static void print_json(const struct tree_row *row)
     json_text(&json, "status_message", span->status_message);
     json_attributes(&json, "attributes", &span->attributes);
     json_links(&json, span);
+    json_events(&json, span);
     json_close(&json, '}');
     putchar('\n');
 }

@@ -19,6 +19,7 @@ enum {
     STATUS_COLUMNS = 12,
     DURATION_COLUMNS = 10,
     BAR_CELLS_MIN = 10,
+    EVENT_INDENT = 4, /* of an event's attributes */
     PREFIX_BYTES_MAX = (DEPTH_MAX + 1) * 12
 };
 
@@ -219,14 +220,33 @@ static void print_links(const struct stored_span *span, const char *indent)
     }
 }
 
-static void print_attributes(const struct tree_row *row)
+static void print_attributes(const struct attributes *attributes, const char *indent)
 {
-    char indent[3 * DEPTH_MAX + 8];
-    snprintf(indent, sizeof indent, "%*s", depth_drawn(row) * 3 + 4, "");
-    const struct attributes *attributes = &row->span.span->attributes;
     for (size_t i = 0; i < attributes->count; i++)
         print_attribute(&attributes->items[i], indent);
+}
+
+/* An event may lie before its span: the handshake does. */
+static void print_events(const struct stored_span *span, const char *indent)
+{
+    for (size_t i = 0; i < span->event_count; i++) {
+        const struct span_event *event = &span->events[i];
+        char *name = terminal_copy(event->name);
+        printf("%sevent = %s at %+.1f ms\n", indent, name,
+            (double)(int64_t)(event->time_ns - span->start_ns) / 1e6);
+        print_attributes(&event->attributes, indent - EVENT_INDENT);
+        free(name);
+    }
+}
+
+static void print_details(const struct tree_row *row)
+{
+    char margin[3 * DEPTH_MAX + 8 + EVENT_INDENT];
+    snprintf(margin, sizeof margin, "%*s", depth_drawn(row) * 3 + 4 + EVENT_INDENT, "");
+    const char *indent = margin + EVENT_INDENT;
+    print_attributes(&row->span.span->attributes, indent);
     print_links(row->span.span, indent);
+    print_events(row->span.span, indent);
 }
 
 void waterfall_print(const struct waterfall *waterfall)
@@ -236,6 +256,6 @@ void waterfall_print(const struct waterfall *waterfall)
     for (size_t i = 0; i < waterfall->count; i++) {
         print_row(waterfall, &waterfall->rows[i], pieces, &layout);
         if (waterfall->attributes)
-            print_attributes(&waterfall->rows[i]);
+            print_details(&waterfall->rows[i]);
     }
 }

@@ -30,6 +30,7 @@ typedef struct {
     X(int, gnutls_error_is_fatal, (int))                                                        \
     X(int, gnutls_protocol_get_version, (gnutls_session_t))                                     \
     X(const char *, gnutls_protocol_get_name, (int))                                            \
+    X(int, gnutls_session_is_resumed, (gnutls_session_t))                                       \
     X(const char *, gnutls_ciphersuite_get, (gnutls_session_t))                                 \
     X(int, gnutls_alpn_get_selected_protocol, (gnutls_session_t, gnutls_datum_t *))
 
@@ -56,10 +57,12 @@ static void tell_facts(
     struct secure_call *call, const struct gnutls *gnutls, gnutls_session_t session)
 {
     gnutls_datum_t alpn = {0};
-    const char *cipher = NULL;
-    if (!secure_wants_facts(call) || /* the rest is of GnuTLS 3.7.4 */
-        (void *)gnutls->gnutls_ciphersuite_get == (void *)hooks_missing ||
-        (cipher = gnutls->gnutls_ciphersuite_get(session)) == NULL)
+    if (!secure_wants_facts(call))
+        return;
+    const char *cipher = "";
+    if ((void *)gnutls->gnutls_ciphersuite_get != (void *)hooks_missing) /* it is of 3.7.4 */
+        cipher = gnutls->gnutls_ciphersuite_get(session);
+    if (cipher == NULL)
         return;
     const char *version = gnutls->gnutls_protocol_get_name(
         gnutls->gnutls_protocol_get_version(session)); /* "TLS1.3" */
@@ -67,8 +70,13 @@ static void tell_facts(
         alpn.size = 0;
     if (version == NULL)
         version = "";
-    secure_facts(call, strncmp(version, "TLS", 3) == 0 ? version + 3 : version, cipher,
-        (const char *)alpn.data, alpn.size);
+    secure_agreed(call, &(struct secure_agreement){
+                            .version = strncmp(version, "TLS", 3) == 0 ? version + 3 : version,
+                            .cipher = cipher,
+                            .alpn = (const char *)alpn.data,
+                            .alpn_length = alpn.size,
+                            .is_resumed = gnutls->gnutls_session_is_resumed(session) != 0,
+                        });
 }
 
 static bool begin(struct secure_call *call, gnutls_session_t session, bool is_open)
@@ -76,7 +84,7 @@ static bool begin(struct secure_call *call, gnutls_session_t session, bool is_op
     if (!secure_begin(call, session))
         return false;
     if (!secure_is_linked(call))
-        secure_link(call, -1, false, is_open);
+        secure_link(call, -1, false, is_open, false);
     return true;
 }
 

@@ -33,6 +33,7 @@ typedef struct bio_st BIO;
     X(int, SSL_is_server, (const SSL *))                                  \
     X(int, SSL_is_init_finished, (const SSL *))                           \
     X(const char *, SSL_get_version, (const SSL *))                       \
+    X(int, SSL_session_reused, (const SSL *))                             \
     X(const SSL_CIPHER *, SSL_get_current_cipher, (const SSL *))          \
     X(const char *, SSL_CIPHER_standard_name, (const SSL_CIPHER *))       \
     X(void, SSL_get0_alpn_selected, (const SSL *, const unsigned char **, unsigned *))
@@ -42,34 +43,135 @@ FOREIGN_LIBRARY(openssl, FUNCTIONS);
 /* include/openssl/ssl.h */
 enum { SSL_ERROR_SSL = 1, SSL_ERROR_SYSCALL = 5, SSL_ERROR_ZERO_RETURN = 6 };
 
+#define LIBCRYPTO_FUNCTIONS(X)               \
+    X(unsigned long, ERR_peek_error, (void)) \
+    X(const char *, BIO_method_name, (const BIO *))
+FOREIGN_LIBRARY(libcrypto, LIBCRYPTO_FUNCTIONS);
+
+/* What libssl calls of libcrypto, of which it knows its own. */
+static const struct libcrypto *libcrypto_of(
+    const struct openssl *openssl, void *scratch[FOREIGN_FUNCTIONS_MAX])
+{
+    return (const struct libcrypto *)foreign_functions(
+        &libcrypto_library, (void *)openssl->SSL_read, scratch);
+}
+
+/* Node writes before the handshake, and moves the bytes itself after the call. Others are known to
+ * have no socket when the handshake is over. The type of a BIO says nothing: that of curl, which
+ * leads to a socket, is of the same. */
+static bool is_memory(const struct openssl *openssl, const BIO *bio)
+{
+    void *scratch[FOREIGN_FUNCTIONS_MAX];
+    const struct libcrypto *libcrypto = libcrypto_of(openssl, scratch);
+    if (bio == NULL || (void *)libcrypto->BIO_method_name == (void *)hooks_missing)
+        return false;
+    const char *name = libcrypto->BIO_method_name(bio);
+    return name != NULL && strcmp(name, "node.js SSL buffer") == 0;
+}
+
 static bool begin(struct secure_call *call, const struct openssl *openssl, SSL *ssl)
 {
     if (!secure_begin(call, ssl))
         return false;
     if (!secure_is_linked(call)) {
-        int fd = openssl->SSL_get_rbio(ssl) == NULL ? -1 : openssl->SSL_get_rfd(ssl);
-        secure_link(
-            call, fd, openssl->SSL_is_server(ssl) != 0, openssl->SSL_is_init_finished(ssl) != 0);
+        const BIO *bio = openssl->SSL_get_rbio(ssl);
+        int fd = bio == NULL ? -1 : openssl->SSL_get_rfd(ssl);
+        secure_link(call, fd, openssl->SSL_is_server(ssl) != 0,
+            openssl->SSL_is_init_finished(ssl) != 0, fd < 0 && is_memory(openssl, bio));
     }
     return true;
+}
+
+/* Before 1.1.1 there are no such names. */
+static const char *name_of(const struct openssl *openssl, const SSL_CIPHER *cipher)
+{
+    return (void *)openssl->SSL_CIPHER_standard_name == (void *)hooks_missing
+               ? ""
+               : openssl->SSL_CIPHER_standard_name(cipher);
 }
 
 static void tell_facts(struct secure_call *call, const struct openssl *openssl, SSL *ssl)
 {
     const unsigned char *alpn = NULL;
     unsigned alpn_length = 0;
-    const SSL_CIPHER *cipher = openssl->SSL_get_current_cipher(ssl);
-    if (!secure_wants_facts(call) || cipher == NULL || !openssl->SSL_is_init_finished(ssl))
+    const SSL_CIPHER *cipher = NULL;
+    if (!secure_wants_facts(call) || !openssl->SSL_is_init_finished(ssl) ||
+        (cipher = openssl->SSL_get_current_cipher(ssl)) == NULL)
         return;
     const char *version = openssl->SSL_get_version(ssl); /* "TLSv1.3", "TLSv1" */
     openssl->SSL_get0_alpn_selected(ssl, &alpn, &alpn_length);
-    secure_facts(call, strncmp(version, "TLSv", 4) == 0 ? version + 4 : version,
-        openssl->SSL_CIPHER_standard_name(cipher), (const char *)alpn, alpn_length);
+    secure_agreed(call, &(struct secure_agreement){
+                            .version = strncmp(version, "TLSv", 4) == 0 ? version + 4 : version,
+                            .cipher = name_of(openssl, cipher),
+                            .alpn = (const char *)alpn,
+                            .alpn_length = alpn_length,
+                            .is_resumed = openssl->SSL_session_reused(ssl) != 0,
+                        });
+}
+
+/* The reasons of errors (include/openssl/sslerr.h) that say something; alerts of the peer are 1000
+ * and their number (RFC 8446, 6). */
+static const struct {
+    unsigned reason;
+    const char *name;
+} reasons[] = {
+    {134, "certificate_verify_failed"},
+    {156, "plaintext_http"},
+    {155, "plaintext_http"},
+    {193, "no_shared_cipher"},
+    {235, "no_application_protocol"},
+    {258, "unsupported_protocol"},
+    {267, "not_tls"},
+    {294, "connection_closed"},
+    {1040, "alert_handshake_failure"},
+    {1042, "alert_bad_certificate"},
+    {1045, "alert_certificate_expired"},
+    {1046, "alert_certificate_unknown"},
+    {1048, "alert_unknown_ca"},
+    {1070, "alert_protocol_version"},
+    {1112, "alert_unrecognized_name"},
+    {1116, "alert_certificate_required"},
+    {1120, "alert_no_application_protocol"},
+};
+
+/* It changes nothing. */
+static const char *reason_of(const struct openssl *openssl)
+{
+    void *scratch[FOREIGN_FUNCTIONS_MAX];
+    unsigned reason = libcrypto_of(openssl, scratch)->ERR_peek_error() & 0xfff;
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].reason == reason)
+            return reasons[i].name;
+    return "tls_handshake_failed";
+}
+
+static const char *failure_of(const struct openssl *openssl, SSL *ssl, int result)
+{
+    int saved_errno = errno;
+    int error = result > 0 ? 0 : openssl->SSL_get_error(ssl, result);
+    errno = saved_errno;
+    if (error == SSL_ERROR_SSL)
+        return reason_of(openssl);
+    return error == SSL_ERROR_SYSCALL ? "connection_closed" : NULL;
+}
+
+/* A handshake may be part of a call that is for bytes, or for none (s_client writes nothing). True:
+ * it is not over. */
+static bool is_shaking_hands(
+    struct secure_call *call, const struct openssl *openssl, SSL *ssl, int result)
+{
+    tell_facts(call, openssl, ssl);
+    if (!secure_wants_facts(call) || openssl->SSL_is_init_finished(ssl))
+        return false;
+    secure_handshake(call, openssl->SSL_is_server(ssl) != 0, failure_of(openssl, ssl, result));
+    return true;
 }
 
 /* The library's answer was no bytes: `result` <= 0 is what SSL_get_error asks for. */
 static void stopped(struct secure_call *call, const struct openssl *openssl, SSL *ssl, int result)
 {
+    if (is_shaking_hands(call, openssl, ssl, result))
+        return;
     int saved_errno = errno;
     int error = openssl->SSL_get_error(ssl, result);
     errno = saved_errno;
@@ -168,10 +270,14 @@ HOOK_FOREIGN(int, SSL_write, (SSL * ssl, const void *buffer, int size))
 {
     FOREIGN(openssl);
     struct secure_call call;
-    if (size <= 0 || buffer == NULL || !begin(&call, openssl, ssl))
+    if (!begin(&call, openssl, ssl))
         return openssl->SSL_write(ssl, buffer, size);
     struct way way = {{write_some}, openssl, ssl, &call, 0};
-    ssize_t result = secure_write(&call, buffer, (size_t)size, &way.base);
+    ssize_t result = 0;
+    if (size > 0 && buffer != NULL)
+        result = secure_write(&call, buffer, (size_t)size, &way.base);
+    else
+        is_shaking_hands(&call, openssl, ssl, way.answer = openssl->SSL_write(ssl, buffer, size));
     secure_end(&call);
     return result > 0 ? (int)result : way.answer;
 }
@@ -214,57 +320,6 @@ HOOK_FOREIGN(ssize_t, SSL_sendfile, (SSL * ssl, int fd, off_t offset, size_t siz
         secure_sent_unseen(&call, (size_t)result);
     secure_end(&call);
     return result;
-}
-
-/* The reasons of errors (include/openssl/sslerr.h) that say something; alerts of the peer are 1000
- * and their number (RFC 8446, 6). */
-static const struct {
-    unsigned reason;
-    const char *name;
-} reasons[] = {
-    {134, "certificate_verify_failed"},
-    {156, "plaintext_http"},
-    {155, "plaintext_http"},
-    {193, "no_shared_cipher"},
-    {235, "no_application_protocol"},
-    {258, "unsupported_protocol"},
-    {267, "not_tls"},
-    {294, "connection_closed"},
-    {1040, "alert_handshake_failure"},
-    {1042, "alert_bad_certificate"},
-    {1045, "alert_certificate_expired"},
-    {1046, "alert_certificate_unknown"},
-    {1048, "alert_unknown_ca"},
-    {1070, "alert_protocol_version"},
-    {1112, "alert_unrecognized_name"},
-    {1116, "alert_certificate_required"},
-    {1120, "alert_no_application_protocol"},
-};
-
-#define ERROR_FUNCTIONS(X) X(unsigned long, ERR_peek_error, (void))
-FOREIGN_LIBRARY(libcrypto, ERROR_FUNCTIONS);
-
-/* ERR_peek_error is libcrypto's, of which libssl knows its own. It changes nothing. */
-static const char *reason_of(const struct openssl *openssl)
-{
-    void *scratch[FOREIGN_FUNCTIONS_MAX];
-    const struct libcrypto *libcrypto = (const struct libcrypto *)foreign_functions(
-        &libcrypto_library, (void *)openssl->SSL_read, scratch);
-    unsigned reason = libcrypto->ERR_peek_error() & 0xfff;
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-        if (reasons[i].reason == reason)
-            return reasons[i].name;
-    return "tls_handshake_failed";
-}
-
-static const char *failure_of(const struct openssl *openssl, SSL *ssl, int result)
-{
-    int saved_errno = errno;
-    int error = result > 0 ? 0 : openssl->SSL_get_error(ssl, result);
-    errno = saved_errno;
-    if (error == SSL_ERROR_SSL)
-        return reason_of(openssl);
-    return error == SSL_ERROR_SYSCALL ? "connection_closed" : NULL;
 }
 
 static int shake_hands(SSL *ssl, const struct openssl *openssl, int (*original)(SSL *))

@@ -42,6 +42,7 @@ struct exchange {
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
+    bool tells_shake;    /* how the session inside TLS began */
     bool counts_as_call; /* attribution_call_begin was told */
     bool is_unclaimed;   /* attribution_unclaimed was told */
     uint8_t rule;        /* enum rule: what named the parent */

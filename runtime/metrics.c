@@ -56,9 +56,9 @@ static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key
     size_t used = 0;
     for (unsigned i = 0; i < span->attribute_count; i++) {
         const struct span_attribute *value = &span->attributes[i];
-        size_t length = value->is_number ? sizeof(value->number) : value->text.length;
+        size_t length = value->kind != SPAN_VALUE_TEXT ? sizeof(value->number) : value->text.length;
         struct key_head head = {
-            (uint16_t)value->key, value->is_number ? KEY_NUMBER : (uint16_t)length};
+            (uint16_t)value->key, value->kind != SPAN_VALUE_TEXT ? KEY_NUMBER : (uint16_t)length};
         if (!(dimensions[value->key] & 1u << histogram))
             continue;
         if (length > SERIES_KEY_BYTES_MAX - used - sizeof(head) ||
@@ -66,7 +66,7 @@ static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key
             return 0;
         memcpy(key + used, &head, sizeof(head));
         used += sizeof(head);
-        if (value->is_number)
+        if (value->kind != SPAN_VALUE_TEXT)
             memcpy(key + used, &value->number, sizeof(value->number));
         else
             copy_short(key + used, value->text.text, length);

@@ -99,12 +99,13 @@ static void put_attributes(
         memcpy(&head, at, sizeof(head));
         at += sizeof(head);
         attribute.key = (enum attribute)head.attribute;
-        attribute.is_number = head.length == KEY_NUMBER;
-        if (attribute.is_number)
+        bool is_number = head.length == KEY_NUMBER;
+        attribute.kind = is_number ? SPAN_VALUE_INTEGER : SPAN_VALUE_TEXT;
+        if (is_number)
             memcpy(&attribute.number, at, sizeof(attribute.number));
         else
             attribute.text = (struct span_text){(const char *)at, head.length};
-        at += attribute.is_number ? sizeof(attribute.number) : head.length;
+        at += is_number ? sizeof(attribute.number) : head.length;
         otlp_put_attribute(w, &attribute, UINT32_MAX);
     }
     if (series->is_overflow)

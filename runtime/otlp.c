@@ -12,7 +12,12 @@
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
 
 /* Tags and prefixes of one span without its attributes, and of one attribute without its texts. */
-enum { SPAN_FIXED_BYTES = 128, ATTRIBUTE_FIXED_BYTES = 32, LINK_BYTES = 30, VARINT_BYTES_MAX = 10 };
+enum {
+    SPAN_FIXED_BYTES = 128,
+    ATTRIBUTE_FIXED_BYTES = 32,
+    LINK_BYTES = 30,
+    EVENT_FIXED_BYTES = 32
+};
 
 static uint64_t load8(const uint8_t *text)
 {
@@ -108,11 +113,11 @@ static const struct {
 #undef ATTRIBUTE
 
 /* AnyValue is a oneof: its field is written even if it is 0 or empty. */
-static void put_int_value(struct writer *w, int64_t number)
+static void put_number_value(struct writer *w, const struct span_attribute *attribute)
 {
     const uint8_t *end = w->at;
-    put_varint(w, (uint64_t)number);
-    put_varint(w, TAG(3, WIRE_VARINT));
+    put_varint(w, (uint64_t)attribute->number);
+    put_varint(w, TAG(attribute->kind == SPAN_VALUE_BOOLEAN ? 2 : 3, WIRE_VARINT));
     put_prefix(w, 2, end);
 }
 
@@ -129,17 +134,31 @@ static size_t shown_length(struct span_text text, uint32_t characters)
     return text.length / 4 < characters ? text.length : (size_t)characters * 4;
 }
 
+static size_t room_for(const struct span_attribute *attributes, unsigned count, uint32_t characters)
+{
+    size_t room = 0;
+    for (unsigned i = 0; i < count; i++) {
+        room += ATTRIBUTE_FIXED_BYTES + keys[attributes[i].key].length;
+        if (attributes[i].kind == SPAN_VALUE_TEXT)
+            room += shown_length(attributes[i].text, characters);
+    }
+    return room;
+}
+
+static const struct span_attribute *of_event(const struct span *span)
+{
+    return span->attributes + span->attribute_count;
+}
+
 /* Room for the span if all its texts are well-formed. */
 static size_t room_needed(const struct span *span, unsigned attributes, uint32_t characters)
 {
     size_t room = SPAN_FIXED_BYTES + span->name.length + span->trace_state.length +
-                  (size_t)span->link_count * LINK_BYTES;
-    for (unsigned i = 0; i < attributes; i++) {
-        const struct span_attribute *attribute = &span->attributes[i];
-        room += ATTRIBUTE_FIXED_BYTES + keys[attribute->key].length;
-        if (!attribute->is_number)
-            room += shown_length(attribute->text, characters);
-    }
+                  (size_t)span->link_count * LINK_BYTES +
+                  room_for(span->attributes, attributes, characters);
+    if (span->event.name.length > 0)
+        room += EVENT_FIXED_BYTES + span->event.name.length +
+                room_for(of_event(span), span->event.attribute_count, characters);
     return room;
 }
 
@@ -168,26 +187,32 @@ static bool is_short(const struct span_attribute *attribute, uint32_t characters
            is_ascii((const uint8_t *)attribute->text.text, length);
 }
 
-__attribute__((always_inline)) static inline void put_attribute(
-    struct writer *w, const struct span_attribute *attribute, uint32_t characters)
+/* An attribute of `field`, however long. */
+static inline __attribute__((always_inline)) void put_pair(
+    struct writer *w, unsigned field, const struct span_attribute *attribute, uint32_t characters)
 {
     const uint8_t *end = w->at;
-    if (!attribute->is_number && is_short(attribute, characters)) {
-        put_short_attribute(w, attribute->key, attribute->text.text, attribute->text.length);
-        return;
-    }
-    if (attribute->is_number)
-        put_int_value(w, attribute->number);
+    if (attribute->kind != SPAN_VALUE_TEXT)
+        put_number_value(w, attribute);
     else
         put_string_value(w, attribute->text.text, attribute->text.length, characters);
     put_bytes(w, &keys[attribute->key], 2u + keys[attribute->key].length);
-    put_prefix(w, 9, end);
+    put_prefix(w, field, end);
+}
+
+static void put_attribute(
+    struct writer *w, const struct span_attribute *attribute, uint32_t characters)
+{
+    if (attribute->kind == SPAN_VALUE_TEXT && is_short(attribute, characters))
+        put_short_attribute(w, attribute->key, attribute->text.text, attribute->text.length);
+    else
+        put_pair(w, 9, attribute, characters);
 }
 
 void otlp_put_attribute(
     struct writer *w, const struct span_attribute *attribute, uint32_t characters)
 {
-    put_attribute(w, attribute, characters);
+    put_pair(w, 9, attribute, characters);
 }
 
 static void put_status(struct writer *w, uint8_t status)
@@ -206,8 +231,29 @@ static void put_link(struct writer *w, const uint8_t *link)
     put_prefix(w, 13, end);
 }
 
+static void put_time(struct writer *w, unsigned field, uint64_t time_ns)
+{
+    if (time_ns == 0)
+        return;
+    put_fixed64(w, time_ns);
+    put_varint(w, TAG(field, WIRE_FIXED64));
+}
+
+static __attribute__((noinline)) void put_event(
+    struct writer *w, const struct span *span, uint32_t characters)
+{
+    const struct span_event *event = &span->event;
+    const uint8_t *end = w->at;
+    for (unsigned i = event->attribute_count; i-- > 0;)
+        put_pair(w, 3, &of_event(span)[i], characters);
+    put_text_field(w, 2, event->name.text, event->name.length, UINT32_MAX);
+    put_time(w, 1, event->time_ns);
+    put_prefix(w, 11, end);
+}
+
 /* Span's fields 16 to 10: those after the attributes. Defaults are omitted (proto3). */
-static void put_tail(struct writer *w, const struct span *span, unsigned dropped)
+static void put_tail(
+    struct writer *w, const struct span *span, unsigned dropped, uint32_t characters)
 {
     if (span->flags) {
         put_fixed32(w, span->flags);
@@ -217,18 +263,12 @@ static void put_tail(struct writer *w, const struct span *span, unsigned dropped
         put_status(w, span->status);
     for (unsigned i = span->link_count; i-- > 0;)
         put_link(w, span->links + i * sizeof(struct trace_link));
+    if (span->event.name.length > 0)
+        put_event(w, span, characters);
     if (dropped) {
         put_varint(w, dropped);
         put_varint(w, TAG(10, WIRE_VARINT));
     }
-}
-
-static void put_time(struct writer *w, unsigned field, uint64_t time_ns)
-{
-    if (time_ns == 0)
-        return;
-    put_fixed64(w, time_ns);
-    put_varint(w, TAG(field, WIRE_FIXED64));
 }
 
 /* Span's fields 8 to 1: those before the attributes. */
@@ -260,7 +300,7 @@ bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const str
         return false;
 
     struct writer writer = {.at = batch->start, .slack = room - needed};
-    put_tail(&writer, span, count - kept);
+    put_tail(&writer, span, count - kept, characters);
     for (unsigned i = kept; i-- > 0;)
         put_attribute(&writer, &span->attributes[i], characters);
     put_head(&writer, span);

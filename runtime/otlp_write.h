@@ -65,14 +65,17 @@ static inline void put_fixed32(struct writer *w, uint32_t value)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fixed fields are copied as they are");
 
-/* The prefix of a field whose content was written since `end`. */
-static inline void put_prefix(struct writer *w, unsigned field, const uint8_t *end)
+/* The prefix of a field whose content was written since `end`. Inlined, as the next is, since the
+ * call would cost as much as the work. */
+__attribute__((always_inline)) static inline void put_prefix(
+    struct writer *w, unsigned field, const uint8_t *end)
 {
     put_varint(w, (uint64_t)(end - w->at));
     put_varint(w, TAG(field, WIRE_BYTES));
 }
 
-static inline void put_field(struct writer *w, unsigned field, const void *data, size_t length)
+__attribute__((always_inline)) static inline void put_field(
+    struct writer *w, unsigned field, const void *data, size_t length)
 {
     const uint8_t *end = w->at;
     put_bytes(w, data, length);

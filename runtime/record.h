@@ -43,6 +43,13 @@ struct record_text {
     uint16_t length;
 };
 
+/* How the connection agreed on TLS: of its first exchange, behind FIELD_TLS and a blank. */
+struct record_handshake {
+    uint64_t end_ns; /* since the Unix epoch */
+    uint64_t took_ns;
+    uint64_t is_resumed;
+};
+
 struct record {
     uint32_t bytes;
     uint8_t kind;     /* enum record_kind */

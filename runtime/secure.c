@@ -6,7 +6,6 @@
 
 #include "config.h"
 #include "counters.h"
-#include "exporter.h"
 #include "memory.h"
 #include "passing.h"
 #include "pool.h"
@@ -141,7 +140,7 @@ static void adopt(struct thread *self, struct session *session, const struct sig
     kept_end(&connection->kept);
     connection->state = CONNECTION_UNDECIDED;
     connection->refused = 0;
-    connection->switched = connection->tunnels = false;
+    connection->switched = connection->tunnels = connection->shake_told = false;
     memset(connection->prefixes, 0, sizeof(connection->prefixes));
     __atomic_store_n(&connection->unseen, STREAM_SECURE, __ATOMIC_RELAXED);
     session->sight = *sight;
@@ -183,12 +182,14 @@ static void adopt_descriptor(struct session *session, int fd)
     observe_close(self);
 }
 
-void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open)
+void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open, bool is_memory)
 {
     int saved_errno = errno;
+    if (is_open && !call->session->is_known)
+        call->session->is_late = true;
     if (fd >= 0)
         adopt_descriptor(call->session, fd);
-    else if (is_open)
+    else if (is_open || is_memory)
         adopt_bare(call->session, is_server);
     errno = saved_errno;
 }
@@ -301,30 +302,12 @@ bool secure_enter(struct visit *visit, struct session *session)
     return false;
 }
 
-/* Each exchange says what was agreed on. */
-static void tell_facts(const struct session *session, struct connection *connection)
-{
-    struct event event = {.kind = EVENT_TEXT,
-        .field = FIELD_TLS,
-        .first = true,
-        .last = true,
-        .text = (const uint8_t *)(session->is_known ? session->facts : " "),
-        .length = session->is_known ? session->facts_length : 1};
-    struct exchange *exchange = connection->first;
-    for (; exchange != NULL; exchange = exchange->next) {
-        if (exchange->present & 1u << FIELD_TLS)
-            continue;
-        exchange->present |= 1u << FIELD_TLS;
-        exchange_add_text(exchange, &event);
-    }
-}
-
 void secure_feed(struct visit *visit, struct session *session, enum direction direction,
     const uint8_t *data, size_t length)
 {
     visit->connection->connecting = false;
     stream_feed(visit->self, visit->connection, session->sight.fd, direction, data, length);
-    tell_facts(session, visit->connection);
+    secure_tell(session, visit->connection);
 }
 
 size_t secure_received(struct secure_call *call, void *buffer, size_t length, size_t size)
@@ -372,7 +355,7 @@ void secure_sent(struct secure_call *call, const void *buffer, size_t length)
     stream_leave(&visit);
 }
 
-static bool is_of_network(int error)
+bool secure_is_of_network(int error)
 {
     return error != 0 && strcmp(stream_error_type(error), "_OTHER") != 0;
 }
@@ -383,97 +366,11 @@ void secure_stopped(struct secure_call *call, enum secure_outcome outcome)
     if (outcome == SECURE_AGAIN || !secure_enter(&visit, call->session))
         return;
     stream_touch(&visit, DIRECTION_IN);
-    if (outcome == SECURE_FAILED && is_of_network(visit.saved_errno))
+    if (outcome == SECURE_FAILED && secure_is_of_network(visit.saved_errno))
         stream_failed(visit.self, visit.connection, call->session->sight.fd, visit.saved_errno);
     else {
         visit.connection->peer_gone = true;
         stream_finish(visit.self, visit.connection, DIRECTION_IN, CAUSE_PEER, NULL);
     }
-    stream_leave(&visit);
-}
-
-/* --- the handshake ------------------------------------------------------------------------- */
-
-/* Probes for health connect to a server and leave: that is no failure. */
-static bool is_told(const struct session *session, bool is_server, const char *error)
-{
-    return error != NULL && !session->was_refused &&
-           !(is_server && strcmp(error, "connection_closed") == 0);
-}
-
-static void refuse(struct thread *self, struct session *session, struct connection *connection,
-    bool is_server, const char *error)
-{
-    struct context *owner = connection == NULL ? NULL : connection->owner;
-    struct decision decision = {0};
-    struct peer peer = {.address = ""};
-    if (!is_server)
-        decision = attribution_parent(self, owner);
-    if (connection != NULL)
-        peer = stream_peer(connection);
-    session->was_refused = true;
-    exporter_need();
-    exchange_record_attempt(
-        self, RECORD_HANDSHAKE, is_server, decision, peer, session->start_ns, session->unit, error);
-    if (connection != NULL)
-        stream_disown(connection);
-}
-
-/* Of a session that has no connection yet. */
-static void refuse_bare(struct session *session, bool is_server, const char *error)
-{
-    int saved_errno = errno;
-    struct thread *self = observe_open();
-    if (self != NULL) {
-        refuse(self, session, NULL, is_server, error);
-        observe_close(self);
-    }
-    errno = saved_errno;
-}
-
-void secure_handshake(struct secure_call *call, bool is_server, const char *error)
-{
-    struct session *session = call->session;
-    struct visit visit;
-    if (!secure_enter(&visit, session)) {
-        if (session->sight.connection == NULL && is_told(session, is_server, error))
-            refuse_bare(session, is_server, error);
-        return;
-    }
-    struct connection *connection = visit.connection;
-    is_server = is_server || connection->origin == ORIGIN_ACCEPTED;
-    stream_touch(&visit, DIRECTION_IN);
-    if (error != NULL && connection->connecting && is_of_network(visit.saved_errno))
-        stream_failed(visit.self, connection, session->sight.fd, visit.saved_errno);
-    else if (is_told(session, is_server, error))
-        refuse(visit.self, session, connection, is_server, error);
-    stream_leave(&visit);
-}
-
-static char *append(char *at, const char *end, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length && at < end && text[i] != ' '; i++)
-        *at++ = text[i];
-    return at;
-}
-
-void secure_facts(struct secure_call *call, const char *version, const char *cipher,
-    const char *alpn, size_t alpn_length)
-{
-    struct session *session = call->session;
-    const char *end = session->facts + sizeof(session->facts);
-    char *at = append(session->facts, end - 2, version, strlen(version));
-    *at++ = ' ';
-    at = append(at, end - 1, cipher, strlen(cipher));
-    *at++ = ' ';
-    at = append(at, end, alpn, alpn_length);
-    session->facts_length = (uint32_t)(at - session->facts);
-    session->is_known = true;
-    struct visit visit;
-    if (alpn_length != 2 || memcmp(alpn, "h2", 2) != 0 || !secure_enter(&visit, session))
-        return;
-    counter_add(COUNTER_TLS_NOT_FOLLOWED, 1);
-    stream_give_up(visit.self, visit.connection, session->sight.fd);
-    session->ignored = true;
     stream_leave(&visit);
 }

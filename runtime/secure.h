@@ -10,7 +10,7 @@
  *
  *   - to the descriptor that the library tells (secure_link), or else
  *   - to the socket that carries TLS records during the library's own call (secure_learn);
- *   - with neither, once its handshake is over, it has a connection without a descriptor: its bytes
+ *   - with neither, once its handshake is over or the library says so, it has a connection without a descriptor: its bytes
  *     go through memory, and who the other end is is not known.
  *
  * A library allows one thread at a time in a session, so a session has no lock of its own; its
@@ -52,7 +52,10 @@ struct session {
     bool ignored;     /* not to be followed */
     bool is_known;    /* facts were asked for */
     bool was_refused; /* its handshake failed, and that has been told */
-    uint64_t start_ns;
+    bool is_late;     /* it was open when it was first seen */
+    bool is_resumed;
+    uint64_t start_ns; /* of its handshake */
+    uint64_t end_ns;   /* 0: not over yet */
     uint64_t unit;
     struct secure_edit edit;
     uint32_t facts_length;
@@ -78,8 +81,8 @@ static inline bool secure_is_linked(const struct secure_call *call)
 }
 
 /* The descriptor that the library tells, -1: none. is_open: the handshake is over, so if there is
- * no socket by now, there is none. */
-void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open);
+ * no socket by now, there is none; is_memory: that is known before. */
+void secure_link(struct secure_call *call, int fd, bool is_server, bool is_open, bool is_memory);
 
 /* After the original: its bytes, or how it ended without. What the host is to get of a read: more
  * than length only if a line was put into it (passing.h). */
@@ -92,13 +95,18 @@ void secure_stopped(struct secure_call *call, enum secure_outcome outcome);
 /* A handshake went on, or failed: error.type. */
 void secure_handshake(struct secure_call *call, bool is_server, const char *error);
 
-/* Is it to be told what was agreed on? Once per session. alpn need not end with 0. */
+/* The handshake is over. Is it to be told what was agreed on? Once per session. */
 static inline bool secure_wants_facts(const struct secure_call *call)
 {
     return !call->session->is_known;
 }
-void secure_facts(struct secure_call *call, const char *version, const char *cipher,
-    const char *alpn, size_t alpn_length);
+struct secure_agreement {
+    const char *version, *cipher; /* "" if not known */
+    const char *alpn;             /* need not end with 0 */
+    size_t alpn_length;
+    bool is_resumed;
+};
+void secure_agreed(struct secure_call *call, const struct secure_agreement *agreed);
 
 /* The session begins anew. */
 void secure_forget(const void *key);

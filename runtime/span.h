@@ -27,19 +27,28 @@ struct span_text {
     uint32_t length;
 };
 
+enum span_value { SPAN_VALUE_TEXT, SPAN_VALUE_INTEGER, SPAN_VALUE_BOOLEAN /* number: 0 or 1 */ };
+
 struct span_attribute {
     enum attribute key;
-    bool is_number;
+    enum span_value kind;
     union {
         int64_t number;
         struct span_text text;
     };
 };
 
+/* What happened at one moment. Its attributes follow the span's own. */
+struct span_event {
+    struct span_text name; /* length 0: there is none */
+    uint64_t time_ns;
+    uint8_t attribute_count;
+};
+
 struct span {
     uint8_t kind;
     uint8_t status;
-    uint8_t attribute_count; /* at most SPAN_ATTRIBUTES_MAX */
+    uint8_t attribute_count; /* with the event's: at most SPAN_ATTRIBUTES_MAX */
     uint8_t link_count;      /* at most SPAN_LINKS_MAX */
     bool has_parent;
     uint32_t flags; /* OTLP Span.flags: W3C trace flags | 0x100 | 0x200 if the parent is remote */
@@ -50,6 +59,7 @@ struct span {
     uint64_t end_ns;
     struct span_text name;
     struct span_text trace_state;
+    struct span_event event;
     const uint8_t *links; /* struct trace_link, one after the other, not aligned */
     struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
 };

@@ -316,6 +316,7 @@ static bool on_event(struct sink *base, const struct event *event)
         stream_end_exchange(sink, exchange, event->reason);
         break;
     case EVENT_VOID:
+        connection->shake_told = connection->shake_told && !exchange->tells_shake;
         stream_forget(connection, exchange);
         break;
     case EVENT_SPLICE:

@@ -52,7 +52,7 @@ static struct span_attribute *add(struct telling *telling, enum attribute key)
         return NULL;
     struct span_attribute *attribute = &span->attributes[span->attribute_count++];
     attribute->key = key;
-    attribute->is_number = false;
+    attribute->kind = SPAN_VALUE_TEXT;
     return attribute;
 }
 
@@ -64,13 +64,19 @@ static void on_text(
         attribute->text = keep(of(describer), text, length);
 }
 
-static void on_number(struct describer *describer, enum attribute key, int64_t number)
+void telling_number(
+    struct telling *telling, enum attribute key, enum span_value kind, int64_t number)
 {
-    struct span_attribute *attribute = add(of(describer), key);
+    struct span_attribute *attribute = add(telling, key);
     if (attribute == NULL)
         return;
-    attribute->is_number = true;
+    attribute->kind = kind;
     attribute->number = number;
+}
+
+static void on_number(struct describer *describer, enum attribute key, int64_t number)
+{
+    telling_number(of(describer), key, SPAN_VALUE_INTEGER, number);
 }
 
 static void on_open(struct describer *describer, enum attribute key)
@@ -170,21 +176,6 @@ static void tell_exchange(struct telling *telling, const struct record *record, 
     describe(&facts, &telling->describer);
 }
 
-/* "1.3 CIPHER ALPN", each of them maybe empty. */
-static void tell_tls(struct describer *out, struct fact tls)
-{
-    static const enum attribute keys[] = {
-        ATTRIBUTE_TLS_PROTOCOL_VERSION, ATTRIBUTE_TLS_CIPHER, ATTRIBUTE_TLS_NEXT_PROTOCOL};
-    const uint8_t *at = tls.text, *end = at + tls.length;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && at < end; i++) {
-        const uint8_t *blank = memchr(at, ' ', (size_t)(end - at));
-        const uint8_t *stop = blank == NULL ? end : blank;
-        if (stop > at)
-            out->text(out, keys[i], at, (size_t)(stop - at));
-        at = blank == NULL ? end : blank + 1;
-    }
-}
-
 /* An attempt to connect, or to agree on TLS, that failed. */
 static void tell_attempt(
     struct describer *out, const struct record *record, const struct fact texts[RECORD_TEXTS])
@@ -225,6 +216,7 @@ static void begin(struct telling *telling, const struct record *record, struct f
     span->start_ns = record->start_ns;
     span->end_ns = record->end_ns;
     span->name = (struct span_text){"", 0};
+    span->event.name.length = 0;
     span->trace_state = (struct span_text){(const char *)trace_state.text, trace_state.length};
 }
 
@@ -260,10 +252,10 @@ const struct span *telling_span(
         tell_attempt(&telling->describer, record, texts);
     else
         return NULL;
-    if (texts[FIELD_TLS].length > 0)
-        tell_tls(&telling->describer, texts[FIELD_TLS]);
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
+    if (texts[FIELD_TLS].length > 0)
+        telling_tls(telling, texts[FIELD_TLS]);
     return &telling->span;
 }

@@ -37,3 +37,10 @@ const struct span *telling_span(
 
 /* telling_code.c: the part of it that says which code made a call. */
 void telling_code(struct telling *telling, struct fact stack);
+
+/* telling_tls.c: what TLS agreed on. Last, since the event's attributes follow the span's own. */
+void telling_tls(struct telling *telling, struct fact tls);
+
+/* An attribute that is a number, or a boolean. */
+void telling_number(
+    struct telling *telling, enum attribute key, enum span_value kind, int64_t number);

@@ -494,6 +494,23 @@ def test_show():
           "show --json: a line for each span", spans)
 
 
+def test_show_events():
+    """An event stands below its span's attributes, with its own; it may lie before the span."""
+    directory = tempfile.mkdtemp(dir=WORK)
+    pair = otlp.field(1, "tls.resumed") + otlp.field(2, b"\x10\x01")
+    event = otlp.field(11, otlp.fixed64(1, 1699999999997500000) + otlp.field(2, "tls.handshake") +
+                       otlp.field(3, pair))
+    span = otlp.span(SHOP, ident(1), "GET /", 1_700_000_000_000, 2, extra=event)
+    otlp.store_file(directory, otlp.frame(otlp.request("a", [span])))
+    env = environment(BURDOCK_STORE=directory)
+    done = burdock("show", "-a", env=env)
+    check(done.stdout.decode().endswith("    event = tls.handshake at -2.5 ms\n"
+                                        "        tls.resumed = true\n"), "show -a: events", text(done))
+    one, = lines_of(burdock("show", "--json", env=env))
+    check(one["events"] == [{"name": "tls.handshake", "time": "2023-11-14T22:13:19.997500000Z",
+                             "attributes": {"tls.resumed": True}}], "show --json: events", one)
+
+
 def trace_of_shape(parents):
     """parents[i]: parent of span i + 1, 0 for none."""
     directory = tempfile.mkdtemp(dir=WORK)

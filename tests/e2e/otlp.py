@@ -45,7 +45,8 @@ def spans_of_request(payload):
                     state=span.trace_state, status=STATUSES.get(span.status.code),
                     message=span.status.message, start=span.start_time_unix_nano,
                     end=span.end_time_unix_nano, attributes=_attributes(span.attributes),
-                    events=len(span.events), links=[
+                    events=[(event.name, event.time_unix_nano, _attributes(event.attributes))
+                            for event in span.events], links=[
                         (link.trace_id.hex(), link.span_id.hex()) for link in span.links]))
     return found
 

@@ -1,181 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inside TLS: requests of unmodified programs over OpenSSL and GnuTLS are spans, once each, carry
-their context, and the programs see what they see without us. What fails is seen as well."""
+"""Inside TLS: every rule of repeated writes; web servers on both sides; TLS after plaintext;
+handshakes that succeed and that fail; programs without TLS. test_tls_programs.py has the clients."""
 import glob
 import os
-import pwd
 import select
-import shutil
 import socket
-import subprocess
 
-from harness import (APPS, BUILD, PATH, RawServer, Scene, check, equal, free_port, main, read_head, skip,
-                     wait_until)
-
-PYTHON = "/usr/bin/python3"
-
-
-def certify(scene):
-    """A certificate for localhost by an authority of our own."""
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=scene.directory)
-    scene.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=localhost")
-    openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-out", "cert.pem", "-days", "2", "-extfile", "names")
-    os.chmod(scene.path("key.pem"), 0o644)  # nginx's workers are nobody
-
-
-class Secure(Scene):
-    """A scene with a server that answers what it received; not traced unless asked for."""
-
-    def __init__(self, traced=False, **environment):
-        super().__init__(**environment)
-        certify(self)
-        self.ca = self.path("ca.pem")
-        self.port = free_port()
-        self.server = self.start([PYTHON, os.path.join(APPS, "tls_server.py"), str(self.port),
-                                  self.path("cert.pem"), self.path("key.pem")], "server", traced,
-                                 self.port)
-        self.url = "https://localhost:%d" % self.port
-
-    def requests(self):
-        """(number of contexts, context, path) of each, as the server got them."""
-        return [line.split() for line in self.stdout(self.server).decode().splitlines()]
-
-
-def ask(scene, command, what, paths, **more):
-    """A client's requests: as bare, and each of them one span with its context inside."""
-    bare = len(paths)
-    scene.as_bare(command, what, **more)
-    equal(len(wait_until(lambda: (r := scene.requests())[2 * bare - 1:] and r) or []), 2 * bare,
-          what + ": the server got each request once")
-    received = scene.requests()[bare:]
-    spans = scene.wait_spans(bare)
-    equal([(s.kind, s.attributes.get("url.full"), s.attributes.get("http.response.status_code"))
-           for s in sorted(spans, key=lambda s: s.start)],
-          [("CLIENT", scene.url + path, 200) for path in paths], what + ": a span each")
-    equal(sorted(r[1].split("-")[2] for r in received if r[0] == "1"), sorted(s.id for s in spans),
-          what + ": the context is inside")
-    first = min(spans, key=lambda s: s.start)
-    equal(first.attributes.get("tls.protocol.version"), "1.3", what + ": what was agreed on")
-    return spans
-
-
-def have(program, what):
-    found = shutil.which(program, path=PATH) is not None
-    if not found:
-        skip(what, program + " is not installed")
-    return found
-
-
-CLIENTS = {
-    "curl": (["curl", "-sS", "--cacert", "{ca}", "{url}/one", "{url}/two"], ["/one", "/two"]),
-    "curl, a large body": (["sh", "-c", "head -c 3000000 /dev/zero | curl -sS --cacert {ca} "
-                            "-H 'Expect:' --data-binary @- {url}/body"], ["/body"]),
-    "wget": (["wget", "-q", "-O", "-", "--ca-certificate={ca}", "{url}/one", "{url}/two"],
-             ["/one", "/two"]),
-    "python3": ([PYTHON, "-c", """
-import http.client, ssl, sys
-context = ssl.create_default_context(cafile='{ca}')
-connection = http.client.HTTPSConnection('localhost', {port}, context=context)
-for path, body in (('/one', None), ('/two', b'x' * 300000), ('/three', None)):
-    connection.request('POST' if body else 'GET', path, body)
-    print(connection.getresponse().read().decode())
-"""], ["/one", "/two", "/three"]),
-    "python3 asyncio": ([PYTHON, "-c", """
-import asyncio, ssl
-async def ask():
-    context = ssl.create_default_context(cafile='{ca}')
-    reader, writer = await asyncio.open_connection('localhost', {port}, ssl=context)
-    writer.write(b'GET /one HTTP/1.1\\r\\nHost: localhost:{port}\\r\\nConnection: close\\r\\n\\r\\n')
-    print((await reader.read()).decode().split('\\r\\n\\r\\n')[1])
-    writer.close()
-asyncio.run(ask())
-"""], ["/one"]),
-    "python3 aiohttp": ([PYTHON, "-c", """
-import asyncio, ssl
-try:
-    import aiohttp
-except ImportError:
-    raise SystemExit(99)
-async def ask():
-    context = ssl.create_default_context(cafile='{ca}')
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
-        for path in ('/one', '/two'):
-            async with session.get('{url}' + path) as answer:
-                print(await answer.text())
-asyncio.run(ask())
-"""], ["/one", "/two"]),
-    "python3 requests": ([PYTHON, "-c", """
-try:
-    import requests
-except ImportError:
-    raise SystemExit(99)
-with requests.Session() as session:
-    for path in ('/one', '/two'):
-        print(session.get('{url}' + path, verify='{ca}').text)
-"""], ["/one", "/two"]),
-    "ruby": (["ruby", "-rnet/http", "-e", """
-Net::HTTP.start('localhost', {port}, use_ssl: true, ca_file: '{ca}') do |http|
-  puts http.get('/one').body, http.get('/two').body
-end
-"""], ["/one", "/two"]),
-    "perl": (["perl", "-MHTTP::Tiny", "-e", """
-my $http = HTTP::Tiny->new(verify_SSL => 1, SSL_options => {{SSL_ca_file => '{ca}'}});
-print $http->get("{url}$_")->{{content}} for ('/one', '/two');
-"""], ["/one", "/two"]),
-    "php": (["php", "-r", """
-$context = stream_context_create(['ssl' => ['cafile' => '{ca}']]);
-foreach (['/one', '/two'] as $path) echo file_get_contents('{url}' . $path, false, $context);
-"""], ["/one", "/two"]),
-    "php curl": (["php", "-r", """
-$handle = curl_init();
-curl_setopt($handle, CURLOPT_CAINFO, '{ca}');
-foreach (['/one', '/two'] as $path) {{
-    curl_setopt($handle, CURLOPT_URL, '{url}' . $path);
-    curl_exec($handle);
-}}
-"""], ["/one", "/two"]),
-}
-MODULES = {"perl": ["perl", "-MIO::Socket::SSL", "-e", "1"], "php curl": ["php", "-r", "curl_init();"],
-           "python3 aiohttp": [PYTHON, "-c", "import aiohttp"],
-           "python3 requests": [PYTHON, "-c", "import requests"]}
-
-
-def test_clients():
-    for what, (command, paths) in CLIENTS.items():
-        if not have(command[0], what):
-            continue
-        if what in MODULES and subprocess.run(MODULES[what], capture_output=True).returncode != 0:
-            skip(what, "a module is not installed")
-            continue
-        with Secure() as scene:
-            filled = [word.format(ca=scene.ca, url=scene.url, port=scene.port)
-                      if "{" in word else word for word in command]
-            ask(scene, filled, what, paths)
-
-
-def test_git():
-    if not have("git", "git"):
-        return
-    with Secure() as scene:
-        answer = scene.run(["git", "ls-remote", scene.url + "/some.git"], "git",
-                           GIT_SSL_CAINFO=scene.ca)
-        equal(answer.returncode, 128, "git: no repository there")
-        span, = scene.wait_spans(1)
-        equal((span.kind, span.attributes["http.response.status_code"]), ("CLIENT", 200), "git: a span")
-        equal(scene.requests()[0][1].split("-")[2], span.id, "git: the context is inside")
+from harness import BUILD, RawServer, Scene, check, equal, free_port, main, read_head, skip
+from tls_scene import PYTHON, Secure, certify, chain_of, handshakes, have
 
 
 def test_writes():
     """Repeated writes by every rule of OpenSSL's."""
-    client = os.path.join(BUILD, "tests", "e2e", "tls_client")
-    if not os.path.exists(client):
-        skip("writes", "no headers of OpenSSL when it was built")
+    client = built("tls_client", "writes")
+    if client is None:
         return
     for mode in ("-", "p", "pm", "m", "x", "xp", "g", "gpm", "s", "sp", "sm", "sx", "sg", "sgpm",
                  "h", "hs", "hp", "hsx", "k", "sk", "hk", "fp", "fps", "fs", "fhps", "f"):
@@ -187,16 +25,64 @@ def test_writes():
             equal(contexts, [0] * count + [1] * count, "writes, %s: a context each" % mode)
 
 
-def chain_of(spans):
-    """By service and kind, from the root."""
-    by_parent = {span.parent: span for span in spans}
-    chain, parent = [], ""
-    while parent in by_parent:
-        span = by_parent[parent]
-        chain.append((span.service, span.kind, span.attributes.get("url.scheme") or
-                      span.attributes["url.full"].partition(":")[0]))
-        parent = span.id
-    return chain
+def built(name, what):
+    path = os.path.join(BUILD, "tests", "e2e", name)
+    if not os.path.exists(path):
+        skip(what, "no headers of OpenSSL when it was built")
+    return path if os.path.exists(path) else None
+
+
+def test_pair():
+    """Bytes that are looked at before they are read, pieces, early data."""
+    program = built("tls_pair", "pair")
+    if program is None:
+        return
+    with Scene() as scene:
+        certify(scene)
+        scene.as_bare([program, "cert.pem", "key.pem"], "pair", spans=4)
+        spans = sorted(scene.spans(), key=lambda s: s.start)
+        equal([(s.kind, s.attributes.get("url.path") or s.attributes["url.full"],
+                s.attributes["http.response.status_code"]) for s in spans],
+              [("CLIENT", "https://pair/usual", 200), ("SERVER", "/usual", 200),
+               ("CLIENT", "https://pair/early", 200), ("SERVER", "/early", 200)],
+              "pair: a span each side")
+        equal([s.parent for s in spans], ["", spans[0].id, "", ""],
+              "pair: the context is in all but early data")
+
+
+COPIES = """
+import ctypes, http.client, os, ssl, sys
+plugin = ctypes.CDLL('./tls_plugin.so', mode=os.RTLD_LOCAL | os.RTLD_NOW | os.RTLD_DEEPBIND)
+context = ssl.create_default_context(cafile='ca.pem')
+for path in (b'/one', b'/two'):
+    if plugin.tls_plugin_ask({port}, path) != 0:
+        sys.exit(1)
+    connection = http.client.HTTPSConnection('localhost', {port}, context=context)
+    connection.request('GET', path.decode() + '/own')
+    print(connection.getresponse().read().decode(), flush=True)
+with open('/proc/self/maps') as maps:
+    print(sorted({{line.split('/')[-1].strip() for line in maps if 'libssl' in line}}))
+"""
+
+
+def test_copies():
+    """Two copies of libssl in one process: each caller's calls go to its own."""
+    plugin = built("tls_plugin.so", "copies")
+    libraries = [path for path in glob.glob("/usr/lib/*/libssl.so.3") if os.path.exists(path)]
+    if plugin is None or not libraries:
+        return
+    with Secure() as scene:
+        for path, name in ((libraries[0], "libssl.so.9"), (plugin, "tls_plugin.so")):
+            with open(path, "rb") as file: # the same library under another name
+                scene.write(name, file.read().replace(b"libssl.so.3\0", b"libssl.so.9\0"))
+        done = scene.as_bare([PYTHON, "-c", COPIES.format(port=scene.port)], "copies", spans=4,
+                             LD_LIBRARY_PATH=scene.directory)
+        equal(done.returncode, 0, "copies: all were answered")
+        check(done.stdout.count(b"\nby libssl.so.9 \n") == 2 and
+              b"['libssl.so.3', 'libssl.so.9']" in done.stdout, "copies: two of them", done.stdout)
+        equal(sorted(s.attributes["url.full"].rpartition(str(scene.port))[2] for s in scene.spans()),
+              ["/one", "/one/own", "/two", "/two/own"], "copies: a span each")
+        equal([r[0] for r in scene.requests()], ["0"] * 4 + ["1"] * 4, "copies: a context each")
 
 
 def test_nginx():
@@ -342,46 +228,53 @@ def test_absent():
         equal(answer.stdout, b"[False, False, True]\n", "absent: names of TLS libraries are not there")
 
 
-def test_postgresql():
-    """psql asks in plaintext whether it may speak TLS."""
-    places = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-    if not places or not have("psql", "PostgreSQL") or os.geteuid() != 0:
-        return
-    with Scene() as scene:
-        certify(scene)
-        place, port = scene.path("data"), free_port()
-        user = pwd.getpwnam("postgres")
-        os.mkdir(place)
-        os.chown(place, user.pw_uid, user.pw_gid)
-        for name in ("key.pem", "cert.pem"):
-            os.chmod(scene.path(name), 0o600)
-            os.chown(scene.path(name), user.pw_uid, user.pw_gid)
-        command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        scene.run([*command, places[-1] + "/initdb", "-A", "trust", "-D", place], traced=False)
-        scene.start([*command, places[-1] + "/postgres", "-D", place, "-p", str(port), "-k", place,
-                     "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
-                     "-c", "ssl_cert_file=" + scene.path("cert.pem"),
-                     "-c", "ssl_key_file=" + scene.path("key.pem")], traced=False, port=port)
-        where = "host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=require" % port
-        wait_until(lambda: scene.run(["psql", where, "-c", "select 1"], traced=False).returncode == 0)
-        scene.as_bare(["psql", where, "-c", "select 1 + 1", "-c", "select ssl from pg_stat_ssl "
-                       "where pid = pg_backend_pid()"], "psql over TLS", spans=2)
-        first = min(scene.spans(), key=lambda s: s.start)
-        equal((first.kind, first.attributes["db.system.name"], first.attributes["server.port"],
-               first.attributes["tls.protocol.version"]), ("CLIENT", "postgresql", port, "1.3"),
-              "psql over TLS: the first statement")
+REFUSED = {
+    "curl": (["curl", "-sS", "{url}/refused"], 60),
+    "s_client, in a write": (["sh", "-c", "echo | openssl s_client -quiet -verify_return_error "
+                              "-connect localhost:{port}"], 1),
+}
 
 
 def test_handshakes():
-    with Secure() as scene:
-        answer = scene.curl(scene.url + "/refused")
-        equal(answer.returncode, 60, "handshake: curl does not trust the server")
-        span, = scene.wait_spans(1)
-        equal((span.name, span.kind, span.status, span.attributes["error.type"],
-               span.attributes["server.port"]),
-              ("TLS handshake", "CLIENT", "ERROR", "certificate_verify_failed", scene.port),
-              "handshake: a span")
-        equal(scene.requests(), [], "handshake: nothing was asked")
+    for what, (command, status) in REFUSED.items():
+        with Secure() as scene:
+            answer = scene.run([word.format(url=scene.url, port=scene.port) for word in command])
+            equal(answer.returncode, status, what + ": does not trust the server")
+            span, = scene.wait_spans(1)
+            equal((span.name, span.kind, span.status, span.attributes["error.type"],
+                   span.attributes["server.port"]),
+                  ("TLS handshake", "CLIENT", "ERROR", "certificate_verify_failed", scene.port),
+                  what + ": a span")
+            equal(scene.requests(), [], what + ": nothing was asked")
+
+
+RESUMES = """
+import http.client, ssl
+context = ssl.create_default_context(cafile='{ca}')
+context.maximum_version = ssl.TLSVersion.TLSv1_2
+session = None
+for path in '/one', '/two':
+    connection = http.client.HTTPSConnection('localhost', {port}, context=context)
+    connection.connect = lambda: http.client.HTTPConnection.connect(connection)
+    connection.connect()
+    connection.sock = context.wrap_socket(connection.sock, server_hostname='localhost',
+                                          session=session)
+    for number in range(2):
+        connection.request('GET', path + str(number))
+        connection.getresponse().read()
+    session = connection.sock.session
+    connection.close()
+"""
+
+
+def test_resumed():
+    """Handshakes that succeed are told with the first request, by both sides."""
+    with Secure(traced=True) as scene:
+        scene.run([PYTHON, "-c", RESUMES.format(ca=scene.ca, port=scene.port)], "client")
+        spans = sorted(scene.wait_spans(8), key=lambda s: s.start)
+        for kind in "CLIENT", "SERVER":
+            equal([handshakes(span) for span in spans if span.kind == kind],
+                  [[("1.2", False)], [], [("1.2", True)], []], "resumed: told by the " + kind)
 
 
 def test_plain_port():

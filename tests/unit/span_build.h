@@ -41,5 +41,5 @@ static inline void span_put_number(
     struct span_build *build, unsigned at, enum attribute key, int64_t number)
 {
     build->span.attributes[at] =
-        (struct span_attribute){.key = key, .is_number = true, .number = number};
+        (struct span_attribute){.key = key, .kind = SPAN_VALUE_INTEGER, .number = number};
 }

@@ -23,7 +23,7 @@ static struct span_attribute text(enum attribute key, const char *value)
 
 static struct span_attribute number(enum attribute key, int64_t value)
 {
-    return (struct span_attribute){.key = key, .is_number = true, .number = value};
+    return (struct span_attribute){.key = key, .kind = SPAN_VALUE_INTEGER, .number = value};
 }
 
 static struct span span_of(uint8_t kind, uint64_t duration_ns, bool is_sampled)

@@ -102,6 +102,8 @@ struct reference {
     char *texts[SPAN_ATTRIBUTES_MAX + 2];
     Otlp__Span__Link links[SPAN_LINKS_MAX];
     Otlp__Span__Link *link_list[SPAN_LINKS_MAX];
+    Otlp__Span__Event event;
+    Otlp__Span__Event *event_list[1];
 };
 
 static struct trace_link links[SPAN_LINKS_MAX];
@@ -124,6 +126,13 @@ static void random_attribute(
     if (roll(3) == 0) {
         int64_t number = random_number();
         span_put_number(record, at, key, number);
+        if (roll(4) == 0) {
+            record->span.attributes[at].kind = SPAN_VALUE_BOOLEAN;
+            record->span.attributes[at].number = number != 0;
+            reference->values[at].value_case = OTLP__ANY_VALUE__VALUE_BOOL_VALUE;
+            reference->values[at].bool_value = number != 0;
+            return;
+        }
         reference->values[at].value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
         reference->values[at].int_value = number;
         return;
@@ -169,6 +178,24 @@ static void random_links(struct span *span, struct reference *reference)
     reference->span.links = reference->link_list;
 }
 
+/* The last `count` attributes are its. */
+static void random_event(struct span *span, struct reference *reference, unsigned count)
+{
+    static char name[] = "tls.handshake";
+    otlp__span__event__init(&reference->event);
+    span->event = (struct span_event){
+        .name = {name, sizeof(name) - 1}, .time_ns = roll(5) ? 1790000000000000000u : 0};
+    span->event.attribute_count = (uint8_t)count;
+    span->attribute_count = (uint8_t)(span->attribute_count - count);
+    reference->event.name = name;
+    reference->event.time_unix_nano = span->event.time_ns;
+    reference->event.n_attributes = count;
+    reference->event.attributes = reference->list + span->attribute_count;
+    reference->event_list[0] = &reference->event;
+    reference->span.n_events = 1;
+    reference->span.events = reference->event_list;
+}
+
 static void random_scalars(struct span_build *record, struct reference *reference)
 {
     struct span *span = &record->span;
@@ -191,12 +218,14 @@ static void random_span(
     struct span_build *record, struct reference *reference, const struct config *settings)
 {
     char text[TEXT_MAX];
-    unsigned count = (unsigned)roll(SPAN_ATTRIBUTES_MAX + 1);
+    unsigned all = (unsigned)roll(SPAN_ATTRIBUTES_MAX + 1);
+    bool has_event = roll(3) == 0;
+    unsigned count = has_event ? all - (unsigned)roll(all + 1) : all;
     unsigned kept =
         count < settings->attribute_count_limit ? count : settings->attribute_count_limit;
     memset(reference, 0, sizeof(*reference));
     otlp__span__init(&reference->span);
-    span_begin(record, count);
+    span_begin(record, all);
     random_ids(record, reference);
     random_scalars(record, reference);
     random_links(&record->span, reference);
@@ -208,8 +237,10 @@ static void random_span(
     record->span.trace_state = span_put(record, text, length);
     reference->span.trace_state = reference->texts[SPAN_ATTRIBUTES_MAX + 1] =
         expected_text(text, length, UINT32_MAX);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < all; i++)
         random_attribute(record, reference, i, settings->attribute_value_limit);
+    if (has_event)
+        random_event(&record->span, reference, all - count);
     reference->span.n_attributes = kept;
     reference->span.attributes = reference->list;
     reference->span.dropped_attributes_count = count - kept;

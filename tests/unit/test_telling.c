@@ -89,7 +89,8 @@ static bool is_text(struct span_text text, const char *expected)
 static void check_text(const struct span *span, enum attribute key, const char *expected)
 {
     const struct span_attribute *attribute = find(span, key);
-    CHECK(attribute != NULL && !attribute->is_number && is_text(attribute->text, expected),
+    CHECK(attribute != NULL && attribute->kind == SPAN_VALUE_TEXT &&
+              is_text(attribute->text, expected),
         "told: %s", expected);
 }
 
@@ -109,6 +110,38 @@ static void test_exchange(void)
     check_text(span, ATTRIBUTE_SERVER_ADDRESS, "shop.example");
     check_text(span, ATTRIBUTE_NETWORK_PEER_ADDRESS, "192.0.2.1");
     check_text(span, ATTRIBUTE_NETWORK_PROTOCOL_VERSION, "1.1");
+}
+
+static void test_handshake(void)
+{
+    static union block block;
+    struct building building = begin(&block, RECORD_EXCHANGE);
+    static const char facts[] = "1.3 TLS_AES_128_GCM_SHA256  "; /* no ALPN */
+    uint8_t tls[sizeof(facts) - 1 + sizeof(struct record_handshake)];
+    struct record_handshake handshake = {1790000000000000000u, 2500999, 1};
+    put(&building, FIELD_METHOD, "GET");
+    memcpy(tls, facts, sizeof(facts) - 1);
+    memcpy(tls + sizeof(facts) - 1, &handshake, sizeof(handshake));
+    building.at = record_put_text(building.at, FIELD_TLS, tls, sizeof(tls));
+    end(&building);
+    const struct span *span = telling_span(&telling, &block.record, &settings);
+    if (!CHECK(span != NULL && is_text(span->event.name, "tls.handshake") &&
+                   span->event.time_ns == handshake.end_ns && span->event.attribute_count == 4,
+            "a handshake is an event"))
+        return;
+    const struct span_attribute *own = span->attributes + span->attribute_count;
+    CHECK(own[0].key == ATTRIBUTE_TLS_PROTOCOL_VERSION && is_text(own[0].text, "1.3") &&
+              own[1].key == ATTRIBUTE_TLS_CIPHER && own[2].key == ATTRIBUTE_TLS_RESUMED &&
+              own[2].kind == SPAN_VALUE_BOOLEAN && own[2].number == 1 &&
+              own[3].key == ATTRIBUTE_BURDOCK_DURATION_US && own[3].number == 2500,
+        "what was agreed on, and how long it took");
+    check_text(span, ATTRIBUTE_TLS_PROTOCOL_VERSION, "1.3");
+    CHECK(find(span, ATTRIBUTE_TLS_RESUMED) == NULL, "the span's own are its own");
+    building = begin(&block, RECORD_EXCHANGE);
+    put(&building, FIELD_TLS, "1.3 TLS_AES_128_GCM_SHA256  cut short");
+    end(&building);
+    span = telling_span(&telling, &block.record, &settings);
+    CHECK(span != NULL && span->event.name.length == 0, "half of one is none");
 }
 
 static void name_code(const uintptr_t addresses[], size_t count, const struct symbol *found[])
@@ -313,6 +346,7 @@ static void test_race(void)
 int main(void)
 {
     test_exchange();
+    test_handshake();
     test_connect();
     test_code();
     test_call();

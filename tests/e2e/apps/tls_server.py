@@ -27,7 +27,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
         self.wfile.flush()
-        print(len(context), context[0][13:] if context else "-", self.path, flush=True)
+        print(len(context), context[0][13:] if context else "-", self.path,
+              self.client_address[1], flush=True)
 
     do_GET = do_POST = do_HEAD = do_PUT = answer
 
