@@ -17,7 +17,7 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading, cached, cache, asked;
+static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, asked;
 
 static void write_file(void)
 {
@@ -100,6 +100,25 @@ static void serve_redis(void)
     EXPECT(raw_read(cache.client, buffer, sizeof(buffer)) > 0);
 }
 
+static const char get[] = "get cart:017\r\n";
+static const char hit[] = "VALUE cart:017 0 5\r\nvalue\r\nEND\r\n";
+
+static void ask_memcached(void)
+{
+    EXPECT(write(kept.client, get, sizeof(get) - 1) > 0);
+    EXPECT(raw_read(kept.server, buffer, sizeof(buffer)) > 0);
+    raw_write(kept.server, hit, sizeof(hit) - 1);
+    EXPECT(read(kept.client, buffer, sizeof(buffer)) > 0);
+}
+
+static void serve_memcached(void)
+{
+    raw_write(keeper.client, get, sizeof(get) - 1);
+    EXPECT(read(keeper.server, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(keeper.server, hit, sizeof(hit) - 1) > 0);
+    EXPECT(raw_read(keeper.client, buffer, sizeof(buffer)) > 0);
+}
+
 static const char query[] = "Q\0\0\0\x2d" "SELECT name FROM carts WHERE number = 17";
 static const char rows[] = "T\0\0\0\x1d\0\1name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\0\0\0\0\0\0"
                            "D\0\0\0\x0e\0\1\0\0\0\4kiwi"
@@ -157,6 +176,8 @@ static const struct {
     {"16 KB of a body sent", send_chunk},
     {"Redis asked", ask_redis},
     {"Redis itself", serve_redis},
+    {"memcached asked", ask_memcached},
+    {"memcached itself", serve_memcached},
     {"query of PostgreSQL", ask, true},
     {"execution by PostgreSQL", execute, true},
 };
@@ -172,6 +193,8 @@ int main(int argc, char **argv)
     asked = host_connect(false, false);
     cached = host_connect(false, false);
     cache = host_connect(false, true);
+    kept = host_connect(false, false);
+    keeper = host_connect(false, true);
     begin_foreign();
     if (is_sql)
         begin_asking();
