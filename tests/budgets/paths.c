@@ -17,7 +17,7 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, asked;
+static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, documents, asked;
 
 static void write_file(void)
 {
@@ -119,6 +119,24 @@ static void serve_memcached(void)
     EXPECT(raw_read(keeper.client, buffer, sizeof(buffer)) > 0);
 }
 
+/* requestID 1, and its answer: cursor, firstBatch of one document, ok. */
+static const char found[] = "\x45\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0\0\0\0\0\0\x30\0\0\0"
+                            "\2find\0\6\0\0\0carts\0\3filter\0\5\0\0\0\0"
+                            "\2$db\0\5\0\0\0shop\0";
+static const char reply[] = "\x5f\0\0\0\2\0\0\0\1\0\0\0\xdd\7\0\0\0\0\0\0\0\x4a\0\0\0"
+                            "\3cursor\0\x31\0\0\0\4firstBatch\0\x14\0\0\0"
+                            "\3" "0\0\x0c\0\0\0\x10n\0\1\0\0\0\0\0"
+                            "\x12id\0\0\0\0\0\0\0\0\0\0"
+                            "\1ok\0\0\0\0\0\0\0\xf0\x3f";
+
+static void ask_mongodb(void)
+{
+    EXPECT(write(documents.client, found, sizeof(found)) > 0);
+    EXPECT(raw_read(documents.server, buffer, sizeof(buffer)) > 0);
+    raw_write(documents.server, reply, sizeof(reply));
+    EXPECT(read(documents.client, buffer, sizeof(buffer)) > 0);
+}
+
 static const char query[] = "Q\0\0\0\x2d" "SELECT name FROM carts WHERE number = 17";
 static const char rows[] = "T\0\0\0\x1d\0\1name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\0\0\0\0\0\0"
                            "D\0\0\0\x0e\0\1\0\0\0\4kiwi"
@@ -178,6 +196,7 @@ static const struct {
     {"Redis itself", serve_redis},
     {"memcached asked", ask_memcached},
     {"memcached itself", serve_memcached},
+    {"MongoDB asked", ask_mongodb},
     {"query of PostgreSQL", ask, true},
     {"execution by PostgreSQL", execute, true},
 };
@@ -195,6 +214,7 @@ int main(int argc, char **argv)
     cache = host_connect(false, true);
     kept = host_connect(false, false);
     keeper = host_connect(false, true);
+    documents = host_connect(false, false);
     begin_foreign();
     if (is_sql)
         begin_asking();

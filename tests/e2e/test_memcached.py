@@ -10,7 +10,7 @@ import socket
 import subprocess
 
 from harness import (APPS, PATH, PYTHON, Scene, check, equal, free_port, in_order, load, main,
-                     skip, wait_until)
+                     operations_by_request, skip, wait_until)
 
 SECRET = "correcthorse"
 
@@ -309,14 +309,10 @@ def test_parents():
                      str(memcached.port)], "shop", port=port)
         equal(load(port, 600, 64), [], "64 requests at a time")
         spans = scene.wait_spans(600 + 600 + 1200)
-        wanted = {span.id: 1 + int(span.attributes["url.path"].rsplit("/")[-1]) % 3
-                  for span in spans if span.kind == "SERVER"}
-        got = collections.defaultdict(collections.Counter)
-        for span in of_memcached(spans):
-            got[span.parent][span.attributes["db.operation.name"]] += 1
-        wrong = [(got[parent], gets) for parent, gets in wanted.items()
-                 if got[parent] != collections.Counter(set=1, get=gets)]
-        equal((len(wanted), len(got), wrong[:5]), (600, 600, []), "each under its own request")
+        wanted = {i: collections.Counter(set=1, get=1 + i % 3) for i in range(600)}
+        got = operations_by_request(spans, of_memcached(spans))
+        equal({i: got[i] for i in got if got[i] != wanted.get(i)}, {}, "each under its own request")
+        equal(len(got), 600, "and each request has its own")
 
 
 main(globals(), needs=["memcached"])

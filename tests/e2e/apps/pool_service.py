@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pool_service.py KIND PORT STORE_PORT: an HTTP service of threads. /r/N asks a Redis or a memcached
-about the key N, over connections of a pool: Redis one by one and in a pipeline, memcached by a set
-and one to three gets."""
+"""pool_service.py KIND PORT STORE_PORT: an HTTP service of threads. /r/N asks a Redis, a memcached or
+a MongoDB about the key N, over connections of a pool: Redis one by one and in a pipeline, the others
+by storing it once and asking for it one to three times."""
 import http.server
 import sys
 
@@ -31,7 +31,17 @@ def memcached_asker():
     return ask
 
 
-ASK = {"redis": redis_asker, "memcached": memcached_asker}[KIND]()
+def mongodb_asker():
+    import pymongo
+    keys = pymongo.MongoClient("127.0.0.1", STORE_PORT, maxPoolSize=64).shop.keys
+
+    def ask(number):
+        keys.insert_one({"_id": number})
+        return [keys.find_one({"_id": number}) for _ in range(1 + int(number) % 3)]
+    return ask
+
+
+ASK = {"redis": redis_asker, "memcached": memcached_asker, "mongodb": mongodb_asker}[KIND]()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
