@@ -16,6 +16,13 @@ static void tell_number(
 
 /* --- what is sent -------------------------------------------------------------------------- */
 
+static void begin(struct memcached_reader *reader)
+{
+    tell(reader,
+        (struct event){
+            .kind = EVENT_BEGIN, .exchange = reader->memcached->next++, .offset = reader->at});
+}
+
 void memcached_queue_begin(struct memcached_reader *reader)
 {
     struct memcached *memcached = reader->memcached;
@@ -23,8 +30,7 @@ void memcached_queue_begin(struct memcached_reader *reader)
     memcached->is_reading = true;
     memcached->joins = memcached->gathers || is_full || memcached->extra > 0;
     if (!memcached->joins) {
-        tell(reader, (struct event){
-                         .kind = EVENT_BEGIN, .exchange = memcached->next++, .offset = reader->at});
+        begin(reader);
     }
 }
 
@@ -110,6 +116,10 @@ bool memcached_queue_sent(
 {
     struct memcached *memcached = reader->memcached;
     memcached->is_reading = false;
+    if (memcached->joins && memcached->next == memcached->oldest) {
+        memcached->joins = false; /* all was answered while it was only half there */
+        begin(reader);
+    }
     if (!memcached->joins) {
         enter(reader, verb, is_quiet, is_noreply);
     } else if (memcached->gathers) {

@@ -266,6 +266,7 @@ static size_t feed(
 {
     struct mongodb *mongodb = state;
     struct mongodb_reader reader = {mongodb, sink, data, 0, length};
+    mongodb->lost |= mongodb->asks_no_more && direction == (enum direction)mongodb->requests;
     while (!mongodb->lost && !mongodb->over && reader.at < length) {
         mongodb->lost = !step(&reader, &mongodb->sides[direction], length);
     }
@@ -304,6 +305,7 @@ static void finish(void *state, enum direction direction, struct sink *sink)
         mongodb->is_telling = false;
         tell_of(&reader, EVENT_VOID, mongodb->next - 1);
     }
+    mongodb->asks_no_more = true;
     if (direction == (enum direction)mongodb->requests) {
         return;
     }

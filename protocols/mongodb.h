@@ -125,7 +125,7 @@ struct mongodb {
     bool is_more;    /* getMore, which names it later */
     bool is_in_text; /* a text is being told */
     bool has_rows, is_ok, responded;
-    bool over, lost;
+    bool asks_no_more, over, lost;
 };
 
 _Static_assert(sizeof(struct mongodb) <= STATE_BYTES_MAX, "connections hold one each");
