@@ -57,8 +57,8 @@ enum memcached_kind {
 struct memcached_verb_row {
     char name[MEMCACHED_WORD_BYTES];
     uint8_t length;
-    uint8_t kind;      /* enum memcached_kind */
-    const char *shape; /* see memcached_verbs.def */
+    uint8_t kind;  /* enum memcached_kind */
+    char shape[8]; /* see memcached_verbs.def */
 };
 
 const struct memcached_verb_row *memcached_verb_at(enum memcached_verb verb);

@@ -116,7 +116,7 @@ static enum verdict match(const struct prefix *prefix, size_t at, const char *sh
 static const struct {
     enum memcached_verb verb;
     uint8_t length;
-    const char *word;
+    char word[9];
 } common[] = {
     {VERB_MN, 4, "MN\r\n"},
     {VERB_ME, 3, "ME "},
@@ -140,7 +140,7 @@ static enum verdict probe_verb(
 {
     const struct memcached_verb_row *row = memcached_verb_at(verb);
     size_t have = request->length < row->length ? request->length : row->length, i = 0;
-    if (row->shape == NULL || request->bytes[0] != (uint8_t)row->name[0] ||
+    if (row->shape[0] == '-' || request->bytes[0] != (uint8_t)row->name[0] ||
         memcmp(request->bytes, row->name, have) != 0) {
         return VERDICT_NO;
     }
