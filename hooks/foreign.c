@@ -8,6 +8,10 @@
 
 enum { EMPTY, TAKEN, READY, DEAD };
 
+/* How many objects the program started with: those that the linker goes through for everybody, in
+ * the order of their list. */
+static unsigned long long started_with;
+
 /* What is looked for while all objects are gone through. */
 struct search {
     const struct foreign_library *library;
@@ -16,6 +20,7 @@ struct search {
     struct object caller;
     bool has_caller;
     const char *file; /* soname of the library that the caller needs; NULL: any */
+    unsigned long long visited;
     void **functions;
 };
 
@@ -60,9 +65,14 @@ static int visit_caller(struct dl_phdr_info *info, size_t size, void *argument)
     return 1;
 }
 
-static bool is_file(const struct object *object, const char *file)
+/* Who was linked against it has its soname, or else the name of its file. */
+static bool is_file(const struct dl_phdr_info *info, const struct object *object, const char *file)
 {
-    return object->soname != NULL && strcmp(object->soname, file) == 0;
+    const char *slash = strrchr(info->dlpi_name, '/');
+    const char *name = object->soname != NULL ? object->soname
+                       : slash == NULL        ? info->dlpi_name
+                                              : slash + 1;
+    return strcmp(name, file) == 0;
 }
 
 static int visit_library(struct dl_phdr_info *info, size_t size, void *argument)
@@ -70,14 +80,15 @@ static int visit_library(struct dl_phdr_info *info, size_t size, void *argument)
     struct search *search = argument;
     struct object object;
     if (object_dynamic(info) == _DYNAMIC || !object_open(info, &object) ||
-        (search->file != NULL && !is_file(&object, search->file)) || !is_such(search, &object))
+        (search->file != NULL && !is_file(info, &object, search->file)) ||
+        !is_such(search, &object))
         return 0;
     take_functions(search, &object);
     return 1;
 }
 
 /* The versions that the caller was linked against name the files that they are of. */
-static bool find_needed(struct search *search)
+static bool find_versioned(struct search *search)
 {
     const uint8_t *at = search->caller.needs;
     while (at != NULL) {
@@ -91,16 +102,69 @@ static bool find_needed(struct search *search)
     return false;
 }
 
-/* The caller is the library itself, or was linked against it; or it calls for another object, which
- * has given up its frame: then any that there is. */
+/* What else the caller was linked against: a library without versions is among it. */
+static bool find_needed(struct search *search)
+{
+    for (const ElfW(Dyn) *entry = search->caller.dynamic; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag != DT_NEEDED)
+            continue;
+        search->file = search->caller.names + entry->d_un.d_val;
+        if (dl_iterate_phdr(visit_library, search) != 0)
+            return true;
+    }
+    search->file = NULL;
+    return false;
+}
+
+static int visit_started(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    started_with = info->dlpi_adds;
+    return 1;
+}
+
+void foreign_start(void)
+{
+    dl_iterate_phdr(visit_started, NULL);
+}
+
+/* Without a version the name alone counts, and the first object that has it. */
+static bool is_unversioned(const struct search *search, const struct object *object)
+{
+    const char *name = search->library->names[0];
+    const ElfW(Sym) *symbol = object_find(object, object_hash(name), name);
+    return symbol != NULL &&
+           (object->versions == NULL || object->versions[symbol - object->symbols] < 2);
+}
+
+static int visit_global(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct search *search = argument;
+    struct object object;
+    if (search->visited++ >= started_with)
+        return -1;
+    if (object_dynamic(info) == _DYNAMIC || !object_open(info, &object) ||
+        !is_unversioned(search, &object))
+        return 0;
+    take_functions(search, &object);
+    return 1;
+}
+
+/* The functions that are not hooked are bound by the linker, and those that are must be of the same
+ * library: so of names without versions a copy that the program started with comes first. Else the
+ * caller is the library itself, or was linked against it; or it calls for another object, which has
+ * given up its frame: then any that there is. */
 static void resolve(struct search *search)
 {
     for (uint32_t i = 0; i < search->library->count; i++)
         search->functions[i] = (void *)hooks_missing;
     dl_iterate_phdr(visit_caller, search);
-    if (search->has_caller && is_such(search, &search->caller))
+    bool is_own = search->has_caller && is_such(search, &search->caller);
+    search->functions[search->library->count] = is_own ? (void *)search->library : NULL;
+    if (dl_iterate_phdr(visit_global, search) == 1)
+        return;
+    if (is_own)
         take_functions(search, &search->caller);
-    else if (!search->has_caller || !find_needed(search))
+    else if (!search->has_caller || !(find_versioned(search) || find_needed(search)))
         dl_iterate_phdr(visit_library, search);
 }
 
@@ -131,7 +195,7 @@ __attribute__((noinline)) static void *const *bind_caller(
             continue;
         caller->start = search.start;
         caller->end = search.end;
-        memcpy(caller->functions, scratch, library->count * sizeof(*scratch));
+        memcpy(caller->functions, scratch, (library->count + 1) * sizeof(*scratch));
         __atomic_store_n(&caller->state, READY, __ATOMIC_RELEASE);
         return caller->functions;
     }

@@ -8,6 +8,12 @@
  * weak reference or by dlsym, does not find ours. What it gets by dlsym from the library itself is
  * the library's own, and is not seen.
  *
+ * Of a library without versions (libsqlite3) the hook has ours, BURDOCK. It is our first one and
+ * not the default, and for that the linker has a rule: what refers to a name without a version is
+ * bound to it, dlsym does not find it. Only a weak reference does, although there is no such
+ * library. And the linker would bind such a name to the first object that has it: of what was
+ * opened with RTLD_GLOBAL we do not know that, where there are several copies.
+ *
  * The original is the one of the library that the calling object was linked against: found by the
  * return address, once for each object, and kept. Host threads at any time; no lock of ours.
  */
@@ -32,30 +38,35 @@ struct foreign_caller {
 
 struct foreign_library {
     const char *const *names;     /* of functions; who has the first is such a library */
-    uint32_t count;               /* <= FOREIGN_FUNCTIONS_MAX */
+    uint32_t count;               /* < FOREIGN_FUNCTIONS_MAX */
     struct foreign_library *next; /* of those that were asked for */
     bool is_listed;
     struct foreign_caller *callers; /* FOREIGN_CALLERS_MAX */
 };
 
 /* The functions, in the order of the names, for the object that `address` lies in. What the library
- * lacks is hooks_missing. Into `scratch` if there is no room to keep them. */
+ * lacks is hooks_missing. After them one more pointer: not NULL if that object is the library
+ * itself. Into `scratch` if there is no room to keep them. */
 void *const *foreign_functions(
     struct foreign_library *library, const void *address, void *scratch[FOREIGN_FUNCTIONS_MAX]);
 
+/* Constructor. */
+void foreign_start(void);
 /* Objects were unloaded. */
 void foreign_forget(void);
 
 /* The table of a library is made from FUNCTIONS(X), X(result, name, parameters): a structure of
- * pointers by name, and the library itself. The first name is what it is known by. */
+ * pointers by name, and the library itself. The first name is what it is known by. own: not NULL if
+ * the caller is the library itself. */
 #define FOREIGN_POINTER(result, name, parameters) result(*name) parameters;
 #define FOREIGN_NAME(result, name, parameters) #name,
 #define FOREIGN_LIBRARY(type, FUNCTIONS)                                                       \
     struct type {                                                                              \
         FUNCTIONS(FOREIGN_POINTER)                                                             \
+        const void *own;                                                                       \
     };                                                                                         \
     static const char *const type##_names[] = {FUNCTIONS(FOREIGN_NAME)};                       \
-    _Static_assert(sizeof(struct type) == sizeof(type##_names), "a pointer for each name");    \
+    _Static_assert(offsetof(struct type, own) == sizeof(type##_names), "one for each name");   \
     _Static_assert(sizeof(struct type) <= FOREIGN_FUNCTIONS_MAX * sizeof(void *), "they fit"); \
     static struct foreign_caller type##_callers[FOREIGN_CALLERS_MAX];                          \
     static struct foreign_library type##_library = {.names = type##_names,                     \
@@ -76,3 +87,6 @@ void foreign_forget(void);
 
 #define FOREIGN_VERSION(name, version) \
     __asm__(".symver hook_" #name ", " #name "@" version ", local")
+
+/* For a library that gives its functions no versions. */
+#define FOREIGN_UNVERSIONED(name) FOREIGN_VERSION(name, "BURDOCK")

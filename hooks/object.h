@@ -29,6 +29,7 @@ struct object {
     const char *names;
     const ElfW(Half) * versions; /* NULL: it has none */
     const struct gnu_hash *hash;
+    const ElfW(Dyn) * dynamic;
     const void *needs;  /* DT_VERNEED; NULL: none */
     const char *soname; /* NULL: none */
 };
@@ -42,7 +43,7 @@ static inline const void *object_pointer(uintptr_t base, ElfW(Addr) value)
 static inline struct object object_of(uintptr_t base, const ElfW(Dyn) * dynamic)
 {
     const ElfW(Dyn) *soname = NULL;
-    struct object object = {.base = base};
+    struct object object = {.base = base, .dynamic = dynamic};
     for (; dynamic->d_tag != DT_NULL; dynamic++) {
         const void *value = object_pointer(base, dynamic->d_un.d_ptr);
         switch (dynamic->d_tag) {

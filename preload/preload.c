@@ -16,6 +16,7 @@
 #include "descriptor.h"
 #include "environment.h"
 #include "exporter.h"
+#include "foreign.h"
 #include "guard.h"
 #include "hook.h"
 #include "originals.h"
@@ -66,6 +67,7 @@ extern __typeof__(gnu_get_libc_version) gnu_get_libc_version __attribute__((weak
 __attribute__((constructor)) static void preload_start(int argc, char **argv, char **envp)
 {
     hooks_resolve();
+    foreign_start();
     if (gnu_get_libc_version == NULL)
         return;
     const char *executable = (const char *)getauxval(AT_EXECFN);

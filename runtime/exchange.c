@@ -35,14 +35,19 @@ struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_ser
     return exchange;
 }
 
-/* It is of nobody's, for now. */
-static void leave_context(struct exchange *exchange)
+void exchange_uncount(struct exchange *exchange)
 {
     if (exchange->counts_as_call)
         attribution_call_end(exchange->context);
     if (exchange->is_unclaimed && exchange->epoch == process.epoch)
         attribution_unclaimed(-1);
     exchange->counts_as_call = exchange->is_unclaimed = false;
+}
+
+/* It is of nobody's, for now. */
+static void leave_context(struct exchange *exchange)
+{
+    exchange_uncount(exchange);
     context_drop(exchange->context);
     exchange->context = NULL;
     exchange->link_count = 0;
@@ -446,7 +451,7 @@ static size_t record_bytes_max(const struct exchange *exchange, size_t peer, siz
                           RECORD_ALIGNMENT);
 }
 
-static void record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
+void exchange_record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
     uint8_t protocol, struct peer peer, const char *error)
 {
     size_t peer_length = strlen(peer.address), error_length = error == NULL ? 0 : strlen(error);
@@ -471,12 +476,6 @@ static void record(struct thread *self, const struct exchange *exchange, enum re
     ring_commit(self, record);
 }
 
-void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
-    struct peer peer, const char *error)
-{
-    record(self, exchange, RECORD_EXCHANGE, protocol, peer, error);
-}
-
 void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is_server,
     struct decision decision, struct peer peer, uint64_t start_ns, uint64_t unit, const char *error)
 {
@@ -489,7 +488,7 @@ void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is
     if ((attempt->ids.flags & FLAG_SAMPLED) && exchange_is_recorded(attempt)) {
         if (unit == self->unit)
             exchange_note_code(self);
-        record(self, attempt, kind, 0, peer, error);
+        exchange_record(self, attempt, kind, 0, peer, error);
     }
     exchange_free(attempt);
 }

@@ -79,11 +79,14 @@ void exchange_pass_on(struct thread *self, struct exchange *exchange, struct con
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
 
+/* Its request does not wait for it: it may be under way while its thread does other things. */
+void exchange_uncount(struct exchange *exchange);
+
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
 /* The same in the protocol's own form. */
-size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
-    uint64_t key, char *out);
+size_t exchange_insert(
+    const struct exchange *exchange, const struct protocol *protocol, uint64_t key, char *out);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {
@@ -110,8 +113,8 @@ static inline bool exchange_wants_code(
 void exchange_note_code(struct thread *self);
 
 /* Records it: it will be a span. error: error.type of the transport, or NULL. */
-void exchange_record(struct thread *self, const struct exchange *exchange, uint8_t protocol,
-    struct peer peer, const char *error);
+void exchange_record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
+    uint8_t protocol, struct peer peer, const char *error);
 
 /* An attempt that failed, to connect or to agree on TLS: a span of its own, since no request was
  * ever sent. */

@@ -22,8 +22,9 @@
 
 enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
 
-/* PADDING fills the end of a ring's data; only its first 8 bytes are read. */
-enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE };
+/* PADDING fills the end of a ring's data; only its first 8 bytes are read. A CALL is an exchange
+ * that a library was asked for, not a connection. */
+enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE, RECORD_CALL };
 
 enum record_mark { RECORD_SERVER = 1, RECORD_HAS_PARENT = 2, RECORD_HAS_RESPONSE = 4 };
 
@@ -45,7 +46,7 @@ struct record_text {
 struct record {
     uint32_t bytes;
     uint8_t kind;     /* enum record_kind */
-    uint8_t protocol; /* index in protocol_rows */
+    uint8_t protocol; /* index in protocol_rows; of a CALL: enum library */
     uint8_t marks;    /* bits of enum record_mark */
     uint8_t rule;     /* enum rule: attribution.h */
     uint32_t flags;   /* as in struct span */

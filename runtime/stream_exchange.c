@@ -215,8 +215,8 @@ void stream_end_exchange(
         const char *error = error_of(sink, exchange, reason);
         if (exchange_wants_code(sink->self, exchange, error))
             exchange_note_code(sink->self);
-        exchange_record(
-            sink->self, exchange, row_of(connection->protocol), stream_peer(connection), error);
+        exchange_record(sink->self, exchange, RECORD_EXCHANGE, row_of(connection->protocol),
+            stream_peer(connection), error);
     }
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)

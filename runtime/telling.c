@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../protocols/library.h"
 #include "attribution.h"
 #include "counters.h"
 
@@ -143,7 +144,18 @@ static bool is_protocol(uint32_t index)
     return protocol_rows[row] != NULL;
 }
 
-static void tell_exchange(struct telling *telling, const struct record *record,
+typedef void describe(const struct facts *, struct describer *);
+
+/* NULL: of nobody that we know. */
+static describe *describe_of(const struct record *record)
+{
+    if (record->kind == RECORD_CALL)
+        return record->protocol < LIBRARY_COUNT ? library_describe[record->protocol] : NULL;
+    bool is_known = record->kind == RECORD_EXCHANGE && is_protocol(record->protocol);
+    return is_known ? protocol_rows[record->protocol]->describe : NULL;
+}
+
+static void tell_exchange(struct telling *telling, const struct record *record, describe *describe,
     const struct fact texts[RECORD_TEXTS], const struct config *config)
 {
     struct facts facts = {.is_server = record->marks & RECORD_SERVER,
@@ -155,7 +167,7 @@ static void tell_exchange(struct telling *telling, const struct record *record,
         .known_methods = config->known_methods};
     memcpy(facts.numbers, record->numbers, sizeof(facts.numbers));
     memcpy(facts.texts, texts, sizeof(facts.texts));
-    protocol_rows[record->protocol]->describe(&facts, &telling->describer);
+    describe(&facts, &telling->describer);
 }
 
 /* "1.3 CIPHER ALPN", each of them maybe empty. */
@@ -241,8 +253,9 @@ const struct span *telling_span(
     if (record == NULL || !take_texts(record, texts))
         return NULL;
     begin(telling, record, texts[RECORD_TEXT_TRACE_STATE]);
-    if (record->kind == RECORD_EXCHANGE && is_protocol(record->protocol))
-        tell_exchange(telling, record, texts, config);
+    describe *describe = describe_of(record);
+    if (describe != NULL)
+        tell_exchange(telling, record, describe, texts, config);
     else if (record->kind == RECORD_CONNECT || record->kind == RECORD_HANDSHAKE)
         tell_attempt(&telling->describer, record, texts);
     else

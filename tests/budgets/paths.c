@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <valgrind/callgrind.h>
 
+#include "../e2e/apps/sqlite.h"
 #include "../hosts/host.h"
 
 enum { WARM = 64, COUNT = 1000, CHUNK_BYTES = 16 * 1024 };
@@ -17,7 +18,8 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, documents, asked;
+static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, documents,
+    asked;
 
 static void write_file(void)
 {
@@ -125,7 +127,8 @@ static const char found[] = "\x45\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0\0\0\0\0\0\x30\
                             "\2$db\0\5\0\0\0shop\0";
 static const char reply[] = "\x5f\0\0\0\2\0\0\0\1\0\0\0\xdd\7\0\0\0\0\0\0\0\x4a\0\0\0"
                             "\3cursor\0\x31\0\0\0\4firstBatch\0\x14\0\0\0"
-                            "\3" "0\0\x0c\0\0\0\x10n\0\1\0\0\0\0\0"
+                            "\3"
+                            "0\0\x0c\0\0\0\x10n\0\1\0\0\0\0\0"
                             "\x12id\0\0\0\0\0\0\0\0\0\0"
                             "\1ok\0\0\0\0\0\0\0\xf0\x3f";
 
@@ -137,7 +140,8 @@ static void ask_mongodb(void)
     EXPECT(read(documents.client, buffer, sizeof(buffer)) > 0);
 }
 
-static const char query[] = "Q\0\0\0\x2d" "SELECT name FROM carts WHERE number = 17";
+static const char query[] = "Q\0\0\0\x2d"
+                            "SELECT name FROM carts WHERE number = 17";
 static const char rows[] = "T\0\0\0\x1d\0\1name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\0\0\0\0\0\0"
                            "D\0\0\0\x0e\0\1\0\0\0\4kiwi"
                            "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
@@ -150,7 +154,8 @@ static void ask(void)
     EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
 }
 
-static const char execution[] = "B\0\0\0\x13\0s1\0\0\0\0\1\0\0\0\x01" "7\0\0"
+static const char execution[] = "B\0\0\0\x13\0s1\0\0\0\0\1\0\0\0\x01"
+                                "7\0\0"
                                 "E\0\0\0\x09\0\0\0\0\0S\0\0\0\4";
 static const char executed[] = "2\0\0\0\4D\0\0\0\x0e\0\1\0\0\0\4kiwi"
                                "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
@@ -180,30 +185,65 @@ static void begin_asking(void)
     EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
 }
 
+#ifdef HAS_SQLITE
+static sqlite3 *base;
+static sqlite3_stmt *one, *endless;
+
+static void begin_stepping(void)
+{
+    EXPECT(sqlite3_open(":memory:", &base) == SQLITE_OK);
+    EXPECT(sqlite3_prepare_v2(base, "SELECT 'kiwi' AS name", -1, &one, NULL) == SQLITE_OK);
+    EXPECT(sqlite3_prepare_v2(base,
+               "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c",
+               -1, &endless, NULL) == SQLITE_OK);
+}
+
+static void execute_here(void)
+{
+    EXPECT(sqlite3_step(one) == SQLITE_ROW);
+    EXPECT(sqlite3_step(one) == SQLITE_DONE);
+    EXPECT(sqlite3_reset(one) == SQLITE_OK);
+}
+
+static void step(void)
+{
+    EXPECT(sqlite3_step(endless) == SQLITE_ROW);
+}
+#else
+static void begin_stepping(void)
+{
+}
+#endif
+
+/* A group is run alone: what the exporter needs for its spans is another sum. */
 static const struct {
     const char *name;
     void (*run)(void);
-    bool is_sql; /* these are run alone: what the exporter needs for their spans is another sum */
+    const char *group;
 } paths[] = {
-    {"write to a file", write_file},
-    {"read of a socket of another protocol", read_foreign},
-    {"request served", serve}, /* the first one starts the exporter's thread */
-    {"write to a file, not alone", write_file},
-    {"request made", call},
-    {"request forwarded", forward},
-    {"16 KB of a body sent", send_chunk},
-    {"Redis asked", ask_redis},
-    {"Redis itself", serve_redis},
-    {"memcached asked", ask_memcached},
-    {"memcached itself", serve_memcached},
-    {"MongoDB asked", ask_mongodb},
-    {"query of PostgreSQL", ask, true},
-    {"execution by PostgreSQL", execute, true},
+    {"write to a file", write_file, ""},
+    {"read of a socket of another protocol", read_foreign, ""},
+    {"request served", serve, ""}, /* the first one starts the exporter's thread */
+    {"write to a file, not alone", write_file, ""},
+    {"request made", call, ""},
+    {"request forwarded", forward, ""},
+    {"16 KB of a body sent", send_chunk, ""},
+    {"Redis asked", ask_redis, ""},
+    {"Redis itself", serve_redis, ""},
+    {"memcached asked", ask_memcached, ""},
+    {"memcached itself", serve_memcached, ""},
+    {"MongoDB asked", ask_mongodb, ""},
+    {"query of PostgreSQL", ask, "sql"},
+    {"execution by PostgreSQL", execute, "sql"},
+#ifdef HAS_SQLITE
+    {"execution by SQLite", execute_here, "sqlite"},
+    {"row of SQLite", step, "sqlite"},
+#endif
 };
 
 int main(int argc, char **argv)
 {
-    bool is_sql = argc > 1 && strcmp(argv[1], "sql") == 0;
+    const char *group = argc > 1 ? argv[1] : "";
     file = open("/dev/null", O_WRONLY);
     foreign = host_connect(false, true);
     served = host_connect(false, true);
@@ -216,10 +256,12 @@ int main(int argc, char **argv)
     keeper = host_connect(false, true);
     documents = host_connect(false, false);
     begin_foreign();
-    if (is_sql)
+    if (strcmp(group, "sql") == 0)
         begin_asking();
+    if (strcmp(group, "sqlite") == 0)
+        begin_stepping();
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        if (paths[i].is_sql != is_sql)
+        if (strcmp(paths[i].group, group) != 0)
             continue;
         for (int k = 0; k < WARM; k++)
             paths[i].run();

@@ -28,6 +28,9 @@ BUDGETS = {
     "MongoDB asked": 7750,
     "query of PostgreSQL": 4400,
     "execution by PostgreSQL": 5800,
+    "execution by SQLite": 1800, # three calls
+    # 57 are ours; with a second thread there libsqlite3 and libc take the others.
+    "row of SQLite": 92,
     "span told, encoded and stored": 3200, # of all of them
     "statement told, encoded and stored": 9800,
 }
@@ -62,7 +65,8 @@ def main():
         print("1..0 # SKIP valgrind is not installed")
         return 0
     added = {}
-    for arguments, spans, what in ((), SPANS, "span"), (("sql",), STATEMENTS, "statement"):
+    for arguments, spans, what in ((), SPANS, "span"), (("sql",), STATEMENTS, "statement"), \
+            (("sqlite",), STATEMENTS // 2, "statement of SQLite"):
         bare, _ = instructions("", *arguments)
         traced, exporter = instructions(LIBRARY, *arguments)
         added.update({name: (traced[name] - bare[name]) / COUNT for name in bare})
@@ -70,6 +74,9 @@ def main():
     failed = 0
     print(f"1..{len(BUDGETS)}")
     for number, (name, budget) in enumerate(BUDGETS.items(), 1):
+        if name not in added:
+            print(f"ok {number} - {name} # SKIP there is no libsqlite3")
+            continue
         holds = 0 < added[name] <= budget
         failed += not holds
         print(f"{'ok' if holds else 'not ok'} {number} - {name}: {added[name]:.0f} instructions "

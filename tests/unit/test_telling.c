@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attribution.h"
+#include "library.h"
 #include "otlp.h"
 #include "tap.h"
 #include "telling.h"
@@ -157,6 +158,30 @@ static void test_connect(void)
     check_text(span, ATTRIBUTE_BURDOCK_ATTRIBUTION, "thread");
 }
 
+static void test_call(void)
+{
+    static const struct {
+        int64_t number;
+        const char *name;
+    } codes[] = {{5, "SQLITE_BUSY"}, {19 | 8 << 8, "SQLITE_CONSTRAINT_UNIQUE"},
+        {19 | 99 << 8, "SQLITE_CONSTRAINT"}, {77, "77"}};
+    static union block block;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct building building = begin(&block, RECORD_CALL);
+        block.record.protocol = LIBRARY_SQLITE;
+        block.record.numbers[FIELD_STATUS] = codes[i].number;
+        put(&building, FIELD_QUERY, "SELECT 'secret' FROM t");
+        end(&building);
+        const struct span *span = telling_span(&telling, &block.record, &settings);
+        CHECK(span != NULL && is_text(span->name, "SELECT t") && span->status == SPAN_STATUS_ERROR,
+            "a call of a library is told");
+        check_text(span, ATTRIBUTE_DB_RESPONSE_STATUS_CODE, codes[i].name);
+        check_text(span, ATTRIBUTE_DB_QUERY_TEXT, "SELECT ? FROM t");
+    }
+    block.record.protocol = LIBRARY_COUNT;
+    CHECK(telling_span(&telling, &block.record, &settings) == NULL, "no library of that number");
+}
+
 static void test_refused(void)
 {
     static union block block;
@@ -208,7 +233,9 @@ static void test_long(void)
 static void build_random(union block *block)
 {
     char text[TEXT_BYTES];
-    struct building building = begin(block, roll(4) == 0 ? RECORD_CONNECT : RECORD_EXCHANGE);
+    static const enum record_kind kinds[] = {
+        RECORD_EXCHANGE, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_CALL};
+    struct building building = begin(block, kinds[roll(4)]);
     block->record.marks = (uint8_t)roll(8);
     for (unsigned kind = FIELD_NUMBERS; kind < RECORD_TEXTS; kind++) {
         size_t length = roll(3) == 0 ? 0 : (size_t)roll(TEXT_BYTES);
@@ -288,6 +315,7 @@ int main(void)
     test_exchange();
     test_connect();
     test_code();
+    test_call();
     test_refused();
     test_long();
     test_hostile();
