@@ -33,7 +33,7 @@ static inline enum direction direction_other(enum direction direction)
 /* The parts of a message that somebody above the parser needs: numbers first, then texts. */
 enum field {
     FIELD_VERSION, /* 10 for 1.0, 11 for 1.1; of a database: which kind of server it is; of Redis:
-                      the index of the database, -1: not known */
+                      the index of the database, -1: not known; of memcached: the command */
     FIELD_STATUS,
     FIELD_ROWS,    /* that a query returned */
     FIELD_BATCH,   /* operations of a batch, if it has more than one */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A statement of SQLite as a span, by the OpenTelemetry semantic conventions for databases. */
-#include <string.h>
-
 #include "database.h"
 #include "library.h"
 
 static const struct {
-    uint32_t number;
-    const char *name;
+    uint16_t number;
+    uint8_t length;
+    char name[37];
 } codes[] = {
-#define CODE(primary, extension, name) {(primary) | (extension) << 8, "SQLITE_" name},
+#define CODE(primary, extension, name) \
+    {(primary) | (extension) << 8, sizeof("SQLITE_" name) - 1, "SQLITE_" name},
 #include "sqlite_codes.def"
 #undef CODE
 };
@@ -20,7 +20,7 @@ static struct fact name_of(int64_t number)
     struct fact name = {NULL, 0};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (codes[i].number == number || (codes[i].number == (number & 0xff) && name.length == 0)) {
-            name = (struct fact){(const uint8_t *)codes[i].name, (uint32_t)strlen(codes[i].name)};
+            name = (struct fact){(const uint8_t *)codes[i].name, codes[i].length};
         }
     }
     return name;

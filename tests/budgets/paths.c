@@ -18,7 +18,8 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: 
 static char buffer[64 * 1024];
 
 static int file;
-static struct host_pair foreign, served, called, uploading, cached, cache, asked;
+static struct host_pair foreign, served, called, uploading, cached, cache, kept, keeper, documents,
+    asked;
 
 static void write_file(void)
 {
@@ -99,6 +100,44 @@ static void serve_redis(void)
     EXPECT(read(cache.server, buffer, sizeof(buffer)) > 0);
     EXPECT(write(cache.server, "+OK\r\n", 5) == 5);
     EXPECT(raw_read(cache.client, buffer, sizeof(buffer)) > 0);
+}
+
+static const char get[] = "get cart:017\r\n";
+static const char hit[] = "VALUE cart:017 0 5\r\nvalue\r\nEND\r\n";
+
+static void ask_memcached(void)
+{
+    EXPECT(write(kept.client, get, sizeof(get) - 1) > 0);
+    EXPECT(raw_read(kept.server, buffer, sizeof(buffer)) > 0);
+    raw_write(kept.server, hit, sizeof(hit) - 1);
+    EXPECT(read(kept.client, buffer, sizeof(buffer)) > 0);
+}
+
+static void serve_memcached(void)
+{
+    raw_write(keeper.client, get, sizeof(get) - 1);
+    EXPECT(read(keeper.server, buffer, sizeof(buffer)) > 0);
+    EXPECT(write(keeper.server, hit, sizeof(hit) - 1) > 0);
+    EXPECT(raw_read(keeper.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* requestID 1, and its answer: cursor, firstBatch of one document, ok. */
+static const char found[] = "\x45\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0\0\0\0\0\0\x30\0\0\0"
+                            "\2find\0\6\0\0\0carts\0\3filter\0\5\0\0\0\0"
+                            "\2$db\0\5\0\0\0shop\0";
+static const char reply[] = "\x5f\0\0\0\2\0\0\0\1\0\0\0\xdd\7\0\0\0\0\0\0\0\x4a\0\0\0"
+                            "\3cursor\0\x31\0\0\0\4firstBatch\0\x14\0\0\0"
+                            "\3"
+                            "0\0\x0c\0\0\0\x10n\0\1\0\0\0\0\0"
+                            "\x12id\0\0\0\0\0\0\0\0\0\0"
+                            "\1ok\0\0\0\0\0\0\0\xf0\x3f";
+
+static void ask_mongodb(void)
+{
+    EXPECT(write(documents.client, found, sizeof(found)) > 0);
+    EXPECT(raw_read(documents.server, buffer, sizeof(buffer)) > 0);
+    raw_write(documents.server, reply, sizeof(reply));
+    EXPECT(read(documents.client, buffer, sizeof(buffer)) > 0);
 }
 
 static const char query[] = "Q\0\0\0\x2d"
@@ -191,6 +230,9 @@ static const struct {
     {"16 KB of a body sent", send_chunk, ""},
     {"Redis asked", ask_redis, ""},
     {"Redis itself", serve_redis, ""},
+    {"memcached asked", ask_memcached, ""},
+    {"memcached itself", serve_memcached, ""},
+    {"MongoDB asked", ask_mongodb, ""},
     {"query of PostgreSQL", ask, "sql"},
     {"execution by PostgreSQL", execute, "sql"},
 #ifdef HAS_SQLITE
@@ -210,6 +252,9 @@ int main(int argc, char **argv)
     asked = host_connect(false, false);
     cached = host_connect(false, false);
     cache = host_connect(false, true);
+    kept = host_connect(false, false);
+    keeper = host_connect(false, true);
+    documents = host_connect(false, false);
     begin_foreign();
     if (strcmp(group, "sql") == 0)
         begin_asking();

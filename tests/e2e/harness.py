@@ -5,6 +5,7 @@ A Scene has its own directory for rings and store, so a test leaves nothing in s
 that it started is killed, by pid, when it ends, however it ends. Nothing waits for a fixed time:
 wait_until asks again until its condition holds.
 """
+import collections
 import glob
 import http.client
 import os
@@ -386,6 +387,26 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
 
     on_connections(port, total, concurrency, ask)
     return failures
+
+
+def in_order(scene):
+    """Spans as they ended: by file, and of each batch, which is encoded backwards, the last first."""
+    found = []
+    for path in glob.glob(os.path.join(scene.store, "*.otlp")):
+        with open(path, "rb") as file:
+            for payload in otlp.frames_of_file(file.read()):
+                found += reversed(otlp.spans_of_request(payload))
+    return found
+
+
+def operations_by_request(spans, calls):
+    """{number of a request, None: under none: how often each operation is under it}."""
+    numbers = {span.id: int(span.attributes["url.path"].rsplit("/")[-1]) for span in spans
+               if span.kind == "SERVER"}
+    found = collections.defaultdict(collections.Counter)
+    for span in calls:
+        found[numbers.get(span.parent)][span.attributes["db.operation.name"]] += 1
+    return found
 
 
 def threads_of(process):

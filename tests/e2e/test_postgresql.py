@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 
-from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, load, main, otlp,
-                     skip, wait_until)
+from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, in_order, load,
+                     main, skip, wait_until)
 
 BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [""])[-1]
 CLIENT = os.path.join(BUILD, "tests/e2e/pg_client")
@@ -114,16 +114,6 @@ def of_postgresql(spans):
     return [span for span in spans if span.attributes.get("db.system.name") == "postgresql"]
 
 
-def in_order(scene):
-    """Spans as they ended: by file, and of each batch, which is encoded backwards, the last first."""
-    found = []
-    for path in glob.glob(os.path.join(scene.store, "*.otlp")):
-        with open(path, "rb") as file:
-            for payload in otlp.frames_of_file(file.read()):
-                found += reversed(otlp.spans_of_request(payload))
-    return of_postgresql(found)
-
-
 def told(spans):
     """Statements; not the one that a failed session is."""
     return [[" ".join(span.attributes.get("db.query.text", "").split()),
@@ -153,8 +143,8 @@ def watched(scene, server, command, what, ordered=True, status=0, **more):
         print("# " + repr(done.stderr[-600:]))
     end = server.mark()
     said = server.said(start, end)
-    wait_until(lambda: len([s for s in in_order(scene) if s.id not in before]) >= len(said), 10)
-    spans = [span for span in in_order(scene) if span.id not in before]
+    wait_until(lambda: len([s for s in of_postgresql(in_order(scene)) if s.id not in before]) >= len(said), 10)
+    spans = [span for span in of_postgresql(in_order(scene)) if span.id not in before]
     compare(told(spans), said, ordered, "%s: %d spans, as the server's log" % (what, len(said)))
     return spans
 

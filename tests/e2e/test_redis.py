@@ -2,7 +2,6 @@
 """Clients of Redis under the library, and what the server's own MONITOR saw of them: the same
 commands, one span each, in the same order, without their values."""
 import collections
-import glob
 import os
 import re
 import shutil
@@ -11,8 +10,8 @@ import socket
 import subprocess
 import threading
 
-from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, load, main, otlp,
-                     skip, wait_until)
+from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, in_order, load,
+                     main, skip, wait_until)
 
 SECRET = "correcthorse"
 CLIENT = os.path.join(BUILD, "tests/e2e/redis_client")
@@ -96,16 +95,6 @@ def of_redis(spans):
 
 # Not shown by MONITOR: https://redis.io/commands/monitor.
 UNSEEN = {"auth", "hello", "config", "acl", "debug", "shutdown", "monitor", "replicaof", "client"}
-
-
-def in_order(scene):
-    """Spans as they ended: by file, and of each batch, which is encoded backwards, the last first."""
-    found = []
-    for path in glob.glob(os.path.join(scene.store, "*.otlp")):
-        with open(path, "rb") as file:
-            for payload in otlp.frames_of_file(file.read()):
-                found += reversed(otlp.spans_of_request(payload))
-    return found
 
 
 def told(spans):
@@ -343,7 +332,8 @@ def test_servers_are_none_of_ours():
 def test_parents():
     with Scene() as scene:
         redis, port = Redis(scene), free_port()
-        scene.start([PYTHON, os.path.join(APPS, "redis_service.py"), str(port), str(redis.port)],
+        scene.start([PYTHON, os.path.join(APPS, "pool_service.py"), "redis", str(port),
+                     str(redis.port)],
                     "shop", port=port)
         equal(load(port, 1000, 64), [], "64 requests at a time")
         spans = scene.wait_spans(4000)
