@@ -163,7 +163,7 @@ static size_t room_needed(const struct span *span, unsigned attributes, uint32_t
 }
 
 /* A short ASCII value, as nearly all are: every length takes one byte, and is known beforehand. */
-static void put_short_attribute(
+__attribute__((always_inline)) static inline void put_short_attribute(
     struct writer *w, enum attribute key, const void *text, size_t length)
 {
     size_t key_bytes = 2u + keys[key].length;
