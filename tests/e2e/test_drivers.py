@@ -44,7 +44,8 @@ def owned(path, user):
 
 class Postgresql:
     """Its log, in the order of which statements end if one connection makes them."""
-    system = "postgresql"
+    def demand(self, how):
+        """The drivers do (sslmode=require)."""
 
     def __init__(self, scene):
         key, certificate = certify(scene)
@@ -65,13 +66,15 @@ class Postgresql:
 
 
 class Mysql:
-    system = "mariadb"
-
     def __init__(self, scene):
         key, certificate = certify(scene)
         self.server = mysql.Server(scene, "--ssl-cert=" + certificate,
                                    "--ssl-key=" + owned(key, "mysql"))
         self.port = self.tls_port = self.server.port
+
+    def demand(self, how):
+        """Some drivers would go on in plaintext."""
+        self.server.ask("set global require_secure_transport = %d" % (how == "tls"))
 
     def begin(self):
         self.server.forget()
@@ -87,7 +90,8 @@ class Mysql:
 
 
 class Redis:
-    system = "redis"
+    def demand(self, how):
+        """A port of its own."""
 
     def __init__(self, scene):
         key, certificate = certify(scene)
@@ -248,11 +252,11 @@ def php(name, **more):
 NODE_MODULES = ["/usr/share/nodejs", BUILD + "/node/node_modules"]
 
 
-def node(name, paths=NODE_MODULES, **more):
+def node(name, paths=NODE_MODULES, is_long=True, **more):
     """Its TLS is its own."""
     return Row(["node", HERE + "/driver.cjs", name], has=["node", "-e", "require('%s')" % name],
                environment={"NODE_PATH": ":".join(paths)}, unseen=("tls",), is_loop=True,
-               is_long=True, **more)
+               is_long=is_long, **more)
 
 
 CLASSES = os.path.join(BUILD, "java")
@@ -313,8 +317,8 @@ ROWS = {
         "Perl Redis": perl("Redis", "Redis"),
         "PHP phpredis": php("redis"),
         "PHP predis": php("predis"),
-        "node-redis 4": node("redis"),
-        "node-redis 5": node("redis", NODE_MODULES[::-1]),
+        "node-redis 4": node("redis", is_long=False),
+        "node-redis": node("redis", NODE_MODULES[::-1]),
         "ioredis": node("ioredis"),
         "Jedis": java("jedis", "redis.clients.jedis.Jedis", hows=("plain",)),
     },
@@ -327,6 +331,7 @@ def play_row(scene, database, name, row):
         return skip(name, "not installed")
     for how in row.hows:
         port = database.tls_port if how == "tls" else database.port
+        database.demand(how)
         command, is_seen = row.command + [str(port), how], how not in row.unseen
         what = name + {"plain": "", "tls": " over TLS", "compressed": " compressed"}[how]
         plays(scene, database, what, command, row, is_seen)
