@@ -414,12 +414,25 @@ static struct decision decide(const struct thread *self, struct context *owner)
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 
-struct decision attribution_parent(struct thread *self, struct context *owner)
+static struct decision counted(struct decision decision)
 {
-    struct decision decision = decide(self, owner);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;
+}
+
+struct decision attribution_parent(struct thread *self, struct context *owner)
+{
+    return counted(decide(self, owner));
+}
+
+struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)
+{
+    struct decision decision = decide(self, NULL);
+    if (was_doubtful && !self->current_carried)
+        decision = ambiguous(decision.parent);
+    decision.is_behind = true;
+    return counted(decision);
 }
 
 const struct context *attribution_at_work(void)

@@ -93,7 +93,8 @@ void attribution_answered(struct thread *self, struct context *context);
 /* A call or a connection attempt of the context begins and ends. */
 void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
-/* A call that may be of any request that waits begins (1) and ends (-1). */
+/* A call that may be of any request that waits begins (1) and ends (-1); not one that is behind
+ * others of its connection, which may be of the same request. */
 void attribution_unclaimed(int change);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
@@ -112,10 +113,15 @@ enum rule {
 struct decision {
     struct context *parent; /* not held; NULL: none. RULE_AMBIGUOUS: the likeliest, not to be one */
     enum rule rule;
+    bool is_behind; /* by attribution_parent_behind */
 };
 
 /* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
 struct decision attribution_parent(struct thread *self, struct context *owner);
+/* The same where others of its connection are under way. What is sent at once may have been
+ * collected from several requests, or be one's. was_doubtful: the one sent before it, in this unit
+ * of work, was ambiguous. */
+struct decision attribution_parent_behind(struct thread *self, bool was_doubtful);
 
 /* What the calling thread is surely at work on: a request, what the process was started for, or
  * NULL. Reads only: also in a child of vfork. The context lives until the thread is reported to

@@ -81,6 +81,7 @@ struct connection {
     uint64_t identity;                /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;              /* when connect was called */
     uint64_t connect_unit;            /* by a thread in this unit of work */
+    uint64_t doubtful_unit;           /* when last a call here was ambiguous; 0: never */
 };
 
 enum { CONNECTION_STATE_WARM_BYTES = 192 }; /* of protocol_state, asked for ahead of need */

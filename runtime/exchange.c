@@ -273,8 +273,9 @@ void exchange_identify_client(
     if (decision.rule == RULE_AMBIGUOUS) {
         exchange->link_count =
             (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
-        exchange->is_unclaimed = true;
-        attribution_unclaimed(1);
+        exchange->is_unclaimed = !decision.is_behind;
+        if (exchange->is_unclaimed)
+            attribution_unclaimed(1);
     }
     exchange->has_ids = true;
     if (parent != NULL) {

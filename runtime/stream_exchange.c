@@ -136,13 +136,25 @@ static void requested_server(struct stream_sink *sink, struct exchange *exchange
         serve(sink->self, exchange);
 }
 
+/* Only where nothing is told ahead of the kernel: else it was asked by stream_prepare. */
+static struct decision parent_of(
+    struct thread *self, struct connection *connection, const struct exchange *exchange)
+{
+    struct context *owner = connection->used ? NULL : connection->owner;
+    struct decision decision =
+        connection->first == exchange
+            ? attribution_parent(self, owner)
+            : attribution_parent_behind(self, connection->doubtful_unit == self->unit);
+    if (decision.rule == RULE_AMBIGUOUS)
+        connection->doubtful_unit = self->unit;
+    return decision;
+}
+
 static void requested_client(struct stream_sink *sink, struct exchange *exchange)
 {
     struct connection *connection = sink->connection;
-    if (!exchange->has_ids) {
-        struct context *owner = connection->used ? NULL : connection->owner;
-        exchange_identify_client(sink->self, exchange, attribution_parent(sink->self, owner));
-    }
+    if (!exchange->has_ids)
+        exchange_identify_client(sink->self, exchange, parent_of(sink->self, connection, exchange));
     if ((exchange->present & 1u << FIELD_TRACEPARENT) && !exchange->forwarded)
         exchange_adopt(exchange);
     else if (connection->protocol->edits && !exchange->injected && config.propagators != 0)

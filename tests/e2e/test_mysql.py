@@ -19,14 +19,14 @@ create procedure shop.two() begin select 1; select n from shop.t; end;
 
 def sanitized(text):
     """Of the statements below; written without a look at the library's own reader."""
-    return re.sub(r"'(?:[^'\\]|\\.)*'|\b\d+\b", "?", text)
+    return re.sub(r"'(?:[^'\\]|''|\\.)*'|\b\d+(?:\.\d+)?\b", "?", text)
 
 
 class Server:
     """A MariaDB of its own, as a user without rights where there is one."""
 
-    def __init__(self, scene):
-        self.scene, self.port = scene, free_port()
+    def __init__(self, scene, *options):
+        self.scene, self.port, self.options = scene, free_port(), options
         self.directory, self.socket = scene.path("data"), scene.path("socket")
         os.chmod(scene.directory, 0o777)
         self.user = ["--user=mysql"] if os.getuid() == 0 else []
@@ -44,7 +44,8 @@ class Server:
             ["mariadbd", "--no-defaults", "--datadir=" + self.directory, "--port=%d" % self.port,
              "--bind-address=127.0.0.1", "--socket=" + self.socket, "--log-output=TABLE",
              "--general-log=1", "--skip-log-bin", "--innodb-buffer-pool-size=16M", "--local-infile=1",
-             "--pid-file=" + self.scene.path("pid"), *self.user], traced=False, port=self.port)
+             "--pid-file=" + self.scene.path("pid"), *self.user, *self.options],
+            traced=False, port=self.port)
 
     def ask(self, text):
         done = subprocess.run(["mariadb", "--no-defaults", "-S", self.socket, "-uroot", "-N", "-B"],
@@ -336,4 +337,5 @@ def test_killed():
                 "after a restart", stdin=SCRIPT)
 
 
-main(globals(), needs=["mariadbd", "mariadb", "mariadb-install-db"])
+if __name__ == "__main__":
+    main(globals(), needs=["mariadbd", "mariadb", "mariadb-install-db"])

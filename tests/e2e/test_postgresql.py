@@ -105,9 +105,9 @@ class Server:
 
 def shown(text):
     """A statement as its span is to show it, for the statements of this test."""
-    text = re.sub(r"'(?:[^'\\]|''|\\.)*'|\$\$.*?\$\$", "?", text, flags=re.S)
+    text = re.sub(r"(?:\bE)?'(?:[^'\\]|''|\\.)*'|\$\$.*?\$\$", "?", text, flags=re.S)
     text = re.sub(r"(?<![\w$.])[-+]?\d+(?:\.\d+)?\b|\b(?:true|false|off)\b", "?", text)
-    return " ".join(text.split())
+    return re.sub(r"\b(IN) \(\?(?:, ?\?)+\)", r"\1 (?)", " ".join(text.split()), flags=re.I)
 
 
 def of_postgresql(spans):
@@ -342,4 +342,5 @@ def test_failures():
               "after a client that was killed, the next one is seen")
 
 
-main(globals(), ("psql", "pgbench") if BIN else ("initdb",))
+if __name__ == "__main__":
+    main(globals(), ("psql", "pgbench") if BIN else ("initdb",))

@@ -393,4 +393,5 @@ def test_clients():
                     NODE_PATH="/usr/share/nodejs")
 
 
-main(globals(), needs=["redis-server", "redis-cli", "redis-benchmark"])
+if __name__ == "__main__":
+    main(globals(), needs=["redis-server", "redis-cli", "redis-benchmark"])

@@ -97,7 +97,8 @@ static const struct {
         "1 waits; 1 dozes; 1 reads a; 1 calls: ambiguous a"},
     {"what is closed then is a timer's own",
         "1 reads a; 1 opens a; 1 waits; 1 dozes; 1 closes a; 1 calls: thread a"},
-    {"who serves one has no timers", "1 waits; 1 reads a; 1 sends a; 1 dozes; 2 reads b; 2 calls: thread b"},
+    {"who serves one has no timers",
+        "1 waits; 1 reads a; 1 sends a; 1 dozes; 2 reads b; 2 calls: thread b"},
     {"who made a call that is nobody's does not wait",
         "1 waits; 1 reads a; 1 waits; 1 asks; 1 reads b; 1 calls: thread b"},
     {"another one does",
@@ -107,6 +108,11 @@ static const struct {
     {"an answer begun with nothing known takes no trust",
         "1 waits; 1 reads a; 1 waits; 1 asks; 1 waits; 1 gets; 1 begins a; 1 answers a; 1 waits;"
         "1 reads b; 1 calls: thread b"},
+    {"two that are sent at once after a doubtful one may be the same request's",
+        "1 waits; 1 reads a; 1 reads b; 1 calls: ambiguous ba; 1 asks; 1 calls: thread b;"
+        "1 calls behind: ambiguous ba"},
+    {"but a carrier knows whose each is",
+        "1 reads a; 1 reads b; 1 carries a; 1 calls behind: carrier a"},
     {"a carrier knows", "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: carrier a"},
     {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
     {"unless somebody waits",
@@ -272,14 +278,17 @@ static void name_parents(struct thread *self, struct decision decision, char *ou
     *out = '\0';
 }
 
-/* "1 calls [on a]: rule [a...]" */
+/* "1 calls [on a]: rule [a...]"; "1 calls behind: ...": behind one that was ambiguous. */
 static bool check_call(const char *sentence)
 {
     char who, owner = '-', rule[WORD] = "", parents[WORD] = "", got[WORD];
-    if (sscanf(sentence, " %c calls on %c: %31s %31s", &who, &owner, rule, parents) < 3)
+    bool is_behind = sscanf(sentence, " %c calls behind: %31s %31s", &who, rule, parents) >= 2;
+    if (!is_behind &&
+        sscanf(sentence, " %c calls on %c: %31s %31s", &who, &owner, rule, parents) < 3)
         sscanf(sentence, " %c calls: %31s %31s", &who, rule, parents);
     struct decision decision =
-        attribution_parent(thread_of(who), owner == '-' ? NULL : context_of(owner));
+        is_behind ? attribution_parent_behind(thread_of(who), true)
+                  : attribution_parent(thread_of(who), owner == '-' ? NULL : context_of(owner));
     name_parents(thread_of(who), decision, got);
     bool good = strcmp(rule_names[decision.rule], rule) == 0 && strcmp(parents, got) == 0;
     if (!good)
