@@ -14,6 +14,7 @@
  * | Context.run                | the thread enters what the context says, and leaves it after |
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
+ * | Queue (asyncio, queue)     | remembers who put an item; a consumer enters that |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
@@ -25,6 +26,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct py_object;
@@ -72,6 +74,8 @@ struct py_object *current_get(void);
 bool current_peek(struct py_object *context, struct py_object **capsule);
 /* A capsule with what the thread is in now; NULL: nothing. */
 struct py_object *current_capture(void);
+/* What work made now carries: the running context's, else what the thread is in. */
+struct py_object *current_made(void);
 /* The thread enters what the capsule says, seen from the context; NULL: nobody's. */
 void current_enter(struct py_object *capsule, struct py_object *context);
 /* The running context has the capsule from now on; what current_leave takes it out by, or NULL. */
@@ -83,6 +87,11 @@ void current_tell(void);
 void current_learn(void);
 /* Work in `context` was made or woken by what runs now. */
 void current_adopt(struct py_object *context);
+
+/* What runs wants an item of the queue: with what it took there before it is done. */
+void current_asks(const void *queue);
+/* It has one, which was put under the capsule; NULL: by nobody, or that is not known. */
+void current_takes(const void *queue, struct py_object *item);
 
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
@@ -118,7 +127,7 @@ struct python_places {
     struct python_place *rows;
     uint32_t count;
 };
-extern const struct python_places socket_places, task_places, thread_places;
+extern const struct python_places socket_places, task_places, thread_places, queue_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);
