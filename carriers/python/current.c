@@ -4,9 +4,9 @@
  * it was *adopted*, and may be replaced once its request is over. Contexts copied from that one
  * share the capsule: what runs in them was *made* in the request, and is its for ever.
  *
- * What takes from a queue while it is nobody's is that queue's *consumer*: it belongs to whoever put
- * the item that it took last, for certain, to nobody between two, and nobody else moves it. Where a
- * task of its own does the taking (asyncio.wait_for), it follows that one.
+ * What takes from a queue while it is nobody's is that queue's *consumer*: it belongs to whoever
+ * put the item that it took last, for certain, to nobody between two, and nobody else moves it.
+ * Where a task of its own does the taking (asyncio.wait_for), it follows that one.
  */
 #include <stddef.h>
 
@@ -45,6 +45,8 @@ static uint32_t handle_of(struct py_object *capsule)
 static bool is_adopted(struct py_object *capsule, struct py_object *context)
 {
     const struct note *note = note_of(capsule);
+    if (note == NULL)
+        return false;
     if (note->owner == NULL)
         return note->queue != NULL && context == NULL;
     return py.PyWeakref_GetObject(note->owner) == context;
@@ -68,11 +70,12 @@ static void destroy(struct py_object *capsule)
 /* The handle's hold goes with it. */
 static struct py_object *make(uint32_t handle)
 {
-    static uint64_t serial;
+    static uint64_t last_serial;
     struct note *note = py.PyMem_Malloc(sizeof(*note));
     struct py_object *capsule = NULL;
     if (note != NULL) {
-        *note = (struct note){.handle = handle, .serial = ++serial};
+        last_serial++;
+        *note = (struct note){.handle = handle, .serial = last_serial};
         capsule = py.PyCapsule_New(note, NULL, destroy);
     }
     if (capsule != NULL)
@@ -236,7 +239,8 @@ static void adopt(struct py_object *context, const struct note *waker)
 void current_adopt(struct py_object *context)
 {
     struct py_object *waker = current_get();
-    if ((waker != NULL && note_of(waker)->follower != 0) || carrier_is_live(carrier_look().handle)) {
+    if ((waker != NULL && note_of(waker)->follower != 0) ||
+        carrier_is_live(carrier_look().handle)) {
         if (py.PyContext_Enter(context) == 0) {
             adopt(context, note_of(waker));
             py.PyContext_Exit(context);
@@ -259,12 +263,11 @@ static bool may_consume(struct py_object *capsule, struct py_object *context)
 void current_asks(const void *queue)
 {
     struct py_object *capsule = current_get();
-    struct note *note = note_of(capsule);
-    bool is_consumer =
-        note != NULL && note->queue == queue && is_adopted(capsule, current_context);
-    if (note != NULL && note->queue == NULL && is_adopted(capsule, current_context))
-        note->asked = queue;
-    if (is_consumer ? note->handle != CARRIER_NONE : may_consume(capsule, current_context)) {
+    struct note *own = is_adopted(capsule, current_context) ? note_of(capsule) : NULL;
+    bool is_consumer = own != NULL && own->queue == queue;
+    if (own != NULL && own->queue == NULL)
+        own->asked = queue;
+    if (is_consumer ? own->handle != CARRIER_NONE : may_consume(capsule, current_context)) {
         consume(queue, CARRIER_NONE, 0, current_context);
         current_tell();
     }
@@ -274,10 +277,8 @@ void current_asks(const void *queue)
 
 /* It has taken an item that another request put: does it go on with that one? It may as well have
  * taken something to work with, from a pool. */
-static void judge(struct py_object *capsule, const void *queue, uint32_t handle)
+static void judge(const struct note *note, bool is_own, const void *queue, uint32_t handle)
 {
-    const struct note *note = note_of(capsule);
-    bool is_own = is_adopted(capsule, current_context);
     bool is_woken = note->queue == NULL && !note->is_read && (is_own || note->asked == queue);
     uint64_t follower = is_own ? 0 : note->serial;
     if (note->queue == queue || (is_woken && note->handle == handle))
@@ -296,8 +297,9 @@ static void judge(struct py_object *capsule, const void *queue, uint32_t handle)
 void current_takes(const void *queue, struct py_object *item)
 {
     struct py_object *capsule = current_get();
-    if (capsule == NULL)
+    const struct note *note = note_of(capsule);
+    if (note == NULL)
         return;
-    judge(capsule, queue, handle_of(item));
+    judge(note, is_adopted(capsule, current_context), queue, handle_of(item));
     py.Py_DecRef(capsule);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Queues of items, between tasks and between threads: beside a queue's items stands, in a deque in
- * the same order, who put each. What a queue does with its items it does in _put and _get, under its
- * own lock if it has one, so the order is the same for certain. Where the two differ in length the
- * program has been at the items itself: of those that are in the queue by then nobody is known.
+ * the same order, who put each. What a queue does with its items it does in _put and _get, under
+ * its own lock if it has one, so the order is the same for certain. Where the two differ in length
+ * the program has been at the items itself: of those that are in the queue by then nobody is known.
  */
 #include <stddef.h>
 
@@ -82,8 +82,9 @@ static struct py_object *take(struct py_object *queue, const char *items_name, c
     struct py_object *marks = know() ? marks_of(queue) : NULL;
     if (marks == NULL)
         return NULL;
-    struct py_object *found = align(marks, length_of(queue, items_name)) ?
-        py.PyObject_CallMethod(marks, end, NULL) : NULL;
+    struct py_object *found = align(marks, length_of(queue, items_name))
+                                  ? py.PyObject_CallMethod(marks, end, NULL)
+                                  : NULL;
     py.Py_DecRef(marks);
     if (found != none)
         return found;
@@ -120,8 +121,8 @@ static struct py_object *put_by(const char *items_name, struct py_object *origin
 }
 
 /* end NULL: the queue has an order of its own, so who put the item is not known. */
-static struct py_object *get_by(const char *items_name, const char *end,
-    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+static struct py_object *get_by(const char *items_name, const char *end, struct py_object *original,
+    struct py_object *arguments, struct py_object *keywords)
 {
     if (!python_is_ours())
         return py.PyObject_Call(original, arguments, keywords);
