@@ -61,7 +61,7 @@ def judge(spans, text, calls_of, total, is_followed):
 
 def play(text, start, calls_of, total=REQUESTS, is_followed=True, **environment):
     """Each way on its own, 32 requests at a time."""
-    with Scene(BURDOCK_CARRIERS="python", **environment) as scene:
+    with Scene(**environment) as scene:
         front = start(scene, "http://127.0.0.1:%d" % backend(scene))
         for way in calls_of:
             failures = load(front.port, total, CONCURRENCY, "/%s/%%d" % way)
@@ -107,7 +107,7 @@ def test_uvloop():
 def test_switched_off():
     if not has("aiohttp"):
         return skip("switched off", "python3-aiohttp is not installed")
-    with Scene() as scene:
+    with Scene(BURDOCK_CARRIERS="none") as scene:
         front = service("aio_service.py")(scene, "http://127.0.0.1:%d" % backend(scene))
         equal(load(front.port, 10, 2, "/sequence/%d"), [], "switched off: every request is answered")
         scene.wait_spans(30)
