@@ -38,6 +38,12 @@ struct python {
 };
 extern struct python py;
 
+/* How each object begins. */
+struct python_head {
+    intptr_t references;
+    struct py_object *type;
+};
+
 /* An exception that is on its way past us. */
 struct python_error {
     struct py_object *type, *value, *traceback;
@@ -85,16 +91,21 @@ void current_leave(struct py_object *token);
 void current_tell(void);
 /* Something was read: what the thread is in may belong into the running context. */
 void current_learn(void);
-/* Work in `context` was made or woken by what runs now. */
-void current_adopt(struct py_object *context);
-
-/* What runs wants an item of the queue: with what it took there before it is done. */
-void current_asks(const void *queue);
-/* It has one, which was put under the capsule; NULL: by nobody, or that is not known. */
-void current_takes(const void *queue, struct py_object *item);
+/* Work in `context` was made or woken by what runs now; by a timer, if it is for later. */
+void current_adopt(struct py_object *context, bool is_timer);
 
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
+
+/* --- consumers.c (queue.h has more of it) ------------------------------------------------------
+ */
+
+struct note;
+
+/* What waits in `context`, which is the running one and has the capsule, becomes what the taker has
+ * become, if it waits for that one's taking. */
+bool consumer_follows(
+    struct py_object *capsule, struct py_object *context, const struct note *taker);
 
 /* --- replace.c: functions in C ---------------------------------------------------------------- */
 
