@@ -10,7 +10,8 @@
  *   with an item  a consumer: of the request that put the item, for certain
  *
  * | is | does | is then |
- * | nobody's | asks a queue that is no pool | consumer |
+ * | nobody's | asks a queue | consumer |
+ * | consumer | takes from a pool | nobody's |
  * | request's, woken by it | takes an item that the request fed | with an item |
  * | request's | takes another one's item | suspect |
  * | suspect | puts into the queue, which is not known for work | request's |
@@ -46,6 +47,14 @@ static struct note *become(enum note_state state, uint64_t queue, uint32_t handl
     return note;
 }
 
+/* What waits for what it takes has the old capsule, or is known already. */
+static void follow(struct note *note, const struct note *was, bool is_own)
+{
+    note->follower = is_own ? was->follower : was->serial;
+    note->is_shared =
+        is_own ? was->is_shared : was->is_read || (was->owner == NULL && was->thread == NULL);
+}
+
 /* The same by what it takes. */
 static void take(const struct queue *queue, struct py_object *old, enum note_state state,
     uint32_t handle, bool is_batch)
@@ -59,15 +68,15 @@ static void take(const struct queue *queue, struct py_object *old, enum note_sta
     note->has_taken = true;
     note->is_batch = is_batch;
     note->is_made = !is_own || was->is_made;
-    note->follower = is_own ? 0 : was->serial;
-    note->is_shared = was->is_read || (was->owner == NULL && was->thread == NULL);
+    follow(note, was, is_own);
 }
 
 bool consumer_follows(
     struct py_object *capsule, struct py_object *context, const struct note *taker)
 {
     const struct note *old = note_of(capsule);
-    if (old == NULL || taker == NULL || taker->follower != old->serial)
+    if (old == NULL || taker == NULL || taker->follower != old->serial ||
+        taker->state == NOTE_REQUEST)
         return false;
     /* One of several may not be what waited. */
     bool is_certain = taker->state == NOTE_CONSUMER && !taker->is_shared;
@@ -106,8 +115,10 @@ static bool is_of(const struct note *note, const struct queue *queue)
     return note != NULL && note->state != NOTE_REQUEST && note->queue == queue->number;
 }
 
+/* What asks again did not do one taking for another. */
 static void ask_again(struct note *note)
 {
+    note->is_shared = true;
     if (note->state == NOTE_SUSPECT)
         return;
     bool is_batch = note->uses == 0 && (note->is_batch || note->handle != CARRIER_NONE);
@@ -123,12 +134,18 @@ static void ask_first(struct py_object *capsule)
 {
     bool is_thread = capsule == NULL;
     struct carrier_view view = carrier_look();
-    if (is_thread ? view.is_request : note_is_own(capsule, current_context))
+    struct note *was = note_of(capsule);
+    if (is_thread ? view.is_request : note_is_own(capsule, current_context)) {
+        if (!is_thread)
+            was->is_shared = was->is_shared || was->has_taken;
         return;
-    struct note *note = become(
-        NOTE_REQUEST, 0, is_thread ? view.handle : note_request(note_of(capsule)), CARRIER_NONE);
-    if (note != NULL)
-        note->is_made = !is_thread;
+    }
+    struct note *note =
+        become(NOTE_REQUEST, 0, is_thread ? view.handle : note_request(was), CARRIER_NONE);
+    if (note == NULL || is_thread)
+        return;
+    note->is_made = true;
+    follow(note, was, false);
 }
 
 void consumer_asks(struct queue *queue)
@@ -138,11 +155,9 @@ void consumer_asks(struct queue *queue)
     if (is_of(note, queue)) {
         if (note_is_own(capsule, current_context))
             ask_again(note);
-    } else if (queue_is_pool(queue))
-        ;
-    else if (is_nobodys(capsule))
+    } else if (is_nobodys(capsule))
         become(NOTE_CONSUMER, queue->number, CARRIER_NONE, CARRIER_NONE);
-    else if (note == NULL || note->state != NOTE_SUSPECT)
+    else if (!queue_is_pool(queue) && (note == NULL || note->state != NOTE_SUSPECT))
         ask_first(capsule);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
@@ -151,11 +166,17 @@ void consumer_asks(struct queue *queue)
 void consumer_fails(const struct queue *queue)
 {
     struct py_object *capsule = current_get();
-    if (capsule == NULL)
-        return;
-    if (note_is_own(capsule, current_context))
-        note_of(capsule)->failed = queue->number;
-    py.Py_DecRef(capsule);
+    struct py_object *own = NULL;
+    if (capsule != NULL && note_of(capsule)->state == NOTE_REQUEST)
+        ask_first(capsule);
+    if (capsule != NULL)
+        own = current_get();
+    if (own != NULL && note_is_own(own, current_context))
+        note_of(own)->failed = queue->number;
+    if (own != NULL)
+        py.Py_DecRef(own);
+    if (capsule != NULL)
+        py.Py_DecRef(capsule);
 }
 
 /* --- takes ---------------------------------------------------------------------------------- */
@@ -173,48 +194,61 @@ static bool is_strange(const struct queue *queue, const struct mark *mark, uint3
     return mark->handle != request && (is_fed(mark) || queue->is_work);
 }
 
+/* What a request has fed it does not owe: another task of it may put the next one. */
+static void owe(struct queue *queue, const struct mark *mark, uint32_t request)
+{
+    bool is_filled = queue->has_returns || queue->feeder == CARRIER_NONE;
+    if (mark->is_returned || (!is_fed(mark) && is_filled))
+        queue_owe(queue, request);
+}
+
 static void take_again(struct queue *queue, const struct mark *mark, struct py_object *capsule)
 {
     struct note *note = note_of(capsule);
     bool is_suspect = note->state == NOTE_SUSPECT;
-    bool is_proven = queue->is_work && note->has_taken && is_fed(mark);
+    bool is_proven =
+        queue->is_work && note->has_taken && is_fed(mark) && !carrier_is_live(note->home);
     if (is_suspect && !is_proven) {
         note->has_taken = true;
-        queue_owe(queue, note->home);
+        return;
+    }
+    if (!is_suspect && queue_is_pool(queue) && note_is_own(capsule, current_context)) {
+        become(NOTE_REQUEST, 0, CARRIER_NONE, CARRIER_NONE);
         return;
     }
     /* A task that does the taking for the consumer was made for that. */
     uint32_t made = note_is_own(capsule, current_context) ? 0 : 1;
     bool is_batch =
         note->uses <= made && !is_suspect && (note->is_batch || note->handle != CARRIER_NONE);
-    bool is_known = !is_batch && is_fed(mark) && !queue_is_pool(queue);
+    bool is_known = !is_batch && is_fed(mark) && queue->is_work;
     take(queue, capsule, NOTE_CONSUMER, is_known ? mark->handle : CARRIER_NONE, is_batch);
 }
 
 /* It is not a consumer of this queue, as far as is known. */
 static void take_first(struct queue *queue, const struct mark *mark, struct py_object *capsule)
 {
-    const struct note *note = note_of(capsule);
+    struct note *note = note_of(capsule);
     uint32_t request = note_request(note);
     bool is_own = note_is_own(capsule, current_context);
     bool is_reader = is_own && note->is_read;
     if (!is_reader && is_strange(queue, mark, request)) {
-        queue_owe(queue, request);
         if (is_own && note->state == NOTE_CONSUMER)
             become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE);
         else
             take(queue, capsule, NOTE_SUSPECT, CARRIER_NONE, false);
-    } else if (!is_reader && is_own && note->is_woken && is_fed(mark))
+    } else if (!is_reader && is_own && note->is_woken && is_fed(mark) && queue->is_work)
         take(queue, capsule, NOTE_CONSUMER, mark->handle, false);
-    else
-        queue_owe(queue, request);
+    else {
+        owe(queue, mark, request);
+        note->has_taken = true;
+    }
 }
 
 void consumer_takes(struct queue *queue, struct mark mark)
 {
     struct py_object *capsule = current_get();
     if (capsule == NULL) {
-        queue_owe(queue, carrier_look().handle);
+        owe(queue, &mark, carrier_look().handle);
         return;
     }
     if (is_of(note_of(capsule), queue))
@@ -244,11 +278,14 @@ static bool returns(struct queue *queue, struct note *note, uint32_t request)
     bool is_taker = is_of(note, queue);
     if (is_taker && note->state == NOTE_CONSUMER && note->handle != CARRIER_NONE)
         return false;
-    bool is_repaid = request != CARRIER_NONE && queue_repay(queue, request);
-    if (is_taker && note->has_taken)
+    if (is_taker && note->has_taken) {
         acquit(queue, note);
-    if (is_repaid || note == NULL || note->failed != queue->number)
-        return is_repaid;
+        return true;
+    }
+    if (queue_repay(queue, request))
+        return true;
+    if (note == NULL || note->failed != queue->number)
+        return false;
     note->failed = 0; /* it made what it did not get */
     queue->has_returns = true;
     return true;

@@ -260,6 +260,18 @@ def test_drivers():
 # --- under requests --------------------------------------------------------------------------------
 
 
+def parents_of(spans):
+    """How many statements are under the request whose number they have, under none, another one's."""
+    requests = {span.id: span.attributes["url.path"].rsplit("/", 1)[1] for span in spans
+                if "url.path" in span.attributes}
+    found = collections.Counter()
+    for span in of_postgresql(spans):
+        number = re.search(r" AS r(\d+)_", span.attributes["db.query.text"])
+        found["right" if number and requests.get(span.parent) == number.group(1)
+              else "none" if not span.parent else "wrong"] += bool(number)
+    return +found
+
+
 def test_requests():
     """64 at once: each request has its own three statements below it, and no other."""
     if not installed("gunicorn", PYTHON, "-c", "import gunicorn, psycopg2"):
@@ -274,16 +286,24 @@ def test_requests():
         end = server.mark()
         scene.wait_spans(640 * 4, timeout=30)
         spans = scene.spans()
-        requests = {span.id: span.attributes["url.path"].rsplit("/", 1)[1] for span in spans
-                    if "url.path" in span.attributes}
-        found = collections.Counter()
-        for span in of_postgresql(spans):
-            number = re.search(r" AS r(\d+)_", span.attributes["db.query.text"])
-            found["right" if number and requests.get(span.parent) == number.group(1)
-                  else "none" if not span.parent else "wrong"] += bool(number)
+        found = parents_of(spans)
         equal(dict(+found), {"right": 640 * 3}, "statements under the request that made them")
         compare(told(of_postgresql(spans)), server.said(start, end), False,
                 "as many as the server's log has")
+
+
+def test_pool():
+    """asyncpg's, a queue of connections: from the first request on, which makes it."""
+    if not installed("asyncpg", PYTHON, "-c", "import aiohttp, asyncpg"):
+        return
+    with Scene() as scene:
+        server, port = Server(scene), free_port()
+        scene.start([PYTHON, APPS + "/pg_pool.py", str(port), str(server.port)], "web", True, port)
+        equal(load(port, 320, 32), [], "requests with a pool are answered")
+        scene.wait_spans(320 * 4, timeout=30)
+        found = parents_of(scene.spans())
+        equal(found["wrong"], 0, "no statement by a pool is under another's request")
+        check(found["right"] >= 0.95 * 960, "statements by a pool are under their own", dict(found))
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------
