@@ -11,15 +11,15 @@
  *
  * | is | does | is then |
  * | nobody's | asks a queue | consumer |
+ * | consumer | takes from a queue of work what a request fed | with an item |
  * | consumer | takes from a pool | nobody's |
- * | request's, woken by it | takes an item that the request fed | with an item |
- * | request's | takes another one's item | suspect |
- * | suspect | puts into the queue, which is not known for work | request's |
- * | suspect | takes another item, having put nothing; the queue is for work | with an item |
- * | consumer | takes an item | with an item, if somebody fed that |
  * | with an item | asks again | consumer |
- * | with an item | takes more before it did anything for it | consumer, until it did something |
+ * | with an item | takes more before it did anything for that | consumer, until it did something |
  * | with an item | takes a stranger's item from another queue | consumer |
+ * | request's | takes another one's item | suspect |
+ * | suspect | puts into the queue, which is not known to be of work | request's |
+ * | suspect | takes a further item after its request, having put nothing | with an item |
+ * | request's, and woken by it | takes what that fed from a queue of work | with an item |
  *
  * Whoever has read its own request is no consumer. Where a task of its own does the taking
  * (asyncio.wait_for), what waits for it becomes the same.
@@ -75,15 +75,15 @@ bool consumer_follows(
     struct py_object *capsule, struct py_object *context, const struct note *taker)
 {
     const struct note *old = note_of(capsule);
+    bool is_own = note_is_own(capsule, context);
     if (old == NULL || taker == NULL || taker->follower != old->serial ||
-        taker->state == NOTE_REQUEST)
+        taker->state == NOTE_REQUEST || (is_own && old->is_read))
         return false;
     /* One of several may not be what waited. */
     bool is_certain = taker->state == NOTE_CONSUMER && !taker->is_shared;
     struct py_object *new = note_make(is_certain ? carrier_hold(taker->handle) : CARRIER_NONE);
     if (new == NULL)
         return false;
-    bool is_own = note_is_own(capsule, context);
     struct note *note = note_of(new);
     note->state = is_certain ? NOTE_CONSUMER : NOTE_SUSPECT;
     note->home = is_certain ? CARRIER_NONE : carrier_hold(note_request(old));
@@ -106,8 +106,9 @@ static bool is_nobodys(struct py_object *capsule)
         return view.handle == CARRIER_NONE || view.is_carried || tasks_are_scheduled();
     }
     const struct note *note = note_of(capsule);
-    return note_is_orphan(capsule, current_context) ? !note->is_read
-                                                    : note_request(note) == CARRIER_NONE;
+    if (note_is_orphan(capsule, current_context))
+        return !note->is_read;
+    return note_request(note) == CARRIER_NONE && (note->state == NOTE_REQUEST || !note->has_taken);
 }
 
 static bool is_of(const struct note *note, const struct queue *queue)
@@ -115,17 +116,17 @@ static bool is_of(const struct note *note, const struct queue *queue)
     return note != NULL && note->state != NOTE_REQUEST && note->queue == queue->number;
 }
 
-/* What asks again did not do one taking for another. */
+/* What asks again did not do one taking for another, and is done with what it took. */
 static void ask_again(struct note *note)
 {
     note->is_shared = true;
     if (note->state == NOTE_SUSPECT)
         return;
     bool is_batch = note->uses == 0 && (note->is_batch || note->handle != CARRIER_NONE);
-    if (note->handle == CARRIER_NONE)
-        note->is_batch = is_batch;
-    else if ((note = become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE)) != NULL)
-        note->is_batch = is_batch;
+    if (note->handle != CARRIER_NONE)
+        note = become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE);
+    if (note != NULL)
+        note->is_batch = note->has_taken = is_batch;
 }
 
 /* What is a request's has a capsule of its own from here on, so that what follows its taking is it
@@ -202,26 +203,35 @@ static void owe(struct queue *queue, const struct mark *mark, uint32_t request)
         queue_owe(queue, request);
 }
 
+/* Has it taken before and done nothing for that? A task that does the taking for the consumer was
+ * made by it, which is no use. */
+static bool is_batch(const struct note *note, bool is_own)
+{
+    bool has_item = note->is_batch || note->handle != CARRIER_NONE ||
+                    (note->state == NOTE_SUSPECT && note->has_taken);
+    return has_item && note->uses <= (is_own ? 0 : 1);
+}
+
+/* A suspect has outlived its request and takes one item of others after another. */
+static bool is_proven(const struct note *note, const struct queue *queue, const struct mark *mark)
+{
+    return queue->is_work && note->has_taken && is_fed(mark) && !carrier_is_live(note->home);
+}
+
 static void take_again(struct queue *queue, const struct mark *mark, struct py_object *capsule)
 {
     struct note *note = note_of(capsule);
-    bool is_suspect = note->state == NOTE_SUSPECT;
-    bool is_proven =
-        queue->is_work && note->has_taken && is_fed(mark) && !carrier_is_live(note->home);
-    if (is_suspect && !is_proven) {
+    bool is_own = note_is_own(capsule, current_context);
+    bool is_several = is_batch(note, is_own);
+    if (note->state == NOTE_SUSPECT && !is_proven(note, queue, mark)) {
         note->has_taken = true;
-        return;
-    }
-    if (!is_suspect && queue_is_pool(queue) && note_is_own(capsule, current_context)) {
+        note->uses = 0;
+    } else if (note->state == NOTE_CONSUMER && is_own && queue_is_pool(queue))
         become(NOTE_REQUEST, 0, CARRIER_NONE, CARRIER_NONE);
-        return;
+    else {
+        bool is_known = !is_several && is_fed(mark) && queue->is_work;
+        take(queue, capsule, NOTE_CONSUMER, is_known ? mark->handle : CARRIER_NONE, is_several);
     }
-    /* A task that does the taking for the consumer was made for that. */
-    uint32_t made = note_is_own(capsule, current_context) ? 0 : 1;
-    bool is_batch =
-        note->uses <= made && !is_suspect && (note->is_batch || note->handle != CARRIER_NONE);
-    bool is_known = !is_batch && is_fed(mark) && queue->is_work;
-    take(queue, capsule, NOTE_CONSUMER, is_known ? mark->handle : CARRIER_NONE, is_batch);
 }
 
 /* It is not a consumer of this queue, as far as is known. */
@@ -299,6 +309,8 @@ struct mark consumer_puts(struct queue *queue)
     bool is_returned = returns(queue, note, request);
     if (!is_returned)
         queue_feed(queue, request);
+    if (note != NULL && note->state == NOTE_SUSPECT)
+        request = CARRIER_NONE; /* it may be what it took from another one */
     if (note != NULL) {
         note->uses++;
         py.Py_DecRef(capsule);

@@ -45,17 +45,17 @@ uint32_t note_request(const struct note *note)
     return note->state == NOTE_SUSPECT ? note->home : note->handle;
 }
 
-/* Of a request only while that is at work. */
+/* Of a request, or suspected, only while that is at work. */
 static bool is_adopted(struct py_object *capsule, struct py_object *context)
 {
     const struct note *note = note_of(capsule);
-    return note->state == NOTE_REQUEST && !note->is_made && note_is_own(capsule, context);
+    return note->state != NOTE_CONSUMER && !note->is_made && note_is_own(capsule, context);
 }
 
 bool note_is_orphan(struct py_object *capsule, struct py_object *context)
 {
     return capsule == NULL ||
-           (is_adopted(capsule, context) && !carrier_is_live(handle_of(capsule)));
+           (is_adopted(capsule, context) && !carrier_is_live(note_request(note_of(capsule))));
 }
 
 static void destroy(struct py_object *capsule)
@@ -156,6 +156,8 @@ static void set(struct py_object *context, bool is_woken)
         return;
     note_of(capsule)->is_read = carrier_look().is_request;
     note_of(capsule)->is_woken = is_woken;
+    note_of(capsule)->is_made =
+        context == NULL; /* a thread works for what it reads until it reads */
     note_put(capsule, context);
 }
 

@@ -14,7 +14,7 @@
  * | Context.run                | the thread enters what the context says, and leaves it after |
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
- * | Queue (asyncio, queue)     | remembers who put an item; a consumer enters that |
+ * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by

@@ -292,18 +292,28 @@ def test_requests():
                 "as many as the server's log has")
 
 
-def test_pool():
-    """asyncpg's, a queue of connections: from the first request on, which makes it."""
-    if not installed("asyncpg", PYTHON, "-c", "import aiohttp, asyncpg"):
+def pool(whose):
+    """A queue of connections, from the first request on, which makes it."""
+    if not installed(whose, PYTHON, "-c", "import aiohttp, asyncpg, " + whose):
         return
     with Scene() as scene:
         server, port = Server(scene), free_port()
-        scene.start([PYTHON, APPS + "/pg_pool.py", str(port), str(server.port)], "web", True, port)
-        equal(load(port, 320, 32), [], "requests with a pool are answered")
+        scene.start([PYTHON, APPS + "/pg_pool.py", str(port), str(server.port), whose], "web", True,
+                    port)
+        equal(load(port, 320, 32), [], whose + "'s pool: requests are answered")
         scene.wait_spans(320 * 4, timeout=30)
         found = parents_of(scene.spans())
-        equal(found["wrong"], 0, "no statement by a pool is under another's request")
-        check(found["right"] >= 0.95 * 960, "statements by a pool are under their own", dict(found))
+        equal(found["wrong"], 0, whose + "'s pool: no statement is under another's request")
+        check(found["right"] >= 0.95 * 960, "%s's pool: %d of 960 statements are under their own"
+              % (whose, found["right"]), dict(found))
+
+
+def test_asyncpg():
+    pool("asyncpg")
+
+
+def test_sqlalchemy():
+    pool("sqlalchemy")
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------
