@@ -9,7 +9,7 @@ from harness import APPS, LIBRARY, Scene, check, equal, free_port, main, on_conn
 
 TASKS = os.path.join(APPS, "tasks.mjs")
 CONCURRENCY, REQUESTS = 32, 192
-TRIAL = 64  # before these, the carrier is not believed yet where others wait: attribution.c
+TRIAL = 64  # before these, where others wait, a process does not believe it: attribution.c
 
 
 def start(scene, arguments, service, **more):
@@ -39,7 +39,7 @@ def name_of(span):
     return url.rpartition("/")[2]
 
 
-def judge(spans, wanted):
+def judge(spans, trial):
     """(right, without a parent on trial, and after it, under a stranger), of the calls that a request
     asked for; then the calls of nobody's that have a parent."""
     parents = {span.id: span for span in spans if span.kind == "SERVER"}
@@ -53,7 +53,7 @@ def judge(spans, wanted):
         elif parent is not None and name_of(parent) == name.split(".")[0]:
             right += 1
         elif not span.parent:
-            is_on_trial = int(name.split(".")[0]) < TRIAL
+            is_on_trial = int(name.split(".")[0]) < trial
             early, late = early + is_on_trial, late + (not is_on_trial)
         else:
             strange.append((span, parent))
@@ -69,14 +69,14 @@ def no_strangers(text, strange):
           [(name_of(call), parent and name_of(parent)) for call, parent in strange[:5]])
 
 
-def play(way, is_known=True, mode=(), body=None, text=None):
-    text, total = text or way, REQUESTS
+def play(way, is_known=True, mode=(), body=None, text=None, processes=1):
+    text, total = text or way, REQUESTS * processes
     with Scene(BURDOCK_CARRIERS="node") as scene:
         back = start(scene, (), "back", traced=False)
         front = start(scene, (back.port, *mode), "front")
         wanted = load(front.port, way, total, body)
         spans = scene.wait_spans(wanted, is_called, timeout=60)
-        right, early, late, strange, adopted = judge(spans, wanted)
+        right, early, late, strange, adopted = judge(spans, TRIAL * processes)
         equal(right + early + late + len(strange), wanted, text + ": a span for every call")
         no_strangers(text, strange)
         check(late == 0 or not is_known, text + ": after the trial each call is under its own", late)
@@ -137,7 +137,7 @@ def test_worker():
 
 
 def test_cluster():
-    play("agent", mode=["cluster"], text="a cluster")
+    play("agent", mode=["cluster"], text="a cluster", processes=2)
 
 
 def test_queue():
