@@ -23,6 +23,12 @@ static int32_t unclaimed; /* calls under way that could be of any of them */
 enum { DISTRUST = 200 };
 static uint32_t distrust; /* answers still to come; a race loses one or two of them */
 
+/* Tasks that are not certain are believed while others wait, once so many requests that had waited
+ * were seen to make their own calls: where a queue of the program's own calls back, only those few
+ * do that keep it going. After one that did not it takes DISTRUST of them. */
+enum { TRIAL = 16 };
+static uint32_t trial = TRIAL;
+
 /* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
  * another request's by now; whoever reads it asks the context itself. */
 enum { LATELY = 64 };
@@ -42,14 +48,14 @@ static bool is_starved(uint64_t state)
     return (state & ~(OUTSTANDING - PARKED)) == WAITING;
 }
 
-static void note_starved(const struct context *context)
+static void note_starved(struct context *context)
 {
+    context->has_starved = true;
     uint32_t at = __atomic_fetch_add(&lately_next, 1, __ATOMIC_RELAXED) % LATELY;
     __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
 }
 
-__attribute__((noinline)) static void count(
-    const struct context *context, uint64_t old, uint64_t new)
+__attribute__((noinline)) static void count(struct context *context, uint64_t old, uint64_t new)
 {
     if (context->epoch != process.epoch)
         return;
@@ -209,10 +215,9 @@ void attribution_use(struct thread *self, struct context *context)
 
 void attribution_touch_unknown(struct thread *self)
 {
-    if (serves_one(self) || self->current_carried)
-        return;
-    set_current(self, NULL);
     self->touched_unknown = true;
+    if (!serves_one(self) && !self->current_carried)
+        set_current(self, NULL);
 }
 
 void attribution_touch_many(struct thread *self)
@@ -229,8 +234,17 @@ void attribution_opened(struct thread *self, struct context *context)
     self->current_opened = self->timer_ns != 0 && thread_now(self) >= self->timer_ns;
 }
 
+/* Does the task run because something came in for another one? */
+static bool is_woken_by_other(const struct thread *self, const struct context *context)
+{
+    bool is_read = self->current != NULL && !self->current_carried;
+    return is_read ? self->current != context : self->touched_unknown;
+}
+
 void attribution_carry(struct thread *self, struct context *context, bool is_certain)
 {
+    if (context != NULL && !is_certain && is_woken_by_other(self, context))
+        context->is_woken_by_other = true;
     set_current(self, context);
     self->current_carried = context != NULL;
     self->current_certain = is_certain;
@@ -291,6 +305,18 @@ void attribution_sleep(struct thread *self)
         set_current(self, NULL);
 }
 
+/* Its answer begins: has its runtime known its calls? */
+static void try_carrier(const struct context *context)
+{
+    uint32_t left = __atomic_load_n(&trial, __ATOMIC_RELAXED);
+    if (!context->has_starved)
+        return;
+    if (!context->has_called && context->is_woken_by_other)
+        __atomic_store_n(&trial, DISTRUST, __ATOMIC_RELAXED);
+    else if (context->has_called && left > 0)
+        __atomic_store_n(&trial, left - 1, __ATOMIC_RELAXED);
+}
+
 void attribution_check(const struct thread *self, const struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
@@ -299,6 +325,8 @@ void attribution_check(const struct thread *self, const struct context *context)
         return; /* nothing was believed, so nothing is learnt */
     bool is_right = self->current == context;
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
+    if (self->current_carried && !self->current_certain && is_right)
+        try_carrier(context);
     counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
     if (!is_right)
         __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
@@ -380,14 +408,17 @@ static bool is_doubtful(const struct thread *self)
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
- * context of who emptied it: where that one is over and another one waits, or answers were lately
- * begun in another task than their request's, nobody is certain. */
+ * context of who emptied it: while another one waits, nobody is certain where that one is over or
+ * the runtime has not stood its trial. */
 static struct decision carried(const struct thread *self)
 {
-    bool is_over = self->current->ended && __atomic_load_n(&starved, __ATOMIC_RELAXED) > 0;
-    bool is_trusted =
-        self->current_certain || (__atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 && !is_over);
-    return is_trusted ? (struct decision){self->current, RULE_CARRIER} : ambiguous(self->current);
+    struct context *context = self->current;
+    if (self->current_certain)
+        return (struct decision){context, RULE_CARRIER};
+    bool is_tried = !context->ended && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
+    bool is_trusted = __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
+                      (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
+    return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
 }
 
 static struct decision nobodys(void)
@@ -414,8 +445,11 @@ static struct decision decide(const struct thread *self, struct context *owner)
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 
-static struct decision counted(struct decision decision)
+/* The decision is a call's, as it stands. */
+static struct decision noted(struct thread *self, struct decision decision)
 {
+    if (self->current_carried)
+        self->current->has_called = true;
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;
@@ -423,7 +457,7 @@ static struct decision counted(struct decision decision)
 
 struct decision attribution_parent(struct thread *self, struct context *owner)
 {
-    return counted(decide(self, owner));
+    return noted(self, decide(self, owner));
 }
 
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)
@@ -432,7 +466,7 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
     if (was_doubtful && !self->current_carried)
         decision = ambiguous(decision.parent);
     decision.is_behind = true;
-    return counted(decision);
+    return noted(self, decision);
 }
 
 const struct context *attribution_at_work(void)

@@ -35,6 +35,10 @@ struct context {
     uint32_t text_index; /* block with tracestate, then baggage; 0: none */
     bool text_is_big;
     uint32_t epoch; /* the process that began it */
+    /* While tasks that are not certain carry it: */
+    bool has_starved;
+    bool has_called;   /* a call was, or would have been, named its */
+    bool is_woken_by_other; /* in the tick of an answer that was not to a call of its */
 };
 
 /* Take and drop: in an observe block; take also in the constructor. */

@@ -35,6 +35,13 @@ uint32_t carrier_take_at(int fd)
     return CARRIER_NONE;
 }
 
+uint32_t carrier_hold(uint32_t handle)
+{
+    if (handle != CARRIER_NONE)
+        context_hold(context_at(handle));
+    return handle;
+}
+
 void carrier_drop(uint32_t handle)
 {
     struct thread *self = handle == CARRIER_NONE ? NULL : observe_open();

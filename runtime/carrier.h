@@ -21,6 +21,8 @@ enum { CARRIER_NONE = 0 };
 uint32_t carrier_take(void);
 /* The same, if it is that of the request that fd's connection is at; else CARRIER_NONE. */
 uint32_t carrier_take_at(int fd);
+/* Holds once more what somebody holds, and answers it. */
+uint32_t carrier_hold(uint32_t handle);
 void carrier_drop(uint32_t handle);
 
 /* Its answer is not complete yet. */

@@ -45,6 +45,7 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 static void set_defaults(struct config *config, bool root)
 {
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
+    config->carriers = CARRIER_PYTHON;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;

@@ -2,11 +2,13 @@
 /*
  * The variable and its capsules. A capsule knows the context into which it was put (weakly): there
  * it was *adopted*, and may be replaced once its request is over. Contexts copied from that one
- * share the capsule: what runs in them was *made* in the request, and is its for ever.
+ * share the capsule: what runs in them was *made* in the request, and is its for ever. What takes
+ * from queues is consumers.c's.
  */
 #include <stddef.h>
 
 #include "carrier.h"
+#include "note.h"
 #include "python.h"
 
 __thread struct py_object *current_context;
@@ -18,43 +20,76 @@ bool current_start(void)
     return variable != NULL;
 }
 
+struct note *note_of(struct py_object *capsule)
+{
+    return capsule == NULL ? NULL : py.PyCapsule_GetPointer(capsule, NULL);
+}
+
 static uint32_t handle_of(struct py_object *capsule)
 {
-    return capsule == NULL ? CARRIER_NONE
-                           : (uint32_t)(uintptr_t)py.PyCapsule_GetPointer(capsule, NULL);
+    return capsule == NULL ? CARRIER_NONE : note_of(capsule)->handle;
 }
 
+bool note_is_own(struct py_object *capsule, struct py_object *context)
+{
+    const struct note *note = note_of(capsule);
+    if (note == NULL)
+        return false;
+    if (note->owner == NULL)
+        return note->thread == &current_context && context == NULL;
+    return py.PyWeakref_GetObject(note->owner) == context;
+}
+
+uint32_t note_request(const struct note *note)
+{
+    return note->state == NOTE_SUSPECT ? note->home : note->handle;
+}
+
+/* Of a request, or suspected, only while that is at work. */
 static bool is_adopted(struct py_object *capsule, struct py_object *context)
 {
-    struct py_object *owner = py.PyCapsule_GetContext(capsule);
-    return owner != NULL && py.PyWeakref_GetObject(owner) == context;
+    const struct note *note = note_of(capsule);
+    return note->state != NOTE_CONSUMER && !note->is_made && note_is_own(capsule, context);
 }
 
-static bool is_orphan(struct py_object *capsule, struct py_object *context)
+bool note_is_orphan(struct py_object *capsule, struct py_object *context)
 {
     return capsule == NULL ||
-           (is_adopted(capsule, context) && !carrier_is_live(handle_of(capsule)));
+           (is_adopted(capsule, context) && !carrier_is_live(note_request(note_of(capsule))));
 }
 
 static void destroy(struct py_object *capsule)
 {
-    struct py_object *owner = py.PyCapsule_GetContext(capsule);
-    carrier_drop(handle_of(capsule));
-    if (owner != NULL)
-        py.Py_DecRef(owner);
+    struct note *note = note_of(capsule);
+    carrier_drop(note->handle);
+    carrier_drop(note->home);
+    if (note->owner != NULL)
+        py.Py_DecRef(note->owner);
+    py.PyMem_Free(note);
+}
+
+struct py_object *note_make(uint32_t handle)
+{
+    static uint64_t last_serial;
+    struct note *note = py.PyMem_Malloc(sizeof(*note));
+    struct py_object *capsule = NULL;
+    if (note != NULL) {
+        last_serial++;
+        *note = (struct note){.handle = handle, .serial = last_serial};
+        capsule = py.PyCapsule_New(note, NULL, destroy);
+    }
+    if (capsule != NULL)
+        return capsule;
+    py.PyErr_Clear();
+    py.PyMem_Free(note);
+    carrier_drop(handle);
+    return NULL;
 }
 
 struct py_object *current_capture(void)
 {
     uint32_t handle = carrier_take();
-    if (handle == CARRIER_NONE)
-        return NULL;
-    struct py_object *capsule = py.PyCapsule_New((void *)(uintptr_t)handle, NULL, destroy);
-    if (capsule == NULL) {
-        py.PyErr_Clear();
-        carrier_drop(handle);
-    }
-    return capsule;
+    return handle == CARRIER_NONE ? NULL : note_make(handle);
 }
 
 struct py_object *current_get(void)
@@ -62,6 +97,15 @@ struct py_object *current_get(void)
     struct py_object *capsule = NULL;
     if (py.PyContextVar_Get(variable, NULL, &capsule) != 0)
         py.PyErr_Clear();
+    return capsule;
+}
+
+struct py_object *current_made(void)
+{
+    struct py_object *capsule = current_get();
+    if (capsule == NULL)
+        return current_capture();
+    note_of(capsule)->uses++;
     return capsule;
 }
 
@@ -91,19 +135,30 @@ void current_leave(struct py_object *token)
     py.Py_DecRef(token);
 }
 
-/* Into the running context, which is `context` if that is not NULL, what the thread is in. */
-static void set(struct py_object *context)
+void note_put(struct py_object *capsule, struct py_object *context)
+{
+    if (context == NULL)
+        note_of(capsule)->thread = &current_context;
+    else
+        note_of(capsule)->owner = py.PyWeakref_NewRef(context, NULL);
+    struct py_object *token = current_put(capsule);
+    if (token != NULL)
+        py.Py_DecRef(token);
+    py.PyErr_Clear();
+    py.Py_DecRef(capsule);
+}
+
+/* The running context has what the thread is in. */
+static void set(struct py_object *context, bool is_woken)
 {
     struct py_object *capsule = current_capture();
     if (capsule == NULL)
         return;
-    struct py_object *owner = context == NULL ? NULL : py.PyWeakref_NewRef(context, NULL);
-    if (owner != NULL)
-        py.PyCapsule_SetContext(capsule, owner);
-    struct py_object *token = current_put(capsule);
-    if (token != NULL)
-        py.Py_DecRef(token);
-    py.Py_DecRef(capsule);
+    note_of(capsule)->is_read = carrier_look().is_request;
+    note_of(capsule)->is_woken = is_woken;
+    note_of(capsule)->is_made =
+        context == NULL; /* a thread works for what it reads until it reads */
+    note_put(capsule, context);
 }
 
 void current_enter(struct py_object *capsule, struct py_object *context)
@@ -115,7 +170,8 @@ void current_enter(struct py_object *capsule, struct py_object *context)
     }
     /* A thread that serves one request at a time is not told whose that is. */
     struct carrier_view view = carrier_look();
-    if (view.handle != CARRIER_NONE && (view.is_carried || tasks_are_scheduled()))
+    if (view.handle != CARRIER_NONE &&
+        (capsule != NULL || view.is_carried || tasks_are_scheduled()))
         carrier_enter(CARRIER_NONE, false);
 }
 
@@ -123,14 +179,16 @@ void current_tell(void)
 {
     struct py_object *capsule = current_get();
     current_enter(capsule, current_context);
-    if (capsule != NULL)
-        py.Py_DecRef(capsule);
+    if (capsule == NULL)
+        return;
+    note_of(capsule)->uses++;
+    py.Py_DecRef(capsule);
 }
 
 /* A loop's callback is at work on what it read. A task that read an answer stays what it is. */
 static bool learns(struct py_object *capsule, const struct carrier_view *view)
 {
-    return view->is_request || is_orphan(capsule, current_context) || !tasks_is_task();
+    return view->is_request || note_is_orphan(capsule, current_context) || !tasks_is_task();
 }
 
 void current_learn(void)
@@ -144,7 +202,7 @@ void current_learn(void)
     else if (capsule == NULL && !tasks_are_scheduled())
         ; /* the thread's one request: nobody needs to be told */
     else if (learns(capsule, &view)) {
-        set(current_context);
+        set(current_context, false);
         carrier_enter(view.handle, true);
     } else
         current_enter(capsule, current_context);
@@ -154,19 +212,30 @@ void current_learn(void)
         python_look_again();
 }
 
-void current_adopt(struct py_object *context)
+static void adopt(struct py_object *context, struct note *waker, bool is_timer)
 {
     uint32_t handle = carrier_look().handle;
-    if (!carrier_is_live(handle))
-        return;
-    if (py.PyContext_Enter(context) != 0) { /* it runs: it woke itself */
-        py.PyErr_Clear();
-        return;
-    }
     struct py_object *capsule = current_get();
-    if (handle_of(capsule) != handle && is_orphan(capsule, context))
-        set(context);
-    py.PyContext_Exit(context);
+    if (waker != NULL && note_of(capsule) == waker)
+        waker->uses += !is_timer; /* it was made, not woken */
+    else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
+             handle_of(capsule) != handle && note_is_orphan(capsule, context))
+        set(context, true);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
+}
+
+void current_adopt(struct py_object *context, bool is_timer)
+{
+    struct py_object *waker = current_get();
+    struct note *note = note_of(waker);
+    if ((note != NULL && note->state != NOTE_REQUEST) || carrier_is_live(carrier_look().handle)) {
+        if (py.PyContext_Enter(context) == 0) {
+            adopt(context, note, is_timer);
+            py.PyContext_Exit(context);
+        } else
+            py.PyErr_Clear(); /* it runs: it woke itself */
+    }
+    if (waker != NULL)
+        py.Py_DecRef(waker);
 }

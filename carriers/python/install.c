@@ -8,7 +8,7 @@
 #include "python.h"
 
 static const struct python_places *const all_places[] = {
-    &socket_places, &task_places, &thread_places};
+    &socket_places, &task_places, &thread_places, &queue_places};
 
 static void *main_interpreter;
 static bool is_active;

@@ -14,6 +14,7 @@
  * | Context.run                | the thread enters what the context says, and leaves it after |
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
+ * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
@@ -25,6 +26,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct py_object;
@@ -35,6 +37,12 @@ struct python {
 #undef PYTHON
 };
 extern struct python py;
+
+/* How each object begins. */
+struct python_head {
+    intptr_t references;
+    struct py_object *type;
+};
 
 /* An exception that is on its way past us. */
 struct python_error {
@@ -72,6 +80,8 @@ struct py_object *current_get(void);
 bool current_peek(struct py_object *context, struct py_object **capsule);
 /* A capsule with what the thread is in now; NULL: nothing. */
 struct py_object *current_capture(void);
+/* What work made now carries: the running context's, else what the thread is in. */
+struct py_object *current_made(void);
 /* The thread enters what the capsule says, seen from the context; NULL: nobody's. */
 void current_enter(struct py_object *capsule, struct py_object *context);
 /* The running context has the capsule from now on; what current_leave takes it out by, or NULL. */
@@ -81,11 +91,21 @@ void current_leave(struct py_object *token);
 void current_tell(void);
 /* Something was read: what the thread is in may belong into the running context. */
 void current_learn(void);
-/* Work in `context` was made or woken by what runs now. */
-void current_adopt(struct py_object *context);
+/* Work in `context` was made or woken by what runs now; by a timer, if it is for later. */
+void current_adopt(struct py_object *context, bool is_timer);
 
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
+
+/* --- consumers.c (queue.h has more of it) ------------------------------------------------------
+ */
+
+struct note;
+
+/* What waits in `context`, which is the running one and has the capsule, becomes what the taker has
+ * become, if it waits for that one's taking. */
+bool consumer_follows(
+    struct py_object *capsule, struct py_object *context, const struct note *taker);
 
 /* --- replace.c: functions in C ---------------------------------------------------------------- */
 
@@ -118,7 +138,7 @@ struct python_places {
     struct python_place *rows;
     uint32_t count;
 };
-extern const struct python_places socket_places, task_places, thread_places;
+extern const struct python_places socket_places, task_places, thread_places, queue_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);

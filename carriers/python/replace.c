@@ -18,18 +18,13 @@ struct method_def {
     const char *documentation;
 };
 
-struct head {
-    intptr_t references;
-    void *type;
-};
-
 struct builtin {
-    struct head head;
+    struct python_head head;
     struct method_def *method;
 };
 
 struct descriptor {
-    struct head head;
+    struct python_head head;
     void *type, *name, *qualified_name;
     struct method_def *method;
 };
@@ -70,7 +65,7 @@ static bool is_static(const struct method_def *method)
 
 static bool type_is(struct py_object *object, const char *name)
 {
-    struct py_object *type = ((struct head *)object)->type;
+    struct py_object *type = ((struct python_head *)object)->type;
     struct py_object *text = py.PyObject_GetAttrString(type, "__name__");
     const char *found = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
     bool is_it = found != NULL && strcmp(found, name) == 0;

@@ -93,19 +93,28 @@ static void *our_run(void *context, void *a, void *b, void *c)
     return result;
 }
 
+/* Of a class below the one that handles for now are of. */
+static bool is_timer(struct py_object *handle)
+{
+    static struct py_object *plain;
+    if (plain == NULL)
+        plain = module_attribute("asyncio.events", "Handle");
+    return ((struct python_head *)handle)->type != plain;
+}
+
 static struct py_object *make_handle(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
     struct py_object *result = py.PyObject_Call(original, arguments, keywords);
     if (result == NULL || !python_is_ours())
         return result;
-    struct py_object *context =
-        py.PyObject_GetAttrString(py.PyTuple_GetItem(arguments, 0), "_context");
+    struct py_object *handle = py.PyTuple_GetItem(arguments, 0);
+    struct py_object *context = py.PyObject_GetAttrString(handle, "_context");
     if (context == NULL) {
         py.PyErr_Clear();
         return result;
     }
-    current_adopt(context);
+    current_adopt(context, is_timer(handle));
     py.Py_DecRef(context);
     return result;
 }

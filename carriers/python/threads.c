@@ -43,9 +43,7 @@ static struct py_object *make_item(
     struct py_object *result = py.PyObject_Call(original, arguments, keywords);
     if (result == NULL || !python_is_ours() || !know_attribute())
         return result;
-    struct py_object *capsule = current_get();
-    if (capsule == NULL)
-        capsule = current_capture();
+    struct py_object *capsule = current_made();
     if (capsule == NULL)
         return result;
     if (py.PyObject_SetAttr(py.PyTuple_GetItem(arguments, 0), attribute, capsule) != 0)

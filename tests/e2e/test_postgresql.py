@@ -250,6 +250,18 @@ def test_drivers():
 # --- under requests --------------------------------------------------------------------------------
 
 
+def parents_of(spans):
+    """How many statements are under the request whose number they have, under none, another one's."""
+    requests = {span.id: span.attributes["url.path"].rsplit("/", 1)[1] for span in spans
+                if "url.path" in span.attributes}
+    found = collections.Counter()
+    for span in of_postgresql(spans):
+        number = re.search(r" AS r(\d+)_", span.attributes["db.query.text"])
+        found["right" if number and requests.get(span.parent) == number.group(1)
+              else "none" if not span.parent else "wrong"] += bool(number)
+    return +found
+
+
 def test_requests():
     """64 at once: each request has its own three statements below it, and no other."""
     if not installed("gunicorn", PYTHON, "-c", "import gunicorn, psycopg2"):
@@ -264,16 +276,34 @@ def test_requests():
         end = server.mark()
         scene.wait_spans(640 * 4, timeout=30)
         spans = scene.spans()
-        requests = {span.id: span.attributes["url.path"].rsplit("/", 1)[1] for span in spans
-                    if "url.path" in span.attributes}
-        found = collections.Counter()
-        for span in of_postgresql(spans):
-            number = re.search(r" AS r(\d+)_", span.attributes["db.query.text"])
-            found["right" if number and requests.get(span.parent) == number.group(1)
-                  else "none" if not span.parent else "wrong"] += bool(number)
+        found = parents_of(spans)
         equal(dict(+found), {"right": 640 * 3}, "statements under the request that made them")
         compare(told(of_postgresql(spans)), server.said(start, end), False,
                 "as many as the server's log has")
+
+
+def pool(whose):
+    """A queue of connections, from the first request on, which makes it."""
+    if not installed(whose, PYTHON, "-c", "import aiohttp, asyncpg, " + whose):
+        return
+    with Scene() as scene:
+        server, port = Server(scene), free_port()
+        scene.start([PYTHON, APPS + "/pg_pool.py", str(port), str(server.port), whose], "web", True,
+                    port)
+        equal(load(port, 320, 32), [], whose + "'s pool: requests are answered")
+        scene.wait_spans(320 * 4, timeout=30)
+        found = parents_of(scene.spans())
+        equal(found["wrong"], 0, whose + "'s pool: no statement is under another's request")
+        check(found["right"] >= 0.95 * 960, "%s's pool: %d of 960 statements are under their own"
+              % (whose, found["right"]), dict(found))
+
+
+def test_asyncpg():
+    pool("asyncpg")
+
+
+def test_sqlalchemy():
+    pool("sqlalchemy")
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------

@@ -112,8 +112,10 @@ static const struct {
         "1 waits; 1 reads a; 1 reads b; 1 calls: ambiguous ba; 1 asks; 1 calls: thread b;"
         "1 calls behind: ambiguous ba"},
     {"but a carrier knows whose each is",
-        "1 reads a; 1 reads b; 1 carries a; 1 calls behind: carrier a"},
-    {"a carrier knows", "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: carrier a"},
+        "1 reads a; 1 reads b; 1 carries a; 1 sends b; 1 calls behind: carrier a"},
+    {"a carrier knows", "1 reads a; 1 reads b; 1 carries a; 1 sends b; 1 calls: carrier a"},
+    {"on trial it is not believed while somebody waits",
+        "1 reads a; 1 waits; 1 reads b; 1 carries a; 1 calls: ambiguous ab"},
     {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
     {"unless somebody waits",
         "1 reads a; 1 answers a; 1 reads b; 1 waits; 1 carries a; 1 calls: ambiguous ab"},
@@ -360,6 +362,26 @@ static uint32_t regain_trust(void)
     return answers - 1;
 }
 
+/* How many requests must be seen to make their own calls, before a carrier is believed. */
+static uint32_t stand_trial(void)
+{
+    uint32_t answers = 0;
+    struct thread *self = &threads[0];
+    enum rule rule;
+    do {
+        thread_self = self;
+        read_request(self, context_of('a'));
+        read_request(self, context_of('b'));
+        attribution_wait(self, -1);
+        carry(self, contexts[0]);
+        rule = attribution_parent(self, NULL).rule;
+        begin_answer(self, contexts[0]);
+        answers++;
+        clear();
+    } while (rule != RULE_CARRIER && answers < 1000);
+    return answers - 1;
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
@@ -369,5 +391,11 @@ int main(void)
     tell("it puts an answer off", "1 waits; 1 reads a; 1 waits; 1 begins a; 1 answers a");
     uint32_t answers = regain_trust();
     CHECK(answers == 200, "a loop is believed again after 200 answers (%u)", answers);
+    uint32_t trial = stand_trial();
+    CHECK(trial == 16, "a carrier is believed after 16 requests (%u)", trial);
+    tell("one that waits makes no call, and its answer is written when another's call is answered",
+        "1 waits; 1 reads a; 1 reads b; 1 sends b; 1 waits; 1 receives b; 1 carries a; 1 begins a");
+    trial = stand_trial();
+    CHECK(trial == 200, "it is believed again after 200 requests (%u)", trial);
     return tap_done();
 }

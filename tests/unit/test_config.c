@@ -131,7 +131,7 @@ static void test_choices(void)
     READ("OTEL_PROPAGATORS=b3");
     CHECK(c.propagators == 3 && c.problem_count == 1, "only unknown ones: the default");
     READ("A=b");
-    CHECK(c.carriers == 0, "no carriers by default");
+    CHECK(c.carriers == CARRIER_PYTHON, "Python's by default");
     READ("BURDOCK_CARRIERS=none");
     CHECK(c.carriers == 0 && c.problem_count == 0, "no carriers");
     READ("BURDOCK_CARRIERS=node, cobol");

@@ -4,6 +4,7 @@
 aio_service.py PORT BACKEND [uvloop]
 """
 import asyncio
+import queue as queues
 import sys
 import threading
 import urllib.request
@@ -127,8 +128,56 @@ async def consume(app):
         done.set_result(None)
 
 
+async def queue(app, number):
+    """Tasks of the program's own start take one request's item after another's, without a wait."""
+    done = asyncio.get_running_loop().create_future()
+    app["items"].put_nowait((number, done))
+    await done
+    await call(app, "queue", 3, number)
+
+
+async def work(app, take):
+    while True:
+        try:
+            number, done = await take()
+        except asyncio.TimeoutError:
+            continue
+        await call(app, "queue", 1, number)
+        done.set_result(None)
+        await call(app, "queue", 2, number, "small")
+
+
+def in_time(items):
+    return lambda: asyncio.wait_for(items.get(), 0.5)
+
+
+async def queue_of_threads(app, number):
+    """The same with threads, which are there before any request."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    app["threads"].put((number, lambda: loop.call_soon_threadsafe(done.set_result, None)))
+    await done
+
+
+def work_in_thread(items):
+    while True:
+        number, done = items.get()
+        call_blocking("queue_of_threads", 1, number)
+        done()
+        call_blocking("queue_of_threads", 2, number)
+
+
+async def pool_in_queue(app, number):
+    """What is taken from a queue to work with, and put back, is nobody's work."""
+    for k in (1, 2):
+        worker = await app["workers"].get()
+        await call(app, "pool_in_queue", k, number)
+        app["workers"].put_nowait(worker)
+
+
 HOWS = {function.__name__: function for function in (
-    sequence, gather, pool, sleep, soon, executor, thread, background, streams, event)}
+    sequence, gather, pool, sleep, soon, executor, thread, background, streams, event,
+    queue, queue_of_threads, pool_in_queue)}
 
 
 async def handle(request):
@@ -142,6 +191,12 @@ async def sessions(app):
     app["requests"] = asyncio.Queue()
     for _ in range(64):
         kept.add(asyncio.create_task(consume(app)))
+    app["items"], app["workers"], app["threads"] = asyncio.Queue(), asyncio.Queue(), queues.Queue()
+    for take in [app["items"].get] * 2 + [in_time(app["items"])] * 2:
+        kept.add(asyncio.create_task(work(app, take)))
+    for k in range(4):
+        app["workers"].put_nowait(k)
+        threading.Thread(target=work_in_thread, args=(app["threads"],), daemon=True).start()
     yield
     await app["session"].close()
     await app["small"].close()

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of a queue of the program's: who put each of its items, and what it is for. It
+ * stands in a table of ours, which the queue does not know of.
+ *
+ * A queue of *work* is fed: requests put into it what they never took from it. A *pool* is filled
+ * once, by whoever makes it, and what a request takes from it, it returns. So a queue that two
+ * requests have fed is one of work for ever, and one to which something was returned before that is
+ * a pool until then.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct py_object;
+
+struct mark {
+    uint32_t handle; /* held: who put the item; CARRIER_NONE: nobody */
+    bool is_known;
+    bool is_returned; /* it, or what stands for it, had been taken from there */
+};
+
+struct debt {
+    uint32_t handle, count;
+};
+
+struct queue {
+    struct py_object *self, *reference; /* weakly */
+    struct queue *next;
+    uint64_t number;    /* not used again */
+    struct mark *marks; /* beside the items, from `first` on, in the same order */
+    struct debt *debts; /* what requests took and have not returned */
+    uint32_t first, count, room, debt_count, debt_room;
+    uint32_t feeder; /* held: the first request that fed it */
+    bool is_work;    /* so did another one */
+    bool has_returns;
+};
+
+/* NULL: no memory. It is there for as long as somebody has the object. */
+struct queue *queue_find(struct py_object *object);
+
+bool queue_is_pool(const struct queue *queue);
+void queue_feed(struct queue *queue, uint32_t handle);
+/* The request took something; it has put something: false: without having taken. */
+void queue_owe(struct queue *queue, uint32_t handle);
+bool queue_repay(struct queue *queue, uint32_t handle);
+
+/* length: of the items before the call. The mark's hold goes with it. */
+void queue_push(struct queue *queue, long length, struct mark mark);
+/* Of the first item or the last; the hold goes with it. */
+struct mark queue_pop(struct queue *queue, long length, bool is_last);
+
+/* --- consumers.c: what the running code becomes by it ----------------------------------------- */
+
+void consumer_asks(struct queue *queue);
+void consumer_takes(struct queue *queue, struct mark mark);
+void consumer_fails(const struct queue *queue);
+struct mark consumer_puts(struct queue *queue);
