@@ -108,7 +108,12 @@ class Sink(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
 
     def do_POST(self):
-        self.rfile.read(int(self.headers['Content-Length']))
+        if self.headers['Content-Length']:
+            self.rfile.read(int(self.headers['Content-Length']))
+        else: # chunked
+            while (length := int(self.rfile.readline(), 16)) > 0:
+                self.rfile.read(length + 2)
+            self.rfile.readline()
         self.send_response(200)
         self.send_header('Content-Length', '0')
         self.end_headers()

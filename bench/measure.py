@@ -87,7 +87,9 @@ class Place:
         return environment
 
     def start(self, command, traced=False, port=None, **more):
-        process = subprocess.Popen(command, env=self.environment(traced),
+        """traced: whether, or an environment."""
+        environment = traced if isinstance(traced, dict) else self.environment(traced)
+        process = subprocess.Popen(command, env=environment,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
         self.processes.append(process)
         if port:
