@@ -91,6 +91,9 @@ void sql_source_start(struct sql_source *, enum sql_dialect, const uint8_t *text
 /* The token at `at`, where the last one ended: empty only at the end. */
 struct sql_token sql_lex(struct sql_source *, size_t at);
 
+/* Of letters of either case; WORD_UNKNOWN: a name. */
+enum sql_word sql_word_find(const uint8_t *text, size_t length);
+
 void sql_reader_start(struct sql_reader *, enum sql_dialect, const uint8_t *text, size_t length);
 struct sql_token sql_next(struct sql_reader *);
 

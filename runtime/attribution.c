@@ -5,7 +5,6 @@
 
 #include "config.h"
 #include "counters.h"
-#include "text_pool.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
@@ -14,7 +13,6 @@
 #define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
 #define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
 
-static struct pool contexts = {.block_shift = 8};
 static int32_t starved;   /* contexts that must be waiting in user space */
 static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
@@ -80,74 +78,6 @@ void attribution_forked(void)
     __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&unclaimed, 0, __ATOMIC_RELAXED);
-}
-
-struct context *context_take(void)
-{
-    struct thread *self = thread_self;
-    uint32_t index =
-        self == NULL ? pool_take(&contexts) : pool_take_near(&contexts, &self->contexts);
-    if (index == 0)
-        return NULL;
-    struct context *context = pool_block(&contexts, index);
-    context->index = index;
-    context->epoch = process.epoch;
-    __atomic_store_n(&context->references, 1, __ATOMIC_RELEASE);
-    return context;
-}
-
-struct context *context_at(uint32_t index)
-{
-    return pool_block(&contexts, index);
-}
-
-void context_hold(struct context *context)
-{
-    __atomic_fetch_add(&context->references, 1, __ATOMIC_RELAXED);
-}
-
-struct context *context_hold_at(uint32_t index)
-{
-    struct context *context = index == 0 ? NULL : context_at(index);
-    uint32_t references =
-        context == NULL ? 0 : __atomic_load_n(&context->references, __ATOMIC_ACQUIRE);
-    while (references != 0)
-        if (__atomic_compare_exchange_n(&context->references, &references, references + 1, true,
-                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
-            return context;
-    return NULL;
-}
-
-void context_drop(struct context *context)
-{
-    if (context == NULL || __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL) != 0)
-        return;
-    if (context->text_index != 0)
-        text_give(context->text_is_big, context->text_index);
-    pool_give_near(&contexts, &thread_self->contexts, context->index);
-}
-
-bool context_set_texts(struct context *context, const char *tracestate, uint32_t tracestate_length,
-    const char *baggage, uint32_t baggage_length)
-{
-    uint32_t length = tracestate_length + baggage_length;
-    if (length == 0)
-        return true;
-    context->text_is_big = length > TEXT_SMALL_BYTES;
-    context->text_index = length > TEXT_CARRIED_MAX ? 0 : text_take(context->text_is_big);
-    if (context->text_index == 0)
-        return false;
-    char *text = text_block(context->text_is_big, context->text_index);
-    memcpy(text, tracestate, tracestate_length);
-    memcpy(text + tracestate_length, baggage, baggage_length);
-    context->tracestate_length = tracestate_length;
-    context->baggage_length = baggage_length;
-    return true;
-}
-
-const char *context_texts(const struct context *context)
-{
-    return context->text_index == 0 ? "" : text_block(context->text_is_big, context->text_index);
 }
 
 static void set_current(struct thread *self, struct context *context)

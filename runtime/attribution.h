@@ -3,10 +3,6 @@
  * Which request caused which call. The one module that decides; docs/ATTRIBUTION.md has the rules.
  * Hooks and streams report what happened; protocols know nothing of it.
  *
- * A context is the identity of one server request (or of the process, from TRACEPARENT). It lives
- * as long as somebody holds it: its exchange, threads whose current it is, connections it opened,
- * calls it has in flight. Any thread may hold and drop.
- *
  * A context is *starved* when its request is complete, no answer has begun, no thread is in it and
  * nothing of it is outstanding: it must be waiting in user space (a pool, a timer, a queue), so
  * the next call of a multiplexing thread could be its, whatever that thread touched last.
@@ -16,42 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "context.h"
 #include "propagation.h"
 #include "thread.h"
-
-struct context {
-    uint64_t pool_link;
-    uint32_t index;
-    uint32_t references;
-    uint64_t state;       /* threads in it, outstanding calls, waiting: see attribution.c */
-    bool ended;           /* the answer is complete */
-    bool is_remote;       /* its span id is a peer's, not ours (nothing is recorded here) */
-    struct trace_ids ids; /* of our own span: the parent of calls made under it */
-    uint8_t remote_id[8]; /* span id the request carried; valid if has_remote */
-    bool has_remote;
-    bool is_remote_shared; /* another request at work came from the same span */
-    uint32_t tracestate_length;
-    uint32_t baggage_length;
-    uint32_t text_index; /* block with tracestate, then baggage; 0: none */
-    bool text_is_big;
-    uint32_t epoch; /* the process that began it */
-    /* While tasks that are not certain carry it: */
-    bool has_starved;
-    bool has_called;   /* a call was, or would have been, named its */
-    bool is_woken_by_other; /* in the tick of an answer that was not to a call of its */
-};
-
-/* Take and drop: in an observe block; take also in the constructor. */
-struct context *context_take(void); /* one reference; NULL: no memory */
-void context_hold(struct context *context);
-struct context *context_at(uint32_t index);      /* that somebody holds */
-struct context *context_hold_at(uint32_t index); /* holds it if anybody does; NULL; 0 is allowed */
-void context_drop(struct context *context);      /* NULL is allowed */
-
-/* Copies what the request carried. False: no memory, nothing is carried on. */
-bool context_set_texts(struct context *context, const char *tracestate, uint32_t tracestate_length,
-    const char *baggage, uint32_t baggage_length);
-const char *context_texts(const struct context *context);
 
 /* --- what happened ------------------------------------------------------------------------- */
 
