@@ -37,7 +37,7 @@ def way_of(span):
 # A new thread inherits its request until its first wait, and that is mostly for the interpreter's
 # lock; now and then a call of an executor's thread is without a parent, too. What waits for a queue
 # when the carrier comes is not known as its consumer yet: up to three calls for each.
-MISSED = {"thread": 0.5, "executor": 0.01, "event": 0.15, "queue": 0.01, "queue_of_threads": 0.0125}
+MISSED = {"thread": 0.5, "executor": 0.01, "event": 0.3, "queue": 0.01, "queue_of_threads": 0.0125}
 
 
 # Consumers and pools that a request makes (queue_service.py), from the first request of a process on:
