@@ -14,7 +14,7 @@ enum sql_word sql_word_find(const uint8_t *text, size_t length)
 #undef SQL_WORD
     };
     char upper[sizeof(words[0].name)];
-    if (length > sizeof(upper)) {
+    if (length == 0 || length > sizeof(upper)) {
         return WORD_UNKNOWN;
     }
     for (size_t i = 0; i < length; i++) {
