@@ -21,6 +21,8 @@
 #include "hook.h"
 #include "originals.h"
 #include "process.h"
+#include "propagators.h"
+#include "protocol.h"
 #include "thread.h"
 #include "unwind.h"
 
@@ -72,6 +74,8 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
         return;
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read_first(&config, envp, argv, executable == NULL ? "" : executable);
+    if (config.propagators & ~(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE))
+        protocol_look_for_context(propagators_read);
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted())

@@ -48,6 +48,25 @@ void http1_tell_piece(
     reader->sink->event(reader->sink, &event);
 }
 
+static void tell_text(
+    struct reader *reader, const void *text, size_t length, size_t offset, bool first)
+{
+    struct event event = {.kind = EVENT_TEXT,
+        .field = FIELD_CONTEXT,
+        .first = first,
+        .exchange = http1_serial(reader),
+        .offset = offset,
+        .text = text,
+        .length = length};
+    reader->sink->event(reader->sink, &event);
+}
+
+void http1_tell_context(struct reader *reader, const uint8_t *name, size_t length, size_t offset)
+{
+    tell_text(reader, name, length, offset, true);
+    tell_text(reader, ": ", 2, offset, false);
+}
+
 void http1_end_oldest(struct reader *reader, enum end_reason reason)
 {
     struct event event = {.kind = EVENT_END, .exchange = reader->http->oldest++, .reason = reason};

@@ -67,6 +67,7 @@ enum header {
     HEADER_CONTENT_LENGTH = FIELD_COUNT,
     HEADER_TRANSFER_ENCODING,
     HEADER_EXPECT,
+    HEADER_CONTEXT, /* told as FIELD_CONTEXT, its name in front */
     HEADER_OTHER
 };
 
@@ -131,7 +132,7 @@ bool http1_line_headers(struct reader *); /* as many as can be; at the start of 
 /* http1_name.c: where a token ends; which header it names, its letters in any case. An answer has
  * fewer headers that matter. */
 size_t http1_name_scan(const uint8_t *data, size_t at, size_t end);
-enum header http1_name_header(const uint8_t *name, size_t length, enum role);
+extern enum header (*http1_name_header)(const uint8_t *name, size_t length, enum role);
 
 /* http1_value.c: Content-Length, Transfer-Encoding, Expect. */
 bool http1_value_read(struct stream *, const uint8_t *text, size_t length);
@@ -153,6 +154,8 @@ void http1_tell_status(struct reader *);
 /* A piece of the buffer, from..to, that belongs to the message that the reader is in. */
 void http1_tell_piece(struct reader *, enum field, size_t from, size_t to, bool first, bool last);
 void http1_end_oldest(struct reader *, enum end_reason);
+/* The start of a text of FIELD_CONTEXT: "name: ". offset: of the value. */
+void http1_tell_context(struct reader *, const uint8_t *name, size_t length, size_t offset);
 
 /* http1_describe.c */
 void http1_describe(const struct facts *, struct describer *);

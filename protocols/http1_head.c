@@ -286,6 +286,11 @@ static void begin_value(struct reader *reader, const uint8_t *name, size_t lengt
     stream->has_value = false;
     stream->matched = 0;
     stream->left = 0;
+    if (stream->header == HEADER_CONTEXT) {
+        http1_tell_context(reader, name, length, reader->at);
+        stream->header = FIELD_CONTEXT;
+        stream->has_value = true; /* the name begins the text */
+    }
 }
 
 /* What the end of a buffer leaves of a name. Too long to matter is as good as any other length. */

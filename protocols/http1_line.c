@@ -171,6 +171,22 @@ static void take_words(
     stream->header = HEADER_OTHER;
 }
 
+static void take_context(struct reader *reader, size_t from, size_t to)
+{
+    const uint8_t *name = reader->data + reader->at;
+    http1_tell_context(reader, name, http1_name_scan(name, 0, to - reader->at), from);
+    http1_tell_piece(reader, FIELD_CONTEXT, from, to, false, true);
+}
+
+__attribute__((noinline)) static void take_rare(struct reader *reader, enum header header, size_t from, size_t to)
+{
+    if (header == HEADER_CONTEXT) {
+        take_context(reader, from, to);
+    } else {
+        take_words(reader->stream, header, reader->data + from, to - from);
+    }
+}
+
 static bool take_value(struct reader *reader, enum header header, size_t from, size_t to)
 {
     const uint8_t *text = reader->data + from;
@@ -178,7 +194,7 @@ static bool take_value(struct reader *reader, enum header header, size_t from, s
         return take_length(reader->stream, text, to - from);
     }
     if (header >= HEADER_CONTENT_LENGTH) {
-        take_words(reader->stream, header, text, to - from);
+        take_rare(reader, header, from, to);
         return true;
     }
     http1_tell_piece(reader, (enum field)header, from, to, true, true);

@@ -80,11 +80,29 @@ static bool is_name(const uint8_t *name, size_t length, const char *lower)
     return true;
 }
 
-enum header http1_name_header(const uint8_t *name, size_t length, enum role role)
+static enum header name_header(const uint8_t *name, size_t length, enum role role)
 {
     const struct header_row *row = &header_rows[SLOT(length, name[0] | 0x20)];
     bool is_for_both =
         row->header == HEADER_CONTENT_LENGTH || row->header == HEADER_TRANSFER_ENCODING;
     bool is_candidate = row->length == length && (role == REQUESTS || is_for_both);
     return is_candidate && is_name(name, length, row->name) ? row->header : HEADER_OTHER;
+}
+
+enum header (*http1_name_header)(const uint8_t *, size_t, enum role) = name_header;
+
+static protocol_context_names *is_context;
+
+/* What is no context of W3C's may be one of those. */
+static enum header name_header_or_context(const uint8_t *name, size_t length, enum role role)
+{
+    enum header header = name_header(name, length, role);
+    bool is_one = header == HEADER_OTHER && role == REQUESTS && is_context(name, length);
+    return is_one ? HEADER_CONTEXT : header;
+}
+
+void protocol_look_for_context(protocol_context_names *names)
+{
+    is_context = names;
+    http1_name_header = name_header_or_context;
 }

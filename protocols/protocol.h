@@ -55,9 +55,11 @@ enum field {
     FIELD_CODE,       /* of a database: SQLSTATE, or what its errors are named by */
     FIELD_TLS,        /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
     FIELD_RECORDED,   /* what follows is for propagation, no part of the span */
-    FIELD_TRACEPARENT = FIELD_RECORDED,
-    FIELD_TRACESTATE,
+    FIELD_TRACESTATE = FIELD_RECORDED,
     FIELD_BAGGAGE,
+    FIELD_PARENT, /* what follows names a parent: a head with any of it has a context */
+    FIELD_TRACEPARENT = FIELD_PARENT,
+    FIELD_CONTEXT, /* of other formats: "name: value", told only if they are looked for */
     FIELD_COUNT
 };
 
@@ -188,6 +190,11 @@ struct protocol {
     /* Tells a finished exchange as a span: name, attributes, status. */
     void (*describe)(const struct facts *, struct describer *);
 };
+
+/* Which headers carry context in formats other than W3C's: FIELD_CONTEXT. Before threads exist; if
+ * it is not called, no header is looked at for that. */
+typedef bool protocol_context_names(const uint8_t *name, size_t length);
+void protocol_look_for_context(protocol_context_names *);
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

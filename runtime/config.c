@@ -45,6 +45,10 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 static void set_defaults(struct config *config, bool root)
 {
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
+    config->w3c = true;
+    config->propagator_order[0] = PROPAGATOR_AT_TRACECONTEXT;
+    config->propagator_order[1] = PROPAGATOR_AT_BAGGAGE;
+    config->propagator_count = 2;
     config->carriers = CARRIER_PYTHON;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;

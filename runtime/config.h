@@ -19,7 +19,17 @@ enum {
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
-enum propagator_bits { PROPAGATOR_TRACECONTEXT = 1, PROPAGATOR_BAGGAGE = 2 };
+enum propagator {
+#define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
+#include "propagators.def"
+#undef PROPAGATOR
+    PROPAGATOR_COUNT
+};
+enum propagator_bits {
+#define PROPAGATOR(id, name, extract, inject) PROPAGATOR_##id = 1 << PROPAGATOR_AT_##id,
+#include "propagators.def"
+#undef PROPAGATOR
+};
 
 enum signal { SIGNAL_TRACES, SIGNAL_METRICS, SIGNAL_COUNT };
 enum exemplar_filter { EXEMPLAR_TRACE_BASED, EXEMPLAR_ALWAYS_ON, EXEMPLAR_ALWAYS_OFF };
@@ -51,6 +61,9 @@ struct config {
     bool sdk_disabled; /* OTEL_SDK_DISABLED: no spans, incoming context is passed on unchanged */
     char service_name[256];
     uint32_t propagators; /* enum propagator_bits */
+    bool w3c;             /* tracecontext with baggage or without, and nothing else */
+    uint8_t propagator_order[PROPAGATOR_COUNT]; /* enum propagator, as given; see propagators.h */
+    uint32_t propagator_count;
     bool follow;          /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
     uint32_t carriers;    /* BURDOCK_CARRIERS: enum carrier_bits */
     bool inserts_inbound; /* BURDOCK_INBOUND: requests read get a traceparent; see passing.h */

@@ -150,12 +150,38 @@ static void parse_bits(struct reading *reading, const struct variable *variable,
         *(uint32_t *)parse_target(reading, variable) = chosen;
 }
 
+/* In the order of the list, each once. Where the default stays, so does its order. */
+static void order_propagators(struct config *config, const char *value)
+{
+    static const char *const names[] = {
+#define PROPAGATOR(id, name, extract, inject) name,
+#include "propagators.def"
+#undef PROPAGATOR
+    };
+    struct slice item, rest = whole(value);
+    uint32_t seen = 0, count = 0;
+    while (slice_split(&rest, ',', &item))
+        for (uint8_t i = 0; i < PROPAGATOR_COUNT; i++)
+            if (slice_is(item, names[i]) && !(seen & 1u << i)) {
+                seen |= 1u << i;
+                config->propagator_order[count++] = i;
+            }
+    if (seen == config->propagators)
+        config->propagator_count = count;
+}
+
 void parse_propagators(struct reading *reading, const struct variable *variable, const char *value)
 {
-    static const struct bit_name names[] = {{"tracecontext", PROPAGATOR_TRACECONTEXT},
-        {"baggage", PROPAGATOR_BAGGAGE}, {"none", 0}, {NULL, 0}};
-    parse_bits(
-        reading, variable, value, names, "a propagator was ignored: tracecontext, baggage, none");
+    static const struct bit_name names[] = {
+#define PROPAGATOR(id, name, extract, inject) {name, PROPAGATOR_##id},
+#include "propagators.def"
+#undef PROPAGATOR
+        {"none", 0}, {NULL, 0}};
+    struct config *config = reading->config;
+    parse_bits(reading, variable, value, names, "a propagator was ignored: it is not known");
+    order_propagators(config, value);
+    config->w3c = (config->propagators & PROPAGATOR_TRACECONTEXT) &&
+                  !(config->propagators & ~(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE));
 }
 
 void parse_carriers(struct reading *reading, const struct variable *variable, const char *value)

@@ -10,6 +10,7 @@
 #include "pool.h"
 #include "passing.h"
 #include "process.h"
+#include "propagators.h"
 #include "ring.h"
 #include "sampler.h"
 #include "text_pool.h"
@@ -123,7 +124,7 @@ static void reopen(struct exchange *exchange, enum field field)
         exchange->texts[field].offset = (uint16_t)exchange->text_used;
         exchange->text_used += (uint32_t)length;
     }
-    append(exchange, ",", 1);
+    append(exchange, field == FIELD_CONTEXT ? "\n" : ",", 1);
     exchange->texts[field].length = (uint16_t)(exchange->text_used - exchange->texts[field].offset);
 }
 
@@ -199,20 +200,37 @@ static void continue_trace(
     if (config.sdk_disabled)
         return; /* the incoming context travels on as it came */
     new_span_id(self, exchange->ids.span_id);
-    exchange->ids.flags = parent->flags & FLAG_RANDOM;
+    exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG);
     if (sampler_decide(parent->trace_id, parent->flags))
         exchange->ids.flags |= FLAG_SAMPLED;
 }
 
-static bool extract(const struct exchange *exchange, struct trace_ids *ids)
+static bool extract_w3c(const struct exchange *exchange, struct trace_ids *ids)
 {
-    return (config.propagators & PROPAGATOR_TRACECONTEXT) &&
-           exchange->texts[FIELD_TRACEPARENT].values == 1 &&
+    return exchange->texts[FIELD_TRACEPARENT].values == 1 &&
            traceparent_parse((const uint8_t *)exchange_text(exchange, FIELD_TRACEPARENT),
                exchange->texts[FIELD_TRACEPARENT].length, ids);
 }
 
-static void carry_texts(struct thread *self, const struct exchange *exchange, bool with_tracestate)
+static struct slice text_of(const struct exchange *exchange, enum field field)
+{
+    return (struct slice){exchange_text(exchange, field), exchange->texts[field].length};
+}
+
+/* By all formats that are configured. Whether a parent is sampled that has not decided: as a root
+ * would be. */
+static void extract_any(const struct exchange *exchange, struct extracted *extracted)
+{
+    struct carried carried = {.context = text_of(exchange, FIELD_CONTEXT)};
+    if (exchange->texts[FIELD_TRACEPARENT].values == 1)
+        carried.traceparent = text_of(exchange, FIELD_TRACEPARENT);
+    propagators_extract(&carried, extracted);
+    if (extracted->is_deferred && sampler_decide(extracted->ids.trace_id, -1))
+        extracted->ids.flags |= FLAG_SAMPLED;
+}
+
+__attribute__((always_inline)) static inline void carry_texts(
+    struct thread *self, const struct exchange *exchange, bool with_tracestate)
 {
     char *clean = self->lines; /* nothing is being sent now */
     size_t length = 0, baggage_length = exchange->texts[FIELD_BAGGAGE].length;
@@ -228,13 +246,13 @@ static void carry_texts(struct thread *self, const struct exchange *exchange, bo
         exchange->context, clean, (uint32_t)length, baggage, (uint32_t)baggage_length);
 }
 
-void exchange_identify_server(struct thread *self, struct exchange *exchange)
+/* remote: NULL, it is a root. Inlined: all but its rare callers have one of it. */
+__attribute__((always_inline)) static inline void identify_server(struct thread *self,
+    struct exchange *exchange, const struct trace_ids *remote, bool with_tracestate)
 {
-    struct trace_ids remote;
-    bool continues = extract(exchange, &remote);
     exchange->context = context_take();
-    if (continues)
-        continue_trace(self, exchange, &remote, true);
+    if (remote != NULL)
+        continue_trace(self, exchange, remote, true);
     else if (!config.sdk_disabled)
         new_trace(self, &exchange->ids);
     exchange->has_ids = true;
@@ -243,9 +261,34 @@ void exchange_identify_server(struct thread *self, struct exchange *exchange)
         return;
     context->ids = exchange->ids;
     context->is_remote = config.sdk_disabled;
-    if (continues)
-        passing_enter(context, remote.span_id);
-    carry_texts(self, exchange, continues);
+    if (remote != NULL)
+        passing_enter(context, remote->span_id);
+    carry_texts(self, exchange, with_tracestate);
+}
+
+__attribute__((noinline)) static void identify_server_by_any(
+    struct thread *self, struct exchange *exchange)
+{
+    struct extracted extracted;
+    extract_any(exchange, &extracted);
+    bool continues = extracted.found == FOUND_PARENT;
+    identify_server(self, exchange, continues ? &extracted.ids : NULL, extracted.is_w3c);
+    if (extracted.found != FOUND_DECISION || !config.sampler_parent_based || config.sdk_disabled)
+        return;
+    exchange->ids.flags = (exchange->ids.flags & FLAG_RANDOM) | extracted.ids.flags;
+    if (exchange->context != NULL)
+        exchange->context->ids.flags = exchange->ids.flags;
+}
+
+void exchange_identify_server(struct thread *self, struct exchange *exchange)
+{
+    struct trace_ids remote;
+    if (!config.w3c) {
+        identify_server_by_any(self, exchange);
+        return;
+    }
+    bool continues = extract_w3c(exchange, &remote);
+    identify_server(self, exchange, continues ? &remote : NULL, continues);
 }
 
 /* The context is held for it. */
@@ -302,79 +345,18 @@ void exchange_doubt(struct thread *self, struct exchange *exchange)
 
 void exchange_adopt(struct exchange *exchange)
 {
-    struct trace_ids own;
+    struct extracted own;
     counter_add(COUNTER_INJECT_ADOPTED, 1);
     exchange->adopted = true;
-    if (!extract(exchange, &own) || config.sdk_disabled)
+    extract_any(exchange, &own);
+    if (own.found != FOUND_PARENT || config.sdk_disabled)
         return;
-    memcpy(exchange->ids.trace_id, own.trace_id, sizeof(own.trace_id));
-    memcpy(exchange->parent_id, own.span_id, sizeof(own.span_id));
-    exchange->ids.flags = own.flags;
+    memcpy(exchange->ids.trace_id, own.ids.trace_id, sizeof(own.ids.trace_id));
+    memcpy(exchange->parent_id, own.ids.span_id, sizeof(own.ids.span_id));
+    exchange->ids.flags = own.ids.flags;
     exchange->rule = RULE_HEADER;
     exchange->has_parent = true;
     exchange->parent_is_remote = true;
-}
-
-/* --- the lines ----------------------------------------------------------------------------- */
-
-static char *put_line_end(char *out, bool bare_lf)
-{
-    if (!bare_lf)
-        *out++ = '\r';
-    *out++ = '\n';
-    return out;
-}
-
-static char *put_line(char *out, const char *name, const char *value, size_t length, bool bare_lf)
-{
-    size_t name_length = strlen(name);
-    memcpy(out, name, name_length);
-    memcpy(out + name_length, value, length);
-    return put_line_end(out + name_length + length, bare_lf);
-}
-
-static char *put_traceparent(char *out, const struct trace_ids *ids, bool bare_lf)
-{
-    static const char name[] = "traceparent: ";
-    memcpy(out, name, sizeof(name) - 1);
-    traceparent_format(out + sizeof(name) - 1, ids);
-    return put_line_end(out + sizeof(name) - 1 + TRACEPARENT_LENGTH, bare_lf);
-}
-
-size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
-{
-    const struct context *context = exchange->context;
-    char *at = out;
-    if ((config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id)) {
-        at = put_traceparent(at, &exchange->ids, bare_lf);
-        if (context != NULL && context->tracestate_length > 0 &&
-            !(exchange->present & 1u << FIELD_TRACESTATE))
-            at = put_line(
-                at, "tracestate: ", context_texts(context), context->tracestate_length, bare_lf);
-    }
-    if ((config.propagators & PROPAGATOR_BAGGAGE) && context != NULL &&
-        context->baggage_length > 0 && !(exchange->present & 1u << FIELD_BAGGAGE))
-        at = put_line(at, "baggage: ", context_texts(context) + context->tracestate_length,
-            context->baggage_length, bare_lf);
-    return (size_t)(at - out);
-}
-
-size_t exchange_insert(
-    const struct exchange *exchange, const struct protocol *protocol, uint64_t key, char *out)
-{
-    const struct context *context = exchange->context;
-    bool traces =
-        (config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id);
-    char ids[TRACEPARENT_LENGTH];
-    traceparent_format(ids, &exchange->ids);
-    struct fact values[3] = {{(const uint8_t *)ids, traces ? sizeof(ids) : 0}};
-    const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
-    if (texts != NULL && traces && !(exchange->present & 1u << FIELD_TRACESTATE))
-        values[1] = (struct fact){texts, context->tracestate_length};
-    if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
-        !(exchange->present & 1u << FIELD_BAGGAGE))
-        values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};
-    return protocol->insert(values, key, out);
 }
 
 /* --- the span ------------------------------------------------------------------------------ */

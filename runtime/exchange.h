@@ -58,6 +58,8 @@ struct exchange {
 };
 
 enum { EXCHANGE_WARM_BYTES = 320 };
+/* Of exchange.present: the head names a parent, in whichever format. */
+enum { EXCHANGE_HAS_CONTEXT = 1u << FIELD_TRACEPARENT | 1u << FIELD_CONTEXT };
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server);
 void exchange_free(struct exchange *exchange);

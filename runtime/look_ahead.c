@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "passing.h"
+#include "propagators.h"
 #include "text_pool.h"
 
 struct scan {
@@ -51,23 +52,30 @@ static void on_begin(struct scan *scan, const struct event *event)
     limit_at(scan, offset);
 }
 
-/* A program that passes its client's headers on sends the traceparent that it received: its own
- * server span's parent. Ours is to stand between, so our ids take the place of those. That it is
- * this head which repeats it says more than any other rule. */
-__attribute__((noinline)) static bool passes_on(
-    struct scan *scan, struct exchange *exchange, const uint8_t *text, size_t length)
+/* Do these ids come from a request that is at work here? */
+static bool takes_over(struct scan *scan, struct exchange *exchange, const struct trace_ids *ids)
 {
-    struct trace_ids ids;
-    if (length != TRACEPARENT_LENGTH || !traceparent_parse(text, length, &ids))
-        return false;
-    struct context *context = passing_find(&ids, exchange->context);
+    struct context *context = passing_find(ids, exchange->context);
     if (context == NULL)
         return false;
     if (context == exchange->context)
         context_drop(context);
     else
         exchange_pass_on(scan->self, exchange, context);
+    exchange->forwarded = true;
+    exchange->rule = RULE_HEADER;
     return true;
+}
+
+/* A program that passes its client's headers on sends the traceparent that it received: its own
+ * server span's parent. Ours is to stand between, so our ids take the place of those. That it is
+ * this head which repeats it says more than any other rule. */
+__attribute__((noinline)) static void passes_on(
+    struct scan *scan, struct exchange *exchange, const uint8_t *text, size_t length)
+{
+    struct trace_ids ids;
+    if (length == TRACEPARENT_LENGTH && traceparent_parse(text, length, &ids))
+        takes_over(scan, exchange, &ids);
 }
 
 /* Never inlined: ids would lie on the host's stack below every event. */
@@ -92,17 +100,47 @@ static void on_traceparent(struct scan *scan, struct exchange *exchange, const s
     if (scan->feeding_old || event->length == 0)
         return;
     /* Whole, though it may not be known yet that no folded line follows. */
-    if (event->first && passes_on(scan, exchange, event->text, event->length)) {
-        exchange->forwarded = true;
-        exchange->rule = RULE_HEADER;
-    }
+    if (event->first)
+        passes_on(scan, exchange, event->text, event->length);
     if (exchange->forwarded)
         replace(scan, exchange, event);
+}
+
+/* The same in another format: our span id takes the place of the one in it, once all of what it
+ * says has been read, and if its last line is offered whole. Never inlined, as above. */
+__attribute__((noinline)) static void on_context(
+    struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    struct trace_ids ids;
+    size_t at, length;
+    char digits[TRACEPARENT_LENGTH];
+    /* The texts of one that is only prepared are forgotten once its first byte has left. */
+    bool is_whole = exchange == scan->connection->prepared;
+    if (is_whole)
+        exchange_add_text(exchange, event);
+    if (!event->last || !is_whole || scan->feeding_old)
+        return;
+    struct slice context = {
+        exchange_text(exchange, FIELD_CONTEXT), exchange->texts[FIELD_CONTEXT].length};
+    if (plan->kind != EDIT_NONE || !propagators_locate(context, &ids, &at, &length) ||
+        length != event->length || !takes_over(scan, exchange, &ids))
+        return;
+    traceparent_format(digits, &exchange->ids);
+    memcpy(scan->self->lines, digits + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LENGTH);
+    plan->kind = EDIT_REPLACE;
+    plan->offset = scan->base + event->offset + at;
+    plan->length = TRACEPARENT_SPAN_LENGTH;
+    plan->serial = exchange->serial;
 }
 
 static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     exchange->present |= 1u << event->field;
+    if (event->field == FIELD_CONTEXT) {
+        on_context(scan, exchange, event);
+        return;
+    }
     if (event->field == FIELD_TRACEPARENT)
         on_traceparent(scan, exchange, event);
     if (scan->records)
@@ -114,9 +152,9 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     struct plan *plan = scan->plan;
     /* What comes in has a traceparent here, so a head without one was not passed on. */
     if (config.inserts_inbound && (exchange->rule == RULE_THREAD || exchange->rule == RULE_OWNER) &&
-        (exchange->present & 1u << FIELD_TRACEPARENT) == 0)
+        (exchange->present & EXCHANGE_HAS_CONTEXT) == 0)
         exchange_doubt(scan->self, exchange);
-    if (exchange->injected || (exchange->present & 1u << FIELD_TRACEPARENT))
+    if (exchange->injected || (exchange->present & EXCHANGE_HAS_CONTEXT))
         return true;
     if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self))
         return true;

@@ -77,7 +77,7 @@ ssize_t passing_insert(struct visit *visit, char *buffer, size_t length, size_t 
     struct inbound inbound = visit->self->inbound;
     struct exchange *exchange = stream_find(visit->connection, inbound.serial);
     if (exchange == NULL || !exchange->requested || exchange->context == NULL ||
-        (exchange->present & 1u << FIELD_TRACEPARENT) || inbound.offset > length)
+        (exchange->present & EXCHANGE_HAS_CONTEXT) || inbound.offset > length)
         return (ssize_t)length;
     char *lines = visit->self->lines; /* nothing is being sent now */
     size_t more = exchange_lines(exchange, lines, inbound.bare_lf);

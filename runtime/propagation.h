@@ -9,12 +9,21 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { TRACEPARENT_LENGTH = 55, TRACESTATE_MEMBERS_MAX = 32, FLAG_SAMPLED = 1, FLAG_RANDOM = 2 };
+enum {
+    TRACEPARENT_LENGTH = 55,
+    TRACEPARENT_TRACE_AT = 3,
+    TRACEPARENT_SPAN_AT = 36,
+    TRACEPARENT_SPAN_LENGTH = 16,
+    TRACESTATE_MEMBERS_MAX = 32,
+    FLAG_SAMPLED = 1,
+    FLAG_RANDOM = 2,
+    FLAG_DEBUG = 4
+};
 
 struct trace_ids {
     uint8_t trace_id[16];
     uint8_t span_id[8];
-    uint8_t flags; /* FLAG_SAMPLED | FLAG_RANDOM only */
+    uint8_t flags; /* FLAG_SAMPLED, FLAG_RANDOM; FLAG_DEBUG is B3's and Jaeger's, no W3C flag */
 };
 
 /* All zero: there are none. */

@@ -155,7 +155,7 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
     struct connection *connection = sink->connection;
     if (!exchange->has_ids)
         exchange_identify_client(sink->self, exchange, parent_of(sink->self, connection, exchange));
-    if ((exchange->present & 1u << FIELD_TRACEPARENT) && !exchange->forwarded)
+    if ((exchange->present & EXCHANGE_HAS_CONTEXT) && !exchange->forwarded)
         exchange_adopt(exchange);
     else if (connection->protocol->edits && !exchange->injected && config.propagators != 0)
         counter_add(COUNTER_INJECT_SKIPPED, 1);

@@ -209,7 +209,7 @@ static void begin(struct telling *telling, const struct record *record, struct f
     span->status = SPAN_STATUS_UNSET;
     span->attribute_count = 0;
     span->has_parent = record->marks & RECORD_HAS_PARENT;
-    span->flags = record->flags;
+    span->flags = record->flags & ~(uint32_t)FLAG_DEBUG;
     memcpy(span->trace_id, record->trace_id, sizeof(span->trace_id));
     memcpy(span->span_id, record->span_id, sizeof(span->span_id));
     memcpy(span->parent_id, record->parent_id, sizeof(span->parent_id));

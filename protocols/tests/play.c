@@ -29,6 +29,7 @@ static const char *const field_names[FIELD_COUNT] = {
     [FIELD_COLLECTION] = "COLLECTION",
     [FIELD_CODE] = "CODE",
     [FIELD_TRACEPARENT] = "TRACEPARENT",
+    [FIELD_CONTEXT] = "CONTEXT",
     [FIELD_TRACESTATE] = "TRACESTATE",
     [FIELD_BAGGAGE] = "BAGGAGE",
 };

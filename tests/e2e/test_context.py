@@ -212,6 +212,114 @@ def test_forwarded():
               ["header", None], "the header says so")
 
 
+FORMATS = {
+    # what comes in, by format, and what of it goes out: {name: pattern}
+    "b3": ({"b3": "%s-%s-1" % (TRACE, PARENT)}, {"b3": "{trace}-{span}-1"}),
+    "b3multi": ({"X-B3-TraceId": TRACE, "X-B3-SpanId": PARENT, "X-B3-Sampled": "1"},
+                {"x-b3-traceid": "{trace}", "x-b3-spanid": "{span}", "x-b3-sampled": "1"}),
+}
+W3C = ({"traceparent": SAMPLED}, {"traceparent": "00-{trace}-{span}-01"})
+
+
+def context_of(body):
+    """{name: [values]} of all headers that are context in any format."""
+    found = {}
+    for name, value in json.loads(body):
+        if name.lower() not in ("host", "accept-encoding", "connection", "user-agent", "accept"):
+            found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+def filled(patterns, span):
+    return {name: [pattern.format(trace=span.trace, span=span.id)]
+            for name, pattern in patterns.items()}
+
+
+def fetched(pair, headers=None, own=None):
+    path = "/fetch?url=" + quote("http://127.0.0.1:%d/echo" % pair.back.port, safe="")
+    if own:
+        path += "&header=" + quote(own, safe="")
+    return context_of(get(pair.front.port, path, headers)[2])
+
+
+def test_formats():
+    """Each by Python: continued, and written as it came."""
+    for name, (incoming, outgoing) in FORMATS.items():
+        with Scene(OTEL_PROPAGATORS=name) as scene:
+            arrived = fetched(Pair(scene), incoming)
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            server, client = spans["SERVER"], spans["CLIENT"]
+            equal((server.trace, server.parent, client.parent), (TRACE, PARENT, server.id),
+                  name + ": the trace is continued")
+            equal(arrived, filled(outgoing, client), name + ": and goes on, in no other format")
+        with Scene(OTEL_PROPAGATORS=name) as scene:
+            arrived = fetched(Pair(scene), {"traceparent": SAMPLED})
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            equal((spans["SERVER"].trace != TRACE, arrived), (True, filled(outgoing, spans["CLIENT"])),
+                  name + ": traceparent says nothing if it is not configured")
+
+
+def test_formats_at_once():
+    names = ",".join(["tracecontext", "baggage", *FORMATS])
+    outgoing = {key: value for _, each in (W3C, *FORMATS.values()) for key, value in each.items()}
+    for name, (incoming, _) in (("tracecontext", W3C), *FORMATS.items()):
+        with Scene(OTEL_PROPAGATORS=names) as scene:
+            arrived = fetched(Pair(scene), incoming)
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            equal((spans["SERVER"].trace, spans["SERVER"].parent), (TRACE, PARENT),
+                  name + " of all: the trace is continued")
+            equal(arrived, filled(outgoing, spans["CLIENT"]), name + " of all: goes out as all")
+
+
+def test_formats_order():
+    """The last valid one wins, as in the SDKs; a broken one leaves what there is alone."""
+    other = "2" * 32
+    for names, b3, trace in (("tracecontext,b3", other + "-" + PARENT + "-1", other),
+                             ("b3,tracecontext", other + "-" + PARENT + "-1", TRACE),
+                             ("tracecontext,b3", "nonsense", TRACE)):
+        with Scene(OTEL_PROPAGATORS=names) as scene:
+            fetched(Pair(scene), {"traceparent": SAMPLED, "b3": b3})
+            equal({span.trace for span in scene.wait_spans(2)}, {trace}, names + " and b3: " + b3)
+
+
+def test_formats_forwarded():
+    """nginx passes its client's headers on, whatever the format."""
+    for name, (incoming, outgoing) in FORMATS.items():
+        with Scene(OTEL_PROPAGATORS=name) as scene:
+            back = scene.service("back")
+            front = scene.nginx("location / { proxy_pass http://127.0.0.1:%d; }" % back.port)
+            arrived = context_of(get(front.port, "/echo", incoming)[2])
+            spans = {(span.service, span.kind): span for span in scene.wait_spans(3)}
+            server, client = spans["nginx", "SERVER"], spans["nginx", "CLIENT"]
+            equal((server.parent, client.parent, spans["back", "SERVER"].parent),
+                  (PARENT, server.id, client.id), name + ": one below the other")
+            equal(arrived, filled(outgoing, client), name + ": each header once, with our span's id")
+            check({span.trace for span in spans.values()} == {TRACE}, name + ": in one trace")
+
+
+def test_formats_own():
+    """The application's own context in a configured format is adopted, never doubled."""
+    own = "1" * 32 + "-" + "3" * 16 + "-1"
+    with Scene(OTEL_PROPAGATORS="tracecontext,b3") as scene:
+        equal(fetched(Pair(scene), own="B3:" + own), {"b3": [own]}, "it arrives, and nothing else")
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        equal((spans["CLIENT"].trace, spans["CLIENT"].parent), ("1" * 32, "3" * 16), "and is joined")
+
+
+def test_b3_decisions():
+    with Scene(OTEL_PROPAGATORS="b3multi") as scene:
+        pair = Pair(scene)
+        arrived = fetched(pair, {"b3": "0"})
+        equal(arrived["x-b3-sampled"], ["0"], "b3: 0 begins a trace that is not sampled")
+        arrived = fetched(pair, {"b3": TRACE[16:] + "-" + PARENT})
+        equal((arrived["x-b3-traceid"], arrived["x-b3-sampled"]), (["0" * 16 + TRACE[16:]], ["1"]),
+              "64 bits are padded; what is not decided is decided")
+        arrived = fetched(pair, {"X-B3-Flags": "1", "X-B3-TraceId": TRACE, "X-B3-SpanId": PARENT})
+        equal((arrived["x-b3-flags"], "x-b3-sampled" in arrived), (["1"], False), "debug stays debug")
+        spans = scene.wait_spans(4)
+        equal({hex(span.flags & 255) for span in spans}, {"0x1"}, "and is no flag of the span")
+
+
 def test_process_parent():
     """TRACEPARENT of the environment: what a shell's pipeline hands to curl."""
     with Scene() as scene:

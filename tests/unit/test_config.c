@@ -124,12 +124,18 @@ static void test_choices(void)
         READ("OTEL_TRACES_SAMPLER=traceidratio", text);
         CHECK(c.sampler_ratio == 1 && c.problem_count == 1, "no ratio: %s", bad[i]);
     }
-    READ("OTEL_PROPAGATORS=tracecontext,TraceContext,b3");
-    CHECK(c.propagators == PROPAGATOR_TRACECONTEXT && c.problem_count == 1, "known propagators");
+    READ("OTEL_PROPAGATORS=tracecontext,TraceContext,zipkin");
+    CHECK(c.propagators == PROPAGATOR_TRACECONTEXT && c.problem_count == 1 && c.w3c &&
+              c.propagator_count == 1,
+        "known propagators");
+    READ("OTEL_PROPAGATORS=b3multi,tracecontext,B3multi");
+    CHECK(c.propagator_count == 2 && c.propagator_order[0] == PROPAGATOR_AT_B3MULTI &&
+              c.propagator_order[1] == PROPAGATOR_AT_TRACECONTEXT && !c.w3c,
+        "propagators in their order, each once");
     READ("OTEL_PROPAGATORS=none");
     CHECK(c.propagators == 0 && c.problem_count == 0, "no propagators");
-    READ("OTEL_PROPAGATORS=b3");
-    CHECK(c.propagators == 3 && c.problem_count == 1, "only unknown ones: the default");
+    READ("OTEL_PROPAGATORS=zipkin");
+    CHECK(c.propagators == 3 && c.propagator_count == 2 && c.w3c && c.problem_count == 1, "only unknown ones: the default");
     READ("A=b");
     CHECK(c.carriers == CARRIER_PYTHON, "Python's by default");
     READ("BURDOCK_CARRIERS=none");
