@@ -2,9 +2,11 @@
 """Which context goes out and what is recorded: continuing, sampling, propagators, switches, and
 contexts that the application itself sends."""
 import json
+import os
+import subprocess
 from urllib.parse import quote
 
-from harness import LIBRARY, Scene, check, equal, get, main, raw, thread_names
+from harness import BUILD, LIBRARY, Scene, check, equal, get, main, raw, skip, thread_names
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = ("00-%s-%s-%s" % (TRACE, PARENT, flags) for flags in ("01", "00"))
@@ -217,7 +219,22 @@ FORMATS = {
     "b3": ({"b3": "%s-%s-1" % (TRACE, PARENT)}, {"b3": "{trace}-{span}-1"}),
     "b3multi": ({"X-B3-TraceId": TRACE, "X-B3-SpanId": PARENT, "X-B3-Sampled": "1"},
                 {"x-b3-traceid": "{trace}", "x-b3-spanid": "{span}", "x-b3-sampled": "1"}),
+    "jaeger": ({"uber-trace-id": "%s:%s:0:1" % (TRACE, PARENT)},
+               {"uber-trace-id": "{trace}:{span}:0:1"}),
+    "xray": ({"X-Amzn-Trace-Id": "Root=1-%s-%s;Parent=%s;Sampled=1" % (TRACE[:8], TRACE[8:], PARENT)},
+             {"x-amzn-trace-id": "Root=1-{trace:.8}-{tail};Parent={span};Sampled=1"}),
+    "datadog": ({"x-datadog-trace-id": str(int(TRACE[16:], 16)),
+                 "x-datadog-parent-id": str(int(PARENT, 16)), "x-datadog-sampling-priority": "2",
+                 "x-datadog-tags": "_dd.p.dm=-4,_dd.p.tid=" + TRACE[:16]},
+                {"x-datadog-trace-id": "{low}", "x-datadog-parent-id": "{number}",
+                 "x-datadog-sampling-priority": "1", "x-datadog-tags": "_dd.p.tid={trace:.16}"}),
+    "gcp": ({"X-Cloud-Trace-Context": "%s/%d;o=1" % (TRACE, int(PARENT, 16))},
+            {"x-cloud-trace-context": "{trace}/{number};o=1"}),
+    "ottrace": ({"ot-tracer-traceid": TRACE, "ot-tracer-spanid": PARENT, "ot-tracer-sampled": "true"},
+                {"ot-tracer-traceid": "{half}", "ot-tracer-spanid": "{span}",
+                 "ot-tracer-sampled": "true"}),
 }
+REPLACED = ("b3", "b3multi", "jaeger", "xray", "ottrace") # span ids that are always 16 digits
 W3C = ({"traceparent": SAMPLED}, {"traceparent": "00-{trace}-{span}-01"})
 
 
@@ -231,8 +248,9 @@ def context_of(body):
 
 
 def filled(patterns, span):
-    return {name: [pattern.format(trace=span.trace, span=span.id)]
-            for name, pattern in patterns.items()}
+    values = {"trace": span.trace, "span": span.id, "tail": span.trace[8:], "half": span.trace[16:],
+              "low": int(span.trace[16:], 16), "number": int(span.id, 16)}
+    return {name: [pattern.format(**values)] for name, pattern in patterns.items()}
 
 
 def fetched(pair, headers=None, own=None):
@@ -284,7 +302,10 @@ def test_formats_order():
 
 def test_formats_forwarded():
     """nginx passes its client's headers on, whatever the format."""
-    for name, (incoming, outgoing) in FORMATS.items():
+    for name in REPLACED:
+        incoming, outgoing = FORMATS[name]
+        if name == "ottrace": # passed on as it came, of 32 digits
+            outgoing = {**outgoing, "ot-tracer-traceid": "{trace}"}
         with Scene(OTEL_PROPAGATORS=name) as scene:
             back = scene.service("back")
             front = scene.nginx("location / { proxy_pass http://127.0.0.1:%d; }" % back.port)
@@ -304,6 +325,48 @@ def test_formats_own():
         equal(fetched(Pair(scene), own="B3:" + own), {"b3": [own]}, "it arrives, and nothing else")
         spans = {span.kind: span for span in scene.wait_spans(2)}
         equal((spans["CLIENT"].trace, spans["CLIENT"].parent), ("1" * 32, "3" * 16), "and is joined")
+
+
+OFFICIAL = {
+    "b3": "b3.B3SingleFormat", "b3multi": "b3.B3MultiFormat", "jaeger": "jaeger.JaegerPropagator",
+    "xray": "aws.AwsXRayPropagator", "ottrace": "ot_trace.OTTracePropagator",
+}
+BY_OFFICIAL = """
+import importlib, json, sys
+from opentelemetry import trace
+where, ids, heads = json.loads(sys.argv[1])
+module, _, name = where.rpartition(".")
+propagator = getattr(importlib.import_module("opentelemetry.propagators." + module), name)()
+context = trace.SpanContext(int(ids[0], 16), int(ids[1], 16), True, trace.TraceFlags(1))
+sent = {}
+propagator.inject(sent, trace.set_span_in_context(trace.NonRecordingSpan(context)))
+found = trace.get_current_span(propagator.extract({k.lower(): v for k, v in heads.items()}
+                                                  | heads)).get_span_context()
+print(json.dumps([sent, "%032x" % found.trace_id, "%016x" % found.span_id,
+                  int(found.trace_flags) & 1]))
+"""
+
+
+def test_formats_official():
+    """OpenTelemetry's own propagators read what is written here, and the other way round."""
+    python = os.path.join(BUILD, ".venv/bin/python")
+    for name, where in OFFICIAL.items():
+        def official(heads):
+            return subprocess.run([python, "-c", BY_OFFICIAL, json.dumps([where, (TRACE, PARENT), heads])],
+                                  capture_output=True, text=True, timeout=60)
+        if not os.path.exists(python) or official({}).returncode != 0:
+            skip(name + ": against OpenTelemetry's own", "its Python package is not there")
+            continue
+        with Scene(OTEL_PROPAGATORS=name) as scene:
+            arrived = fetched(Pair(scene), json.loads(official({}).stdout)[0])
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            server, client = spans["SERVER"], spans["CLIENT"]
+            half = 16 if name == "ottrace" else 0 # it writes, and we write, the lower half
+            equal((server.trace[half:], server.parent), (TRACE[half:], PARENT), name + ": theirs is read")
+            _, trace, span, sampled = json.loads(
+                official({key: values[0] for key, values in arrived.items()}).stdout)
+            equal((trace[half:], span, sampled), (client.trace[half:], client.id, 1),
+                  name + ": ours is read by theirs")
 
 
 def test_b3_decisions():
