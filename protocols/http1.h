@@ -20,7 +20,7 @@ enum {
     TARGET_BYTES_MAX = 64 * 1024,
     METHOD_BYTES_MIN = 3,
     METHOD_BYTES_MAX = 20,
-    NAME_BYTES_MAX = 20 /* the longest method; no header that we look for has a longer name */
+    NAME_BYTES_MAX = 25 /* of a name that a buffer cuts; but for one of Datadog's all fit */
 };
 
 enum role { REQUESTS, RESPONSES };

@@ -178,7 +178,8 @@ static void take_context(struct reader *reader, size_t from, size_t to)
     http1_tell_piece(reader, FIELD_CONTEXT, from, to, false, true);
 }
 
-__attribute__((noinline)) static void take_rare(struct reader *reader, enum header header, size_t from, size_t to)
+__attribute__((noinline)) static void take_rare(
+    struct reader *reader, enum header header, size_t from, size_t to)
 {
     if (header == HEADER_CONTEXT) {
         take_context(reader, from, to);

@@ -23,7 +23,7 @@ static const bool token_bytes[256] = {
 struct header_row {
     uint8_t length;
     uint8_t header;
-    char name[NAME_BYTES_MAX];
+    char name[20];
 };
 
 /* By a hash of length and first letter, found by trial. A collision does not compile. */

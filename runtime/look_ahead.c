@@ -134,15 +134,21 @@ __attribute__((noinline)) static void on_context(
     plan->serial = exchange->serial;
 }
 
+/* True: its text has been taken. */
+static bool on_parent(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    if (event->field == FIELD_CONTEXT)
+        on_context(scan, exchange, event);
+    else
+        on_traceparent(scan, exchange, event);
+    return event->field == FIELD_CONTEXT;
+}
+
 static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     exchange->present |= 1u << event->field;
-    if (event->field == FIELD_CONTEXT) {
-        on_context(scan, exchange, event);
+    if (event->field >= FIELD_PARENT && on_parent(scan, exchange, event))
         return;
-    }
-    if (event->field == FIELD_TRACEPARENT)
-        on_traceparent(scan, exchange, event);
     if (scan->records)
         exchange_add_text(exchange, event);
 }

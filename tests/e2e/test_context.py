@@ -3,6 +3,7 @@
 contexts that the application itself sends."""
 import json
 import os
+import socket
 import subprocess
 from urllib.parse import quote
 
@@ -318,6 +319,22 @@ def test_formats_forwarded():
             check({span.trace for span in spans.values()} == {TRACE}, name + ": in one trace")
 
 
+def test_formats_cut():
+    """A head that comes byte by byte says the same."""
+    for name in ("b3multi", "gcp"):
+        lines = "".join("%s:\t %s \r\n" % item for item in FORMATS[name][0].items())
+        with Scene(OTEL_PROPAGATORS=name) as scene:
+            back = scene.service("back")
+            with socket.create_connection(("127.0.0.1", back.port)) as client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for byte in ("GET /echo HTTP/1.1\r\nHost: a\r\n%sConnection: close\r\n\r\n" % lines).encode():
+                    client.sendall(bytes([byte]))
+                while client.recv(65536):
+                    pass
+            span, = scene.wait_spans(1)
+            equal((span.trace, span.parent), (TRACE, PARENT), name + ": read in pieces")
+
+
 def test_formats_own():
     """The application's own context in a configured format is adopted, never doubled."""
     own = "1" * 32 + "-" + "3" * 16 + "-1"
@@ -340,8 +357,12 @@ propagator = getattr(importlib.import_module("opentelemetry.propagators." + modu
 context = trace.SpanContext(int(ids[0], 16), int(ids[1], 16), True, trace.TraceFlags(1))
 sent = {}
 propagator.inject(sent, trace.set_span_in_context(trace.NonRecordingSpan(context)))
-found = trace.get_current_span(propagator.extract({k.lower(): v for k, v in heads.items()}
-                                                  | heads)).get_span_context()
+class Heads: # of any case, as a server's are
+    def get(self, carrier, key):
+        return [v for k, v in carrier.items() if k.lower() == key.lower()] or None
+    def keys(self, carrier):
+        return list(carrier)
+found = trace.get_current_span(propagator.extract(heads, getter=Heads())).get_span_context()
 print(json.dumps([sent, "%032x" % found.trace_id, "%016x" % found.span_id,
                   int(found.trace_flags) & 1]))
 """

@@ -135,7 +135,8 @@ static void test_choices(void)
     READ("OTEL_PROPAGATORS=none");
     CHECK(c.propagators == 0 && c.problem_count == 0, "no propagators");
     READ("OTEL_PROPAGATORS=zipkin");
-    CHECK(c.propagators == 3 && c.propagator_count == 2 && c.w3c && c.problem_count == 1, "only unknown ones: the default");
+    CHECK(c.propagators == 3 && c.propagator_count == 2 && c.w3c && c.problem_count == 1,
+        "only unknown ones: the default");
     READ("A=b");
     CHECK(c.carriers == CARRIER_PYTHON, "Python's by default");
     READ("BURDOCK_CARRIERS=none");
