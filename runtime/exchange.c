@@ -287,8 +287,10 @@ void exchange_identify_server(struct thread *self, struct exchange *exchange)
         identify_server_by_any(self, exchange);
         return;
     }
-    bool continues = extract_w3c(exchange, &remote);
-    identify_server(self, exchange, continues ? &remote : NULL, continues);
+    if (extract_w3c(exchange, &remote))
+        identify_server(self, exchange, &remote, true);
+    else
+        identify_server(self, exchange, NULL, false);
 }
 
 /* The context is held for it. */
