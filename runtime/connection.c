@@ -299,8 +299,10 @@ bool connection_enter(struct thread *self, const struct sight *sight)
     struct connection *connection = sight->connection;
     if (__atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE) != sight->generation)
         return false;
+    /* 0: it was given back since, and is being taken anew. */
     uint32_t epoch = __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED);
-    if (__builtin_expect(epoch != process.epoch, 0) && !inherit(self, connection, sight->fd))
+    if (__builtin_expect(epoch != process.epoch, 0) &&
+        (epoch == 0 || !inherit(self, connection, sight->fd)))
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
