@@ -426,12 +426,6 @@ static size_t open_end(const struct sql_source *source, size_t at)
     return opens ? source->length : at;
 }
 
-static bool is_operand(const struct sql_token *token)
-{
-    return token->kind >= SQL_WORD &&
-           (token->kind != SQL_SIGN || token->sign == ')' || token->sign == ']');
-}
-
 /* Most bytes leave no choice. A letter does if it may be the prefix of a string or a quoted name:
  * what follows it says so. */
 static size_t plain_end(const struct sql_source *source, size_t at, enum sql_kind *kind)
@@ -498,7 +492,7 @@ struct sql_token sql_lex(struct sql_source *source, size_t at)
     } else if (token.kind == SQL_WORD) {
         token.word = sql_word_find(source->text + at, token.to - at);
     }
-    if (is_operand(&token)) {
+    if (sql_is_operand(&token)) {
         source->operand_end = token.to;
     }
     return token;

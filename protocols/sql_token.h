@@ -101,3 +101,10 @@ static inline bool sql_is_sign(const struct sql_token *token, uint8_t sign)
 {
     return token->kind == SQL_SIGN && token->sign == sign;
 }
+
+/* A name or a value, or what ends one. */
+static inline bool sql_is_operand(const struct sql_token *token)
+{
+    return token->kind >= SQL_WORD &&
+           (token->kind != SQL_SIGN || token->sign == ')' || token->sign == ']');
+}

@@ -32,8 +32,7 @@ enum {
     SERIES_MAX = 4000,
     TELLS_APART_MAX = 2000,
     BOUNDS_MAX = 15,
-    SERIES_KEY_BYTES_MAX = 1024,      /* values that are longer together count as overflow */
-    METRIC_POINT_BYTES_MAX = 8 * 1024 /* of one series in a request */
+    SERIES_KEY_BYTES_MAX = 1024 /* values that are longer together count as overflow */
 };
 
 struct metrics {

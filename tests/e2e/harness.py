@@ -390,12 +390,13 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
 
 
 def in_order(scene):
-    """Spans as they ended: by file, and of each batch, which is encoded backwards, the last first."""
+    """Spans as they ended, by file: a thread's first may be in another ring than the next."""
     found = []
     for path in glob.glob(os.path.join(scene.store, "*.otlp")):
         with open(path, "rb") as file:
-            for payload in otlp.frames_of_file(file.read()):
-                found += reversed(otlp.spans_of_request(payload))
+            found += sorted((span for payload in otlp.frames_of_file(file.read())
+                             for span in reversed(otlp.spans_of_request(payload))),
+                            key=lambda span: span.end)
     return found
 
 
