@@ -25,4 +25,4 @@ enum type { /* 8. */
 };
 
 enum verdict fastcgi_probe(const struct prefix prefixes[2], enum direction *requests);
-size_t fastcgi_insert(const struct fact values[3], uint64_t id, char *out);
+size_t fastcgi_insert(const struct insertion *insertion, char *out);

@@ -89,8 +89,10 @@ static size_t pair_bytes(struct fact name, struct fact value)
 
 /* The five bytes that are gone say that the first record is shorter than 256 bytes: it has one
  * pair; the others have a record each. */
-size_t fastcgi_insert(const struct fact values[3], uint64_t id, char *out)
+size_t fastcgi_insert(const struct insertion *insertion, char *out)
 {
+    const struct fact *values = insertion->values;
+    uint64_t id = insertion->key;
     static const struct fact names[3] = {
         NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE")};
     char *at = out, header[HEADER_BYTES];

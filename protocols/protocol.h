@@ -18,9 +18,10 @@
 #include "attributes.h"
 
 enum {
-    PREFIX_BYTES_MAX = 32,  /* bytes of each direction that a probe may ask to see */
-    STATE_BYTES_MAX = 384,  /* largest state block; connections hold one each */
-    EXCHANGES_OPEN_MAX = 64 /* requests of one connection without their answer, if not said else */
+    PREFIX_BYTES_MAX = 32,   /* bytes of each direction that a probe may ask to see */
+    STATE_BYTES_MAX = 512,   /* largest state block; connections hold one each */
+    EXCHANGES_OPEN_MAX = 64, /* requests of one connection without their answer, if not said else */
+    INSERT_BYTES_MAX = 256
 };
 
 enum direction { DIRECTION_IN, DIRECTION_OUT };
@@ -33,10 +34,11 @@ static inline enum direction direction_other(enum direction direction)
 /* The parts of a message that somebody above the parser needs: numbers first, then texts. */
 enum field {
     FIELD_VERSION, /* 10 for 1.0, 11 for 1.1; of a database: which kind of server it is; of Redis:
-                      the index of the database, -1: not known; of memcached: the command */
-    FIELD_STATUS,
+                      the index of the database, -1: not known; of memcached: the command; of a
+                      message: enum message_operation */
+    FIELD_STATUS,  /* of an answer; of a message that came: its number with the broker */
     FIELD_ROWS,    /* that a query returned */
-    FIELD_BATCH,   /* operations of a batch, if it has more than one */
+    FIELD_BATCH,   /* operations, or messages, of a batch, if it has more than one */
     FIELD_NUMBERS, /* how many those are */
     FIELD_METHOD = FIELD_NUMBERS,
     FIELD_TARGET,
@@ -48,13 +50,17 @@ enum field {
     FIELD_X_FORWARDED_PROTO,
     FIELD_SCHEME,         /* by which a web server was asked, and by whom: of what it passes on */
     FIELD_CLIENT_ADDRESS, /* otherwise than by HTTP */
-    FIELD_OPERATION,  /* of a database: the name of the command */
-    FIELD_QUERY,      /* of a database: the statement as it was sent */
-    FIELD_NAMESPACE,  /* of a database: in which one of the server's */
-    FIELD_COLLECTION, /* of a database: of what, if the protocol says so outside the statement */
-    FIELD_CODE,       /* of a database: SQLSTATE, or what its errors are named by */
-    FIELD_TLS,        /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
-    FIELD_RECORDED,   /* what follows is for propagation, no part of the span */
+    FIELD_OPERATION,      /* of a database: the name of the command */
+    FIELD_QUERY,          /* of a database: the statement as it was sent */
+    FIELD_NAMESPACE,      /* of a database: in which one of the server's */
+    FIELD_COLLECTION,   /* of a database: of what, if the protocol says so outside the statement */
+    FIELD_CODE,         /* of a database: SQLSTATE, or what its errors are named by */
+    FIELD_DESTINATION,  /* of a message: exchange, topic, subject or stream */
+    FIELD_ROUTING,      /* of a message: its routing key, partition key, or what else chooses */
+    FIELD_SUBSCRIPTION, /* of a message: by which queue, or for which consumer group, it came */
+    FIELD_MESSAGE,      /* of a message: its identifier, as the protocol has one */
+    FIELD_TLS,          /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
+    FIELD_RECORDED,     /* what follows is for propagation, no part of the span */
     FIELD_TRACESTATE = FIELD_RECORDED,
     FIELD_BAGGAGE,
     FIELD_PARENT, /* what follows names a parent: a head with any of it has a context */
@@ -78,6 +84,7 @@ enum event_kind {
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
     EVENT_DROP,   /* what is kept under `key` is not needed any more */
     EVENT_UNTOLD, /* a request of which nothing else is told: too many are open */
+    EVENT_SETTLE, /* those that began with a key from `key` to `other` are over; text: FIELD_CODE */
     EVENT_OF_CONNECTION = EVENT_KEEP
 };
 
@@ -95,16 +102,34 @@ struct event {
     bool first;          /* TEXT: the value starts here (a repeated header starts again) */
     bool last;           /* TEXT: the value is complete; such a piece may be empty */
     bool bare_lf;        /* SPLICE: this head ends its lines with LF alone */
+    bool is_delivery;    /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
+    bool is_settled;     /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
+                            false */
     uint32_t exchange;   /* serial number of the exchange on this connection, from 0 */
     size_t offset;       /* SPLICE, TEXT: where in data this is */
-    const uint8_t *text; /* data + offset; or white space retold as spaces, not in data */
+    const uint8_t *text; /* data + offset; or white space retold as spaces, not in data;
+                            SPLICE: see below */
     size_t length;
     int64_t number;
-    uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert */
-    uint64_t other; /* ALIAS */
+    uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
+                       BEGIN: what SETTLE will call it; SETTLE: the first one */
+    uint64_t other; /* ALIAS; SETTLE: the last one */
 };
 
 /*
+ * Of queues: a message that is sent is a request like any other, with an END once it went, or a
+ * SETTLE once the broker has it. One that is delivered is an exchange in the other direction
+ * (is_delivery): who reads it is at work on it from REQUEST on, as on a request that a server
+ * reads, and its span has the message's own context for a parent. SETTLE is told when it is
+ * acknowledged; if nothing of that kind is to come, the caller ends it when the program asks for
+ * more. The caller holds what waits for its SETTLE, so that a parser need not know how many do;
+ * what is told of one that is over does nothing.
+ *
+ * SPLICE stands before data[offset]. What is written there may take the place of what stands before
+ * it: `length` bytes from `text` on, which end at offset and may be replaced by what insert makes
+ * of them. text is NULL if they are not all in this piece of data: then nothing can be. At least
+ * one byte of the request must follow.
+ *
  * A protocol stores no text, but what is said once for many exchanges (a prepared statement, the
  * name of the database) has to be known later. The caller keeps it, per connection, under keys that
  * the protocol chooses: KEEP, ALIAS, DROP, RECALL. A text that there is no room for is not kept;
@@ -138,6 +163,7 @@ struct facts {
     bool is_server;
     bool is_secure;           /* inside TLS */
     bool has_response;        /* FIELD_STATUS is valid */
+    bool is_adopted;          /* it carries the application's own context, not this span's */
     struct fact error;        /* the transport's error.type */
     struct fact peer_address; /* textual IP address or socket path */
     struct fact texts[FIELD_COUNT];
@@ -145,6 +171,8 @@ struct facts {
     int32_t peer_port;         /* 0: none */
     const char *known_methods; /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
 };
+
+enum describer_kind { KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER };
 
 /* Takes the description of a span. Values may be given in pieces: open, append..., close. Texts are
  * valid during the call only. */
@@ -155,7 +183,15 @@ struct describer {
     void (*append)(struct describer *, const void *text, size_t length);
     void (*close)(struct describer *);
     void (*name)(struct describer *, const void *text, size_t length);
-    void (*error)(struct describer *); /* span status ERROR */
+    void (*error)(struct describer *);                     /* span status ERROR */
+    void (*kind)(struct describer *, enum describer_kind); /* else SERVER or CLIENT */
+};
+
+/* What is to be put at a splice. */
+struct insertion {
+    struct fact values[3]; /* traceparent, tracestate and baggage; of length 0: none */
+    struct fact replaced;  /* what stands there now */
+    uint64_t key;          /* of the splice */
 };
 
 struct protocol {
@@ -182,10 +218,10 @@ struct protocol {
     /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
     void (*finish)(void *state, enum direction, struct sink *);
 
-    /* Writes what is to be inserted at a splice told with `key`: traceparent, tracestate and
-     * baggage, those of length 0 left out, which have TEXT_CARRIED_MAX bytes together. Answers the
-     * length, at most 256 bytes more; 0: it cannot be done. NULL: lines as HTTP has them. */
-    size_t (*insert)(const struct fact values[3], uint64_t key, char *out);
+    /* Writes what is to stand at a splice. Answers the length, at most INSERT_BYTES_MAX more than
+     * the values and what is replaced have together; 0: it cannot be done. NULL: lines as HTTP has
+     * them. */
+    size_t (*insert)(const struct insertion *insertion, char *out);
 
     /* Tells a finished exchange as a span: name, attributes, status. */
     void (*describe)(const struct facts *, struct describer *);

@@ -280,8 +280,20 @@ void attribution_answered(struct thread *self, struct context *context)
         set_current(self, NULL);
 }
 
+bool attribution_is_engaged(const struct thread *self)
+{
+    return serves_one(self) && !self->current->ended && !self->current->is_message;
+}
+
+void attribution_leave_message(struct thread *self, const struct context *context)
+{
+    if (context != NULL && self->current == context)
+        set_current(self, NULL);
+}
+
 void attribution_call_begin(struct context *context)
 {
+    context->has_made_calls = true;
     change(context, OUTSTANDING);
 }
 
@@ -378,6 +390,8 @@ static struct decision decide(const struct thread *self, struct context *owner)
 /* The decision is a call's, as it stands. */
 static struct decision noted(struct thread *self, struct decision decision)
 {
+    if (decision.parent != NULL && decision.parent->is_uncertain)
+        decision = ambiguous(decision.parent);
     if (self->current_carried)
         self->current->has_called = true;
     if (decision.rule == RULE_AMBIGUOUS)

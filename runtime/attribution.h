@@ -63,6 +63,10 @@ void attribution_call_end(struct context *context);
 /* A call that may be of any request that waits begins (1) and ends (-1); not one that is behind
  * others of its connection, which may be of the same request. */
 void attribution_unclaimed(int change);
+/* Is the thread at work on a request, which is no message, as far as anybody knows? */
+bool attribution_is_engaged(const struct thread *self);
+/* It asks for other messages: it is not at work on this one any more. */
+void attribution_leave_message(struct thread *self, const struct context *context);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
 /* In a forked child: what its parent's requests wait for is not the child's business. */

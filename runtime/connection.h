@@ -82,6 +82,9 @@ struct connection {
     uint64_t connect_ns;              /* when connect was called */
     uint64_t connect_unit;            /* by a thread in this unit of work */
     uint64_t doubtful_unit;           /* when last a call here was ambiguous; 0: never */
+    struct exchange *delivered, *delivered_last; /* messages that came in: stream_deliveries.c */
+    struct exchange *held;                       /* the first of them that is not left */
+    uint32_t delivered_count;
 };
 
 enum { CONNECTION_STATE_WARM_BYTES = 192 }; /* of protocol_state, asked for ahead of need */

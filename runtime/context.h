@@ -26,7 +26,10 @@ struct context {
     uint32_t baggage_length;
     uint32_t text_index; /* block with tracestate, then baggage; 0: none */
     bool text_is_big;
-    uint32_t epoch; /* the process that began it */
+    uint32_t epoch;    /* the process that began it */
+    bool is_message;   /* it is a message's that was delivered, no request's */
+    bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
+    bool has_made_calls;
     /* While tasks that are not certain carry it: */
     bool has_starved;
     bool has_called;        /* a call was, or would have been, named its */

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../protocols/messaging.h"
 #include "config.h"
 #include "copy.h"
 #include "counters.h"
@@ -361,6 +362,28 @@ void exchange_adopt(struct exchange *exchange)
     exchange->parent_is_remote = true;
 }
 
+void exchange_link_parent(struct exchange *exchange)
+{
+    struct trace_link *link = &exchange->links[0];
+    if (!exchange->has_parent)
+        return;
+    memcpy(link->trace_id, exchange->ids.trace_id, sizeof(link->trace_id));
+    memcpy(link->span_id, exchange->parent_id, sizeof(link->span_id));
+    exchange->link_count = 1;
+}
+
+void exchange_settle(struct thread *self, struct exchange *exchange)
+{
+    exchange->numbers[FIELD_VERSION] = MESSAGE_SETTLE;
+    exchange->is_server = false;
+    exchange->has_parent = true;
+    exchange->parent_is_remote = false;
+    exchange->link_count = 0;
+    exchange->start_ns = thread_now(self);
+    memcpy(exchange->parent_id, exchange->ids.span_id, sizeof(exchange->parent_id));
+    new_span_id(self, exchange->ids.span_id);
+}
+
 /* --- the span ------------------------------------------------------------------------------ */
 
 bool exchange_is_recorded(const struct exchange *exchange)
@@ -407,7 +430,8 @@ static void fill_record(
     uint64_t offset = process_clock_offset_ns();
     record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
                     (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
-                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0);
+                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0) |
+                    (exchange->adopted ? RECORD_ADOPTED : 0);
     record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;

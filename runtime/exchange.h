@@ -42,6 +42,10 @@ struct exchange {
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
+    bool is_delivery;    /* a message that came in; is_server, too */
+    bool is_settled;     /* SETTLE will end it */
+    bool is_complete;    /* it is all here */
+    bool is_left;        /* the program has asked for more since */
     bool tells_shake;    /* how the session inside TLS began */
     bool counts_as_call; /* attribution_call_begin was told */
     bool is_unclaimed;   /* attribution_unclaimed was told */
@@ -49,11 +53,12 @@ struct exchange {
     uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
+    uint64_t key; /* what SETTLE calls it */
     int64_t numbers[FIELD_NUMBERS];
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
-    char inline_text[512];
+    char inline_text[496];
     struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 
@@ -82,14 +87,19 @@ void exchange_pass_on(struct thread *self, struct exchange *exchange, struct con
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
 
+/* Its span is linked to its parent's, too. */
+void exchange_link_parent(struct exchange *exchange);
+/* A delivery that has been recorded: what is recorded next is its acknowledgement. */
+void exchange_settle(struct thread *self, struct exchange *exchange);
+
 /* Its request does not wait for it: it may be under way while its thread does other things. */
 void exchange_uncount(struct exchange *exchange);
 
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
 /* The same in the protocol's own form. */
-size_t exchange_insert(
-    const struct exchange *exchange, const struct protocol *protocol, uint64_t key, char *out);
+size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
+    const struct event *splice, char *out);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {

@@ -7,6 +7,9 @@
  *
  *     host's bytes before | lines (inserted) or ids (in place) | host's bytes up to the next head
  *
+ * What is inserted may stand in the place of some of the host's bytes. Those count as taken with
+ * its first byte: the host never gets to see a place in the middle of them.
+ *
  * Promises to the host: it gets the count of its own bytes; never 0 for a call that offered some;
  * never short unless the kernel was short; EAGAIN only from the kernel. Lines stand before the
  * final empty line of the head, so the host is bound to send more: what the kernel did not take of
@@ -50,7 +53,7 @@ static int assemble(struct thread *self, const struct pending *pending, const st
     if (plan->kind != EDIT_NONE) {
         count = add_host(self, count, out, from, plan->offset);
         self->iov[count++] = (struct iovec){self->lines, plan->length};
-        from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : 0);
+        from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : plan->removed);
     }
     return add_host(self, count, out, from, plan->limit);
 }
@@ -76,7 +79,7 @@ static struct division divide(const struct plan *plan, size_t pending, size_t ta
     size_t before = plan->offset - plan->from;
     if (plan->kind == EDIT_INSERT && taken > before) {
         division.inserted = smaller(taken - before, plan->length);
-        division.host = taken - division.inserted;
+        division.host = taken - division.inserted + plan->removed;
     }
     return division;
 }

@@ -153,6 +153,13 @@ static void on_text(struct scan *scan, struct exchange *exchange, const struct e
         exchange_add_text(exchange, event);
 }
 
+/* What would be replaced is all there, and none of it has been sent. */
+static bool is_offered(const struct scan *scan, const struct event *splice, size_t offset)
+{
+    return splice->length == 0 || (splice->text != NULL && !scan->feeding_old &&
+                                      offset - splice->length >= scan->plan->from);
+}
+
 static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     struct plan *plan = scan->plan;
@@ -162,17 +169,20 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
         exchange_doubt(scan->self, exchange);
     if (exchange->injected || (exchange->present & EXCHANGE_HAS_CONTEXT))
         return true;
-    if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self))
+    size_t offset = scan->base + event->offset;
+    if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self) ||
+        !is_offered(scan, event, offset))
         return true;
     plan->length = scan->protocol->insert == NULL
                        ? exchange_lines(exchange, scan->self->lines, event->bare_lf)
-                       : exchange_insert(exchange, scan->protocol, event->key, scan->self->lines);
+                       : exchange_insert(exchange, scan->protocol, event, scan->self->lines);
     if (plan->length == 0) {
         exchange->injected = true;
         return true;
     }
     plan->kind = EDIT_INSERT;
-    plan->offset = scan->base + event->offset;
+    plan->removed = event->length;
+    plan->offset = offset - event->length;
     plan->serial = exchange->serial;
     return true;
 }
@@ -182,6 +192,10 @@ static bool on_event(struct sink *base, const struct event *event)
     struct scan *scan = (struct scan *)base;
     if (event->kind == EVENT_BEGIN) {
         on_begin(scan, event);
+        return true;
+    }
+    if (event->kind >= EVENT_OF_CONNECTION) {
+        scan->records = false;
         return true;
     }
     if (scan->beyond) {
@@ -201,6 +215,8 @@ static bool on_event(struct sink *base, const struct event *event)
         exchange->numbers[event->field] = event->number;
     else if (event->kind == EVENT_REQUEST)
         scan->plan->is_request = true;
+    else if (event->kind == EVENT_END)
+        scan->records = false; /* more than a head: it is read again */
     return true;
 }
 

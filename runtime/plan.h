@@ -18,7 +18,8 @@ struct plan {
     bool is_told;    /* the look-ahead began with this head and told all there is up to limit */
     bool is_request; /* ... and the head is complete */
     enum edit_kind kind;
-    size_t offset; /* of the edit */
-    size_t length; /* of the edit's bytes; for REPLACE also of the host's */
+    size_t offset;  /* of the edit */
+    size_t length;  /* of the edit's bytes; for REPLACE also of the host's */
+    size_t removed; /* INSERT: of the host's bytes from offset on, in whose place it stands */
     uint32_t serial;
 };

@@ -26,7 +26,12 @@ enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
  * that a library was asked for, not a connection. */
 enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE, RECORD_CALL };
 
-enum record_mark { RECORD_SERVER = 1, RECORD_HAS_PARENT = 2, RECORD_HAS_RESPONSE = 4 };
+enum record_mark {
+    RECORD_SERVER = 1,
+    RECORD_HAS_PARENT = 2,
+    RECORD_HAS_RESPONSE = 4,
+    RECORD_ADOPTED = 8 /* it carries the application's own context */
+};
 
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {

@@ -40,7 +40,7 @@ enum {
     RINGS_MAX = 256,
     RING_FILE_HEADER_BYTES = 32 * 1024,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
-    RING_VERSION = 5
+    RING_VERSION = 6
 };
 
 struct ring {

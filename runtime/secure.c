@@ -134,8 +134,9 @@ void secure_end(struct secure_call *call)
 static void adopt(struct thread *self, struct session *session, const struct sight *sight)
 {
     struct connection *connection = sight->connection;
-    while (connection->first != NULL)
-        stream_forget(connection, connection->first);
+    struct exchange *exchange;
+    while ((exchange = stream_any(connection)) != NULL)
+        stream_forget(connection, exchange);
     stream_unprepare(connection);
     kept_end(&connection->kept);
     connection->state = CONNECTION_UNDECIDED;

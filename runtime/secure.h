@@ -10,8 +10,8 @@
  *
  *   - to the descriptor that the library tells (secure_link), or else
  *   - to the socket that carries TLS records during the library's own call (secure_learn);
- *   - with neither, once its handshake is over or the library says so, it has a connection without a descriptor: its bytes
- *     go through memory, and who the other end is is not known.
+ *   - with neither, once its handshake is over or the library says so, it has a connection without
+ * a descriptor: its bytes go through memory, and who the other end is is not known.
  *
  * A library allows one thread at a time in a session, so a session has no lock of its own; its
  * connection has.
@@ -35,6 +35,7 @@ struct secure_edit {
     uint32_t sent;       /* of that, taken by the library */
     uint32_t before;     /* the host's bytes before the lines */
     uint32_t inserted;   /* the lines' */
+    uint32_t removed;    /* the host's in whose place they stand; kept behind `length` */
     uint32_t serial;     /* of the exchange that they are for */
     size_t piece;        /* of the host's own buffer, which the library asked for again; 0: none */
     size_t done;         /* the host's bytes of this call that went in attempts before */

@@ -26,19 +26,24 @@ static bool build(
     struct thread *self, struct secure_edit *edit, const struct plan *plan, const char *host)
 {
     size_t lines = plan->kind == EDIT_INSERT ? plan->length : 0;
-    if (plan->offset + plan->length > TEXT_BIG_BYTES - 2 || self->spare_text == 0)
+    size_t removed = lines > 0 ? plan->removed : 0;
+    size_t needed = plan->offset + plan->length + removed;
+    if (needed > TEXT_BIG_BYTES - 2 || self->spare_text == 0)
         return false;
     size_t taken = smaller(plan->limit, TEXT_BIG_BYTES - lines);
     char *block = text_block(true, self->spare_text);
     memcpy(block, host, plan->offset);
     memcpy(block + plan->offset, self->lines, plan->length);
-    size_t behind = plan->offset + plan->length, from = behind - lines;
+    size_t behind = plan->offset + plan->length, from = behind - lines + removed;
+    size_t length = taken + lines - removed;
     memcpy(block + behind, host + from, taken - from);
+    memcpy(block + length, host + plan->offset, removed);
     edit->text_index = self->spare_text;
     self->spare_text = 0;
-    edit->length = (uint32_t)(taken + lines);
+    edit->length = (uint32_t)length;
     edit->before = (uint32_t)plan->offset;
     edit->inserted = (uint32_t)lines;
+    edit->removed = (uint32_t)removed;
     edit->serial = plan->serial;
     edit->sent = 0;
     return true;
@@ -72,7 +77,7 @@ static size_t of_host(const struct secure_edit *edit, size_t sent)
 {
     if (sent <= edit->before)
         return sent;
-    return sent - smaller(sent - edit->before, edit->inserted);
+    return sent - smaller(sent - edit->before, edit->inserted) + edit->removed;
 }
 
 /* The library took more of the block. */
@@ -88,10 +93,13 @@ static void account(struct session *session, size_t taken)
         struct exchange *exchange = stream_find(visit.connection, edit->serial);
         if (to > edit->before && exchange != NULL)
             exchange->injected = true;
+        bool replaces = from <= edit->before && to > edit->before;
         stream_touch(&visit, DIRECTION_OUT);
         if (from < edit->before)
             secure_feed(
                 &visit, session, DIRECTION_OUT, block + from, smaller(to, edit->before) - from);
+        if (replaces && edit->removed > 0)
+            secure_feed(&visit, session, DIRECTION_OUT, block + edit->length, edit->removed);
         if (to > lines_end) {
             size_t behind = from > lines_end ? from : lines_end;
             secure_feed(&visit, session, DIRECTION_OUT, block + behind, to - behind);

@@ -139,6 +139,8 @@ static inline __attribute__((always_inline)) ssize_t receive(
     if (result > 0) {
         visit.connection->connecting = false;
         visit.connection->wait_timed_out = false;
+        if (__builtin_expect(visit.connection->held != NULL, 0))
+            stream_leave_deliveries(visit.self, visit.connection);
         stream_feed_taken(
             visit.self, visit.connection, sight->fd, DIRECTION_IN, iov, count, (size_t)result);
     } else if (result < 0)

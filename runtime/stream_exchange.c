@@ -36,6 +36,8 @@ struct exchange *stream_find(struct connection *connection, uint32_t serial)
         return prepared;
     if (connection->last != NULL && connection->last->serial == serial)
         return connection->last;
+    if (connection->delivered_last != NULL && connection->delivered_last->serial == serial)
+        return connection->delivered_last;
     for (struct exchange *exchange = connection->first; exchange; exchange = exchange->next)
         if (exchange->serial == serial)
             return exchange;
@@ -48,18 +50,28 @@ static void note_current(struct connection *connection)
     connection->current = first != NULL && first->requested ? first->context : NULL;
 }
 
-static void append(struct connection *connection, struct exchange *exchange)
+/* Two lists: what is asked for, and what is delivered. */
+static struct exchange **list_of(
+    struct connection *connection, const struct exchange *exchange, struct exchange ***last)
 {
-    if (connection->last == NULL)
-        connection->first = exchange;
+    bool is_delivery = exchange->is_delivery;
+    *last = is_delivery ? &connection->delivered_last : &connection->last;
+    return is_delivery ? &connection->delivered : &connection->first;
+}
+
+void stream_append(struct connection *connection, struct exchange *exchange)
+{
+    struct exchange **last, **first = list_of(connection, exchange, &last);
+    if (*last == NULL)
+        *first = exchange;
     else
-        connection->last->next = exchange;
-    connection->last = exchange;
+        (*last)->next = exchange;
+    *last = exchange;
 }
 
 static void take_out(struct connection *connection, struct exchange *exchange)
 {
-    struct exchange **link = &connection->first;
+    struct exchange **last, **link = list_of(connection, exchange, &last);
     struct exchange *before = NULL;
     while (*link != NULL && *link != exchange) {
         before = *link;
@@ -69,9 +81,12 @@ static void take_out(struct connection *connection, struct exchange *exchange)
         process_break("an exchange was not where its connection said");
         return;
     }
+    while (connection->held != NULL && (connection->held == exchange || connection->held->is_left))
+        connection->held = connection->held->next;
     *link = exchange->next;
-    if (connection->last == exchange)
-        connection->last = before;
+    if (*last == exchange)
+        *last = before;
+    connection->delivered_count -= exchange->is_delivery;
     note_current(connection);
 }
 
@@ -108,9 +123,14 @@ struct exchange *stream_prepare(struct thread *self, struct connection *connecti
 }
 
 /* The connection's first request is on its way: the claim of who opened it has been honoured. */
-static void begin(struct stream_sink *sink, uint32_t serial)
+static void begin(struct stream_sink *sink, const struct event *event)
 {
     struct connection *connection = sink->connection;
+    uint32_t serial = event->exchange;
+    if (event->is_delivery) {
+        stream_deliver(sink, event);
+        return;
+    }
     struct exchange *exchange = connection->prepared;
     bool is_server = !connection->requests_out;
     if (exchange != NULL && exchange->serial == serial) {
@@ -118,7 +138,9 @@ static void begin(struct stream_sink *sink, uint32_t serial)
         exchange_forget_texts(exchange);
     } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
         return;
-    append(connection, exchange);
+    exchange->key = event->key;
+    exchange->is_settled = event->is_settled;
+    stream_append(connection, exchange);
 }
 
 static void serve(struct thread *self, struct exchange *exchange)
@@ -165,7 +187,9 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
 static void on_request(struct stream_sink *sink, struct exchange *exchange)
 {
     exchange->requested = true;
-    if (exchange->is_server)
+    if (exchange->is_delivery)
+        stream_delivered(sink, exchange);
+    else if (exchange->is_server)
         requested_server(sink, exchange);
     else
         requested_client(sink, exchange);
@@ -219,6 +243,14 @@ static void come_first(struct thread *self, struct exchange *exchange)
     exchange->behind = false;
 }
 
+void stream_record(
+    const struct stream_sink *sink, const struct exchange *exchange, const char *error)
+{
+    struct connection *connection = sink->connection;
+    exchange_record(sink->self, exchange, RECORD_EXCHANGE, row_of(connection->protocol),
+        stream_peer(connection), error);
+}
+
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
@@ -227,8 +259,7 @@ void stream_end_exchange(
         const char *error = error_of(sink, exchange, reason);
         if (exchange_wants_code(sink->self, exchange, error))
             exchange_note_code(sink->self);
-        exchange_record(sink->self, exchange, RECORD_EXCHANGE, row_of(connection->protocol),
-            stream_peer(connection), error);
+        stream_record(sink, exchange, error);
     }
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
@@ -288,12 +319,14 @@ static bool on_event(struct sink *base, const struct event *event)
     struct stream_sink *sink = (struct stream_sink *)base;
     struct connection *connection = sink->connection;
     if (event->kind == EVENT_BEGIN) {
-        begin(sink, event->exchange);
+        begin(sink, event);
         return true;
     }
     if (event->kind >= EVENT_OF_CONNECTION) {
         if (event->kind == EVENT_UNTOLD)
             counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
+        else if (event->kind == EVENT_SETTLE)
+            stream_settle(sink, event);
         else
             kept_event(&connection->kept, event);
         return true;
@@ -313,7 +346,9 @@ static bool on_event(struct sink *base, const struct event *event)
         on_request(sink, exchange);
         break;
     case EVENT_RECEIVED:
-        if (exchange->is_server && exchange->context != NULL)
+        if (exchange->is_delivery)
+            stream_delivery_received(connection, exchange);
+        else if (exchange->is_server && exchange->context != NULL)
             received(connection, exchange);
         break;
     case EVENT_RESPONSE:
@@ -323,6 +358,10 @@ static bool on_event(struct sink *base, const struct event *event)
             attribution_answering(exchange->context);
         break;
     case EVENT_END:
+        if (exchange->is_delivery) {
+            stream_end_delivery(sink, exchange);
+            break;
+        }
         connection->switched = event->reason == END_SWITCHED;
         connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] / 100 == 2;
         stream_end_exchange(sink, exchange, event->reason);
@@ -343,6 +382,7 @@ static bool on_event(struct sink *base, const struct event *event)
     case EVENT_ALIAS:
     case EVENT_DROP:
     case EVENT_UNTOLD:
+    case EVENT_SETTLE:
         break;
     }
     return true;
@@ -361,6 +401,6 @@ void stream_take_over(struct thread *self, struct connection *connection)
     memcpy(connection->protocol_state, self->scan_state, connection->protocol->state_bytes);
     connection->prepared = NULL;
     connection->feeds++;
-    append(connection, exchange);
+    stream_append(connection, exchange);
     on_request(&sink, exchange);
 }

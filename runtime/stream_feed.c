@@ -16,8 +16,8 @@ void stream_give_up(struct thread *self, struct connection *connection, int fd)
 {
     if (connection->used && !connection->switched)
         counter_add(COUNTER_CONNECTIONS_LOST, 1);
-    while (connection->first != NULL) {
-        struct exchange *exchange = connection->first;
+    struct exchange *exchange;
+    while ((exchange = stream_any(connection)) != NULL) {
         if (exchange->requested && exchange_is_recorded(exchange))
             counter_add(COUNTER_SPANS_ABANDONED, 1);
         if (exchange->is_server && exchange->context != NULL)
@@ -185,6 +185,8 @@ static void end_all(
         stream_end_exchange(
             &sink, exchange, exchange->has_response ? END_TRUNCATED : END_UNANSWERED);
     }
+    while (connection->delivered != NULL)
+        stream_end_delivery(&sink, connection->delivered);
 }
 
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)

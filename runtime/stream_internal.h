@@ -38,6 +38,24 @@ void stream_disown(struct connection *connection);
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
 void stream_forget(struct connection *connection, struct exchange *exchange);
+/* Any one that is open; NULL: none. */
+static inline struct exchange *stream_any(const struct connection *connection)
+{
+    return connection->first != NULL ? connection->first : connection->delivered;
+}
+void stream_append(struct connection *connection, struct exchange *exchange);
+void stream_record(
+    const struct stream_sink *sink, const struct exchange *exchange, const char *error);
+
+/* stream_deliveries.c */
+/* BEGIN, REQUEST, RECEIVED and END of one that is delivered; SETTLE of either kind. */
+void stream_deliver(struct stream_sink *sink, const struct event *event);
+void stream_delivered(struct stream_sink *sink, struct exchange *exchange);
+void stream_delivery_received(struct connection *connection, struct exchange *exchange);
+void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange);
+void stream_settle(struct stream_sink *sink, const struct event *event);
+/* More was read: the program has asked for it. */
+void stream_leave_deliveries(struct thread *self, struct connection *connection);
 
 /* stream_feed.c */
 /* Nothing more can be followed here: what is open is abandoned and counted. */

@@ -110,6 +110,14 @@ static void on_error(struct describer *describer)
     of(describer)->span.status = SPAN_STATUS_ERROR;
 }
 
+static void on_kind(struct describer *describer, enum describer_kind kind)
+{
+    static const enum span_kind kinds[] = {[KIND_CLIENT] = SPAN_KIND_CLIENT,
+        [KIND_PRODUCER] = SPAN_KIND_PRODUCER,
+        [KIND_CONSUMER] = SPAN_KIND_CONSUMER};
+    of(describer)->span.kind = kinds[kind];
+}
+
 /* The barrier keeps the compiler from reading the original again after the copy. */
 static const struct record *copy(struct telling *telling, const struct record *original)
 {
@@ -166,6 +174,7 @@ static void tell_exchange(struct telling *telling, const struct record *record, 
 {
     struct facts facts = {.is_server = record->marks & RECORD_SERVER,
         .has_response = record->marks & RECORD_HAS_RESPONSE,
+        .is_adopted = record->marks & RECORD_ADOPTED,
         .is_secure = texts[FIELD_TLS].length > 0,
         .error = texts[RECORD_TEXT_ERROR],
         .peer_address = texts[RECORD_TEXT_PEER],
@@ -201,8 +210,8 @@ static void tell_attempt(
 static void begin(struct telling *telling, const struct record *record, struct fact trace_state)
 {
     struct span *span = &telling->span;
-    telling->describer =
-        (struct describer){on_text, on_number, on_open, on_append, on_close, on_name, on_error};
+    telling->describer = (struct describer){
+        on_text, on_number, on_open, on_append, on_close, on_name, on_error, on_kind};
     telling->open = NULL;
     telling->text_used = 0;
     span->kind = record->marks & RECORD_SERVER ? SPAN_KIND_SERVER : SPAN_KIND_CLIENT;

@@ -28,6 +28,10 @@ static const char *const field_names[FIELD_COUNT] = {
     [FIELD_NAMESPACE] = "NAMESPACE",
     [FIELD_COLLECTION] = "COLLECTION",
     [FIELD_CODE] = "CODE",
+    [FIELD_DESTINATION] = "DESTINATION",
+    [FIELD_ROUTING] = "ROUTING",
+    [FIELD_SUBSCRIPTION] = "SUBSCRIPTION",
+    [FIELD_MESSAGE] = "MESSAGE",
     [FIELD_TRACEPARENT] = "TRACEPARENT",
     [FIELD_CONTEXT] = "CONTEXT",
     [FIELD_TRACESTATE] = "TRACESTATE",
@@ -45,6 +49,13 @@ struct value {
     uint8_t bytes[VALUE_BYTES_MAX];
 };
 
+/* What SETTLE calls an exchange. */
+struct key {
+    bool is_settled;
+    bool is_delivery;
+    uint64_t key;
+};
+
 struct player {
     struct sink sink;
     const struct protocol *protocol;
@@ -59,6 +70,7 @@ struct player {
     bool lost;
     uint32_t begun;
     uint64_t open[OPEN_MAX / 64]; /* bit serial % OPEN_MAX */
+    struct key keys[OPEN_MAX];    /* of those */
     enum direction direction;     /* of the running call */
     struct value values[2];       /* being told, by the direction they are read in */
 };
@@ -159,7 +171,7 @@ static void drop_values(struct player *player, uint32_t exchange)
 {
     for (int i = 0; i < 2; i++) {
         struct value *value = &player->values[i];
-        value->is_open &= value->event.exchange != exchange;
+        value->is_open &= value->event.kind == EVENT_KEEP || value->event.exchange != exchange;
     }
 }
 
@@ -168,8 +180,14 @@ static void take_begin(struct player *player, const struct event *event)
     require(event->exchange == player->begun, "serial numbers count");
     require(!is_open(player, event->exchange), "few exchanges are open");
     toggle_open(player, event->exchange);
+    player->keys[event->exchange % OPEN_MAX] = (struct key){
+        .is_settled = event->is_settled, .is_delivery = event->is_delivery, .key = event->key};
     player->begun++;
-    put(player, "BEGIN %u\n", event->exchange);
+    put(player, "BEGIN %u%s", event->exchange, event->is_delivery ? " delivery" : "");
+    if (event->is_settled) {
+        put(player, " %llx", (unsigned long long)event->key);
+    }
+    put(player, "\n");
 }
 
 static void take_close(struct player *player, const struct event *event)
@@ -186,11 +204,38 @@ static void take_close(struct player *player, const struct event *event)
 static bool take_splice(struct player *player, const struct event *event)
 {
     require(event->offset < player->length, "a splice is in the buffer");
-    put(player, "SPLICE %u%s\n", event->exchange, event->bare_lf ? " lf" : "");
+    require(event->text == NULL || event->length == 0 ||
+                (event->length <= event->offset &&
+                    event->text == player->data + event->offset - event->length),
+        "what is replaced stands before the splice");
+    put(player, "SPLICE %u%s", event->exchange, event->bare_lf ? " lf" : "");
+    if (event->length > 0) {
+        put(player, " replaces %zu", event->length);
+    }
+    put(player, "\n");
     if (player->plan->pauses) {
         player->paused_at = event->offset;
     }
     return !player->plan->pauses;
+}
+
+/* The caller ends those that are meant. */
+static void take_settle(struct player *player, const struct event *event)
+{
+    require(event->key <= event->other, "from the first to the last");
+    put(player, "SETTLE %llx %llx%s %s%s%.*s\n", (unsigned long long)event->key,
+        (unsigned long long)event->other, event->is_delivery ? " delivery" : "",
+        reason_names[event->reason], event->length > 0 ? " " : "", (int)event->length,
+        event->length > 0 ? (const char *)event->text : "");
+    uint32_t first = player->begun > OPEN_MAX ? player->begun - OPEN_MAX : 0;
+    for (uint32_t i = first; i < player->begun; i++) {
+        const struct key *key = &player->keys[i % OPEN_MAX];
+        if (is_open(player, i) && key->key >= event->key && key->key <= event->other &&
+            key->is_delivery == event->is_delivery) {
+            toggle_open(player, i);
+            drop_values(player, i);
+        }
+    }
 }
 
 /* What is of the connection, not of one exchange. */
@@ -205,6 +250,8 @@ static bool take_kept(struct player *player, const struct event *event)
         put(player, "DROP %llx\n", key);
     } else if (event->kind == EVENT_UNTOLD) {
         put(player, "UNTOLD\n");
+    } else if (event->kind == EVENT_SETTLE) {
+        take_settle(player, event);
     } else {
         return false;
     }
@@ -220,6 +267,10 @@ static bool take_event(struct sink *sink, const struct event *event)
     }
     if (take_kept(player, event)) {
         return true;
+    }
+    if (event->exchange < player->begun && !is_open(player, event->exchange) &&
+        player->keys[event->exchange % OPEN_MAX].is_settled) {
+        return true; /* SETTLE may come first: the caller has let go of it */
     }
     require(event->exchange < player->begun && is_open(player, event->exchange),
         "events are for open exchanges");

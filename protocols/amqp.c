@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AMQP 0-9-1: frames. What a connection's client sends and gets, that is: a broker's side is none
+ * of ours.
+ *
+ * A message is a method, a content header and as many body frames as its size asks for, on one
+ * channel; frames of other channels may stand between them (4.2.3). Context goes into the table of
+ * headers in the content header, which is replaced as a whole but for its last byte.
+ */
+#include "amqp.h"
+
+static const uint8_t greeting[] = {'A', 'M', 'Q', 'P', 0, 0, 9, 1};
+
+static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
+{
+    for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++) {
+        const struct prefix *prefix = &prefixes[side];
+        size_t length = prefix->length < sizeof(greeting) ? prefix->length : sizeof(greeting);
+        if (length == 0)
+            continue;
+        if (memcmp(prefix->bytes, greeting, length) != 0)
+            return VERDICT_NO;
+        *requests = side;
+        return length == sizeof(greeting) ? VERDICT_YES : VERDICT_MORE;
+    }
+    return VERDICT_MORE;
+}
+
+static void start(void *state, enum direction requests)
+{
+    memset(state, 0, sizeof(struct amqp));
+    ((struct amqp *)state)->requests = (uint8_t)requests;
+}
+
+static bool is_frame(const struct amqp_frame *frame)
+{
+    bool is_known = (frame->type >= FRAME_METHOD && frame->type <= FRAME_BODY) ||
+                    frame->type == FRAME_HEARTBEAT;
+    return is_known && frame->length <= AMQP_PAYLOAD_MAX;
+}
+
+/* 4.2.3: type, channel, size. */
+static bool read_header(struct amqp_reader *reader)
+{
+    struct amqp_frame *frame = reader->frame;
+    while (frame->got < AMQP_HEADER_BYTES && reader->at < reader->end)
+        frame->header[frame->got++] = reader->data[reader->at++];
+    if (frame->got < AMQP_HEADER_BYTES)
+        return true;
+    const uint8_t *header = frame->header;
+    frame->type = header[0];
+    frame->length = (uint32_t)header[3] << 24 | (uint32_t)header[4] << 16 |
+                    (uint32_t)header[5] << 8 | header[6];
+    frame->left = frame->length;
+    frame->method = AMQP_OTHER;
+    frame->ids = 0;
+    frame->flags = 0;
+    frame->is_end = frame->left == 0;
+    frame->argument = (struct amqp_argument){0};
+    frame->table = (struct amqp_table){0};
+    return is_frame(frame);
+}
+
+static void read_body(struct amqp_reader *reader, size_t end)
+{
+    struct amqp_channel *channel = amqp_channel_of(reader);
+    size_t length = end - reader->at;
+    reader->at = end;
+    if (channel == NULL)
+        return;
+    struct amqp_content *content = &channel->content[reader->direction];
+    if (content->stage == CONTENT_BODY)
+        content->left -= length < content->left ? (uint32_t)length : content->left;
+}
+
+static void read_payload(struct amqp_reader *reader)
+{
+    struct amqp_frame *frame = reader->frame;
+    size_t there = reader->end - reader->at, before = reader->at;
+    size_t end = reader->at + (there < frame->left ? there : frame->left);
+    if (frame->type == FRAME_METHOD)
+        amqp_read_method(reader, end);
+    else if (frame->type == FRAME_CONTENT)
+        amqp_read_properties(reader, end);
+    else if (frame->type == FRAME_BODY)
+        read_body(reader, end);
+    reader->at = end;
+    frame->left -= (uint32_t)(end - before);
+    frame->is_end = frame->left == 0;
+}
+
+/* The last byte; with it the message may be complete. */
+static bool read_end(struct amqp_reader *reader)
+{
+    struct amqp_frame *frame = reader->frame;
+    bool is_cut =
+        frame->argument.is_string || frame->table.left > 0; /* no frame goes on in another */
+    if (reader->data[reader->at] != AMQP_FRAME_END || is_cut)
+        return false;
+    if (frame->type == FRAME_CONTENT)
+        amqp_tell_request(reader);
+    reader->at++;
+    frame->got = 0;
+    frame->is_end = false;
+    if (frame->type == FRAME_CONTENT || frame->type == FRAME_BODY)
+        amqp_end_content(reader);
+    return true;
+}
+
+static bool read_greeting(struct amqp_reader *reader)
+{
+    struct amqp *amqp = reader->amqp;
+    while (amqp->greeting < sizeof(greeting) && reader->at < reader->end)
+        if (reader->data[reader->at++] != greeting[amqp->greeting++])
+            return false;
+    return true;
+}
+
+/* OUT is what the client sends, whichever side it is. */
+static struct amqp_reader reader_of(struct amqp *amqp, enum direction direction, struct sink *sink)
+{
+    enum direction side = direction == amqp->requests ? DIRECTION_OUT : DIRECTION_IN;
+    return (struct amqp_reader){amqp, &amqp->frames[side], side, sink};
+}
+
+static size_t feed(
+    void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
+{
+    struct amqp *amqp = state;
+    struct amqp_reader reader = reader_of(amqp, direction, sink);
+    reader.data = data;
+    reader.end = length;
+    if (reader.direction == DIRECTION_OUT && !read_greeting(&reader))
+        return FEED_LOST;
+    while (reader.at < length) {
+        bool goes_on = true;
+        if (reader.frame->got < AMQP_HEADER_BYTES)
+            goes_on = read_header(&reader);
+        else if (reader.frame->is_end)
+            goes_on = read_end(&reader);
+        else
+            read_payload(&reader);
+        if (!goes_on)
+            return FEED_LOST;
+    }
+    return length;
+}
+
+static bool skip(void *state, enum direction direction, uint64_t length, struct sink *sink)
+{
+    struct amqp_reader reader = reader_of(state, direction, sink);
+    const struct amqp_frame *frame = reader.frame;
+    reader.end = (size_t)length;
+    if (frame->got < AMQP_HEADER_BYTES || frame->is_end || frame->type != FRAME_BODY ||
+        length > frame->left)
+        return false;
+    read_payload(&reader);
+    return true;
+}
+
+/* What is not whole is none; what waits for an acknowledgement, the caller holds. */
+static void finish(void *state, enum direction direction, struct sink *sink)
+{
+    struct amqp *amqp = state;
+    struct amqp_reader reader = reader_of(amqp, direction, sink);
+    for (unsigned i = 0; i < AMQP_CHANNELS_MAX; i++) {
+        struct amqp_channel *channel = &amqp->channels[i];
+        amqp_cut(&reader, &channel->content[reader.direction]);
+        if (reader.direction == DIRECTION_OUT || !channel->gets)
+            continue;
+        amqp_tell(&reader, channel->get_serial, EVENT_END);
+        channel->gets = false;
+    }
+}
+
+const struct protocol amqp_protocol = {
+    .name = "amqp",
+    .state_bytes = sizeof(struct amqp),
+    .edits = true,
+    .client_only = true,
+    .probe = probe,
+    .start = start,
+    .feed = feed,
+    .skip = skip,
+    .finish = finish,
+    .insert = amqp_insert,
+    .describe = amqp_describe,
+};

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AMQP 0-9-1: what methods say, as far as it concerns messages. */
+#include "amqp.h"
+
+/* The kinds of texts that are kept: by channel, or by consumer. */
+enum { KEPT_CONSUME = 1, KEPT_CONSUMER, KEPT_GET };
+
+/* What stands in a method, as far as it is read: digits are numbers of so many bytes, 's' is a
+ * short string that only its hash is wanted of, 9 is a delivery's tag of 8 bytes, of which one is
+ * lost, and the bits behind it; capitals are strings that are told: E exchange, R routing key, Q
+ * queue. */
+enum { IN = 1 << DIRECTION_IN, OUT = 1 << DIRECTION_OUT, BOTH = IN | OUT };
+
+static const struct method {
+    uint16_t class, method;
+    enum amqp_method meaning;
+    uint8_t sides; /* who may send it: bits of enum direction */
+    const char *arguments;
+} methods[] = {
+    {20, 40, CHANNEL_CLOSE, BOTH, "2"},
+    {20, 41, CHANNEL_CLOSE_OK, BOTH, ""},
+    {10, 31, CONNECTION_TUNE_OK, OUT, "24"},
+    {85, 10, CONFIRM_SELECT, OUT, ""},
+    {60, 20, BASIC_CONSUME, OUT, "2Qs1"},
+    {60, 21, BASIC_CONSUME_OK, IN, "s"},
+    {60, 30, BASIC_CANCEL, OUT, "s"},
+    {60, 40, BASIC_PUBLISH, OUT, "2ER"},
+    {60, 50, BASIC_RETURN, IN, ""},
+    {60, 60, BASIC_DELIVER, IN, "s81ER"},
+    {60, 70, BASIC_GET, OUT, "2Q1"},
+    {60, 71, BASIC_GET_OK, IN, "81ER"},
+    {60, 72, BASIC_GET_EMPTY, IN, ""},
+    {60, 80, BASIC_ACK, BOTH, "9"},
+    {60, 90, BASIC_REJECT, OUT, "9"},
+    {60, 120, BASIC_NACK, BOTH, "9"},
+};
+
+enum { METHODS = sizeof(methods) / sizeof(methods[0]) };
+
+enum { BIT_NO_ACK_OF_CONSUME = 2, BIT_NO_ACK_OF_GET = 1, BIT_MULTIPLE = 1 };
+
+static uint64_t kept_key(unsigned kind, const struct amqp_channel *channel, uint32_t which)
+{
+    return (uint64_t)kind << 56 | (uint64_t)channel->number << 32 | which;
+}
+
+static void tell_kept(
+    struct amqp_reader *reader, enum event_kind kind, uint64_t key, uint64_t other, uint32_t serial)
+{
+    struct event event = {
+        .kind = kind, .field = FIELD_SUBSCRIPTION, .exchange = serial, .key = key, .other = other};
+    reader->sink->event(reader->sink, &event);
+}
+
+/* --- consumers without acknowledgement -------------------------------------------------------- */
+
+static uint32_t *unsettled_row(struct amqp *amqp, uint32_t hash)
+{
+    unsigned i = 0;
+    while (i < AMQP_UNSETTLED_MAX && amqp->unsettled[i] != hash)
+        i++;
+    return i == AMQP_UNSETTLED_MAX ? NULL : &amqp->unsettled[i];
+}
+
+static void note_consumer(
+    struct amqp_reader *reader, struct amqp_channel *channel, uint32_t hash, uint8_t which)
+{
+    bool is_unsettled = channel->unsettled_consumes >> which % 8 & 1;
+    uint32_t *row = unsettled_row(reader->amqp, 0);
+    tell_kept(reader, EVENT_ALIAS, kept_key(KEPT_CONSUMER, channel, hash),
+        kept_key(KEPT_CONSUME, channel, which), 0);
+    if (is_unsettled && row != NULL && unsettled_row(reader->amqp, hash) == NULL)
+        *row = hash;
+}
+
+static void consume(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    const struct amqp_argument *argument = &reader->frame->argument;
+    uint8_t which = channel->consumes++;
+    uint8_t bit = (uint8_t)(1u << which % 8);
+    bool is_unsettled = argument->number & BIT_NO_ACK_OF_CONSUME;
+    channel->unsettled_consumes &= (uint8_t)~bit;
+    channel->unsettled_consumes |= is_unsettled ? bit : 0;
+    /* Its name may be the broker's to choose. If it is not, no answer need come. */
+    if (!argument->is_empty)
+        note_consumer(reader, channel, argument->hash, which);
+}
+
+static void consume_ok(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    uint8_t which = channel->consumes_answered++;
+    note_consumer(reader, channel, reader->frame->argument.hash, which);
+}
+
+static void cancel(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    uint32_t hash = reader->frame->argument.hash;
+    uint32_t *row = unsettled_row(reader->amqp, hash);
+    if (row != NULL)
+        *row = 0;
+    tell_kept(reader, EVENT_DROP, kept_key(KEPT_CONSUMER, channel, hash), 0, 0);
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+static struct amqp_content *content_of(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    return &channel->content[reader->direction];
+}
+
+static void tell_number(
+    struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number)
+{
+    struct event event = {
+        .kind = EVENT_NUMBER, .field = field, .exchange = serial, .number = number};
+    reader->sink->event(reader->sink, &event);
+}
+
+/* Before its exchange and routing key are told. */
+static void begin_message(
+    struct amqp_reader *reader, struct amqp_channel *channel, struct event *event, bool waits)
+{
+    struct amqp_content *content = content_of(reader, channel);
+    amqp_cut(reader, content); /* the one before has no end */
+    amqp_begin(reader, event, event->is_delivery ? MESSAGE_PROCESS : MESSAGE_SEND);
+    *content = (struct amqp_content){
+        .serial = event->exchange, .stage = CONTENT_HEADER, .is_told = true, .waits = waits};
+}
+
+static void publish(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    struct event event = {.is_settled = channel->confirms};
+    if (channel->confirms)
+        event.key = amqp_key(channel, ++channel->published);
+    begin_message(reader, channel, &event, channel->confirms);
+}
+
+static void deliver(struct amqp_reader *reader, struct amqp_channel *channel, uint64_t tag,
+    uint64_t queue, bool is_unsettled)
+{
+    struct event event = {
+        .is_delivery = true, .is_settled = !is_unsettled, .key = amqp_key(channel, tag)};
+    begin_message(reader, channel, &event, true);
+    tell_number(reader, event.exchange, FIELD_STATUS, (int64_t)tag);
+    tell_kept(reader, EVENT_RECALL, queue, 0, event.exchange);
+}
+
+static void get(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    channel->get_is_unsettled = reader->frame->argument.number & BIT_NO_ACK_OF_GET;
+    if (channel->gets)
+        amqp_tell(reader, channel->get_serial, EVENT_REQUEST);
+}
+
+static void begin_get(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    struct event event = {0};
+    if (channel->gets) /* one at a time */
+        amqp_tell(reader, channel->get_serial, EVENT_VOID);
+    amqp_begin(reader, &event, MESSAGE_RECEIVE);
+    channel->get_serial = event.exchange;
+    channel->gets = true;
+    channel->get_is_answered = false;
+}
+
+static void get_empty(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    struct event end = {.kind = EVENT_END, .exchange = channel->get_serial};
+    if (channel->gets)
+        reader->sink->event(reader->sink, &end);
+    channel->gets = false;
+}
+
+/* A message comes back: its content is of nobody. */
+static void begin_untold(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    struct amqp_content *content = content_of(reader, channel);
+    amqp_cut(reader, content);
+    *content = (struct amqp_content){.stage = CONTENT_HEADER};
+}
+
+/* --- acknowledgements --------------------------------------------------------------------------
+ */
+
+static void tell_settle(struct amqp_reader *reader, uint64_t from, uint64_t to, bool is_delivery,
+    enum end_reason reason, const char *code, size_t length)
+{
+    struct event event = {.kind = EVENT_SETTLE,
+        .key = from,
+        .other = to,
+        .is_delivery = is_delivery,
+        .reason = reason,
+        .text = (const uint8_t *)code,
+        .length = length};
+    reader->sink->event(reader->sink, &event);
+}
+
+/* The broker acknowledges what was published, the program what was delivered. */
+static void settle(
+    struct amqp_reader *reader, struct amqp_channel *channel, uint64_t tag, const char *code)
+{
+    bool is_multiple =
+        reader->frame->method != BASIC_REJECT && (reader->frame->argument.number & BIT_MULTIPLE);
+    uint64_t last = tag == 0 && is_multiple ? UINT64_MAX : tag;
+    tell_settle(reader, amqp_key(channel, is_multiple ? 0 : tag), amqp_key(channel, last),
+        reader->direction == DIRECTION_OUT, END_COMPLETE, code,
+        code == NULL     ? 0
+        : code[0] == 'n' ? 4
+                         : 6);
+}
+
+/* Nothing on it will be acknowledged any more: what was delivered will be again. */
+void amqp_close_channel(struct amqp_reader *reader, struct amqp_channel *channel, int64_t code)
+{
+    char digits[3];
+    bool is_error = reader->direction == DIRECTION_IN && code >= 300 && code <= 999;
+    for (int i = 2; i >= 0; i--, code /= 10)
+        digits[i] = (char)('0' + code % 10);
+    for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++)
+        amqp_cut(reader, &channel->content[side]);
+    if (channel->gets)
+        amqp_tell(reader, channel->get_serial, EVENT_END);
+    tell_settle(
+        reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), true, END_UNANSWERED, NULL, 0);
+    tell_settle(reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), false, END_UNANSWERED,
+        digits, is_error ? sizeof(digits) : 0);
+    memset(channel, 0, sizeof(*channel));
+}
+
+/* --- reading ------------------------------------------------------------------------------------
+ */
+
+/* Its first argument is there, or about to be. */
+static void begin_method(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    switch (reader->frame->method) {
+    case BASIC_PUBLISH:
+        publish(reader, channel);
+        break;
+    case BASIC_GET:
+        begin_get(reader, channel);
+        break;
+    case BASIC_GET_EMPTY:
+        get_empty(reader, channel);
+        break;
+    case BASIC_RETURN:
+        begin_untold(reader, channel);
+        break;
+    case CONFIRM_SELECT:
+        channel->confirms = true;
+        break;
+    case CHANNEL_CLOSE_OK:
+        amqp_close_channel(reader, channel, 0);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The number that `step` is has been read. */
+static void take_number(struct amqp_reader *reader, struct amqp_channel *channel, unsigned step)
+{
+    struct amqp_argument *argument = &reader->frame->argument;
+    uint64_t number = argument->number;
+    switch (reader->frame->method) {
+    case CHANNEL_CLOSE:
+        amqp_close_channel(reader, channel, (int64_t)number);
+        break;
+    case BASIC_CONSUME:
+        if (step == 3)
+            consume(reader, channel);
+        break;
+    case BASIC_DELIVER:
+        if (step == 1)
+            deliver(reader, channel, number, kept_key(KEPT_CONSUMER, channel, argument->hash),
+                unsettled_row(reader->amqp, argument->hash) != NULL);
+        break;
+    case BASIC_GET:
+        if (step == 2)
+            get(reader, channel);
+        break;
+    case BASIC_GET_OK:
+        if (step == 0) {
+            deliver(
+                reader, channel, number, kept_key(KEPT_GET, channel, 0), channel->get_is_unsettled);
+            channel->get_is_answered = true;
+        }
+        break;
+    case BASIC_ACK:
+    case BASIC_NACK:
+    case BASIC_REJECT:
+        settle(reader, channel, number >> 8,
+            reader->frame->method == BASIC_ACK    ? NULL
+            : reader->frame->method == BASIC_NACK ? "nack"
+                                                  : "reject");
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_string(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    if (reader->frame->method == BASIC_CONSUME_OK)
+        consume_ok(reader, channel);
+    else if (reader->frame->method == BASIC_CANCEL)
+        cancel(reader, channel);
+}
+
+static void keep(
+    struct amqp_reader *reader, uint64_t key, size_t length, bool is_first, bool is_last)
+{
+    struct event event = {.kind = EVENT_KEEP,
+        .field = FIELD_SUBSCRIPTION,
+        .first = is_first,
+        .last = is_last,
+        .key = key,
+        .offset = reader->at,
+        .text = reader->data + reader->at,
+        .length = length};
+    reader->sink->event(reader->sink, &event);
+}
+
+/* What the queue's name is kept as that stands in a method. */
+static uint64_t queue_key(const struct amqp_reader *reader, const struct amqp_channel *channel)
+{
+    return reader->frame->method == BASIC_CONSUME
+               ? kept_key(KEPT_CONSUME, channel, channel->consumes)
+               : kept_key(KEPT_GET, channel, 0);
+}
+
+/* A piece of a string. */
+static void tell_piece(struct amqp_reader *reader, struct amqp_channel *channel, char kind,
+    size_t length, bool is_first, bool is_last)
+{
+    /* The other side may have closed the channel meanwhile. */
+    const struct amqp_content *content = content_of(reader, channel);
+    if (kind != 'Q' && content->is_told)
+        amqp_tell_text(reader, content->serial, kind == 'E' ? FIELD_DESTINATION : FIELD_ROUTING,
+            length, is_first, is_last);
+    else if (kind == 'Q')
+        keep(reader, queue_key(reader, channel), length, is_first, is_last);
+    if (kind == 'Q' && is_last && channel->gets && reader->frame->method == BASIC_GET)
+        tell_kept(reader, EVENT_RECALL, queue_key(reader, channel), 0, channel->get_serial);
+}
+
+/* No name of a queue stands for the one that was declared last (1.8.3.3), which is not followed. */
+static void forget_queue(struct amqp_reader *reader, struct amqp_channel *channel)
+{
+    tell_kept(reader, EVENT_DROP, queue_key(reader, channel), 0, 0);
+}
+
+static uint32_t hashed(uint32_t hash, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * 16777619u; /* FNV-1a */
+    return hash;
+}
+
+static void next_argument(struct amqp_argument *argument)
+{
+    *argument = (struct amqp_argument){
+        .step = argument->step + 1, .hash = argument->hash, .is_empty = argument->is_empty};
+}
+
+static void read_string(
+    struct amqp_reader *reader, struct amqp_channel *channel, char kind, size_t end)
+{
+    struct amqp_argument *argument = &reader->frame->argument;
+    if (!argument->is_string) {
+        argument->left = reader->data[reader->at++];
+        argument->is_string = argument->is_first = true;
+        if (kind == 's')
+            argument->hash = 2166136261u ^ channel->number;
+        argument->is_empty = argument->left == 0;
+        if (argument->is_empty && kind == 'Q')
+            forget_queue(reader, channel);
+    }
+    size_t there = end - reader->at;
+    size_t length = there < argument->left ? there : argument->left;
+    argument->left -= (uint8_t)length;
+    if (kind == 's')
+        argument->hash = hashed(argument->hash, reader->data + reader->at, length);
+    else if (length > 0)
+        tell_piece(reader, channel, kind, length, argument->is_first, argument->left == 0);
+    argument->is_first = argument->is_first && length == 0;
+    reader->at += length;
+    if (argument->left > 0)
+        return;
+    take_string(reader, channel);
+    next_argument(argument);
+}
+
+static void read_number(struct amqp_reader *reader, struct amqp_channel *channel, unsigned bytes)
+{
+    struct amqp_argument *argument = &reader->frame->argument;
+    argument->number = argument->number << 8 | reader->data[reader->at++];
+    if (++argument->left < bytes)
+        return;
+    take_number(reader, channel, argument->step);
+    next_argument(argument);
+}
+
+static void read_ids(struct amqp_reader *reader, size_t end)
+{
+    struct amqp_frame *frame = reader->frame;
+    while (frame->ids < 4 && reader->at < end) {
+        frame->argument.number = frame->argument.number << 8 | reader->data[reader->at++];
+        frame->ids++;
+    }
+    if (frame->ids < 4 || frame->method != AMQP_OTHER)
+        return;
+    unsigned row = 0;
+    while (row < METHODS &&
+           ((uint64_t)(methods[row].class << 16 | methods[row].method) != frame->argument.number ||
+               !(methods[row].sides & 1u << reader->direction)))
+        row++;
+    frame->argument = (struct amqp_argument){0};
+    frame->row = (uint8_t)row;
+    frame->method = row == METHODS ? AMQP_IGNORED : methods[row].meaning;
+    bool is_end = frame->method == CHANNEL_CLOSE || frame->method == CHANNEL_CLOSE_OK;
+    bool opens = frame->method > AMQP_IGNORED && !is_end;
+    struct amqp_channel *channel = opens ? amqp_open_channel(reader) : amqp_channel_of(reader);
+    if (channel != NULL)
+        begin_method(reader, channel);
+    else if (frame->method == BASIC_PUBLISH || frame->method == BASIC_DELIVER) {
+        struct event untold = {.kind = EVENT_UNTOLD};
+        reader->sink->event(reader->sink, &untold);
+    }
+}
+
+/* What the connection itself agrees on, on channel 0: 1.4.2.6. */
+static void read_tuning(struct amqp_reader *reader, size_t end)
+{
+    struct amqp_argument *argument = &reader->frame->argument;
+    while (reader->at < end && argument->left < 6) {
+        argument->number = argument->number << 8 | reader->data[reader->at++];
+        argument->left++;
+    }
+    if (argument->left == 6)
+        reader->amqp->frame_max = (uint32_t)argument->number;
+}
+
+void amqp_read_method(struct amqp_reader *reader, size_t end)
+{
+    struct amqp_frame *frame = reader->frame;
+    read_ids(reader, end);
+    if (frame->method == CONNECTION_TUNE_OK && reader->direction == DIRECTION_OUT)
+        read_tuning(reader, end);
+    struct amqp_channel *channel = amqp_channel_of(reader), nobody = {0};
+    if (channel == NULL && frame->argument.is_string)
+        channel = &nobody; /* the other side closed it: the text that was begun goes on */
+    while (reader->at < end && channel != NULL && frame->method > AMQP_IGNORED) {
+        char kind = methods[frame->row].arguments[frame->argument.step];
+        if (kind == '\0')
+            break;
+        if (kind >= '1' && kind <= '9')
+            read_number(reader, channel, (unsigned)(kind - '0'));
+        else
+            read_string(reader, channel, kind, end);
+    }
+    reader->at = end;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages that a program gets from a broker, and works on: exchanges in the direction of answers
+ * (protocols/protocol.h, "Of queues"; docs/MESSAGING.md has the rules).
+ *
+ * Of those that came in one read the thread that read them is at work on the first, and comes to
+ * the next when that one is settled, as a server does with requests that its client sent ahead.
+ * When it asks the broker for more, all that it has are *left*: they wait in user space, for
+ * another thread, or for an acknowledgement of many. Those of which none is to come are over then.
+ *
+ *   connection->delivered .. delivered_last: in the order of their arrival
+ *   of those not left the first is served, the others are behind (exchange.behind)
+ */
+#include <string.h>
+
+#include "../protocols/messaging.h"
+#include "config.h"
+#include "counters.h"
+#include "exporter.h"
+#include "stream_internal.h"
+
+/* Each holds a block of a kilobyte: this many are followed of what one connection holds back. */
+enum { DELIVERIES_MAX = 16 * 1024 };
+
+void stream_deliver(struct stream_sink *sink, const struct event *event)
+{
+    struct connection *connection = sink->connection;
+    struct exchange *exchange = NULL;
+    if (connection->delivered_count == DELIVERIES_MAX)
+        counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
+    else
+        exchange = exchange_take(sink->self, event->exchange, true);
+    if (exchange == NULL)
+        return;
+    exchange->is_delivery = true;
+    exchange->is_settled = event->is_settled;
+    exchange->key = event->key;
+    connection->delivered_count++;
+    stream_append(connection, exchange);
+    if (connection->held == NULL)
+        connection->held = exchange;
+}
+
+static struct exchange *next_held(struct exchange *exchange)
+{
+    while (exchange != NULL && exchange->is_left)
+        exchange = exchange->next;
+    return exchange;
+}
+
+static void leave(struct connection *connection, struct exchange *exchange)
+{
+    exchange->is_left = true;
+    if (exchange->behind && exchange->context != NULL)
+        attribution_request_behind(exchange->context, false);
+    exchange->behind = false;
+    if (connection->held == exchange)
+        connection->held = next_held(exchange);
+}
+
+static void serve(struct thread *self, struct exchange *exchange)
+{
+    attribution_request(self, exchange->context);
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, false);
+    exchange->behind = false;
+}
+
+void stream_delivered(struct stream_sink *sink, struct exchange *exchange)
+{
+    struct thread *self = sink->self;
+    exchange_identify_server(self, exchange);
+    exchange_link_parent(exchange);
+    if (exchange->context == NULL)
+        return;
+    exchange->context->is_message = true;
+    if (attribution_is_engaged(self))
+        leave(sink->connection, exchange); /* a request that is at work has asked for it */
+    else if (sink->connection->held == exchange)
+        serve(self, exchange);
+}
+
+void stream_delivery_received(struct connection *connection, struct exchange *exchange)
+{
+    const struct exchange *first = connection->held;
+    exchange->is_complete = true;
+    if (exchange->is_left || exchange->context == NULL)
+        return;
+    exchange->behind = first != exchange;
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, true);
+    /* Nothing will tell where the work on one ends and that on the next begins. */
+    if (exchange->behind && !exchange->is_settled && first->context != NULL)
+        first->context->is_uncertain = exchange->context->is_uncertain = true;
+    attribution_request_complete(exchange->context);
+}
+
+/* The one behind is now at work on the thread that read it, if that is this one. Who acknowledges
+ * before the work is done is still at the one before: only where that has made calls is it known
+ * that it has not been so. */
+static void come_first(struct thread *self, struct exchange *exchange, bool is_uncertain)
+{
+    if (exchange == NULL || exchange->context == NULL || !exchange->behind)
+        return;
+    exchange->context->is_uncertain |= is_uncertain;
+    if (exchange->unit >> 32 == self->unit >> 32) {
+        serve(self, exchange);
+        return;
+    }
+    attribution_request_behind(exchange->context, false);
+    exchange->behind = false;
+}
+
+static void end(struct stream_sink *sink, struct exchange *exchange, bool is_told_settled)
+{
+    struct connection *connection = sink->connection;
+    struct context *context = exchange->context;
+    bool was_served = connection->held == exchange;
+    bool has_called = context != NULL && context->has_made_calls;
+    bool is_whole = exchange->requested && exchange->has_ids;
+    if (is_whole && exchange_is_recorded(exchange))
+        stream_record(sink, exchange, NULL);
+    if (is_whole && is_told_settled && exchange_is_recorded(exchange)) {
+        exchange_settle(sink->self, exchange);
+        stream_record(sink, exchange, NULL);
+    }
+    leave(connection, exchange);
+    if (context != NULL)
+        attribution_answered(sink->self, context);
+    stream_forget(connection, exchange);
+    if (was_served)
+        come_first(sink->self, connection->held, !has_called);
+}
+
+void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange)
+{
+    end(sink, exchange, false);
+}
+
+static bool is_meant(const struct exchange *exchange, const struct event *settle)
+{
+    return exchange->key >= settle->key && exchange->key <= settle->other;
+}
+
+static void add_code(struct exchange *exchange, const struct event *settle)
+{
+    struct event code = {.kind = EVENT_TEXT, .field = FIELD_CODE, .first = true, .last = true};
+    if (settle->length == 0)
+        return;
+    code.text = settle->text;
+    code.length = settle->length;
+    exchange->present |= 1u << FIELD_CODE;
+    exchange_add_text(exchange, &code);
+}
+
+/* The next one that is meant, from `exchange` on. */
+static struct exchange *next_meant(struct exchange *exchange, const struct event *settle)
+{
+    while (exchange != NULL && !is_meant(exchange, settle))
+        exchange = exchange->next;
+    return exchange;
+}
+
+void stream_settle(struct stream_sink *sink, const struct event *event)
+{
+    struct connection *connection = sink->connection;
+    struct exchange *first = event->is_delivery ? connection->delivered : connection->first;
+    struct exchange *exchange = next_meant(first, event);
+    while (exchange != NULL) {
+        struct exchange *next = next_meant(exchange->next, event);
+        add_code(exchange, event);
+        if (event->is_delivery)
+            end(sink, exchange, event->reason == END_COMPLETE);
+        else
+            stream_end_exchange(sink, exchange, event->reason);
+        exchange = next;
+    }
+}
+
+/* It asks for more: what it has is out of its hands, or done with. */
+void stream_leave_deliveries(struct thread *self, struct connection *connection)
+{
+    struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    if (connection->first != NULL)
+        return; /* it may ask for that answer */
+    struct exchange *next;
+    for (struct exchange *exchange = connection->held; exchange != NULL; exchange = next) {
+        next = next_held(exchange->next);
+        if (!exchange->is_complete)
+            continue;
+        leave(connection, exchange);
+        attribution_leave_message(self, exchange->context);
+        if (!exchange->is_settled)
+            stream_end_delivery(&sink, exchange);
+    }
+}
