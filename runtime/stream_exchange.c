@@ -29,19 +29,32 @@ const char *stream_error_type(int error)
     return "_OTHER";
 }
 
-struct exchange *stream_find(struct connection *connection, uint32_t serial)
+__attribute__((noinline)) static struct exchange *find_older(
+    const struct connection *connection, uint32_t serial)
+{
+    struct exchange *delivered = connection->delivered_last;
+    if (delivered != NULL && delivered->serial == serial)
+        return delivered;
+    for (struct exchange *exchange = connection->first; exchange; exchange = exchange->next)
+        if (exchange->serial == serial)
+            return exchange;
+    return NULL;
+}
+
+__attribute__((always_inline)) static inline struct exchange *find(
+    const struct connection *connection, uint32_t serial)
 {
     struct exchange *prepared = connection->prepared;
     if (prepared != NULL && prepared->serial == serial)
         return prepared;
     if (connection->last != NULL && connection->last->serial == serial)
         return connection->last;
-    if (connection->delivered_last != NULL && connection->delivered_last->serial == serial)
-        return connection->delivered_last;
-    for (struct exchange *exchange = connection->first; exchange; exchange = exchange->next)
-        if (exchange->serial == serial)
-            return exchange;
-    return NULL;
+    return find_older(connection, serial);
+}
+
+struct exchange *stream_find(struct connection *connection, uint32_t serial)
+{
+    return find(connection, serial);
 }
 
 static void note_current(struct connection *connection)
@@ -243,12 +256,18 @@ static void come_first(struct thread *self, struct exchange *exchange)
     exchange->behind = false;
 }
 
-void stream_record(
+__attribute__((always_inline)) static inline void record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error)
 {
     struct connection *connection = sink->connection;
     exchange_record(sink->self, exchange, RECORD_EXCHANGE, row_of(connection->protocol),
         stream_peer(connection), error);
+}
+
+void stream_record(
+    const struct stream_sink *sink, const struct exchange *exchange, const char *error)
+{
+    record(sink, exchange, error);
 }
 
 void stream_end_exchange(
@@ -259,7 +278,7 @@ void stream_end_exchange(
         const char *error = error_of(sink, exchange, reason);
         if (exchange_wants_code(sink->self, exchange, error))
             exchange_note_code(sink->self);
-        stream_record(sink, exchange, error);
+        record(sink, exchange, error);
     }
     take_out(connection, exchange);
     if (exchange->is_server && exchange->context != NULL)
@@ -331,7 +350,7 @@ static bool on_event(struct sink *base, const struct event *event)
             kept_event(&connection->kept, event);
         return true;
     }
-    struct exchange *exchange = stream_find(connection, event->exchange);
+    struct exchange *exchange = find(connection, event->exchange);
     if (exchange == NULL)
         return true; /* there was no memory for it: counted then */
     switch (event->kind) {
