@@ -100,14 +100,15 @@ void stream_delivery_received(struct connection *connection, struct exchange *ex
  * that it has not been so. */
 static void come_first(struct thread *self, struct exchange *exchange, bool is_uncertain)
 {
-    if (exchange == NULL || exchange->context == NULL || !exchange->behind)
+    if (exchange == NULL || exchange->context == NULL)
         return;
     exchange->context->is_uncertain |= is_uncertain;
     if (exchange->unit >> 32 == self->unit >> 32) {
         serve(self, exchange);
         return;
     }
-    attribution_request_behind(exchange->context, false);
+    if (exchange->behind)
+        attribution_request_behind(exchange->context, false);
     exchange->behind = false;
 }
 

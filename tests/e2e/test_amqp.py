@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages through RabbitMQ: each consumer's span is its own message's producer's child, and the
+messages are what was sent."""
+import collections
+import os
+import re
+import socket
+import subprocess
+
+from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, main, skip, wait_until)
+
+WORKER = [PYTHON, os.path.join(APPS, "amqp_worker.py")]
+SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+HEADER = re.compile(r"(, )?'traceparent': '00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}'")
+
+
+class Rabbit:
+    """A broker of its own, and the port mapper of its Erlang, on loopback."""
+
+    def __init__(self, scene):
+        self.scene, self.port, self.mapper = scene, free_port(), free_port()
+        self.home = scene.path("rabbit")
+        os.mkdir(self.home)
+        scene.start(["epmd", "-port", str(self.mapper), "-address", "127.0.0.1"], "epmd", False,
+                    self.mapper)
+        self.start()
+
+    def start(self):
+        home = self.home
+        more = {"HOME": home, "RABBITMQ_BASE": home, "RABBITMQ_MNESIA_BASE": home + "/mnesia",
+                "RABBITMQ_LOG_BASE": home + "/log", "RABBITMQ_NODENAME": "burdock@localhost",
+                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": str(self.port),
+                "RABBITMQ_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": str(self.mapper),
+                "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_CONFIG_FILE": home + "/none",
+                "RABBITMQ_ENABLED_PLUGINS_FILE": home + "/plugins",
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+                    "-kernel inet_dist_use_interface {127,0,0,1}"}
+        self.process = self.scene.start([SERVER], "rabbitmq", False, **more)
+        if not wait_until(self.answers, 90, 0.2):
+            raise RuntimeError("RabbitMQ does not answer: %r" % self.scene.stdout(self.process))
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as client:
+                client.settimeout(5)
+                client.sendall(b"AMQP\0\0\x09\x01")
+                return client.recv(1) == b"\1"
+        except OSError:
+            return False
+
+    def work(self, role, count, traced=True, **options):
+        done = self.scene.run([*WORKER, role, str(self.port), str(count),
+                               *("%s=%s" % item for item in options.items())], service=role,
+                              traced=traced)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode()[-800:])
+        return done.stdout.decode().splitlines()
+
+
+def of_messages(spans, operation=None):
+    return [span for span in spans if span.attributes.get("messaging.system") == "rabbitmq" and
+            operation in (None, span.attributes["messaging.operation.name"])]
+
+
+def strangers(spans):
+    """Consumers' spans that are not the child of their own message's span, linked to it."""
+    sent = {span.id: span for span in of_messages(spans, "publish")}
+    return [span for span in of_messages(spans, "consume")
+            if span.parent not in sent or span.trace != sent[span.parent].trace or
+            span.attributes["messaging.message.id"] !=
+            sent[span.parent].attributes["messaging.message.id"] or
+            list(map(tuple, span.links)) != [(span.trace, span.parent)]]
+
+
+def without_ours(lines):
+    return [HEADER.sub("", line).replace("{}", "None") for line in lines]
+
+
+def clear(scene):
+    for name in os.listdir(scene.store):
+        os.unlink(os.path.join(scene.store, name))
+
+
+def test_messages(scene, rabbit):
+    count = 400
+    sent = rabbit.work("publish", count)
+    seen = rabbit.work("consume", count)
+    equal(without_ours(seen), sent, "what comes is what was sent")
+    equal(sum(bool(HEADER.search(line)) for line in seen), count, "with one header more, once")
+    spans = scene.wait_spans(3 * count)
+    equal(collections.Counter((span.name, span.kind) for span in of_messages(spans)),
+          {("publish work", "PRODUCER"): count, ("consume work", "CONSUMER"): count,
+           ("ack work", "CLIENT"): count}, "three spans a message")
+    equal(strangers(spans), [], "each consumer's under its own message's")
+    consumed = {span.id for span in of_messages(spans, "consume")}
+    equal({span.parent in consumed for span in of_messages(spans, "ack")}, {True},
+          "and its acknowledgement under that")
+    one = of_messages(spans, "consume")[0].attributes
+    equal({key: one[key] for key in one if key.startswith("messaging.") and "message" not in
+           key.split(".", 1)[1]},
+          {"messaging.system": "rabbitmq", "messaging.operation.name": "consume",
+           "messaging.operation.type": "process", "messaging.destination.name": "work",
+           "messaging.rabbitmq.destination.routing_key": "work"}, "as the conventions have it")
+    clear(scene)
+
+
+def start_redis(scene):
+    port = free_port()
+    scene.start(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
+                "redis", False, port)
+    return port
+
+
+def check_calls(spans, count, what, is_known):
+    """Each message's call to Redis is under it, or a root."""
+    number = {span.id: span.attributes["messaging.message.id"]
+              for span in of_messages(spans, "consume")}
+    calls = [span for span in spans if span.attributes.get("db.system.name") == "redis"]
+    equal(len(calls), count, what + ": its calls are told")
+    equal([span for span in calls if span.parent and number.get(span.parent) !=
+           span.attributes["db.query.text"].split("m:")[1]], [],
+          what + ": no call under another message")
+    roots = sum(not span.parent for span in calls)
+    print("# %s: %d of %d calls are roots" % (what, roots, count))
+    if is_known:
+        equal(roots, 0, what + ": all of them known")
+
+
+def test_work_in_c(scene, rabbit):
+    client = os.path.join(BUILD, "tests/e2e/amqp_client")
+    if not os.path.exists(client):
+        return skip("a consumer in C", "librabbitmq-dev was not there when it was built")
+    count, redis = 300, start_redis(scene)
+    for prefetch in (1, 50, 0):
+        rabbit.work("publish", count)
+        done = scene.run([client, str(rabbit.port), str(count), str(prefetch), str(redis)], "work")
+        equal((done.returncode, done.stdout.split()), (0, [b"%d" % i for i in range(count)]),
+              "in C: %d messages" % count)
+        spans = scene.wait_spans(count * 4)
+        equal(strangers(spans), [], "in C: each under its own message's")
+        check_calls(spans, count, "in C, %d in hand" % prefetch, True)
+        clear(scene)
+
+
+def test_work_under_messages(scene, rabbit):
+    """What a consumer does is its message's, one at a time and with many in hand."""
+    count, redis = 200, start_redis(scene)
+    # prefetch, acknowledged how, and whether the calls are all to be known
+    for prefetch, ack, is_known in ((1, "each", True), (50, "each", None), (50, "first", None),
+                                    (0, "last", None), (50, "none", None)):
+        what = "%d in hand, acknowledged %s" % (prefetch, ack)
+        sent = rabbit.work("publish", count)
+        seen = rabbit.work("consume", count, prefetch=prefetch, ack=ack, redis=redis)
+        equal(without_ours(seen), sent, what + ": what comes is what was sent")
+        spans = scene.wait_spans(count * 3)  # published, consumed, asked for: at least
+        equal(strangers(spans), [], what + ": each under its own message's")
+        check_calls(spans, count, what, is_known)
+        clear(scene)
+
+
+def test_confirmed_and_asked_for(scene, rabbit):
+    count = 60
+    sent = rabbit.work("publish", count, confirm=1)
+    seen = rabbit.work("get", count)
+    equal(without_ours(seen), sent, "asked for: what comes is what was sent")
+    spans = scene.wait_spans(4 * count + 1)
+    equal(collections.Counter(span.name for span in of_messages(spans)),
+          {"publish work": count, "get work": count + 1, "consume work": count,
+           "ack work": count}, "asked for, with and without an answer")
+    equal(strangers(spans), [], "asked for: each under its own message's")
+    took = sorted(span.end - span.start for span in of_messages(spans, "publish"))
+    check(took[count // 2] > 20_000, "a send ends when the broker has confirmed it", took)
+    clear(scene)
+
+
+def test_untraced_neighbours(scene, rabbit):
+    sent = rabbit.work("publish", 5)
+    seen = rabbit.work("consume", 5, traced=False)
+    equal(without_ours(seen), sent, "who is not traced gets a header and nothing else")
+    sent = rabbit.work("publish", 5, context=OWN)
+    seen = rabbit.work("consume", 5)
+    equal(seen, sent, "the application's own context stays")
+    spans = of_messages(scene.wait_spans(5 + 5 + 10))
+    own = [span for span in spans if span.trace == OWN.split("-")[1]]
+    equal(collections.Counter((span.name, span.kind) for span in own),
+          {("publish work", "CLIENT"): 5, ("consume work", "CONSUMER"): 5, ("ack work", "CLIENT"): 5},
+          "and is continued by both sides")
+    equal({span.parent for span in own if span.kind == "CONSUMER"}, {OWN.split("-")[2]},
+          "the consumer's from the application's span")
+    clear(scene)
+
+
+def test_rabbitmq_c(scene, rabbit):
+    """librabbitmq's own tools: they set no headers, and end with what they got."""
+    def amqp(*words, **more):
+        return scene.run([words[0], "--url=amqp://127.0.0.1:%d" % rabbit.port, *words[1:]],
+                         words[0], timeout=30, **more)
+
+    done = amqp("amqp-publish", "-r", "work", "-b", "by hand", "-e", "")
+    if done.returncode:
+        return skip("librabbitmq's tools", repr(done.stderr))
+    amqp("amqp-publish", "-r", "work", "-C", "text/plain", "-p", "-b", "again")
+    got = amqp("amqp-consume", "-q", "work", "-c", "1", "cat").stdout
+    got += amqp("amqp-get", "-q", "work").stdout
+    equal(got, b"by handagain", "librabbitmq: consumed, and asked for")
+    spans = of_messages(scene.wait_spans(5))
+    equal(collections.Counter(span.name for span in spans)["publish work"], 2,
+          "librabbitmq: both were sent")
+    sent = {span.id for span in spans if span.name == "publish work"}
+    equal({span.parent in sent for span in spans if span.kind == "CONSUMER"}, {True},
+          "librabbitmq: and each is continued")
+    clear(scene)
+
+
+def test_broken_off(scene, rabbit):
+    """A consumer that is killed with messages in hand, and a broker that is: as bare."""
+    sent = rabbit.work("publish", 40)
+    consumer = scene.start([*WORKER, "consume", str(rabbit.port), "41", "ack=last"], "consume")
+    wait_until(lambda: len(scene.stdout(consumer).splitlines()) == 40)
+    consumer.kill()
+    consumer.wait()
+    seen = rabbit.work("consume", 40)
+    equal(without_ours(seen), sent, "a consumer is killed: all of it comes again")
+    clear(scene)
+    consumer = scene.start([*WORKER, "consume", str(rabbit.port), "1"], "consume")
+    wait_until(lambda: subprocess.run(["ss", "-tn", "state", "established", "sport = :%d" %
+                                       rabbit.port], capture_output=True,
+                                      env={"PATH": PATH}).stdout.count(b"\n") > 1)
+    os.killpg(rabbit.process.pid, 9)
+    status = consumer.wait(30)
+    check(b"pika.exceptions" in scene.stderr(consumer) and status == 1,
+          "a broker is killed: the program hears of it", scene.stderr(consumer)[-300:])
+
+
+def test_rabbitmq():
+    with Scene() as scene:
+        if scene.run([PYTHON, "-c", "import pika"], traced=False).returncode:
+            return skip("messages through RabbitMQ", "python3-pika is not installed")
+        rabbit = Rabbit(scene)
+        for part in (test_messages, test_work_in_c, test_work_under_messages, test_confirmed_and_asked_for,
+                     test_untraced_neighbours, test_rabbitmq_c, test_broken_off):
+            part(scene, rabbit)
+
+
+scope = {"test_rabbitmq": test_rabbitmq}
+main(scope, needs=[SERVER])
