@@ -11,6 +11,7 @@
 #include "stream.h"
 #include "sys.h"
 
+enum { ASKED_MAX = 1024 };   /* of a poll's descriptors, to see whether one is a broker's */
 enum { PART_MAX = 1 << 30 }; /* of a time-out: more is for ever */
 
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
@@ -55,6 +56,7 @@ static int64_t of_timeval(const struct timeval *timeout)
 
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
 {
+    stream_asks(-1);
     return after_epoll(
         ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
 }
@@ -62,6 +64,7 @@ HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int tim
 HOOK(int, epoll_pwait,
     (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
 {
+    stream_asks(-1);
     return after_epoll(
         ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask), of_milliseconds(timeout));
 }
@@ -77,6 +80,7 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
     (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask))
 {
+    stream_asks(-1);
     return after_epoll(
         ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), of_timespec(timeout));
 }
@@ -113,13 +117,24 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
     return result;
 }
 
+/* Who waits for a broker asks it for more. */
+static void before_poll(const struct pollfd *fds, nfds_t count)
+{
+    if (__builtin_expect(stream_has_unsettled, 0) && count > 0 && count <= ASKED_MAX &&
+        readable(fds, count * sizeof(*fds)))
+        for (nfds_t i = 0; i < count; i++)
+            stream_asks(fds[i].fd);
+}
+
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
+    before_poll(fds, count);
     return after_poll(fds, count, of_milliseconds(timeout), ORIGINAL(poll)(fds, count, timeout));
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
+    before_poll(fds, count);
     return after_poll(
         fds, count, of_milliseconds(timeout), ORIGINAL(__poll_chk)(fds, count, timeout, room));
 }
@@ -127,6 +142,7 @@ HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t ro
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
+    before_poll(fds, count);
     return after_poll(fds, count, of_timespec(timeout), ORIGINAL(ppoll)(fds, count, timeout, mask));
 }
 
@@ -134,6 +150,7 @@ HOOK(int, __ppoll_chk,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
         size_t room))
 {
+    before_poll(fds, count);
     return after_poll(
         fds, count, of_timespec(timeout), ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
 }
@@ -163,6 +180,7 @@ static bool is_select_boundary(
             continue;
         members++;
         only = fd;
+        stream_asks(fd);
         is_foreign = is_foreign || stream_is_foreign(fd, false);
         is_own = is_own || stream_is_own(fd);
     }

@@ -319,6 +319,8 @@ size_t secure_received(struct secure_call *call, void *buffer, size_t length, si
     visit.self->inbound.splices = 0;
     visit.connection->wait_timed_out = false;
     stream_touch(&visit, DIRECTION_IN);
+    if (visit.connection->held != NULL)
+        stream_leave_deliveries(visit.self, visit.connection);
     secure_feed(&visit, call->session, DIRECTION_IN, buffer, length);
     if (config.inserts_inbound && visit.self->inbound.splices == 1)
         length = (size_t)passing_insert(&visit, buffer, length, size);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "config.h"
+#include "memory.h"
 #include "passing.h"
 #include "stream_internal.h"
 #include "sys.h"
@@ -124,6 +125,14 @@ static bool has_room(const struct iovec *iov, int count)
     return false;
 }
 
+bool stream_has_unsettled AT_START;
+
+static void note_unsettled(struct thread *self, int fd)
+{
+    self->unsettled_fd = fd + 1;
+    __atomic_store_n(&stream_has_unsettled, true, __ATOMIC_RELAXED);
+}
+
 /* Answers what the host is to get: more than result only if is_editable. */
 static inline __attribute__((always_inline)) ssize_t receive(
     const struct sight *sight, const struct iovec *iov, int count, ssize_t result, bool is_editable)
@@ -147,6 +156,8 @@ static inline __attribute__((always_inline)) ssize_t receive(
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
     else if (has_room(iov, count))
         ended_by_peer(&visit);
+    if (__builtin_expect(visit.connection->held != NULL, 0) && !visit.connection->held->is_settled)
+        note_unsettled(visit.self, sight->fd);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
     stream_leave(&visit);

@@ -88,6 +88,15 @@ void stream_unknown(int fd);              /* a descriptor that came from elsewhe
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
+/* Before a wait for fd, or for a set of epoll (-1): messages that nobody acknowledges are over when
+ * the thread that read them asks for more. Two loads where there never were any. */
+extern bool stream_has_unsettled;
+void stream_asks_for_more(int fd);
+static inline void stream_asks(int fd)
+{
+    if (__builtin_expect(stream_has_unsettled, 0))
+        stream_asks_for_more(fd);
+}
 /* The thread returned from a wait that may have delivered an event of anybody's. */
 /* timeout_ns: how long it would have waited; -1: for ever, or not known. */
 void stream_waited(bool timed_out, int64_t timeout_ns);

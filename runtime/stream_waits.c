@@ -50,6 +50,20 @@ bool stream_is_own(int fd)
            __atomic_load_n(&connection->owner, __ATOMIC_RELAXED) == current;
 }
 
+void stream_asks_for_more(int fd)
+{
+    struct sight sight;
+    struct visit visit;
+    int of_thread = stream_thread_is_known() ? thread_self->unsettled_fd - 1 : -1;
+    if (of_thread < 0 || (fd >= 0 && fd != of_thread))
+        return;
+    thread_self->unsettled_fd = 0;
+    if (!stream_look(of_thread, &sight) || !stream_enter(&visit, &sight))
+        return;
+    stream_leave_deliveries(visit.self, visit.connection);
+    stream_leave(&visit);
+}
+
 static bool is_at_work(void)
 {
     return stream_thread_is_known() && thread_self->current != NULL;

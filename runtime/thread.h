@@ -80,6 +80,7 @@ struct thread {
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    int unsettled_fd; /* one more than where it got messages that end with its next wait there; 0 */
     struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
