@@ -46,6 +46,8 @@ static int histogram_of(const struct span *span)
             return span->kind == SPAN_KIND_SERVER ? HISTOGRAM_HTTP_SERVER : HISTOGRAM_HTTP_CLIENT;
         if (span->attributes[i].key == ATTRIBUTE_DB_SYSTEM_NAME)
             return HISTOGRAM_DATABASE;
+        if (span->attributes[i].key == ATTRIBUTE_MESSAGING_SYSTEM)
+            return span->kind == SPAN_KIND_CONSUMER ? HISTOGRAM_PROCESS : HISTOGRAM_MESSAGING;
     }
     return -1;
 }

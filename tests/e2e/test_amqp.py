@@ -7,7 +7,11 @@ import re
 import socket
 import subprocess
 
+import harness
 from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, main, skip, wait_until)
+
+if harness.otlp:
+    from otlp import Collector
 
 WORKER = [PYTHON, os.path.join(APPS, "amqp_worker.py")]
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -213,6 +217,23 @@ def test_rabbitmq_c(scene, rabbit):
     clear(scene)
 
 
+def test_measured(scene, rabbit):
+    collector = Collector(scene)
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_TRACES_SAMPLER": "always_off"}
+    for role in "publish", "consume":
+        done = scene.run([*WORKER, role, str(rabbit.port), "7"], role, **more)
+        equal(done.returncode, 0, "measured: %s ends well" % role)
+    counts = collections.Counter()
+    for name in "messaging.client.operation.duration", "messaging.process.duration":
+        for point in collector.points(name):
+            counts[name, point.attributes["messaging.operation.name"],
+                   point.attributes["messaging.destination.name"]] += point.count
+    equal(counts, {("messaging.client.operation.duration", "publish", "work"): 7,
+                   ("messaging.client.operation.duration", "ack", "work"): 7,
+                   ("messaging.process.duration", "consume", "work"): 7},
+          "measured, though none is sampled")
+
+
 def test_broken_off(scene, rabbit):
     """A consumer that is killed with messages in hand, and a broker that is: as bare."""
     sent = rabbit.work("publish", 40)
@@ -239,7 +260,7 @@ def test_rabbitmq():
             return skip("messages through RabbitMQ", "python3-pika is not installed")
         rabbit = Rabbit(scene)
         for part in (test_messages, test_work_in_c, test_work_under_messages, test_confirmed_and_asked_for,
-                     test_untraced_neighbours, test_rabbitmq_c, test_broken_off):
+                     test_untraced_neighbours, test_rabbitmq_c, test_measured, test_broken_off):
             part(scene, rabbit)
 
 
