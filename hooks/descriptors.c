@@ -34,9 +34,7 @@ static socklen_t smaller(socklen_t a, socklen_t b)
 static void accepted(int listener, int fd, const struct sockaddr *peer, socklen_t length)
 {
     stream_accepted(listener, fd, peer, length);
-    void (*serving)(void) = __atomic_load_n(&carrier_serving, __ATOMIC_ACQUIRE);
-    if (serving != NULL)
-        serving();
+    carrier_serves();
 }
 
 HOOK(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))

@@ -28,8 +28,10 @@ uint32_t carrier_take_at(int fd)
     /* Read without the lock: the pointer is only compared. */
     const struct connection *connection = sight.connection;
     const struct context *context = __atomic_load_n(&connection->current, __ATOMIC_RELAXED);
+    bool delivers = __atomic_load_n(&connection->held, __ATOMIC_RELAXED) != NULL;
     uint32_t handle = carrier_take();
-    if (handle == CARRIER_NONE || context == context_at(handle))
+    if (handle == CARRIER_NONE || context == context_at(handle) ||
+        (delivers && context_at(handle)->is_message))
         return handle;
     carrier_drop(handle);
     return CARRIER_NONE;

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { CARRIER_NONE = 0 };
@@ -41,6 +42,14 @@ struct carrier_view {
 };
 struct carrier_view carrier_look(void);
 
-/* Called whenever the process has accepted a connection, outside an observe block, until it is
- * NULL: by then the carriers of the runtimes that are in this process are in their places. */
+/* Called whenever the process has accepted a connection, or was given a message, outside an observe
+ * block, until it is NULL: by then the carriers of the runtimes that are in this process are in their
+ * places. */
 extern void (*carrier_serving)(void);
+
+static inline void carrier_serves(void)
+{
+    void (*serving)(void) = __atomic_load_n(&carrier_serving, __ATOMIC_ACQUIRE);
+    if (serving != NULL)
+        serving();
+}

@@ -43,7 +43,7 @@ static void on_begin(struct scan *scan, const struct event *event)
     bool is_first = scan->feeding_old || offset == scan->plan->from;
     if (scan->plan->kind == EDIT_NONE && (connection->prepared == NULL || is_first)) {
         stream_unprepare(connection);
-        scan->records = stream_prepare(scan->self, connection, event->exchange) != NULL &&
+        scan->records = stream_prepare(scan->self, connection, event) != NULL &&
                         connection->state == CONNECTION_CLAIMED;
         return;
     }

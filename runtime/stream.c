@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "carrier.h"
 #include "config.h"
 #include "memory.h"
 #include "passing.h"
@@ -160,7 +161,10 @@ static inline __attribute__((always_inline)) ssize_t receive(
         note_unsettled(visit.self, sight->fd);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
+    bool delivers = visit.connection->held != NULL;
     stream_leave(&visit);
+    if (__builtin_expect(delivers, 0))
+        carrier_serves();
     return result;
 }
 

@@ -80,17 +80,19 @@ void stream_delivered(struct stream_sink *sink, struct exchange *exchange)
         serve(self, exchange);
 }
 
-void stream_delivery_received(struct connection *connection, struct exchange *exchange)
+void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange)
 {
-    const struct exchange *first = connection->held;
+    const struct exchange *first = sink->connection->held;
+    bool is_parted = exchange->is_settled && !sink->self->multiplexes;
     exchange->is_complete = true;
     if (exchange->is_left || exchange->context == NULL)
         return;
     exchange->behind = first != exchange;
     if (exchange->behind)
         attribution_request_behind(exchange->context, true);
-    /* Nothing will tell where the work on one ends and that on the next begins. */
-    if (exchange->behind && !exchange->is_settled && first->context != NULL)
+    /* Nothing will tell where the work on one ends and that on the next begins, or they are worked
+     * on side by side. */
+    if (exchange->behind && !is_parted && first->context != NULL)
         first->context->is_uncertain = exchange->context->is_uncertain = true;
     attribution_request_complete(exchange->context);
 }

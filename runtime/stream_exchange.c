@@ -124,11 +124,13 @@ void stream_own(struct connection *connection, struct context *context)
     connection->owner = context;
 }
 
-struct exchange *stream_prepare(struct thread *self, struct connection *connection, uint32_t serial)
+struct exchange *stream_prepare(
+    struct thread *self, struct connection *connection, const struct event *begin)
 {
-    struct exchange *exchange = exchange_take(self, serial, false);
+    struct exchange *exchange = exchange_take(self, begin->exchange, false);
     if (exchange == NULL)
         return NULL;
+    exchange->key = begin->key;
     struct context *owner = connection->used ? NULL : connection->owner;
     exchange_identify_client(self, exchange, attribution_parent(self, owner));
     connection->prepared = exchange;
@@ -152,7 +154,6 @@ static void begin(struct stream_sink *sink, const struct event *event)
     } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
         return;
     exchange->key = event->key;
-    exchange->is_settled = event->is_settled;
     stream_append(connection, exchange);
 }
 
@@ -366,7 +367,7 @@ static bool on_event(struct sink *base, const struct event *event)
         break;
     case EVENT_RECEIVED:
         if (exchange->is_delivery)
-            stream_delivery_received(connection, exchange);
+            stream_delivery_received(sink, exchange);
         else if (exchange->is_server && exchange->context != NULL)
             received(connection, exchange);
         break;

@@ -51,7 +51,7 @@ void stream_record(
 /* BEGIN, REQUEST, RECEIVED and END of one that is delivered; SETTLE of either kind. */
 void stream_deliver(struct stream_sink *sink, const struct event *event);
 void stream_delivered(struct stream_sink *sink, struct exchange *exchange);
-void stream_delivery_received(struct connection *connection, struct exchange *exchange);
+void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange);
 void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange);
 void stream_settle(struct stream_sink *sink, const struct event *event);
 /* More was read: the program has asked for it. */
@@ -104,7 +104,7 @@ static inline void stream_done_sending(const struct sight *sight)
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
 struct exchange *stream_prepare(
-    struct thread *self, struct connection *connection, uint32_t serial);
+    struct thread *self, struct connection *connection, const struct event *begin);
 /* All that the look-ahead saw went out: its state and what it told become the connection's. */
 void stream_take_over(struct thread *self, struct connection *connection);
 /* What was prepared is not going to be sent after all. */

@@ -174,6 +174,7 @@ def test_confirmed_and_asked_for(scene, rabbit):
            "ack work": count}, "asked for, with and without an answer")
     equal(strangers(spans), [], "asked for: each under its own message's")
     took = sorted(span.end - span.start for span in of_messages(spans, "publish"))
+    equal({span.attributes.get("error.type") for span in of_messages(spans)}, {None}, "no errors")
     check(took[count // 2] > 20_000, "a send ends when the broker has confirmed it", took)
     clear(scene)
 
