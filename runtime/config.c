@@ -23,12 +23,18 @@ static const struct variable variables[] = {
 
 enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
 
+/* Those with which a name of the table begins. */
+static bool may_begin(char letter)
+{
+    return letter == 'O' || letter == 'B' || letter == 'T' || letter == 'H' || letter == 'X' ||
+           letter == 'P' || letter == 'N' || letter == 'K' || letter == 'C' || letter == 'E';
+}
+
 static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 {
     for (; *envp; envp++) {
         const char *entry = *envp;
-        if (entry[0] != 'O' && entry[0] != 'B' && entry[0] != 'T' && entry[0] != 'H' &&
-            entry[0] != 'X')
+        if (!may_begin(entry[0]))
             continue;
         const char *equals = strchr(entry, '=');
         if (equals == NULL || equals[1] == 0)
@@ -36,7 +42,8 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
         size_t length = (size_t)(equals - entry);
         for (size_t i = 0; i < VARIABLE_COUNT; i++) {
             const char *name = variables[i].name;
-            if (strncmp(name, entry, length) == 0 && name[length] == 0 && values[i] == NULL)
+            if (name[0] == entry[0] && strncmp(name, entry, length) == 0 && name[length] == 0 &&
+                values[i] == NULL)
                 values[i] = equals + 1; /* the first one counts, as for getenv */
         }
     }

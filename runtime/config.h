@@ -31,6 +31,17 @@ enum propagator_bits {
 #undef PROPAGATOR
 };
 
+/* What a pod is told about itself by variables that its description fills. */
+enum kubernetes_fact {
+    KUBERNETES_POD_NAME,
+    KUBERNETES_NAMESPACE,
+    KUBERNETES_POD_UID,
+    KUBERNETES_POD_IP,
+    KUBERNETES_NODE,
+    KUBERNETES_CONTAINER,
+    KUBERNETES_FACT_COUNT
+};
+
 enum signal { SIGNAL_TRACES, SIGNAL_METRICS, SIGNAL_COUNT };
 enum exemplar_filter { EXEMPLAR_TRACE_BASED, EXEMPLAR_ALWAYS_ON, EXEMPLAR_ALWAYS_OFF };
 
@@ -93,8 +104,11 @@ struct config {
     char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
     char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
     char tracestate[512];
+    bool in_kubernetes;     /* KUBERNETES_SERVICE_HOST is set: only then the facts count */
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
+    char kubernetes[KUBERNETES_FACT_COUNT][256]; /* POD_NAME and its like */
+    char ecs_metadata[256];                      /* ECS_CONTAINER_METADATA_URI_V4 */
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */

@@ -60,6 +60,35 @@ void parse_service_name(struct reading *reading, const struct variable *variable
         reading->service_given = true;
 }
 
+void parse_kubernetes(struct reading *reading, const struct variable *variable, const char *value)
+{
+    (void)value;
+    *(bool *)parse_target(reading, variable) = true;
+}
+
+/* One that is no name or address is somebody else's variable. */
+void parse_pod_fact(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (utf8_valid(value, strlen(value)))
+        parse_text(reading, variable, value);
+}
+
+/* The agent's own: a number of an address that nobody routes, so that no name is looked up and
+ * nobody else is asked. Loopback is where stand-ins are. */
+void parse_ecs(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct url url;
+    bool is_near =
+        url_parse(value, &url) && url.scheme == URL_HTTP &&
+        (strncmp(url.host.data, "169.254.", 8) == 0 || strncmp(url.host.data, "127.", 4) == 0) &&
+        strspn(url.host.data, "0123456789.") >= url.host.length;
+    if (is_near)
+        parse_text(reading, variable, value);
+    else
+        parse_problem(reading, variable->name,
+            "ignored: not http:// with a link-local or loopback address in numbers");
+}
+
 /* ---- exporter ---- */
 
 /* The signals that a variable is of: their settings are its target. */

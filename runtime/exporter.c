@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <sys/prctl.h>
-#include <sys/utsname.h>
 
 #include "config.h"
 #include "counters.h"
 #include "delivery.h"
 #include "descriptor.h"
-#include "format.h"
 #include "memory.h"
 #include "originals.h"
 #include "process.h"
 #include "recover.h"
+#include "resource.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -47,39 +45,13 @@ static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
 
-static void make_instance_id(char out[37])
+static void make_resource(bool is_thread)
 {
-    uint8_t random[16] = {0};
-    sys(SYS_getrandom, random, sizeof(random), 0);
-    random[6] = (random[6] & 0x0f) | 0x40; /* RFC 9562, 5.4: version 4 */
-    random[8] = (random[8] & 0x3f) | 0x80;
-    char *at = out;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        *at++ = "0123456789abcdef"[random[i] >> 4];
-        *at++ = "0123456789abcdef"[random[i] & 15];
-    }
-    *at = '\0';
-}
-
-static void make_resource(void)
-{
-    static char executable[1024];
-    static struct utsname name;
     static struct otlp_process facts;
-    long length =
-        sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", executable, sizeof(executable) - 1);
-    executable[length > 0 ? length : 0] = '\0';
-    if (sys(SYS_uname, &name) != 0)
-        memset(&name, 0, sizeof(name));
-    facts.executable_path = executable;
-    facts.host_name = name.nodename;
-    facts.pid = sys(SYS_getpid);
-    struct format version;
-    format_start(&version, facts.os_version, sizeof(facts.os_version));
-    format_text(&version, name.release);
-    make_instance_id(facts.instance_id);
+    memset(&facts, 0, sizeof(facts));
+    resource_begin(&facts);
+    if (is_thread)
+        resource_finish(&facts, &config, &delivery.stop_ns);
     resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
 }
 
@@ -165,7 +137,7 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
         return NULL;
     }
-    make_resource();
+    make_resource(true);
     rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
     if (!delivery_open(&delivery, &config)) {
         rings_unlock();
@@ -223,7 +195,7 @@ static void make_rings_here(void)
     if (!process_may_call())
         return;
     int descriptor;
-    make_resource();
+    make_resource(false);
     if (rings_open_file(&config, resource, resource_bytes, &descriptor)) {
         rings_unlock();
         rings_publish_counters();
