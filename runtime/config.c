@@ -86,7 +86,13 @@ static void settle_destination(struct reading *reading, enum signal signal)
     struct config_signal *settings = &reading->config->signals[signal];
     const char *endpoint_from = reading->signals[signal].endpoint_from;
     bool is_https = reading->signals[signal].is_https;
-    if (settings->destination == DESTINATION_NONE)
+    if (settings->destination == DESTINATION_FILE && reading->config->outlet_descriptor == 0 &&
+        reading->config->outlet_path[0] == '\0') {
+        parse_problem(reading, "OTEL_TRACES_EXPORTER",
+            "otlp_file needs BURDOCK_OTLP_FILE: kept in the local store");
+        settings->destination = DESTINATION_STORE;
+    }
+    if (settings->destination != DESTINATION_OTLP)
         return;
     if (endpoint_from && !is_https && !reading->signals[signal].is_elsewhere)
         return;
@@ -96,15 +102,15 @@ static void settle_destination(struct reading *reading, enum signal signal)
     const char *from = is_https ? endpoint_from : reading->signals[signal].protocol_from;
     if (signal == SIGNAL_METRICS)
         parse_problem(reading, from,
-            "https, grpc and http/json are not spoken inside the process: metrics are not sent");
+            "https and grpc are not spoken inside the process: metrics are not sent");
     else if (is_https)
         parse_problem(reading, from,
             "https is not spoken inside the process: kept in the local store; send with burdock "
             "export");
     else
         parse_problem(reading, from,
-            "grpc and http/json are not spoken inside the process: kept in the local store; send "
-            "with burdock export");
+            "grpc is not spoken inside the process: kept in the local store; send with burdock "
+            "export");
 }
 
 static void settle(struct reading *reading)
@@ -117,12 +123,15 @@ static void settle(struct reading *reading)
     config->records =
         config->measures ||
         (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
-    if (config->signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !reading->delay_given)
+    enum destination destination = config->signals[SIGNAL_TRACES].destination;
+    if (destination != DESTINATION_OTLP && destination != DESTINATION_NONE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
     if (config->batch_spans_max > config->queue_spans_max) {
         config->batch_spans_max = config->queue_spans_max;
         parse_problem(reading, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "cut to OTEL_BSP_MAX_QUEUE_SIZE");
     }
+    if (destination == DESTINATION_CONSOLE)
+        config->batch_spans_max = 1; /* each span is a line, in the order in which they ended */
 }
 
 /* Proxies that run requests on an event loop or a pool and send their heads on. */

@@ -47,15 +47,18 @@ enum exemplar_filter { EXEMPLAR_TRACE_BASED, EXEMPLAR_ALWAYS_ON, EXEMPLAR_ALWAYS
 
 /* Where finished spans, or metrics, go. */
 enum destination {
-    DESTINATION_STORE, /* no endpoint: the local store; of metrics: nowhere */
-    DESTINATION_OTLP,  /* http/protobuf to the endpoint */
-    DESTINATION_NONE   /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
+    DESTINATION_STORE,   /* no endpoint: the local store; of metrics: nowhere */
+    DESTINATION_OTLP,    /* http/protobuf or http/json to the endpoint */
+    DESTINATION_CONSOLE, /* a line for each span, see outlet.h */
+    DESTINATION_FILE,    /* OTLP/JSON lines, there too */
+    DESTINATION_NONE     /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
 };
 
 /* What is said of each signal alone; its texts stand apart in struct config. */
 struct config_signal {
     enum destination destination;
     bool gzip;
+    bool json;           /* http/json */
     uint32_t timeout_ms; /* of one batch, repetitions included; 0: none */
     const char *path;    /* static; of its requests where the endpoint names none */
 };
@@ -90,6 +93,7 @@ struct config {
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */
     bool delta;                     /* temporality of what only grows; else cumulative */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
+    uint8_t outlet_descriptor;      /* 1 or 2: of console and otlp/stdout; 0: none */
     uint32_t metric_interval_ms;    /* OTEL_METRIC_EXPORT_INTERVAL */
     uint32_t schedule_delay_ms;     /* OTEL_BSP_SCHEDULE_DELAY; 5000, for the local store 1000 */
     uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
@@ -108,6 +112,7 @@ struct config {
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
     char kubernetes[KUBERNETES_FACT_COUNT][256]; /* POD_NAME and its like */
+    char outlet_path[CONFIG_TEXT_MAX];           /* BURDOCK_OTLP_FILE */
     char ecs_metadata[256];                      /* ECS_CONTAINER_METADATA_URI_V4 */
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */

@@ -103,27 +103,64 @@ static struct range signals_of(const struct variable *variable)
     return (struct range){first, first + (unsigned)(variable->size / size)};
 }
 
+static const struct exporter_name {
+    const char *name;
+    enum destination destination;
+    uint8_t descriptor;
+    bool is_for_all; /* else for traces */
+} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, true}, {"none", DESTINATION_NONE, 0, true},
+    {"console", DESTINATION_CONSOLE, 2, false}, {"otlp_file", DESTINATION_FILE, 0, false},
+    {"otlp/stdout", DESTINATION_FILE, 1, false}};
+
+static const struct exporter_name *exporter_named(struct slice name, enum signal signal)
+{
+    for (size_t i = 0; i < sizeof(exporter_names) / sizeof(exporter_names[0]); i++)
+        if (slice_is(name, exporter_names[i].name) &&
+            (exporter_names[i].is_for_all || signal == SIGNAL_TRACES))
+            return &exporter_names[i];
+    return NULL;
+}
+
 void parse_exporter(struct reading *reading, const struct variable *variable, const char *value)
 {
+    enum signal signal = (enum signal)signals_of(variable).first;
+    struct config *config = reading->config;
+    const struct exporter_name *chosen = NULL;
     struct slice item, rest = whole(value);
-    bool otlp = false, none = false;
     while (slice_split(&rest, ',', &item)) {
-        if (slice_is(item, "otlp"))
-            otlp = true;
-        else if (slice_is(item, "none"))
-            none = true;
-        else
-            parse_problem(reading, variable->name, "an exporter was ignored: otlp, none");
+        const struct exporter_name *named = exporter_named(item, signal);
+        if (named == NULL)
+            parse_problem(reading, variable->name,
+                signal == SIGNAL_TRACES
+                    ? "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none"
+                    : "an exporter was ignored: otlp, none");
+        else if (chosen == NULL || chosen->destination == DESTINATION_NONE)
+            chosen = named;
+        else if (named != chosen && named->destination != DESTINATION_NONE)
+            parse_problem(reading, variable->name, "only the first of several exporters is used");
     }
-    if (none && !otlp)
-        reading->config->signals[signals_of(variable).first].destination = DESTINATION_NONE;
+    if (chosen == NULL)
+        return;
+    config->signals[signal].destination = chosen->destination;
+    config->outlet_descriptor =
+        signal == SIGNAL_TRACES ? chosen->descriptor : config->outlet_descriptor;
+}
+
+void parse_console(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice name = slice_trim(whole(value));
+    bool is_stdout = slice_is(name, "stdout");
+    if (!is_stdout && !slice_is(name, "stderr"))
+        parse_problem(reading, variable->name, "ignored: neither stderr nor stdout");
+    else if (reading->config->signals[SIGNAL_TRACES].destination == DESTINATION_CONSOLE)
+        reading->config->outlet_descriptor = is_stdout ? 1 : 2;
 }
 
 void parse_protocol(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice name = slice_trim(whole(value));
-    bool elsewhere = slice_is(name, "grpc") || slice_is(name, "http/json");
-    if (!elsewhere && !slice_is(name, "http/protobuf")) {
+    bool elsewhere = slice_is(name, "grpc"), json = slice_is(name, "http/json");
+    if (!elsewhere && !json && !slice_is(name, "http/protobuf")) {
         parse_problem(reading, variable->name, "ignored: unknown protocol");
         return;
     }
@@ -131,6 +168,7 @@ void parse_protocol(struct reading *reading, const struct variable *variable, co
     for (unsigned i = range.first; i < range.end; i++) {
         reading->signals[i].is_elsewhere = elsewhere;
         reading->signals[i].protocol_from = variable->name;
+        reading->config->signals[i].json = json;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "descriptor.h"
 #include "memory.h"
 #include "originals.h"
+#include "outlet.h"
 #include "process.h"
 #include "recover.h"
 #include "resource.h"
@@ -58,13 +59,18 @@ static void make_resource(bool is_thread)
 /* False: we would share the host's descriptors, or keep its connections open. */
 static bool leave_descriptor_table(void)
 {
-    if (sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+    int kept = outlet_kept(&config); /* 1 or 2, or -1 */
+    if (sys(SYS_close_range, kept + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0) {
+        for (int fd = 0; fd < kept; fd++)
+            sys(SYS_close, fd);
         return true;
+    }
     if (sys(SYS_unshare, CLONE_FILES) !=
         0) /* Linux before 5.9, or a filter that does not know it */
         return false;
-    for (uint32_t fd = 0; fd < DESCRIPTORS_MAX; fd++)
-        sys(SYS_close, fd);
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
+        if (fd != kept)
+            sys(SYS_close, fd);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "lines.h"
 #include "resource.h"
 #include "sys.h"
+#include "utc.h"
 
 static bool begins(struct slice text, const char *prefix, struct slice *rest)
 {
@@ -96,33 +97,6 @@ static void add_command(struct otlp_process *process)
     resource_add_text(process, "process.command", text);
 }
 
-static void add_two(struct format *text, uint64_t number, char after)
-{
-    format_bytes(text, &"0123456789"[number / 10 % 10], 1);
-    format_bytes(text, &"0123456789"[number % 10], 1);
-    format_bytes(text, &after, 1);
-}
-
-/* ISO 8601, UTC. The date as the count of days gives it, by eras of 400 years that begin in March,
- * so that the day that comes and goes is the last of a year. */
-static void format_time(struct format *text, uint64_t unix_ms)
-{
-    uint64_t s = unix_ms / 1000, days = s / 86400 + 719468;
-    uint64_t era = days / 146097, of_era = days % 146097;
-    uint64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    uint64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    uint64_t month = (5 * of_year + 2) / 153, day = of_year - (153 * month + 2) / 5 + 1;
-    format_number(text, year + era * 400 + (month >= 10));
-    format_text(text, "-");
-    add_two(text, month < 10 ? month + 3 : month - 9, '-');
-    add_two(text, day, 'T');
-    add_two(text, s / 3600 % 24, ':');
-    add_two(text, s / 60 % 60, ':');
-    add_two(text, s % 60, '.');
-    format_bytes(text, &"0123456789"[unix_ms / 100 % 10], 1);
-    add_two(text, unix_ms % 100, 'Z');
-}
-
 static uint64_t clock_ms(clockid_t clock)
 {
     struct timespec time;
@@ -152,7 +126,8 @@ static void add_start(struct otlp_process *process)
     char text[40];
     struct format time;
     format_start(&time, text, sizeof(text));
-    format_time(&time, clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME) + ticks * 10);
+    uint64_t ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME) + ticks * 10;
+    utc_format(&time, ms * 1000000, 3);
     resource_add_text(process, "process.creation.time", text);
 }
 
