@@ -118,8 +118,14 @@ static void settle(struct reading *reading)
     struct config *config = reading->config;
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
+    if (config->scraped && config->delta) {
+        parse_problem(reading, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "ignored: with prometheus all is cumulative");
+        config->delta = false;
+    }
     config->measures =
-        !config->sdk_disabled && config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+        !config->sdk_disabled &&
+        (config->scraped || config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP);
     config->records =
         config->measures ||
         (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);

@@ -91,6 +91,7 @@ struct config {
     struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */
+    bool scraped;                   /* OTEL_METRICS_EXPORTER has prometheus: see metrics_file.h */
     bool delta;                     /* temporality of what only grows; else cumulative */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
     uint8_t outlet_descriptor;      /* 1 or 2: of console and otlp/stdout; 0: none */

@@ -107,16 +107,17 @@ static const struct exporter_name {
     const char *name;
     enum destination destination;
     uint8_t descriptor;
-    bool is_for_all; /* else for traces */
-} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, true}, {"none", DESTINATION_NONE, 0, true},
-    {"console", DESTINATION_CONSOLE, 2, false}, {"otlp_file", DESTINATION_FILE, 0, false},
-    {"otlp/stdout", DESTINATION_FILE, 1, false}};
+    bool is_of[SIGNAL_COUNT];
+} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, {true, true}},
+    {"none", DESTINATION_NONE, 0, {true, true}}, {"console", DESTINATION_CONSOLE, 2, {true, false}},
+    {"otlp_file", DESTINATION_FILE, 0, {true, false}},
+    {"otlp/stdout", DESTINATION_FILE, 1, {true, false}},
+    {"prometheus", DESTINATION_NONE, 0, {false, true}}}; /* scraped, beside a destination */
 
 static const struct exporter_name *exporter_named(struct slice name, enum signal signal)
 {
     for (size_t i = 0; i < sizeof(exporter_names) / sizeof(exporter_names[0]); i++)
-        if (slice_is(name, exporter_names[i].name) &&
-            (exporter_names[i].is_for_all || signal == SIGNAL_TRACES))
+        if (exporter_names[i].is_of[signal] && slice_is(name, exporter_names[i].name))
             return &exporter_names[i];
     return NULL;
 }
@@ -129,12 +130,15 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
     struct slice item, rest = whole(value);
     while (slice_split(&rest, ',', &item)) {
         const struct exporter_name *named = exporter_named(item, signal);
-        if (named == NULL)
+        if (named == NULL) {
             parse_problem(reading, variable->name,
                 signal == SIGNAL_TRACES
                     ? "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none"
-                    : "an exporter was ignored: otlp, none");
-        else if (chosen == NULL || chosen->destination == DESTINATION_NONE)
+                    : "an exporter was ignored: otlp, prometheus, none");
+            continue;
+        }
+        config->scraped |= signal == SIGNAL_METRICS && slice_is(item, "prometheus");
+        if (chosen == NULL || chosen->destination == DESTINATION_NONE)
             chosen = named;
         else if (named != chosen && named->destination != DESTINATION_NONE)
             parse_problem(reading, variable->name, "only the first of several exporters is used");

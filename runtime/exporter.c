@@ -13,6 +13,7 @@
 #include "delivery.h"
 #include "descriptor.h"
 #include "memory.h"
+#include "metrics_file.h"
 #include "originals.h"
 #include "outlet.h"
 #include "process.h"
@@ -119,9 +120,15 @@ static void await_work(void)
 /* Each interval, and what is new of the last one when the process ends. */
 static void send_metrics(void)
 {
+    if (config.scraped)
+        metrics_file_write(&metrics, resource, resource_bytes);
     bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
-    if (process_monotonic_ns() >= metrics_due() || (is_end && metrics.is_changed))
+    bool is_due = process_monotonic_ns() >= metrics_due();
+    bool is_sent = config.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+    if (is_due && !is_sent)
+        metrics_done(&metrics, 0);
+    if (is_sent && (is_due || (is_end && metrics.is_changed)))
         delivery_send_metrics(&delivery, resource, (uint32_t)resource_bytes);
 }
 
@@ -162,6 +169,7 @@ static void *run(void *unused)
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
+        rings_look_at_use();
         drain();
         send_metrics();
         rings_publish_counters();

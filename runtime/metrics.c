@@ -198,6 +198,7 @@ void metrics_add(struct metrics *metrics, const struct span *span)
                                              hash_of(key, bytes, (unsigned)histogram));
     count(metrics, series, span);
     metrics->is_changed = true;
+    metrics->added++;
 }
 
 void metrics_sent(struct metrics *metrics, const struct metrics_part *part)

@@ -233,6 +233,8 @@ static void put_figures(struct writer *w, const struct times *times)
         figures.threads, times);
     put_sum(w, SHAPE_LEVEL, "process.memory.virtual", "The amount of committed virtual memory.",
         "By", figures.virtual, times);
+    put_sum(w, SHAPE_LEVEL, "burdock.ring.usage.max",
+        "The fullest that a thread's ring was, of 1 MiB.", "By", (int64_t)rings_used_max(), times);
     put_sum(w, SHAPE_LEVEL, "process.memory.usage", "The amount of physical memory in use.", "By",
         figures.resident, times);
     put_cpu_time(w, &figures, times);

@@ -20,6 +20,7 @@
 #include "otlp_answer.h"
 #include "otlp_connect.h"
 #include "otlp_json.h"
+#include "process.h"
 #include "sys.h"
 #include "text.h"
 #include "url.h"
@@ -296,7 +297,7 @@ static enum attempt try_once(struct otlp_http *http, const struct request *reque
     return exchange(http, request, patience, reader);
 }
 
-void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+static void post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
     size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
 {
     struct patience patience = {deadline_ns, stop};
@@ -321,4 +322,15 @@ void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, co
         answer, &reader, attempt != ATTEMPT_ANSWERED, work(http) + used, WORK_BYTES - used);
     if (attempt != ATTEMPT_ANSWERED || !reader.keep_alive || reader.phase != HTTP_DONE)
         otlp_http_close(http);
+}
+
+void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
+{
+    uint64_t begun_ns = process_monotonic_ns();
+    post(http, target, body, length, deadline_ns, stop, answer);
+    counter_add(COUNTER_EXPORT_REQUESTS, 1);
+    counter_add(COUNTER_EXPORT_MICROSECONDS, (process_monotonic_ns() - begun_ns) / 1000);
+    if (answer->outcome != OTLP_ACCEPTED)
+        counter_add(COUNTER_EXPORT_FAILED, 1);
 }
