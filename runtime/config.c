@@ -123,6 +123,11 @@ static void settle(struct reading *reading)
             "ignored: with prometheus all is cumulative");
         config->delta = false;
     }
+    if (config->scraped && config->exponential) {
+        parse_problem(reading, "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "ignored: prometheus' text has explicit buckets only");
+        config->exponential = false;
+    }
     config->measures =
         !config->sdk_disabled &&
         (config->scraped || config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP);

@@ -93,6 +93,7 @@ struct config {
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */
     bool scraped;                   /* OTEL_METRICS_EXPORTER has prometheus: see metrics_file.h */
     bool delta;                     /* temporality of what only grows; else cumulative */
+    bool exponential;               /* histograms have exponential buckets */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
     uint8_t outlet_descriptor;      /* 1 or 2: of console and otlp/stdout; 0: none */
     uint32_t metric_interval_ms;    /* OTEL_METRIC_EXPORT_INTERVAL */

@@ -238,7 +238,9 @@ void parse_temporality(struct reading *reading, const struct variable *variable,
 
 void parse_aggregation(struct reading *reading, const struct variable *variable, const char *value)
 {
-    if (!slice_is(slice_trim(whole(value)), "explicit_bucket_histogram"))
+    struct slice name = slice_trim(whole(value));
+    reading->config->exponential = slice_is(name, "base2_exponential_bucket_histogram");
+    if (!reading->config->exponential && !slice_is(name, "explicit_bucket_histogram"))
         parse_problem(reading, variable->name, "ignored: explicit_bucket_histogram is used");
 }
 

@@ -81,7 +81,8 @@ def points_of_request(payload):
         for metric in (m for scope in resource_metrics.scope_metrics for m in scope.metrics):
             data = getattr(metric, metric.WhichOneof("data"))
             for point in data.data_points:
-                is_histogram = metric.HasField("histogram")
+                is_histogram = metric.WhichOneof("data") in ("histogram", "exponential_histogram")
+                is_exponential = metric.HasField("exponential_histogram")
                 found.append(SimpleNamespace(
                     resource=resource, name=metric.name, unit=metric.unit,
                     temporality=data.aggregation_temporality, process=resource.get("process.pid"),
@@ -89,7 +90,13 @@ def points_of_request(payload):
                     time=point.time_unix_nano,
                     count=point.count if is_histogram else None,
                     sum=point.sum if is_histogram else None,
-                    buckets=list(point.bucket_counts) if is_histogram else None,
+                    buckets=None if not is_histogram else list(
+                        point.positive.bucket_counts if is_exponential else point.bucket_counts),
+                    scale=point.scale if is_exponential else None,
+                    offset=point.positive.offset if is_exponential else None,
+                    zeros=point.zero_count if is_exponential else None,
+                    least=point.min if is_histogram else None,
+                    most=point.max if is_histogram else None,
                     exemplars=[(e.trace_id.hex(), e.span_id.hex()) for e in point.exemplars],
                     value=None if is_histogram else getattr(point, point.WhichOneof("value"))))
     return found

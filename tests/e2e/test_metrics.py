@@ -138,6 +138,66 @@ def test_choice():
         equal((collector.posts, total(collector.points(SERVED))), ([], 2), "so can traces")
 
 
+EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION":
+               "base2_exponential_bucket_histogram"}
+
+
+def official(durations):
+    """What the official SDK makes of them: (scale, offset, counts), or None without it."""
+    try:
+        from opentelemetry.sdk.metrics import MeterProvider, Histogram
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+    except ImportError:
+        return None
+    reader = InMemoryMetricReader(
+        preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
+    histogram = MeterProvider([reader]).get_meter("test").create_histogram("h")
+    for duration in durations:
+        histogram.record(duration)
+    data = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics[0].data
+    point = data.data_points[0]
+    return point.scale, point.positive.offset, list(point.positive.bucket_counts)
+
+
+def trimmed(scale, offset, counts):
+    """Without empty buckets at the ends."""
+    while counts and counts[-1] == 0:
+        counts = counts[:-1]
+    while counts and counts[0] == 0:
+        offset, counts = offset + 1, counts[1:]
+    return scale, offset, counts
+
+
+def test_exponential():
+    for temporality in "cumulative", "delta":
+        with Scene() as scene:
+            collector = Collector(scene)
+            app = scene.service("app", **to(
+                collector, **EXPONENTIAL,
+                OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality))
+            load(app.port, 300, 8)
+            get(app.port, "/sleep?s=0.2")
+            stop(scene, app)
+            point, = [p for p in collector.points(SERVED)
+                      if p.attributes["http.response.status_code"] == 200]
+            durations = [(span.end - span.start) / 1e9 for span in collector.spans()
+                         if span.attributes["http.response.status_code"] == 200]
+            equal((point.count, sum(point.buckets) + point.zeros, point.least, point.most),
+                  (302, 302, min(durations), max(durations)), "%s: all of them" % temporality)
+            check(len(point.buckets) <= 160 and point.scale > 0 and
+                  2 ** (point.offset * 2 ** -point.scale) <= point.least and
+                  point.most <= 2 ** ((point.offset + len(point.buckets)) * 2 ** -point.scale),
+                  "%s: between the bounds that the scale gives" % temporality,
+                  (point.scale, point.offset, len(point.buckets), point.least, point.most))
+            wanted = official(durations)
+            if wanted is None:
+                harness.skip("%s: as the official SDK has it" % temporality, "it is not installed")
+            else:
+                equal(trimmed(point.scale, point.offset, point.buckets), trimmed(*wanted),
+                      "%s: as the official SDK has it" % temporality)
+
+
 def test_database():
     """Each process of redis-cli measures its own commands."""
     with Scene() as scene:

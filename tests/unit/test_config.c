@@ -283,7 +283,20 @@ static void test_endpoint(void)
     CHECK(!c.measures && !c.records, "nothing at all");
     READ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="
          "base2_exponential_bucket_histogram");
-    CHECK(c.problem_count == 1, "what is not there is said");
+    CHECK(c.exponential && c.problem_count == 0, "exponential buckets");
+    READ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=summary");
+    CHECK(!c.exponential && c.problem_count == 1, "what is not there is said");
+    READ("OTEL_METRICS_EXPORTER=prometheus");
+    CHECK(c.measures && c.scraped && c.records &&
+              c.signals[SIGNAL_METRICS].destination == DESTINATION_NONE && c.problem_count == 0,
+        "metrics to be scraped need no endpoint");
+    READ("OTEL_METRICS_EXPORTER=prometheus,otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="
+        "base2_exponential_bucket_histogram");
+    CHECK(c.scraped && c.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP && !c.delta &&
+              !c.exponential && c.problem_count == 2,
+        "both, as what is scraped has to be");
     READ("OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 0,
         "without endpoint no matter");
