@@ -141,7 +141,7 @@ static void put_series(struct writer *w, const struct metrics_memory *memory,
 
 static void put_zigzag(struct writer *w, unsigned field, int32_t value)
 {
-    put_varint(w, (uint32_t)value << 1 ^ (uint32_t)(value >> 31));
+    put_varint(w, value < 0 ? ~((uint32_t)value << 1) : (uint32_t)value << 1);
     put_varint(w, TAG(field, WIRE_VARINT));
 }
 
