@@ -23,18 +23,22 @@ static const struct variable variables[] = {
 
 enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
 
-/* Those with which a name of the table begins. */
-static bool may_begin(char letter)
+/* With two letters as a name of the table: most of an environment goes no further. A test holds the
+ * list against the table. */
+static bool may_be_ours(const char *entry)
 {
-    return letter == 'O' || letter == 'B' || letter == 'T' || letter == 'H' || letter == 'X' ||
-           letter == 'P' || letter == 'N' || letter == 'K' || letter == 'C' || letter == 'E';
+    static const char beginnings[] = "OTBUTRHOXDPONOKUCOEC";
+    for (size_t i = 0; i < sizeof(beginnings) - 1; i += 2)
+        if (entry[0] == beginnings[i])
+            return entry[1] == beginnings[i + 1];
+    return false;
 }
 
 static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 {
     for (; *envp; envp++) {
         const char *entry = *envp;
-        if (!may_begin(entry[0]))
+        if (!may_be_ours(entry))
             continue;
         const char *equals = strchr(entry, '=');
         if (equals == NULL || equals[1] == 0)

@@ -60,7 +60,7 @@ struct rule {
     uint8_t number; /* 0: the end */
     uint8_t form;
     uint8_t message;
-    const char *name;
+    char name[25]; /* not a pointer, which each start of a program would have to relocate */
 };
 
 enum { RULES_MAX = 15, DEPTH_MAX = 24 };

@@ -374,6 +374,35 @@ static void test_service_name(void)
     CHECK(strcmp(small, "som") == 0, "cut to the room");
 }
 
+/* Of those that begin with the same two letters one at least leaves a trace of a value, so no
+ * beginning is passed over. Root's HOME and its like count for nobody else. */
+static void test_names(void)
+{
+    static const char *const names[] = {
+#define VARIABLE(name, parser, target, secure, text) name,
+#include "variables.def"
+#undef VARIABLE
+    };
+    enum { COUNT = sizeof(names) / sizeof(names[0]) };
+    static struct config bare;
+    bool counts[COUNT];
+    char text[128];
+    READ("LANG=C");
+    bare = c;
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof(text), "%s=/x", names[i]);
+        READ(text);
+        counts[i] = memcmp(&c, &bare, sizeof(c)) != 0 || strcmp(names[i], "HOME") == 0 ||
+                    strcmp(names[i], "XDG_STATE_HOME") == 0;
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        bool is_read = false;
+        for (unsigned k = 0; k < COUNT; k++)
+            is_read |= counts[k] && memcmp(names[k], names[i], 2) == 0;
+        CHECK(is_read, "%s is looked for", names[i]);
+    }
+}
+
 /* Any bytes as values: nothing outside is touched, every text is terminated. */
 static void test_noise(void)
 {
@@ -438,6 +467,7 @@ int main(void)
     test_endpoint();
     test_lists();
     test_service_name();
+    test_names();
     test_noise();
     measure();
     return tap_done();
