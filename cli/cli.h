@@ -27,6 +27,8 @@ int verb_ls(int argc, char **argv);
 int verb_sql(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
+int verb_status(int argc, char **argv);
+int verb_metrics(int argc, char **argv);
 int verb_allow(int argc, char **argv);
 
 /* Prints the help text of a verb. False: there is no such verb. */
@@ -37,6 +39,9 @@ void complain(const char *what, const char *why, const char *fix);
 
 /* Explains what getopt_long answered '?' or ':' for; answers STATUS_USAGE. */
 int complain_option(const char *verb, char **argv);
+
+/* The number of a process; 0: it is none. */
+int pid_parse(const char *text);
 
 /* The configuration that a program started from here would have. */
 void settings_read(struct config *settings);

@@ -17,50 +17,28 @@
 #include "findings.h"
 #include "guards.h"
 #include "leftovers.h"
-
-/* A whole file of /proc with a NUL behind it; NULL with errno. Free the result. */
-static char *proc_read(int pid, const char *name, size_t *length)
-{
-    char *path = format_text("/proc/%d/%s", pid, name), *text = NULL;
-    FILE *file = fopen(path, "re");
-    size_t room = 0;
-    *length = 0;
-    free(path);
-    if (!file)
-        return NULL;
-    do {
-        room = room ? room * 2 : 4096;
-        text = reallocate(text, room + 1, 1);
-        *length += fread(text + *length, 1, room - *length, file);
-    } while (*length == room);
-    int error = ferror(file) ? errno : 0;
-    fclose(file);
-    text[*length] = 0;
-    if (!error)
-        return text;
-    free(text);
-    errno = error;
-    return NULL;
-}
+#include "process_facts.h"
 
 static void check_mapped(struct findings *findings, int pid)
 {
-    size_t length;
-    char *maps = proc_read(pid, "maps", &length);
-    if (!maps)
+    switch (process_library(pid)) {
+    case PROCESS_UNREADABLE:
         finding_add(findings, FINDING_FAIL,
             format_text("process %d cannot be examined: %s", pid, strerror(errno)),
             "run the doctor as the same user or as root");
-    else if (strstr(maps, "/libburdock.so (deleted)"))
+        break;
+    case PROCESS_REPLACED:
         finding_add(findings, FINDING_WARN,
             format_text("libburdock.so is loaded, but its file has been replaced since"),
             "restart the process to use the new one");
-    else if (strstr(maps, "/libburdock.so\n"))
+        break;
+    case PROCESS_LOADED:
         finding_add(findings, FINDING_OK, format_text("libburdock.so is loaded"), NULL);
-    else
+        break;
+    case PROCESS_BARE:
         finding_add(findings, FINDING_FAIL, format_text("libburdock.so is not loaded"),
             "start the program with burdock run; a running one cannot be joined");
-    free(maps);
+    }
 }
 
 /* The value in a block of NAME=VALUE texts, or NULL. */
@@ -74,40 +52,11 @@ static const char *value_in(const char *block, size_t length, const char *name)
     return NULL;
 }
 
-/* A list like argv of the texts in a block. Free the result. */
-static char **list_of(char *block, size_t length)
-{
-    size_t count = 0;
-    char **list = allocate(sizeof *list);
-    for (char *at = block; at < block + length; at += strlen(at) + 1) {
-        list = reallocate(list, count + 2, sizeof *list);
-        list[count++] = at;
-        list[count] = NULL;
-    }
-    return list;
-}
-
-/* The settings exactly as the library read them when the process began. */
-static void settings_of(int pid, char *block, size_t length, struct config *settings)
-{
-    size_t words_length = 0;
-    char *words = proc_read(pid, "cmdline", &words_length);
-    char *path = format_text("/proc/%d/exe", pid), executable[PATH_MAX];
-    ssize_t got = readlink(path, executable, sizeof executable - 1);
-    char **variables = list_of(block, length), **arguments = list_of(words, words_length);
-    executable[got > 0 ? got : 0] = 0;
-    config_read(settings, variables, arguments, executable);
-    free(path);
-    free(arguments);
-    free(variables);
-    free(words);
-}
-
 /* Leaves in *settings those of the process, or ours where its environment cannot be read. */
 static void check_environment(struct findings *findings, int pid, struct config *settings)
 {
     size_t length;
-    char *block = proc_read(pid, "environ", &length);
+    char *block = process_read(pid, "environ", &length);
     if (!block) { /* maps has said so */
         settings_read(settings);
         return;
@@ -119,7 +68,7 @@ static void check_environment(struct findings *findings, int pid, struct config 
         finding_add(findings, FINDING_WARN,
             format_text("the process was not started with libburdock.so in LD_PRELOAD"),
             "start it with burdock run");
-    settings_of(pid, block, length, settings);
+    process_settings(pid, settings);
     doctor_switches(findings, settings);
     free(block);
 }
@@ -138,7 +87,7 @@ static void check_guard(struct findings *findings, int pid, const struct config 
 static void check_secure(struct findings *findings, int pid)
 {
     size_t length;
-    char *bytes = proc_read(pid, "auxv", &length);
+    char *bytes = process_read(pid, "auxv", &length);
     for (size_t at = 0; bytes && at + sizeof(ElfW(auxv_t)) <= length; at += sizeof(ElfW(auxv_t))) {
         ElfW(auxv_t) entry;
         memcpy(&entry, bytes + at, sizeof entry);
@@ -154,6 +103,7 @@ static void check_secure(struct findings *findings, int pid)
 static bool is_failure(enum counter counter)
 {
     return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
+           counter != COUNTER_EXPORT_REQUESTS && counter != COUNTER_EXPORT_MICROSECONDS &&
            counter != COUNTER_INJECT_ADOPTED && counter != COUNTER_SELFCHECK_RIGHT &&
            counter != COUNTER_SELFCHECK_WRONG && counter != COUNTER_CARRIER_PYTHON;
 }

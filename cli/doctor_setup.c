@@ -132,8 +132,7 @@ static void check_endpoint(struct findings *findings, const struct config *setti
             format_text("endpoint %s is reachable", settings->urls[SIGNAL_TRACES]), NULL);
     else
         finding_add(findings, FINDING_FAIL,
-            format_text(
-                "endpoint %s is not reachable: %s", settings->urls[SIGNAL_TRACES], why),
+            format_text("endpoint %s is not reachable: %s", settings->urls[SIGNAL_TRACES], why),
             "start a collector or unset OTEL_EXPORTER_OTLP_ENDPOINT");
 }
 
@@ -143,6 +142,13 @@ static void check_destination(struct findings *findings, const struct config *se
         check_endpoint(findings, settings);
     else if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
         check_store(findings, settings);
+    else if (settings->signals[SIGNAL_TRACES].destination != DESTINATION_NONE)
+        finding_add(findings, FINDING_OK,
+            format_text("spans are written to %s", settings->outlet_descriptor == 0
+                                                       ? settings->outlet_path
+                                                   : settings->outlet_descriptor == 1 ? "stdout"
+                                                                                      : "stderr"),
+            NULL);
     else
         finding_add(findings, FINDING_FAIL, format_text("OTEL_TRACES_EXPORTER is none"),
             "unset OTEL_TRACES_EXPORTER");

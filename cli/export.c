@@ -51,12 +51,12 @@ static bool keep(const uint8_t trace_id[16], uint64_t end_ns, void *context)
 static bool json_write(
     struct transfer *transfer, const uint8_t *payload, size_t length, size_t spans)
 {
-    struct request *request = request_decode(payload, length);
-    if (request) {
-        otlp_json_request(transfer->stream, request);
+    struct json_text line = otlp_json(SIGNAL_TRACES, payload, length);
+    if (line.text) {
+        fwrite(line.text, 1, line.length, transfer->stream);
+        fputc('\n', transfer->stream);
         transfer->json_spans += spans;
     }
-    request_free(request);
     return !ferror(transfer->stream);
 }
 
@@ -127,8 +127,7 @@ static void complain_failure(const struct sender *sender)
         why = format_text("%s", strerror(answer->error));
     else
         why = format_text("no answer in time");
-    complain(
-        sender->settings->urls[SIGNAL_TRACES], why, "burdock doctor checks the endpoint");
+    complain(sender->settings->urls[SIGNAL_TRACES], why, "burdock doctor checks the endpoint");
     free(why);
 }
 

@@ -93,18 +93,6 @@ void json_null(struct json *json, const char *key)
     fputs("null", json->stream);
 }
 
-void json_integer_text(struct json *json, const char *key, int64_t value)
-{
-    begin(json, key);
-    fprintf(json->stream, "\"%" PRId64 "\"", value);
-}
-
-void json_unsigned_text(struct json *json, const char *key, uint64_t value)
-{
-    begin(json, key);
-    fprintf(json->stream, "\"%" PRIu64 "\"", value);
-}
-
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t length)
 {
     begin(json, key);

@@ -22,9 +22,6 @@ void json_integer(struct json *json, const char *key, int64_t value);
 void json_real(struct json *json, const char *key, double value);
 void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
-/* Protobuf's mapping: 64-bit integers travel as strings. */
-void json_integer_text(struct json *json, const char *key, int64_t value);
-void json_unsigned_text(struct json *json, const char *key, uint64_t value);
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t length);
 void json_base64(struct json *json, const char *key, const uint8_t *bytes, size_t length);
 /* UTC with nanoseconds: 2026-01-31T23:59:59.123456789Z */

@@ -20,9 +20,11 @@ int leftovers_recover(const struct config *settings, const char *run_id)
 bool leftovers_read(const struct config *settings, int pid, struct leftovers *out)
 {
     static struct ring_file file;
-    if (!recover_counters(settings, (uint32_t)pid, &file))
+    if (!recover_counters(settings, (uint32_t)pid, &file, &out->waiting))
         return false;
     memcpy(out->counters, file.counters, sizeof(out->counters));
+    out->health = file.health;
+    snprintf(out->service_name, sizeof out->service_name, "%.255s", file.service_name);
     snprintf(out->broken_why, sizeof out->broken_why, "%.127s", file.broken ? file.broken_why : "");
     return true;
 }

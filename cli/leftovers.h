@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "ring.h"
 
 /* Stores or sends the spans that processes of this run left in their rings when they died.
  * Answers the number of spans rescued. */
@@ -15,6 +16,9 @@ int leftovers_recover(const struct config *settings, const char *run_id);
 /* What a process tells of itself in its ring file. */
 struct leftovers {
     uint64_t counters[COUNTER_COUNT];
+    struct ring_health health;
+    uint64_t waiting; /* bytes that its exporter has not fetched yet */
+    char service_name[256];
     char broken_why[128]; /* why it stopped observing itself; "": it did not */
 };
 

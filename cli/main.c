@@ -68,6 +68,19 @@ static const char doctor_help[] =
     "living process. Every finding is a line: ok, warn or fail, with its remedy.\n"
     "Exit status: 0 no problem (warnings allowed), 1 problems, 2 wrong usage.\n";
 
+static const char status_help[] =
+    "Usage: burdock status [--json] PID\n"
+    "Is the process traced, and does what is traced arrive? One word and the reasons.\n"
+    "Exit status: 0 healthy, 1 degraded, 2 not traced, no such process, or wrong usage.\n"
+    "Degraded: spans were dropped or requests failed within a minute or since the last success,\n"
+    "the exporter is stuck or could not start, or the library stopped observing.\n";
+
+static const char metrics_help[] =
+    "Usage: burdock metrics [PID]\n"
+    "What processes with OTEL_METRICS_EXPORTER=prometheus measured: of all that this user may\n"
+    "read, or of one; in Prometheus' text format.\n"
+    "Exit status: 0, 1 there are none, 2 wrong usage.\n";
+
 static const char allow_help[] =
     "Usage: burdock allow SERVICE\n"
     "Traces a service again that its crash guard leaves alone; burdock doctor lists these.\n"
@@ -80,6 +93,7 @@ static const char main_help[] =
     "       sql     statements to databases, by time\n"
     "Send:  export  to an OTLP endpoint or a file\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
+    "       status  does what a process does arrive?    metrics for Prometheus\n"
     "       allow   trace a service again that was left alone after crashes\n"
     "run:   -s NAME service   -o DIR store   --endpoint URL   -q quiet   --exec\n"
     "       --summary=auto|always|never\n"
@@ -92,6 +106,8 @@ static const struct verb verbs[] = {
     {"sql", verb_sql, sql_help},
     {"export", verb_export, export_help},
     {"doctor", verb_doctor, doctor_help},
+    {"status", verb_status, status_help},
+    {"metrics", verb_metrics, metrics_help},
     {"allow", verb_allow, allow_help},
     {"help", verb_help, main_help},
 };

@@ -10,7 +10,7 @@
 #include "cli.h"
 #include "hex.h"
 #include "json.h"
-#include "otlp_json.h"
+#include "json_value.h"
 #include "title.h"
 
 enum {

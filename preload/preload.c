@@ -20,6 +20,7 @@
 #include "guard.h"
 #include "hook.h"
 #include "originals.h"
+#include "outlet.h"
 #include "process.h"
 #include "propagators.h"
 #include "protocol.h"
@@ -78,8 +79,10 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
         protocol_look_for_context(propagators_read);
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
-    if (is_wanted())
+    if (is_wanted()) {
+        outlet_start(&config);
         start(argv, envp);
+    }
 }
 
 __attribute__((destructor)) static void preload_end(void)

@@ -23,12 +23,22 @@ static const struct variable variables[] = {
 
 enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
 
+/* With two letters as a name of the table: most of an environment goes no further. A test holds the
+ * list against the table. */
+static bool may_be_ours(const char *entry)
+{
+    static const char beginnings[] = "OTBUTRHOXDPONOKUCOEC";
+    for (size_t i = 0; i < sizeof(beginnings) - 1; i += 2)
+        if (entry[0] == beginnings[i])
+            return entry[1] == beginnings[i + 1];
+    return false;
+}
+
 static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
 {
     for (; *envp; envp++) {
         const char *entry = *envp;
-        if (entry[0] != 'O' && entry[0] != 'B' && entry[0] != 'T' && entry[0] != 'H' &&
-            entry[0] != 'X')
+        if (!may_be_ours(entry))
             continue;
         const char *equals = strchr(entry, '=');
         if (equals == NULL || equals[1] == 0)
@@ -36,7 +46,8 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
         size_t length = (size_t)(equals - entry);
         for (size_t i = 0; i < VARIABLE_COUNT; i++) {
             const char *name = variables[i].name;
-            if (strncmp(name, entry, length) == 0 && name[length] == 0 && values[i] == NULL)
+            if (name[0] == entry[0] && strncmp(name, entry, length) == 0 && name[length] == 0 &&
+                values[i] == NULL)
                 values[i] = equals + 1; /* the first one counts, as for getenv */
         }
     }
@@ -79,7 +90,13 @@ static void settle_destination(struct reading *reading, enum signal signal)
     struct config_signal *settings = &reading->config->signals[signal];
     const char *endpoint_from = reading->signals[signal].endpoint_from;
     bool is_https = reading->signals[signal].is_https;
-    if (settings->destination == DESTINATION_NONE)
+    if (settings->destination == DESTINATION_FILE && reading->config->outlet_descriptor == 0 &&
+        reading->config->outlet_path[0] == '\0') {
+        parse_problem(reading, "OTEL_TRACES_EXPORTER",
+            "otlp_file needs BURDOCK_OTLP_FILE: kept in the local store");
+        settings->destination = DESTINATION_STORE;
+    }
+    if (settings->destination != DESTINATION_OTLP)
         return;
     if (endpoint_from && !is_https && !reading->signals[signal].is_elsewhere)
         return;
@@ -89,15 +106,15 @@ static void settle_destination(struct reading *reading, enum signal signal)
     const char *from = is_https ? endpoint_from : reading->signals[signal].protocol_from;
     if (signal == SIGNAL_METRICS)
         parse_problem(reading, from,
-            "https, grpc and http/json are not spoken inside the process: metrics are not sent");
+            "https and grpc are not spoken inside the process: metrics are not sent");
     else if (is_https)
         parse_problem(reading, from,
             "https is not spoken inside the process: kept in the local store; send with burdock "
             "export");
     else
         parse_problem(reading, from,
-            "grpc and http/json are not spoken inside the process: kept in the local store; send "
-            "with burdock export");
+            "grpc is not spoken inside the process: kept in the local store; send with burdock "
+            "export");
 }
 
 static void settle(struct reading *reading)
@@ -105,17 +122,31 @@ static void settle(struct reading *reading)
     struct config *config = reading->config;
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
+    if (config->scraped && config->delta) {
+        parse_problem(reading, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "ignored: with prometheus all is cumulative");
+        config->delta = false;
+    }
+    if (config->scraped && config->exponential) {
+        parse_problem(reading, "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "ignored: prometheus' text has explicit buckets only");
+        config->exponential = false;
+    }
     config->measures =
-        !config->sdk_disabled && config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+        !config->sdk_disabled &&
+        (config->scraped || config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP);
     config->records =
         config->measures ||
         (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
-    if (config->signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !reading->delay_given)
+    enum destination destination = config->signals[SIGNAL_TRACES].destination;
+    if (destination != DESTINATION_OTLP && destination != DESTINATION_NONE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
     if (config->batch_spans_max > config->queue_spans_max) {
         config->batch_spans_max = config->queue_spans_max;
         parse_problem(reading, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "cut to OTEL_BSP_MAX_QUEUE_SIZE");
     }
+    if (destination == DESTINATION_CONSOLE)
+        config->batch_spans_max = 1; /* each span is a line, in the order in which they ended */
 }
 
 /* Proxies that run requests on an event loop or a pool and send their heads on. */

@@ -31,20 +31,34 @@ enum propagator_bits {
 #undef PROPAGATOR
 };
 
+/* What a pod is told about itself by variables that its description fills. */
+enum kubernetes_fact {
+    KUBERNETES_POD_NAME,
+    KUBERNETES_NAMESPACE,
+    KUBERNETES_POD_UID,
+    KUBERNETES_POD_IP,
+    KUBERNETES_NODE,
+    KUBERNETES_CONTAINER,
+    KUBERNETES_FACT_COUNT
+};
+
 enum signal { SIGNAL_TRACES, SIGNAL_METRICS, SIGNAL_COUNT };
 enum exemplar_filter { EXEMPLAR_TRACE_BASED, EXEMPLAR_ALWAYS_ON, EXEMPLAR_ALWAYS_OFF };
 
 /* Where finished spans, or metrics, go. */
 enum destination {
-    DESTINATION_STORE, /* no endpoint: the local store; of metrics: nowhere */
-    DESTINATION_OTLP,  /* http/protobuf to the endpoint */
-    DESTINATION_NONE   /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
+    DESTINATION_STORE,   /* no endpoint: the local store; of metrics: nowhere */
+    DESTINATION_OTLP,    /* http/protobuf or http/json to the endpoint */
+    DESTINATION_CONSOLE, /* a line for each span, see outlet.h */
+    DESTINATION_FILE,    /* OTLP/JSON lines, there too */
+    DESTINATION_NONE     /* OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER is none */
 };
 
 /* What is said of each signal alone; its texts stand apart in struct config. */
 struct config_signal {
     enum destination destination;
     bool gzip;
+    bool json;           /* http/json */
     uint32_t timeout_ms; /* of one batch, repetitions included; 0: none */
     const char *path;    /* static; of its requests where the endpoint names none */
 };
@@ -77,8 +91,11 @@ struct config {
     struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */
+    bool scraped;                   /* OTEL_METRICS_EXPORTER has prometheus: see metrics_file.h */
     bool delta;                     /* temporality of what only grows; else cumulative */
+    bool exponential;               /* histograms have exponential buckets */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
+    uint8_t outlet_descriptor;      /* 1 or 2: of console and otlp/stdout; 0: none */
     uint32_t metric_interval_ms;    /* OTEL_METRIC_EXPORT_INTERVAL */
     uint32_t schedule_delay_ms;     /* OTEL_BSP_SCHEDULE_DELAY; 5000, for the local store 1000 */
     uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
@@ -93,8 +110,12 @@ struct config {
     char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
     char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
     char tracestate[512];
+    bool in_kubernetes;     /* KUBERNETES_SERVICE_HOST is set: only then the facts count */
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
+    char kubernetes[KUBERNETES_FACT_COUNT][256]; /* POD_NAME and its like */
+    char outlet_path[CONFIG_TEXT_MAX];           /* BURDOCK_OTLP_FILE */
+    char ecs_metadata[256];                      /* ECS_CONTAINER_METADATA_URI_V4 */
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */

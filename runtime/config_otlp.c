@@ -60,6 +60,35 @@ void parse_service_name(struct reading *reading, const struct variable *variable
         reading->service_given = true;
 }
 
+void parse_kubernetes(struct reading *reading, const struct variable *variable, const char *value)
+{
+    (void)value;
+    *(bool *)parse_target(reading, variable) = true;
+}
+
+/* One that is no name or address is somebody else's variable. */
+void parse_pod_fact(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (utf8_valid(value, strlen(value)))
+        parse_text(reading, variable, value);
+}
+
+/* The agent's own: a number of an address that nobody routes, so that no name is looked up and
+ * nobody else is asked. Loopback is where stand-ins are. */
+void parse_ecs(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct url url;
+    bool is_near =
+        url_parse(value, &url) && url.scheme == URL_HTTP &&
+        (strncmp(url.host.data, "169.254.", 8) == 0 || strncmp(url.host.data, "127.", 4) == 0) &&
+        strspn(url.host.data, "0123456789.") >= url.host.length;
+    if (is_near)
+        parse_text(reading, variable, value);
+    else
+        parse_problem(reading, variable->name,
+            "ignored: not http:// with a link-local or loopback address in numbers");
+}
+
 /* ---- exporter ---- */
 
 /* The signals that a variable is of: their settings are its target. */
@@ -74,27 +103,68 @@ static struct range signals_of(const struct variable *variable)
     return (struct range){first, first + (unsigned)(variable->size / size)};
 }
 
+static const struct exporter_name {
+    const char *name;
+    enum destination destination;
+    uint8_t descriptor;
+    bool is_of[SIGNAL_COUNT];
+} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, {true, true}},
+    {"none", DESTINATION_NONE, 0, {true, true}}, {"console", DESTINATION_CONSOLE, 2, {true, false}},
+    {"otlp_file", DESTINATION_FILE, 0, {true, false}},
+    {"otlp/stdout", DESTINATION_FILE, 1, {true, false}},
+    {"prometheus", DESTINATION_NONE, 0, {false, true}}}; /* scraped, beside a destination */
+
+static const struct exporter_name *exporter_named(struct slice name, enum signal signal)
+{
+    for (size_t i = 0; i < sizeof(exporter_names) / sizeof(exporter_names[0]); i++)
+        if (exporter_names[i].is_of[signal] && slice_is(name, exporter_names[i].name))
+            return &exporter_names[i];
+    return NULL;
+}
+
 void parse_exporter(struct reading *reading, const struct variable *variable, const char *value)
 {
+    enum signal signal = (enum signal)signals_of(variable).first;
+    struct config *config = reading->config;
+    const struct exporter_name *chosen = NULL;
     struct slice item, rest = whole(value);
-    bool otlp = false, none = false;
     while (slice_split(&rest, ',', &item)) {
-        if (slice_is(item, "otlp"))
-            otlp = true;
-        else if (slice_is(item, "none"))
-            none = true;
-        else
-            parse_problem(reading, variable->name, "an exporter was ignored: otlp, none");
+        const struct exporter_name *named = exporter_named(item, signal);
+        if (named == NULL) {
+            parse_problem(reading, variable->name,
+                signal == SIGNAL_TRACES
+                    ? "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none"
+                    : "an exporter was ignored: otlp, prometheus, none");
+            continue;
+        }
+        config->scraped |= signal == SIGNAL_METRICS && slice_is(item, "prometheus");
+        if (chosen == NULL || chosen->destination == DESTINATION_NONE)
+            chosen = named;
+        else if (named != chosen && named->destination != DESTINATION_NONE)
+            parse_problem(reading, variable->name, "only the first of several exporters is used");
     }
-    if (none && !otlp)
-        reading->config->signals[signals_of(variable).first].destination = DESTINATION_NONE;
+    if (chosen == NULL)
+        return;
+    config->signals[signal].destination = chosen->destination;
+    config->outlet_descriptor =
+        signal == SIGNAL_TRACES ? chosen->descriptor : config->outlet_descriptor;
+}
+
+void parse_console(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice name = slice_trim(whole(value));
+    bool is_stdout = slice_is(name, "stdout");
+    if (!is_stdout && !slice_is(name, "stderr"))
+        parse_problem(reading, variable->name, "ignored: neither stderr nor stdout");
+    else if (reading->config->signals[SIGNAL_TRACES].destination == DESTINATION_CONSOLE)
+        reading->config->outlet_descriptor = is_stdout ? 1 : 2;
 }
 
 void parse_protocol(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice name = slice_trim(whole(value));
-    bool elsewhere = slice_is(name, "grpc") || slice_is(name, "http/json");
-    if (!elsewhere && !slice_is(name, "http/protobuf")) {
+    bool elsewhere = slice_is(name, "grpc"), json = slice_is(name, "http/json");
+    if (!elsewhere && !json && !slice_is(name, "http/protobuf")) {
         parse_problem(reading, variable->name, "ignored: unknown protocol");
         return;
     }
@@ -102,6 +172,7 @@ void parse_protocol(struct reading *reading, const struct variable *variable, co
     for (unsigned i = range.first; i < range.end; i++) {
         reading->signals[i].is_elsewhere = elsewhere;
         reading->signals[i].protocol_from = variable->name;
+        reading->config->signals[i].json = json;
     }
 }
 
@@ -167,7 +238,9 @@ void parse_temporality(struct reading *reading, const struct variable *variable,
 
 void parse_aggregation(struct reading *reading, const struct variable *variable, const char *value)
 {
-    if (!slice_is(slice_trim(whole(value)), "explicit_bucket_histogram"))
+    struct slice name = slice_trim(whole(value));
+    reading->config->exponential = slice_is(name, "base2_exponential_bucket_histogram");
+    if (!reading->config->exponential && !slice_is(name, "explicit_bucket_histogram"))
         parse_problem(reading, variable->name, "ignored: explicit_bucket_histogram is used");
 }
 

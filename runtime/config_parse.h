@@ -18,7 +18,7 @@ struct reading {
     bool root;
     struct {
         bool is_https;             /* the endpoint that counts is https:// */
-        bool is_elsewhere;         /* grpc or http/json: not spoken in the process */
+        bool is_elsewhere;         /* grpc: not spoken in the process */
         const char *endpoint_from; /* the variable that gave the endpoint, NULL: none did */
         const char *protocol_from;
     } signals[SIGNAL_COUNT];

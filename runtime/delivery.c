@@ -5,6 +5,7 @@
 
 #include "counters.h"
 #include "memory.h"
+#include "outlet.h"
 #include "process.h"
 #include "propagation.h"
 #include "url.h"
@@ -129,6 +130,11 @@ static bool place(struct delivery *delivery)
     case DESTINATION_STORE:
         return store_append(
             &delivery->store, batch->start, (size_t)(batch->limit - batch->start), &error);
+    case DESTINATION_CONSOLE:
+    case DESTINATION_FILE:
+        return outlet_write(delivery->config, batch->start, (size_t)(batch->limit - batch->start),
+            deadline_of(delivery, delivery->config->signals[SIGNAL_TRACES].timeout_ms),
+            &delivery->stop_ns);
     case DESTINATION_NONE:
         break;
     }

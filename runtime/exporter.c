@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <sys/prctl.h>
-#include <sys/utsname.h>
 
 #include "config.h"
 #include "counters.h"
 #include "delivery.h"
 #include "descriptor.h"
-#include "format.h"
 #include "memory.h"
+#include "metrics_file.h"
 #include "originals.h"
+#include "outlet.h"
 #include "process.h"
 #include "recover.h"
+#include "resource.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -47,52 +47,31 @@ static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
 
-static void make_instance_id(char out[37])
+static void make_resource(bool is_thread)
 {
-    uint8_t random[16] = {0};
-    sys(SYS_getrandom, random, sizeof(random), 0);
-    random[6] = (random[6] & 0x0f) | 0x40; /* RFC 9562, 5.4: version 4 */
-    random[8] = (random[8] & 0x3f) | 0x80;
-    char *at = out;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        *at++ = "0123456789abcdef"[random[i] >> 4];
-        *at++ = "0123456789abcdef"[random[i] & 15];
-    }
-    *at = '\0';
-}
-
-static void make_resource(void)
-{
-    static char executable[1024];
-    static struct utsname name;
     static struct otlp_process facts;
-    long length =
-        sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", executable, sizeof(executable) - 1);
-    executable[length > 0 ? length : 0] = '\0';
-    if (sys(SYS_uname, &name) != 0)
-        memset(&name, 0, sizeof(name));
-    facts.executable_path = executable;
-    facts.host_name = name.nodename;
-    facts.pid = sys(SYS_getpid);
-    struct format version;
-    format_start(&version, facts.os_version, sizeof(facts.os_version));
-    format_text(&version, name.release);
-    make_instance_id(facts.instance_id);
+    memset(&facts, 0, sizeof(facts));
+    resource_begin(&facts);
+    if (is_thread)
+        resource_finish(&facts, &config, &delivery.stop_ns);
     resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
 }
 
 /* False: we would share the host's descriptors, or keep its connections open. */
 static bool leave_descriptor_table(void)
 {
-    if (sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+    int kept = outlet_kept(&config); /* 1 or 2, or -1 */
+    if (sys(SYS_close_range, kept + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0) {
+        for (int fd = 0; fd < kept; fd++)
+            sys(SYS_close, fd);
         return true;
+    }
     if (sys(SYS_unshare, CLONE_FILES) !=
         0) /* Linux before 5.9, or a filter that does not know it */
         return false;
-    for (uint32_t fd = 0; fd < DESCRIPTORS_MAX; fd++)
-        sys(SYS_close, fd);
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
+        if (fd != kept)
+            sys(SYS_close, fd);
     return true;
 }
 
@@ -141,9 +120,15 @@ static void await_work(void)
 /* Each interval, and what is new of the last one when the process ends. */
 static void send_metrics(void)
 {
+    if (config.scraped)
+        metrics_file_write(&metrics, resource, resource_bytes);
     bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
-    if (process_monotonic_ns() >= metrics_due() || (is_end && metrics.is_changed))
+    bool is_due = process_monotonic_ns() >= metrics_due();
+    bool is_sent = config.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+    if (is_due && !is_sent)
+        metrics_done(&metrics, 0);
+    if (is_sent && (is_due || (is_end && metrics.is_changed)))
         delivery_send_metrics(&delivery, resource, (uint32_t)resource_bytes);
 }
 
@@ -165,7 +150,7 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
         return NULL;
     }
-    make_resource();
+    make_resource(true);
     rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
     if (!delivery_open(&delivery, &config)) {
         rings_unlock();
@@ -184,6 +169,7 @@ static void *run(void *unused)
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
+        rings_look_at_use();
         drain();
         send_metrics();
         rings_publish_counters();
@@ -223,7 +209,7 @@ static void make_rings_here(void)
     if (!process_may_call())
         return;
     int descriptor;
-    make_resource();
+    make_resource(false);
     if (rings_open_file(&config, resource, resource_bytes, &descriptor)) {
         rings_unlock();
         rings_publish_counters();

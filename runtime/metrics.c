@@ -94,6 +94,8 @@ static struct series *begin_series(struct metrics_memory *memory, unsigned histo
 {
     struct series *series = &memory->series[memory->series_count++];
     series->histogram = (uint8_t)histogram;
+    if (memory->exponentials != NULL)
+        exponential_reset(&memory->exponentials[memory->series_count - 1]);
     memory->counts[histogram]++;
     return series;
 }
@@ -165,6 +167,9 @@ static void count(const struct metrics *metrics, struct series *series, const st
     series->count++;
     series->sum_ns += duration_ns;
     series->buckets[bucket]++;
+    if (metrics->memory->exponentials != NULL)
+        exponential_add(&metrics->memory->exponentials[series - metrics->memory->series],
+            (double)duration_ns / 1e9);
     note_exemplar(metrics, &series->exemplars[bucket], span, duration_ns);
 }
 
@@ -178,6 +183,8 @@ static bool begin(struct metrics *metrics, const struct span *span)
     metrics->memory = memory_map(sizeof(*metrics->memory));
     if (metrics->memory == NULL)
         return false;
+    if (metrics->config->exponential) /* without memory: explicit ones */
+        metrics->memory->exponentials = memory_map(SERIES_MAX * sizeof(struct exponential));
     metrics->begun_ns = span->start_ns;
     metrics->due_ns = next_due(metrics);
     return true;
@@ -200,6 +207,7 @@ void metrics_add(struct metrics *metrics, const struct span *span)
                                              hash_of(key, bytes, (unsigned)histogram));
     count(metrics, series, span);
     metrics->is_changed = true;
+    metrics->added++;
 }
 
 void metrics_sent(struct metrics *metrics, const struct metrics_part *part)
@@ -211,6 +219,8 @@ void metrics_sent(struct metrics *metrics, const struct metrics_part *part)
             continue;
         series->count = series->sum_ns = 0;
         memset(series->buckets, 0, sizeof(series->buckets));
+        if (metrics->memory->exponentials != NULL)
+            exponential_reset(&metrics->memory->exponentials[i]);
     }
     if (part->has_numbers)
         memcpy(metrics->counters_sent, part->counters, sizeof(metrics->counters_sent));

@@ -2,6 +2,7 @@
 /* What metrics.c fills and metrics_write.c encodes. Exporter thread. */
 #pragma once
 
+#include "exponential.h"
 #include "metrics.h"
 
 enum { INDEX_SIZE = 8192, KEYS_BYTES = 1024 * 1024, BUCKETS_MAX = BOUNDS_MAX + 1 };
@@ -31,6 +32,7 @@ struct metrics_memory {
     uint32_t counts[HISTOGRAM_COUNT];   /* series of each */
     uint16_t overflow[HISTOGRAM_COUNT]; /* their number + 1; 0: none */
     uint16_t index[INDEX_SIZE];         /* numbers + 1, by hash; 0: free */
+    struct exponential *exponentials;   /* by series, mapped apart; NULL: buckets are explicit */
     struct series series[SERIES_MAX];
     uint8_t keys[KEYS_BYTES];
 };

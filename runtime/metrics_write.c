@@ -9,7 +9,12 @@
 
 enum { TEMPORALITY_DELTA = 1, TEMPORALITY_CUMULATIVE = 2 };
 /* A point without its attributes' texts; all that is no histogram. */
-enum { POINT_BYTES = 2048, METRIC_BYTES = 512, NUMBERS_BYTES = 24 * 1024 };
+enum {
+    POINT_BYTES = 2048,
+    EXPONENTIAL_BYTES = EXPONENTIAL_BUCKETS_MAX * 10,
+    METRIC_BYTES = 512,
+    NUMBERS_BYTES = 24 * 1024
+};
 _Static_assert((COUNTER_COUNT + 8) * 400 < NUMBERS_BYTES, "room for all of them");
 
 struct times {
@@ -53,7 +58,7 @@ static void put_name(struct writer *w, const char *name, const char *description
 
 /* --- histograms ---------------------------------------------------------------------------- */
 
-static void put_exemplars(struct writer *w, const struct series *series)
+static void put_exemplars(struct writer *w, unsigned field, const struct series *series)
 {
     for (unsigned i = BUCKETS_MAX; i-- > 0;) {
         const struct exemplar *exemplar = &series->exemplars[i];
@@ -64,7 +69,7 @@ static void put_exemplars(struct writer *w, const struct series *series)
         put_field(w, 4, exemplar->span_id, sizeof(exemplar->span_id));
         put_double(w, 3, seconds(exemplar->duration_ns));
         put_number(w, 2, exemplar->time_ns);
-        put_prefix(w, 8, end);
+        put_prefix(w, field, end);
     }
 }
 
@@ -80,17 +85,17 @@ static void put_buckets(struct writer *w, const struct series *series, const str
 }
 
 /* otel.metric.overflow: true */
-static void put_overflow(struct writer *w)
+static void put_overflow(struct writer *w, unsigned field)
 {
     static const uint8_t is_true[] = {TAG(2, WIRE_VARINT), 1};
     const uint8_t *end = w->at;
     put_field(w, 2, is_true, sizeof(is_true));
     put_text(w, 1, "otel.metric.overflow");
-    put_prefix(w, 9, end);
+    put_prefix(w, field, end);
 }
 
-static void put_attributes(
-    struct writer *w, const struct metrics_memory *memory, const struct series *series)
+static void put_attributes(struct writer *w, unsigned field, const struct metrics_memory *memory,
+    const struct series *series)
 {
     const uint8_t *at = memory->keys + series->key_at, *end = at + series->key_bytes;
     while (at < end) {
@@ -106,10 +111,19 @@ static void put_attributes(
         else
             attribute.text = (struct span_text){(const char *)at, head.length};
         at += is_number ? sizeof(attribute.number) : head.length;
-        otlp_put_attribute(w, &attribute, UINT32_MAX);
+        otlp_put_attribute(w, field, &attribute, UINT32_MAX);
     }
     if (series->is_overflow)
-        put_overflow(w);
+        put_overflow(w, field);
+}
+
+/* The same fields in both kinds of points. */
+static void put_counts(struct writer *w, const struct series *series, const struct times *times)
+{
+    put_double(w, 5, seconds(series->sum_ns));
+    put_number(w, 4, series->count);
+    put_number(w, 3, times->now_ns);
+    put_number(w, 2, times->start_ns);
 }
 
 static void put_series(struct writer *w, const struct metrics_memory *memory,
@@ -118,13 +132,38 @@ static void put_series(struct writer *w, const struct metrics_memory *memory,
     const uint8_t *end = w->at;
     put_double(w, 12, seconds(series->most_ns));
     put_double(w, 11, seconds(series->least_ns));
-    put_attributes(w, memory, series);
-    put_exemplars(w, series);
+    put_attributes(w, 9, memory, series);
+    put_exemplars(w, 8, series);
     put_buckets(w, series, histogram_rows[series->histogram].bounds);
-    put_double(w, 5, seconds(series->sum_ns));
-    put_number(w, 4, series->count);
-    put_number(w, 3, times->now_ns);
-    put_number(w, 2, times->start_ns);
+    put_counts(w, series, times);
+    put_prefix(w, 1, end);
+}
+
+static void put_zigzag(struct writer *w, unsigned field, int32_t value)
+{
+    put_varint(w, value < 0 ? ~((uint32_t)value << 1) : (uint32_t)value << 1);
+    put_varint(w, TAG(field, WIRE_VARINT));
+}
+
+/* ExponentialHistogramDataPoint; what is 0 is left out. */
+static void put_exponential(struct writer *w, const struct metrics_memory *memory,
+    const struct series *series, const struct times *times)
+{
+    const struct exponential *histogram = &memory->exponentials[series - memory->series];
+    const uint8_t *end = w->at;
+    put_double(w, 13, seconds(series->most_ns));
+    put_double(w, 12, seconds(series->least_ns));
+    put_exemplars(w, 11, series);
+    const uint8_t *buckets_end = w->at;
+    for (uint32_t i = histogram->used; i-- > 0;)
+        put_varint(w, histogram->buckets[i]);
+    put_prefix(w, 2, buckets_end);
+    put_zigzag(w, 1, histogram->first);
+    put_prefix(w, 8, buckets_end);
+    put_number(w, 7, histogram->zeros);
+    put_zigzag(w, 6, histogram->scale);
+    put_counts(w, series, times);
+    put_attributes(w, 1, memory, series);
     put_prefix(w, 1, end);
 }
 
@@ -141,14 +180,17 @@ static uint32_t put_histogram(struct writer *w, const struct metrics_memory *mem
         const struct series *series = &memory->series[i];
         if (series->histogram != histogram || series->count == 0)
             continue;
-        put_series(w, memory, series, times);
+        if (memory->exponentials != NULL)
+            put_exponential(w, memory, series, times);
+        else
+            put_series(w, memory, series, times);
         points++;
     }
     if (points == 0) {
         *w = before;
         return 0;
     }
-    put_prefix(w, 9, end);
+    put_prefix(w, memory->exponentials != NULL ? 10 : 9, end);
     put_name(w, row->name, row->description, "s", end);
     return points;
 }
@@ -156,7 +198,7 @@ static uint32_t put_histogram(struct writer *w, const struct metrics_memory *mem
 static size_t room_for(const struct series *series)
 {
     /* A malformed byte becomes three; each attribute has its name, too. */
-    return POINT_BYTES + 3u * series->key_bytes;
+    return POINT_BYTES + EXPONENTIAL_BYTES + 3u * series->key_bytes;
 }
 
 /* --- numbers ------------------------------------------------------------------------------- */
@@ -233,6 +275,8 @@ static void put_figures(struct writer *w, const struct times *times)
         figures.threads, times);
     put_sum(w, SHAPE_LEVEL, "process.memory.virtual", "The amount of committed virtual memory.",
         "By", figures.virtual, times);
+    put_sum(w, SHAPE_LEVEL, "burdock.ring.usage.max",
+        "The fullest that a thread's ring was, of 1 MiB.", "By", (int64_t)rings_used_max(), times);
     put_sum(w, SHAPE_LEVEL, "process.memory.usage", "The amount of physical memory in use.", "By",
         figures.resident, times);
     put_cpu_time(w, &figures, times);

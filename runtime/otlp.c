@@ -210,9 +210,9 @@ static void put_attribute(
 }
 
 void otlp_put_attribute(
-    struct writer *w, const struct span_attribute *attribute, uint32_t characters)
+    struct writer *w, unsigned field, const struct span_attribute *attribute, uint32_t characters)
 {
-    put_pair(w, 9, attribute, characters);
+    put_pair(w, field, attribute, characters);
 }
 
 static void put_status(struct writer *w, uint8_t status)

@@ -43,18 +43,24 @@ bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const str
  * sent). */
 bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes);
 
-/* Facts of a process for its Resource. NULL and "" are left out, as is pid 0. */
-struct otlp_process {
-    const char *executable_path;
-    const char *host_name;
-    int64_t pid;
-    char instance_id[37]; /* UUID text */
-    char os_version[64];
+/* Facts of a process for its Resource: see resource.h. All zero: none. */
+enum { OTLP_FACTS_MAX = 64, OTLP_FACTS_BYTES = 8 * 1024 };
+
+struct otlp_fact {
+    const char *key;  /* static */
+    const char *text; /* in texts; NULL: a number */
+    int64_t number;
 };
 
-/* Encodes the Resource: service.name, service.instance.id, telemetry.sdk.* (name "burdock"),
- * process.pid, process.executable.{name,path}, host.name, os.type, os.version, then config's
- * attributes, which win over ours except for service.name: config.service_name already is the
- * winner. Of a key that is given twice the last one counts. Returns bytes, 0: no room. */
+struct otlp_process {
+    uint32_t count, used;
+    struct otlp_fact facts[OTLP_FACTS_MAX];
+    char texts[OTLP_FACTS_BYTES];
+};
+
+/* Encodes the Resource: service.name, config's attributes, which win over facts except for
+ * service.name (config.service_name already is the winner), telemetry.*, the facts. Of a key that
+ * is given twice the last one counts. A fact that has no room is left out. Returns bytes, 0: no
+ * room for what is not a fact. */
 size_t otlp_resource(
     const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room);

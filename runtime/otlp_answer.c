@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "json_find.h"
 #include "otlp.pb-c.h"
 #include "text.h"
 
@@ -27,6 +28,42 @@ static void set_message(struct otlp_answer *answer, const char *text, size_t len
     answer->message[used] = 0;
 }
 
+static struct slice json_of(const struct http_answer *http)
+{
+    return (struct slice){(const char *)http->body, http->body_length};
+}
+
+static bool is_json(const struct http_answer *http)
+{
+    return http->body_length > 0 && http->body[0] == '{';
+}
+
+static void set_json_message(struct otlp_answer *answer, struct slice json, const char *member)
+{
+    char text[sizeof(answer->message)];
+    struct slice words = json_find(json, member);
+    /* What is longer is cut, and loses nothing but its end. */
+    if (words.length > sizeof(text) - 8) {
+        set_message(answer, words.data + 1, sizeof(text) - 8);
+        return;
+    }
+    set_message(answer, text, json_characters(words, text, sizeof(text)));
+}
+
+/* An answer in JSON: 64-bit numbers stand as texts, or as numbers. */
+static void read_json_success(struct otlp_answer *answer, const struct http_answer *http)
+{
+    struct slice partial = json_find(json_of(http), "partialSuccess");
+    struct slice rejected = json_find(partial, "rejectedSpans");
+    uint64_t number;
+    if (rejected.length == 0)
+        rejected = json_find(partial, "rejectedDataPoints");
+    if (rejected.length >= 2 && rejected.data[0] == '"')
+        rejected = (struct slice){rejected.data + 1, rejected.length - 2};
+    answer->rejected = number_parse(rejected, INT64_MAX, &number) ? (int64_t)number : 0;
+    set_json_message(answer, partial, "errorMessage");
+}
+
 static void read_success(
     struct otlp_answer *answer, const struct http_answer *http, ProtobufCAllocator *allocator)
 {
@@ -42,6 +79,10 @@ static void read_success(
 static void read_failure(
     struct otlp_answer *answer, const struct http_answer *http, ProtobufCAllocator *allocator)
 {
+    if (!http->protobuf && is_json(http) && json_find(json_of(http), "message").length > 0) {
+        set_json_message(answer, json_of(http), "message");
+        return;
+    }
     if (!http->protobuf) {
         set_message(answer, (const char *)http->body, http->body_length);
         return;
@@ -89,4 +130,6 @@ void otlp_answer_read(struct otlp_answer *answer, const struct http_answer *http
         read_failure(answer, http, &allocator);
     else if (http->protobuf)
         read_success(answer, http, &allocator);
+    else if (is_json(http))
+        read_json_success(answer, http);
 }

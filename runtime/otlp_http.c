@@ -19,6 +19,8 @@
 #include "http_answer.h"
 #include "otlp_answer.h"
 #include "otlp_connect.h"
+#include "otlp_json.h"
+#include "process.h"
 #include "sys.h"
 #include "text.h"
 #include "url.h"
@@ -46,7 +48,9 @@ struct otlp_target otlp_target_of(const struct config *config, enum signal signa
     return (struct otlp_target){.url = config->urls[signal],
         .path = config->signals[signal].path,
         .headers = config->headers[signal],
-        .gzip = config->signals[signal].gzip};
+        .gzip = config->signals[signal].gzip,
+        .json = config->signals[signal].json,
+        .signal = signal};
 }
 
 void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_bytes)
@@ -118,9 +122,10 @@ static bool build_head(
     if (request->url.scheme == URL_UNIX)
         add_text(&builder, "localhost");
     add(&builder, request->url.authority.data, request->url.authority.length);
-    add_text(&builder,
-        "\r\nUser-Agent: Burdock/" BURDOCK_VERSION " OTel-OTLP-Exporter-C/" BURDOCK_VERSION
-        "\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
+    add_text(&builder, "\r\nUser-Agent: Burdock/" BURDOCK_VERSION
+                       " OTel-OTLP-Exporter-C/" BURDOCK_VERSION "\r\nContent-Type: application/");
+    add_text(&builder, target->json ? "json" : "x-protobuf");
+    add_text(&builder, "\r\nContent-Length: ");
     add_number(&builder, request->body_bytes);
     add_text(&builder, gzip ? "\r\nContent-Encoding: gzip\r\n" : "\r\n");
     add_text(&builder, target->headers);
@@ -167,10 +172,15 @@ static bool compress_body(
 static bool build_request(struct otlp_http *http, const struct otlp_target *target,
     const uint8_t *body, size_t length, struct request *request)
 {
+    if (target->json) {
+        struct json_text json = otlp_json(target->signal, body, length);
+        body = (const uint8_t *)json.text;
+        length = json.length;
+    }
     request->body = body;
     request->body_bytes = length;
-    if (http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES || !url_parse(target->url, &request->url) ||
-        request->url.scheme == URL_HTTPS)
+    if (body == NULL || http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES ||
+        !url_parse(target->url, &request->url) || request->url.scheme == URL_HTTPS)
         return false;
     bool gzip = target->gzip && compress_body(http, body, length, request);
     return build_head(http, target, request, gzip);
@@ -287,7 +297,7 @@ static enum attempt try_once(struct otlp_http *http, const struct request *reque
     return exchange(http, request, patience, reader);
 }
 
-void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+static void post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
     size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
 {
     struct patience patience = {deadline_ns, stop};
@@ -312,4 +322,15 @@ void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, co
         answer, &reader, attempt != ATTEMPT_ANSWERED, work(http) + used, WORK_BYTES - used);
     if (attempt != ATTEMPT_ANSWERED || !reader.keep_alive || reader.phase != HTTP_DONE)
         otlp_http_close(http);
+}
+
+void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer)
+{
+    uint64_t begun_ns = process_monotonic_ns();
+    post(http, target, body, length, deadline_ns, stop, answer);
+    counter_add(COUNTER_EXPORT_REQUESTS, 1);
+    counter_add(COUNTER_EXPORT_MICROSECONDS, (process_monotonic_ns() - begun_ns) / 1000);
+    if (answer->outcome != OTLP_ACCEPTED)
+        counter_add(COUNTER_EXPORT_FAILED, 1);
 }

@@ -44,6 +44,8 @@ struct otlp_target {
     const char *path;    /* of the request, where the URL is that of a socket */
     const char *headers; /* "Name: value\r\n"..., or "" */
     bool gzip;
+    bool json; /* else protobuf; the body is given as protobuf in any case */
+    enum signal signal;
 };
 
 /* As the configuration says it. */

@@ -136,12 +136,6 @@ static void add_fact(struct output *o, struct slice list, const char *key, const
         add_string(o, whole(key), (struct slice){clean, used});
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path;
-}
-
 static void add_list(struct output *o, struct slice list)
 {
     struct slice encoded;
@@ -156,6 +150,21 @@ static void add_list(struct output *o, struct slice list)
     }
 }
 
+/* A fact or nothing of it. */
+static void add_process(struct output *o, struct slice list, const struct otlp_process *process)
+{
+    for (uint32_t i = 0; i < process->count; i++) {
+        const struct otlp_fact *fact = &process->facts[i];
+        struct output before = *o;
+        if (fact->text != NULL)
+            add_fact(o, list, fact->key, fact->text);
+        else if (!list_gives(list, whole(fact->key)))
+            add_number(o, whole(fact->key), (uint64_t)fact->number);
+        if (o->full)
+            *o = before;
+    }
+}
+
 size_t otlp_resource(
     const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room)
 {
@@ -164,17 +173,14 @@ size_t otlp_resource(
     struct slice none = {"", 0};
 
     add_fact(&o, none, "service.name", config->service_name);
-    add_fact(&o, list, "service.instance.id", process->instance_id);
+    add_list(&o, list);
     add_fact(&o, list, "telemetry.sdk.name", "burdock");
     add_fact(&o, list, "telemetry.sdk.language", "c");
     add_fact(&o, list, "telemetry.sdk.version", BURDOCK_VERSION);
-    if (process->pid != 0 && !list_gives(list, whole("process.pid")))
-        add_number(&o, whole("process.pid"), (uint64_t)process->pid);
-    add_fact(&o, list, "process.executable.name", base_name(process->executable_path));
-    add_fact(&o, list, "process.executable.path", process->executable_path);
-    add_fact(&o, list, "host.name", process->host_name);
-    add_fact(&o, list, "os.type", "linux");
-    add_fact(&o, list, "os.version", process->os_version);
-    add_list(&o, list);
-    return o.full ? 0 : o.used;
+    add_fact(&o, list, "telemetry.distro.name", "burdock");
+    add_fact(&o, list, "telemetry.distro.version", BURDOCK_VERSION);
+    if (o.full)
+        return 0;
+    add_process(&o, list, process);
+    return o.used;
 }

@@ -82,7 +82,6 @@ __attribute__((always_inline)) static inline void put_field(
     put_prefix(w, field, end);
 }
 
-/* KeyValue as field 9, which is the attributes' of Span and of HistogramDataPoint alike; texts are
- * cut to so many characters. */
+/* KeyValue as a field of this number; texts are cut to so many characters. */
 void otlp_put_attribute(
-    struct writer *w, const struct span_attribute *attribute, uint32_t characters);
+    struct writer *w, unsigned field, const struct span_attribute *attribute, uint32_t characters);

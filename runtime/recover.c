@@ -11,6 +11,7 @@
 #include "format.h"
 #include "guard.h"
 #include "memory.h"
+#include "metrics_file.h"
 #include "process.h"
 #include "sys.h"
 
@@ -152,6 +153,7 @@ static void recover_file(struct wanted *wanted, int directory, const char *name)
             settle_file(wanted->delivery, file, bytes, wanted->service_name, wanted->run_id)) {
             wanted->died_early |= died_early(file, wanted->service_name);
             sys(SYS_unlinkat, directory, name, 0);
+            metrics_file_remove(directory, name);
         }
         memory_unmap(file, bytes);
     }
@@ -197,8 +199,21 @@ uint64_t recover_dead(struct delivery *delivery, const struct config *config,
 struct sought {
     char prefix[40];
     struct ring_file *out;
+    uint64_t waiting;
     bool found;
 };
+
+static uint64_t waiting_in(int descriptor, uint32_t rings)
+{
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < rings && i < RINGS_MAX; i++) {
+        struct ring ring;
+        uint64_t at = RING_FILE_HEADER_BYTES + (uint64_t)i * RING_BYTES;
+        if (sys(SYS_pread64, descriptor, &ring, sizeof(ring), at) == (long)sizeof(ring))
+            waiting += ring.head - ring.tail;
+    }
+    return waiting;
+}
 
 static void visit_sought(void *argument, int directory, const char *name)
 {
@@ -209,12 +224,15 @@ static void visit_sought(void *argument, int directory, const char *name)
     if (descriptor < 0)
         return;
     long got = sys(SYS_pread64, descriptor, sought->out, sizeof(*sought->out), 0);
-    if (got == (long)sizeof(*sought->out) && memcmp(sought->out->magic, "BURDOCK", 8) == 0)
+    if (got == (long)sizeof(*sought->out) && memcmp(sought->out->magic, "BURDOCK", 8) == 0) {
         sought->found = true;
+        sought->waiting = waiting_in((int)descriptor, sought->out->ring_count);
+    }
     sys(SYS_close, descriptor);
 }
 
-bool recover_counters(const struct config *config, uint32_t pid, struct ring_file *out)
+bool recover_counters(
+    const struct config *config, uint32_t pid, struct ring_file *out, uint64_t *waiting)
 {
     struct sought sought = {.out = out};
     struct format prefix;
@@ -223,5 +241,6 @@ bool recover_counters(const struct config *config, uint32_t pid, struct ring_fil
     format_number(&prefix, pid);
     format_text(&prefix, "-");
     for_each_file(config, visit_sought, &sought);
+    *waiting = sought.waiting;
     return sought.found;
 }

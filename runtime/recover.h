@@ -13,5 +13,7 @@
 uint64_t recover_dead(struct delivery *delivery, const struct config *config,
     const char *service_name, const char *run_id);
 
-/* Copies the counters of a living or dead process's ring file. False: it has none. */
-bool recover_counters(const struct config *config, uint32_t pid, struct ring_file *out);
+/* Copies the head of a living or dead process's ring file. False: it has none. *waiting: bytes in
+ * its rings that nobody has fetched yet. */
+bool recover_counters(
+    const struct config *config, uint32_t pid, struct ring_file *out, uint64_t *waiting);

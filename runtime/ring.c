@@ -11,6 +11,7 @@
 #include "exporter.h"
 #include "format.h"
 #include "memory.h"
+#include "metrics_file.h"
 #include "process.h"
 #include "sys.h"
 #include "thread.h"
@@ -19,6 +20,7 @@ static struct ring *rings[RINGS_MAX];
 static uint32_t ring_count;
 static uint32_t durable_free;  /* rings of the file that no thread owns */
 static struct ring_file *file; /* NULL: none */
+static uint64_t used_max;      /* bytes */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
 enum { WAKE_BYTES = RING_CAPACITY / 4 };
@@ -198,6 +200,7 @@ void rings_forked(void)
         sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
     ring_count = 0;
     durable_free = 0;
+    used_max = 0;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -357,10 +360,43 @@ uint64_t rings_recorded(void)
     return records;
 }
 
+uint64_t rings_used_max(void)
+{
+    return __atomic_load_n(&used_max, __ATOMIC_RELAXED);
+}
+
+void rings_look_at_use(void)
+{
+    for (uint32_t i = 0; i < rings_count(); i++) {
+        struct ring *ring = rings_at(i);
+        uint64_t used =
+            ring == NULL ? 0 : __atomic_load_n(&ring->head, __ATOMIC_RELAXED) - ring->tail;
+        if (used > used_max)
+            __atomic_store_n(&used_max, used, __ATOMIC_RELAXED);
+    }
+}
+
+/* What `burdock status` judges by. A new file's counters are zero. */
+static void note_health(void)
+{
+    static const uint8_t losses[] = {COUNTER_SPANS_DROPPED_RING, COUNTER_SPANS_DROPPED_MEMORY,
+        COUNTER_SPANS_DROPPED_EXPORT, COUNTER_SPANS_REJECTED, COUNTER_EXPORT_FAILED};
+    struct ring_health *health = &file->health;
+    uint64_t now = process_monotonic_ns() + process_clock_offset_ns();
+    if (counters[COUNTER_SPANS_EXPORTED] > file->counters[COUNTER_SPANS_EXPORTED])
+        health->exported_ns = now;
+    for (size_t i = 0; i < sizeof(losses); i++)
+        if (counters[losses[i]] > file->counters[losses[i]])
+            health->troubled_ns = now;
+    health->used_max = rings_used_max();
+    health->updated_ns = now;
+}
+
 void rings_publish_counters(void)
 {
     if (file == NULL)
         return;
+    note_health();
     memcpy(file->counters, counters, sizeof(file->counters));
     file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
     if (process.broken && process.broken_why != NULL && !file->broken) {
@@ -373,8 +409,10 @@ void rings_publish_counters(void)
 
 void rings_remove_file(void)
 {
-    if (file_path[0] != '\0')
+    if (file_path[0] != '\0') {
         sys(SYS_unlinkat, AT_FDCWD, file_path, 0);
+        metrics_file_remove(AT_FDCWD, file_path);
+    }
     file_path[0] = '\0';
 }
 
@@ -382,6 +420,11 @@ void rings_unlock(void)
 {
     if (file != NULL)
         file->is_locked = 0;
+}
+
+const char *rings_file_path(void)
+{
+    return file_path;
 }
 
 bool rings_have_file(void)

@@ -54,6 +54,14 @@ struct ring {
 
 enum { RING_CAPACITY = RING_BYTES - 4096 };
 
+/* When things happened, since the Unix epoch in nanoseconds; 0: never. */
+struct ring_health {
+    uint64_t updated_ns;  /* these, and the counters */
+    uint64_t exported_ns; /* spans last reached their destination */
+    uint64_t troubled_ns; /* a counter of losses last grew */
+    uint64_t used_max;    /* bytes of a ring, as the exporter found it fullest */
+};
+
 struct ring_file {
     char magic[8]; /* "BURDOCK\0" */
     uint32_t version;
@@ -68,6 +76,7 @@ struct ring_file {
     char broken_why[128];
     uint64_t counters[COUNTER_COUNT];
     uint8_t resource[RING_RESOURCE_BYTES_MAX]; /* encoded OTLP Resource */
+    struct ring_health health;
 };
 
 /* --- host threads -------------------------------------------------------------------------- */
@@ -103,11 +112,16 @@ bool rings_open_file(
 void rings_keep_spare(int descriptor);
 /* Are there spans in private rings, which would die with the process? */
 bool rings_are_exposed(void);
+/* Looks how full the rings are; before they are drained. */
+void rings_look_at_use(void);
+uint64_t rings_used_max(void);
 /* Spans that this process has recorded. */
 uint64_t rings_recorded(void);
 /* Publishes counters for outside readers. */
 void rings_publish_counters(void);
 bool rings_have_file(void);
+/* "" if there is none. */
+const char *rings_file_path(void);
 /* Gives the lock up: from now on the process is judged by its pid. */
 void rings_unlock(void);
 /* Unlinks the file: everything was exported. */

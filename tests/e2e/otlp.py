@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads what Burdock exports with a decoder that is not ours (opentelemetry-proto), and plays a
 collector whose answers a test can choose."""
+import base64
 import glob
 import gzip
 import http.server
+import json
 import os
 import struct
 import threading
 from types import SimpleNamespace
 
+from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -28,9 +31,27 @@ def _attributes(pairs):
     return {pair.key: _value(pair.value) for pair in pairs}
 
 
+def _ids_as_protobuf_has_them(value):
+    if isinstance(value, list):
+        return [_ids_as_protobuf_has_them(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: base64.b64encode(bytes.fromhex(item)).decode()
+            if key in ("traceId", "spanId", "parentSpanId") else _ids_as_protobuf_has_them(item)
+            for key, item in value.items()}
+
+
+def _parsed(payload, request):
+    """JSON with all its members known, or protobuf."""
+    if payload[:1] == b"{":
+        json_format.ParseDict(_ids_as_protobuf_has_them(json.loads(payload)), request)
+    else:
+        request.ParseFromString(payload)
+    return request
+
+
 def spans_of_request(payload):
-    request = ExportTraceServiceRequest()
-    request.ParseFromString(payload)
+    request = _parsed(payload, ExportTraceServiceRequest())
     found = []
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
@@ -53,15 +74,15 @@ def spans_of_request(payload):
 
 def points_of_request(payload):
     """Of metrics: one entry per data point."""
-    request = ExportMetricsServiceRequest()
-    request.ParseFromString(payload)
+    request = _parsed(payload, ExportMetricsServiceRequest())
     found = []
     for resource_metrics in request.resource_metrics:
         resource = _attributes(resource_metrics.resource.attributes)
         for metric in (m for scope in resource_metrics.scope_metrics for m in scope.metrics):
             data = getattr(metric, metric.WhichOneof("data"))
             for point in data.data_points:
-                is_histogram = metric.HasField("histogram")
+                is_histogram = metric.WhichOneof("data") in ("histogram", "exponential_histogram")
+                is_exponential = metric.HasField("exponential_histogram")
                 found.append(SimpleNamespace(
                     resource=resource, name=metric.name, unit=metric.unit,
                     temporality=data.aggregation_temporality, process=resource.get("process.pid"),
@@ -69,7 +90,13 @@ def points_of_request(payload):
                     time=point.time_unix_nano,
                     count=point.count if is_histogram else None,
                     sum=point.sum if is_histogram else None,
-                    buckets=list(point.bucket_counts) if is_histogram else None,
+                    buckets=None if not is_histogram else list(
+                        point.positive.bucket_counts if is_exponential else point.bucket_counts),
+                    scale=point.scale if is_exponential else None,
+                    offset=point.positive.offset if is_exponential else None,
+                    zeros=point.zero_count if is_exponential else None,
+                    least=point.min if is_histogram else None,
+                    most=point.max if is_histogram else None,
                     exemplars=[(e.trace_id.hex(), e.span_id.hex()) for e in point.exemplars],
                     value=None if is_histogram else getattr(point, point.WhichOneof("value"))))
     return found
@@ -145,7 +172,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def send(self, status, body=b"", **headers):
         self.send_response(status)
-        self.send_header("Content-Type", "application/x-protobuf")
+        if "Content_Type" not in headers:
+            self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -165,6 +193,12 @@ def partial(rejected, message="some were refused"):
     answer.partial_success.rejected_spans = rejected
     answer.partial_success.error_message = message
     return lambda handler: handler.send(200, answer.SerializeToString())
+
+
+def partial_json(rejected, message="some were refused"):
+    answer = json.dumps({"partialSuccess": {"rejectedSpans": str(rejected),
+                                            "errorMessage": message}}).encode()
+    return lambda handler: handler.send(200, answer, Content_Type="application/json")
 
 
 def refuse(status, **headers):

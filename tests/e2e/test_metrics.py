@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durations of all requests as OTLP histograms, sampled or not."""
+import collections
 import time
 
 import harness
@@ -136,6 +137,73 @@ def test_choice():
         get(app.port, "/")
         stop(scene, app)
         equal((collector.posts, total(collector.points(SERVED))), ([], 2), "so can traces")
+
+
+EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION":
+               "base2_exponential_bucket_histogram"}
+
+
+def official(durations):
+    """What the official SDK makes of them: (scale, offset, counts), or None without it."""
+    try:
+        from opentelemetry.sdk.metrics import MeterProvider, Histogram
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+    except ImportError:
+        return None
+    reader = InMemoryMetricReader(
+        preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
+    histogram = MeterProvider([reader]).get_meter("test").create_histogram("h")
+    for duration in durations:
+        histogram.record(duration)
+    data = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics[0].data
+    point = data.data_points[0]
+    return point.scale, point.positive.offset, list(point.positive.bucket_counts)
+
+
+def at_scale(scale, histograms):
+    """{bucket: count} of several together, at a scale that none is beneath."""
+    found = collections.Counter()
+    for own, offset, counts in histograms:
+        for number, count in enumerate(counts):
+            found[offset + number >> own - scale] += count
+    return +found
+
+
+def test_exponential():
+    for temporality in "cumulative", "delta":
+        with Scene() as scene:
+            collector = Collector(scene)
+            app = scene.service("app", **to(
+                collector, **EXPONENTIAL,
+                OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality))
+            load(app.port, 300, 8)
+            get(app.port, "/sleep?s=0.2")
+            stop(scene, app)
+            points = [p for p in collector.points(SERVED)
+                      if p.attributes["http.response.status_code"] == 200]
+            if temporality == "cumulative":
+                points = points[-1:]  # the end of a process may tell twice
+            durations = [(span.end - span.start) / 1e9 for span in collector.spans()
+                         if span.attributes["http.response.status_code"] == 200]
+            equal((total(points), sum(sum(p.buckets) + p.zeros for p in points),
+                   min(p.least for p in points), max(p.most for p in points)),
+                  (302, 302, min(durations), max(durations)), "%s: all of them" % temporality)
+            check(all(len(p.buckets) <= 160 and p.scale > 0 and
+                      2 ** (p.offset * 2 ** -p.scale) <= p.least and
+                      p.most <= 2 ** ((p.offset + len(p.buckets)) * 2 ** -p.scale)
+                      for p in points),
+                  "%s: between the bounds that the scale gives" % temporality,
+                  [(p.scale, p.offset, len(p.buckets), p.least, p.most) for p in points])
+            wanted = official(durations)
+            if wanted is None:
+                harness.skip("%s: as the official SDK has it" % temporality, "it is not installed")
+                continue
+            scale = min(p.scale for p in points)
+            check(scale >= wanted[0] if len(points) > 1 else scale == wanted[0],
+                  "%s: at the official SDK's scale" % temporality, (scale, wanted[0]))
+            equal(at_scale(wanted[0], [(p.scale, p.offset, p.buckets) for p in points]),
+                  at_scale(wanted[0], [wanted]), "%s: as the official SDK has it" % temporality)
 
 
 def test_database():

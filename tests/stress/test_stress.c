@@ -328,7 +328,7 @@ static void trip_breaker(uint64_t recorded)
     produce(&rounds);
     CHECK(rings_recorded() == recorded, "nothing is recorded any more");
     for (int i = 0; i < 1000 && seen.broken == 0; i++) {
-        recover_counters(&config, (uint32_t)getpid(), &seen);
+        recover_counters(&config, (uint32_t)getpid(), &seen, &(uint64_t){0});
         sched_yield();
     }
     CHECK(strcmp(seen.broken_why, "the test said so") == 0, "the ring file says why");

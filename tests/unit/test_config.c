@@ -154,6 +154,70 @@ static void test_choices(void)
     CHECK(!c.signals[SIGNAL_TRACES].gzip, "compression of the signal");
 }
 
+static void test_outlets(void)
+{
+    READ("OTEL_TRACES_EXPORTER= console", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_CONSOLE && c.outlet_descriptor == 2 &&
+              c.batch_spans_max == 1 && c.schedule_delay_ms == 1000 && c.measures &&
+              c.problem_count == 0,
+        "the console is stderr, endpoint or not");
+    READ("BURDOCK_CONSOLE=STDOUT", "OTEL_TRACES_EXPORTER=none,console,console");
+    CHECK(c.outlet_descriptor == 1 && c.problem_count == 0, "or stdout");
+    READ("BURDOCK_CONSOLE=stdout");
+    CHECK(c.outlet_descriptor == 0 && c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE,
+        "which alone asks for nothing");
+    READ("BURDOCK_CONSOLE=tty", "OTEL_TRACES_EXPORTER=console,otlp");
+    CHECK(c.outlet_descriptor == 2 && c.problem_count == 2 && problem_with("BURDOCK_CONSOLE") &&
+              problem_with("OTEL_TRACES_EXPORTER"),
+        "one exporter, one of two descriptors");
+    READ("OTEL_TRACES_EXPORTER=otlp/stdout");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_FILE && c.outlet_descriptor == 1 &&
+              c.batch_spans_max == 512,
+        "OTLP on stdout");
+    READ("OTEL_TRACES_EXPORTER=otlp_file", "BURDOCK_OTLP_FILE=/var/log/spans.jsonl");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_FILE && c.outlet_descriptor == 0 &&
+              strcmp(c.outlet_path, "/var/log/spans.jsonl") == 0 && c.problem_count == 0,
+        "OTLP in a file");
+    READ("OTEL_TRACES_EXPORTER=otlp_file", "BURDOCK_OTLP_FILE=spans.jsonl");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 2 &&
+              problem_with("BURDOCK_OTLP_FILE"),
+        "which has an absolute path, or is not");
+    READ("OTEL_METRICS_EXPORTER=console", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(c.measures && problem_with("OTEL_METRICS_EXPORTER"), "metrics have no console");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP &&
+              c.signals[SIGNAL_TRACES].json && !c.signals[SIGNAL_METRICS].json &&
+              c.problem_count == 0,
+        "JSON is spoken, by signal");
+}
+
+static void test_orchestrators(void)
+{
+    READ("POD_NAME=shop-1", "KUBERNETES_SERVICE_HOST=10.0.0.1", "NODE_NAME=n");
+    CHECK(c.in_kubernetes && strcmp(c.kubernetes[KUBERNETES_POD_NAME], "shop-1") == 0 &&
+              strcmp(c.kubernetes[KUBERNETES_NODE], "n") == 0,
+        "what a pod is told");
+    READ("OTEL_RESOURCE_ATTRIBUTES_POD_NAME=b", "POD_NAME=a", "POD_UID=\xFF");
+    CHECK(!c.in_kubernetes && strcmp(c.kubernetes[KUBERNETES_POD_NAME], "b") == 0 &&
+              c.kubernetes[KUBERNETES_POD_UID][0] == 0,
+        "the operator's variable wins; what is no text is none");
+    static const struct {
+        const char *url;
+        bool is_good;
+    } rows[] = {{"http://169.254.170.2/v4/1f", true}, {"http://127.0.0.1:80/v4", true},
+        {"http://169.254.170.2.example.org/", false}, {"https://169.254.170.2/", false},
+        {"http://10.0.0.1/", false}, {"http://localhost/", false}, {"unix:///x", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "ECS_CONTAINER_METADATA_URI_V4=%s", rows[i].url);
+        READ(text);
+        CHECK((c.ecs_metadata[0] != 0) == rows[i].is_good &&
+                  (c.problem_count == 0) == rows[i].is_good,
+            "the agent of ECS at %s", rows[i].url);
+    }
+}
+
 static void test_endpoint(void)
 {
     static const struct {
@@ -219,7 +283,20 @@ static void test_endpoint(void)
     CHECK(!c.measures && !c.records, "nothing at all");
     READ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="
          "base2_exponential_bucket_histogram");
-    CHECK(c.problem_count == 1, "what is not there is said");
+    CHECK(c.exponential && c.problem_count == 0, "exponential buckets");
+    READ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=summary");
+    CHECK(!c.exponential && c.problem_count == 1, "what is not there is said");
+    READ("OTEL_METRICS_EXPORTER=prometheus");
+    CHECK(c.measures && c.scraped && c.records &&
+              c.signals[SIGNAL_METRICS].destination == DESTINATION_NONE && c.problem_count == 0,
+        "metrics to be scraped need no endpoint");
+    READ("OTEL_METRICS_EXPORTER=prometheus,otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="
+        "base2_exponential_bucket_histogram");
+    CHECK(c.scraped && c.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP && !c.delta &&
+              !c.exponential && c.problem_count == 2,
+        "both, as what is scraped has to be");
     READ("OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 0,
         "without endpoint no matter");
@@ -297,6 +374,35 @@ static void test_service_name(void)
     CHECK(strcmp(small, "som") == 0, "cut to the room");
 }
 
+/* Of those that begin with the same two letters one at least leaves a trace of a value, so no
+ * beginning is passed over. Root's HOME and its like count for nobody else. */
+static void test_names(void)
+{
+    static const char *const names[] = {
+#define VARIABLE(name, parser, target, secure, text) name,
+#include "variables.def"
+#undef VARIABLE
+    };
+    enum { COUNT = sizeof(names) / sizeof(names[0]) };
+    static struct config bare;
+    bool counts[COUNT];
+    char text[128];
+    READ("LANG=C");
+    bare = c;
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof(text), "%s=/x", names[i]);
+        READ(text);
+        counts[i] = memcmp(&c, &bare, sizeof(c)) != 0 || strcmp(names[i], "HOME") == 0 ||
+                    strcmp(names[i], "XDG_STATE_HOME") == 0;
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        bool is_read = false;
+        for (unsigned k = 0; k < COUNT; k++)
+            is_read |= counts[k] && memcmp(names[k], names[i], 2) == 0;
+        CHECK(is_read, "%s is looked for", names[i]);
+    }
+}
+
 /* Any bytes as values: nothing outside is touched, every text is terminated. */
 static void test_noise(void)
 {
@@ -356,9 +462,12 @@ int main(void)
     test_defaults();
     test_values();
     test_choices();
+    test_outlets();
+    test_orchestrators();
     test_endpoint();
     test_lists();
     test_service_name();
+    test_names();
     test_noise();
     measure();
     return tap_done();

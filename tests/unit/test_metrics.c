@@ -7,6 +7,7 @@
 #include "counters.h"
 #include "metrics.h"
 #include "otlp.pb-c.h"
+#include "otlp_json.h"
 #include "tap.h"
 
 enum { BUFFER_BYTES = 256 * 1024, MS = 1000000 };
@@ -304,6 +305,43 @@ static void test_other(void)
         "nothing is due where nothing is measured");
 }
 
+/* The messages are in no proto of ours: read as JSON. */
+static bool sends(const char *wanted)
+{
+    struct metrics_part part = {.now_ns = BEGIN + 1};
+    struct otlp_batch batch;
+    otlp_batch_reset(&batch, buffer, BUFFER_BYTES);
+    if (!metrics_write(&metrics, &batch, &part) || !otlp_batch_finish(&batch, NULL, 0))
+        return false;
+    struct json_text json =
+        otlp_json(SIGNAL_METRICS, batch.start, (size_t)(batch.limit - batch.start));
+    bool found = json.text != NULL && memmem(json.text, json.length, wanted, strlen(wanted));
+    metrics_sent(&metrics, &part);
+    metrics_done(&metrics, part.now_ns);
+    return found;
+}
+
+static void test_exponential(void)
+{
+    begin(true);
+    settings.exponential = true;
+    serve(250 * MS, "GET", 200, true);
+    serve(250 * MS, "GET", 200, true);
+    serve(0, "GET", 200, true);
+    CHECK(sends("\"count\":\"3\",\"sum\":0.5,\"scale\":20,\"zeroCount\":\"1\",\"positive\":{"
+                "\"offset\":-2097153,\"bucketCounts\":[\"2\"]},\"exemplars\""),
+        "exponential buckets");
+    serve(500 * MS, "GET", 200, true);
+    CHECK(sends("\"count\":\"1\",\"sum\":0.5,\"scale\":20,\"zeroCount\":\"0\",\"positive\":{"
+                "\"offset\":-1048577,\"bucketCounts\":[\"1\"]}"),
+        "which begin anew, as a delta does");
+    bool is_room = true;
+    for (uint64_t i = 0; i < 400; i++)
+        serve((uint64_t)1 << (i % 45), "GET", 200, false);
+    is_room = sends("\"count\":\"400\"");
+    CHECK(is_room, "and have room when they are wide");
+}
+
 int main(void)
 {
     test_histogram();
@@ -311,6 +349,7 @@ int main(void)
     test_many();
     test_numbers();
     test_other();
+    test_exponential();
     forget();
     return tap_done();
 }

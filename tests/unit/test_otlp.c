@@ -8,6 +8,7 @@
 #include "otlp.h"
 #include "otlp.pb-c.h"
 #include "propagation.h"
+#include "resource.h"
 #include "span_build.h"
 #include "tap.h"
 
@@ -344,16 +345,20 @@ static void test_request(void)
     static struct span_build record;
     static struct config settings;
     static uint8_t resource[OTLP_RESOURCE_BYTES_MAX];
-    struct otlp_process process = {.executable_path = "/usr/bin/cart\xFF",
-        .host_name = "node",
-        .pid = 300,
-        .instance_id = "0a"};
+    static struct otlp_process process;
+    resource_add_text(&process, "process.executable.name", "cart\xFF");
+    resource_add_text(&process, "host.name", "node");
+    resource_add_text(&process, "os.type", "linux");
+    resource_add_text(&process, "service.instance.id", "0a");
+    resource_add_number(&process, "process.pid", 300);
     struct otlp_batch batch;
     fill_config(&settings);
     size_t resource_bytes = otlp_resource(&settings, &process, resource, sizeof(resource));
     CHECK(resource_bytes > 0, "the resource is made");
-    CHECK(otlp_resource(&settings, &process, resource + 1, resource_bytes - 1) == 0,
-        "a resource without room is refused");
+    size_t less = otlp_resource(&settings, &process, resource, resource_bytes - 1);
+    CHECK(less > 0 && less < resource_bytes - 1, "a fact without room is left out");
+    CHECK(otlp_resource(&settings, &process, resource, 64) == 0,
+        "a resource without room for more than facts is refused");
     otlp_resource(&settings, &process, resource, sizeof(resource));
 
     otlp_batch_reset(&batch, buffer, sizeof(buffer));
