@@ -122,18 +122,25 @@ static uint64_t metrics_due(void)
     return metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
 }
 
-static void await_work(void)
+/* While nothing else is asked for than `asked`; meanwhile the spool is sent, at its pace. */
+static uint32_t wait_while(uint32_t asked, uint64_t until)
 {
     uint32_t wanted;
-    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE &&
-           process_monotonic_ns() < metrics_due())
-        wait_until(&work, WORK_NONE, metrics_due());
-    uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
-    uint64_t until = process_monotonic_ns() + delay_ms * 1000000ull;
-    while (wanted == WORK_SOON && process_monotonic_ns() < until) {
-        wait_until(&work, WORK_SOON, until);
-        wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
+    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == asked &&
+           process_monotonic_ns() < until) {
+        uint64_t due = delivery_catch_up(&delivery);
+        rings_publish_counters();
+        wait_until(&work, asked, due < until ? due : until);
     }
+    return wanted;
+}
+
+static void await_work(void)
+{
+    uint32_t wanted = wait_while(WORK_NONE, metrics_due());
+    uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
+    if (wanted == WORK_SOON)
+        wait_while(WORK_SOON, process_monotonic_ns() + delay_ms * 1000000ull);
     /* Before the rings are looked at: a record committed from now on asks again. */
     __atomic_store_n(&work, WORK_NONE, __ATOMIC_SEQ_CST);
 }
@@ -173,8 +180,8 @@ static void *run(void *unused)
         return NULL;
     }
     if (__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) /* already; opening forgot the deadline */
-        __atomic_store_n(&delivery.stop_ns,
-            process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
+        delivery_stop_by(
+            &delivery, &config, process_monotonic_ns() + config.exit_timeout_ms * 1000000ull);
     recover_dead(&delivery, &config, config.service_name, NULL);
     delivery.telling->name_code = symbols_find;
     metrics_init(&metrics, &config);
@@ -302,7 +309,7 @@ void exporter_flush(bool last)
     uint64_t deadline = process_monotonic_ns() + config.exit_timeout_ms * 1000000ull;
     if (last)
         __atomic_store_n(&is_last, true, __ATOMIC_RELAXED);
-    __atomic_store_n(&delivery.stop_ns, deadline, __ATOMIC_RELEASE);
+    delivery_stop_by(&delivery, &config, deadline);
     uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&delivery.interrupt, 1, __ATOMIC_RELEASE);
     wait_wake(&delivery.interrupt);
