@@ -21,7 +21,8 @@ enum {
     STOP_RESERVE_MAX_MS = 250  /* of the time for the end, to spool what was not sent */
 };
 
-enum outcome { OUTCOME_DELIVERED, OUTCOME_SPOOLED, OUTCOME_LOST };
+/* LATE: the time was up, or the store has no room. */
+enum outcome { OUTCOME_DELIVERED, OUTCOME_SPOOLED, OUTCOME_REFUSED, OUTCOME_LATE };
 
 /* In delivery.memory. */
 enum {
@@ -122,6 +123,8 @@ static void note_answer(struct delivery *delivery, const struct otlp_answer *ans
         delivery->away_until_ns = delivery->away_pause_ms = 0;
         return;
     }
+    if (is_away(delivery) && answer->retry_after_ms == 0)
+        return; /* asked before its time, since there was no room in the spool */
     uint32_t pause_ms = delivery->away_pause_ms * 2;
     if (pause_ms == 0)
         pause_ms = BACKOFF_FIRST_MS;
@@ -162,7 +165,7 @@ static enum outcome post(struct delivery *delivery, struct otlp_http *http, enum
     uint32_t pause_ms = BACKOFF_FIRST_MS;
     struct otlp_answer answer = {.outcome = OTLP_RETRY};
     bool is_spans = signal == SIGNAL_TRACES;
-    bool may_try = !is_spans || !delivery->spool->is_on || !is_away(delivery);
+    bool may_try = !is_spans || !is_away(delivery);
     for (;; may_try = true) {
         if (may_try)
             try_once(delivery, http, signal, deadline, &answer);
@@ -170,6 +173,8 @@ static enum outcome post(struct delivery *delivery, struct otlp_http *http, enum
             break;
         if (is_spans && keep(delivery))
             return OUTCOME_SPOOLED;
+        if (!may_try)
+            continue;
         uint32_t wanted =
             answer.retry_after_ms != 0 ? answer.retry_after_ms : with_jitter(pause_ms);
         if (!may_repeat || !back_off(delivery, wanted, deadline))
@@ -177,7 +182,10 @@ static enum outcome post(struct delivery *delivery, struct otlp_http *http, enum
         pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
     }
     *rejected = answer.rejected;
-    return answer.outcome == OTLP_ACCEPTED ? OUTCOME_DELIVERED : OUTCOME_LOST;
+    static const enum outcome outcomes[] = {[OTLP_ACCEPTED] = OUTCOME_DELIVERED,
+        [OTLP_RETRY] = OUTCOME_LATE,
+        [OTLP_REFUSED] = OUTCOME_REFUSED};
+    return outcomes[answer.outcome];
 }
 
 /* Accepted, but for these. */
@@ -212,14 +220,14 @@ static enum outcome place(struct delivery *delivery, int64_t *rejected)
     struct otlp_batch *batch = &delivery->batch;
     int error = 0;
     if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
-        return OUTCOME_LOST;
+        return OUTCOME_REFUSED;
     switch (delivery->config->signals[SIGNAL_TRACES].destination) {
     case DESTINATION_OTLP:
         return post(delivery, &delivery->http, SIGNAL_TRACES, true, rejected);
     case DESTINATION_STORE:
         if (!store_append(
                 &delivery->store, batch->start, (size_t)(batch->limit - batch->start), &error))
-            return OUTCOME_LOST;
+            return OUTCOME_LATE;
         break;
     case DESTINATION_NONE:
         break;
@@ -247,7 +255,12 @@ static void send_batch(struct delivery *delivery)
         counter_add(COUNTER_SPANS_SPOOLED, spans);
         delivery->spooled += spans;
         break;
-    case OUTCOME_LOST:
+    case OUTCOME_LATE:
+        delivery->is_stuck = delivery->keeps;
+        if (delivery->is_stuck)
+            break;
+        /* fallthrough */
+    case OUTCOME_REFUSED:
         count_dropped(delivery, COUNTER_SPANS_DROPPED_EXPORT, spans);
         break;
     }
@@ -274,6 +287,14 @@ static void deliver(struct delivery *delivery, const struct record *record)
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
 }
 
+static bool send_and_consume(struct delivery *delivery, struct ring *ring, uint64_t cursor)
+{
+    send_batch(delivery);
+    if (!delivery->is_stuck)
+        ring_consume(ring, cursor);
+    return !delivery->is_stuck;
+}
+
 /* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
  */
 static void drain_ring(struct delivery *delivery, struct ring *ring)
@@ -282,13 +303,10 @@ static void drain_ring(struct delivery *delivery, struct ring *ring)
     const struct record *record;
     while ((record = ring_next(ring, &cursor)) != NULL) {
         deliver(delivery, record);
-        if (is_full(delivery)) {
-            send_batch(delivery);
-            ring_consume(ring, cursor);
-        }
+        if (is_full(delivery) && !send_and_consume(delivery, ring, cursor))
+            return;
     }
-    send_batch(delivery);
-    ring_consume(ring, cursor);
+    send_and_consume(delivery, ring, cursor);
 }
 
 void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32_t count,
@@ -297,7 +315,7 @@ void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32
     delivery->resource = resource;
     delivery->resource_bytes = resource_bytes;
     begin_batch(delivery);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++) {
         struct ring *ring = __atomic_load_n(&rings[i], __ATOMIC_ACQUIRE);
         if (ring != NULL)
             drain_ring(delivery, ring);
@@ -337,7 +355,8 @@ uint64_t delivery_catch_up(struct delivery *delivery)
     if (length == 0) {
         delivery->catch_up_ns = UINT64_MAX;
     } else if (resend(delivery, length)) {
-        delivery->catch_up_ns = now + length * 1000000000ull / CATCH_UP_BYTES_PER_S;
+        uint64_t pause_ns = length * 1000000000ull / CATCH_UP_BYTES_PER_S;
+        delivery->catch_up_ns = now + (delivery->hurries ? 0 : pause_ns);
         return delivery->catch_up_ns;
     } else {
         delivery->catch_up_ns = delivery->away_until_ns;

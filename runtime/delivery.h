@@ -34,6 +34,9 @@ struct delivery {
     uint32_t away_pause_ms; /* the last one */
     uint64_t catch_up_ns;   /* when the spool is to be looked at; UINT64_MAX: it holds nothing */
     uint64_t looked_ns;     /* when it was */
+    bool hurries;           /* what is in it is sent without pauses: by hand */
+    bool keeps;             /* what cannot be delivered now stays in its ring, by hand too; then */
+    bool is_stuck;          /* nothing more is drained */
     const uint8_t *resource;
     uint32_t resource_bytes;
     uint64_t stop_ns;   /* nonzero: give up at this monotonic time (the host is leaving) */

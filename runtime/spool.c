@@ -247,7 +247,7 @@ static bool take_oldest(struct spool *spool, int directory)
     char after[STORE_NAME_BYTES_MAX];
     memcpy(after, spool->after, sizeof(after));
     for (;;) {
-        if (!store_look(directory, spool->tag, after, &survey))
+        if (!store_look(directory, spool->takes_all ? NULL : spool->tag, after, &survey))
             return false;
         for (unsigned i = 0; i < survey.count; i++)
             if (take(spool, directory, survey.oldest[i].name))
@@ -261,6 +261,17 @@ static bool take_oldest(struct spool *spool, int directory)
 static int open_directory(const struct spool *spool)
 {
     return (int)sys(SYS_openat, AT_FDCWD, spool->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+uint64_t spool_bytes(const struct spool *spool)
+{
+    struct store_survey survey = {0};
+    int directory = spool->is_on ? open_directory(spool) : -1;
+    if (directory < 0)
+        return 0;
+    store_look(directory, NULL, "", &survey);
+    sys(SYS_close, directory);
+    return survey.total;
 }
 
 /* The file being sent has nothing more. */

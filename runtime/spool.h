@@ -35,6 +35,7 @@ enum { SPOOL_FILE_BYTES_MAX = 4 * 1024 * 1024, SPOOL_TAG_BYTES = 17 };
 struct spool {
     bool is_on;
     bool takes_others; /* files of other users too: a command by hand, as root */
+    bool takes_all;    /* meant for whichever endpoint: to be stored, not sent */
     struct store_writer writer;
     char directory[CONFIG_TEXT_MAX];
     char parent[CONFIG_TEXT_MAX]; /* the store, if it is a directory of it; else "" */
@@ -72,6 +73,9 @@ void spool_settle(struct spool *spool);
 
 /* Lets go of the file being sent. */
 void spool_rest(struct spool *spool);
+
+/* Bytes of all files that are there. */
+uint64_t spool_bytes(const struct spool *spool);
 
 /* Spans of a request. Pure; 0 for what is none. */
 uint32_t spool_spans(const uint8_t *payload, size_t length);
