@@ -11,6 +11,7 @@
 #include "format.h"
 #include "guard.h"
 #include "memory.h"
+#include "open.h"
 #include "process.h"
 #include "sys.h"
 
@@ -51,6 +52,8 @@ static struct ring *ring_of(struct ring_file *file, uint32_t index)
 
 static bool is_empty(struct ring_file *file)
 {
+    if (open_any(file))
+        return false;
     for (uint32_t i = 0; i < file->ring_count; i++) {
         uint64_t cursor = ring_cursor(ring_of(file, i));
         if (ring_next(ring_of(file, i), &cursor) != NULL)
@@ -59,12 +62,26 @@ static bool is_empty(struct ring_file *file)
     return true;
 }
 
+static uint64_t unix_ns(void)
+{
+    return process_monotonic_ns() + process_clock_offset_ns();
+}
+
+/* The last one is of what was open when the process died. */
 static void drain_file(struct delivery *delivery, struct ring_file *file)
 {
-    struct ring *rings[RINGS_MAX];
-    for (uint32_t i = 0; i < file->ring_count; i++)
+    struct ring *rings[RINGS_MAX + 1];
+    uint32_t count = file->ring_count;
+    for (uint32_t i = 0; i < count; i++)
         rings[i] = ring_of(file, i);
-    delivery_drain(delivery, rings, file->ring_count, file->resource, file->resource_bytes);
+    struct ring *open = memory_map(RING_BYTES);
+    if (open != NULL) {
+        open_tell(file, rings, count, open, unix_ns());
+        rings[count++] = open;
+    }
+    delivery_drain(delivery, rings, count, file->resource, file->resource_bytes);
+    if (open != NULL)
+        memory_unmap(open, RING_BYTES);
 }
 
 /* Where those begin who try again: what was delivered is not to be delivered by them as well. */
@@ -137,11 +154,6 @@ struct wanted {
     const char *run_id;
     bool died_early; /* one of them did */
 };
-
-static uint64_t unix_ns(void)
-{
-    return process_monotonic_ns() + process_clock_offset_ns();
-}
 
 /* Its exporter holds the lock to an orderly end. */
 static bool died_early(const struct ring_file *file, const char *service_name)

@@ -11,6 +11,7 @@
 #include "exporter.h"
 #include "format.h"
 #include "memory.h"
+#include "open.h"
 #include "process.h"
 #include "sys.h"
 #include "thread.h"
@@ -194,10 +195,13 @@ void rings_forked(void)
             sys(SYS_munmap, rings[i], RING_BYTES);
         rings[i] = NULL;
     }
+    /* Exchanges that the parent began know where they are noted: its notes are not ours. */
     if (file != NULL)
-        sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
+        sys(SYS_mmap, file, RING_FILE_HEADER_BYTES, PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     ring_count = 0;
     durable_free = 0;
+    open_slots = NULL;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -286,7 +290,8 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->magic, "BURDOCK", 8);
     file->version = RING_VERSION;
     file->pid = (uint32_t)sys(SYS_getpid);
-    file->start_ns = process_monotonic_ns() + process_clock_offset_ns();
+    file->clock_offset_ns = process_clock_offset_ns();
+    file->start_ns = file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->run_id, config->run_id, sizeof(config->run_id));
     memcpy(file->service_name, config->service_name, sizeof(file->service_name));
     file->resource_bytes = (uint32_t)bytes;
@@ -319,8 +324,11 @@ bool rings_open_file(
     if (file != NULL) {
         fill_header(config, resource, resource_bytes);
         file->is_locked = locked;
-        if (add_ring(*descriptor))
+        if (add_ring(*descriptor)) {
+            __atomic_store_n(&open_slots,
+                (struct open_slot *)((uint8_t *)file + RING_FILE_OPEN_AT) - 1, __ATOMIC_RELEASE);
             return true;
+        }
     }
     rings_remove_file();
     return false;
@@ -361,6 +369,8 @@ void rings_publish_counters(void)
 {
     if (file == NULL)
         return;
+    file->clock_offset_ns = process_clock_offset_ns();
+    file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->counters, counters, sizeof(file->counters));
     file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
     if (process.broken && process.broken_why != NULL && !file->broken) {

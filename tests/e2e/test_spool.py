@@ -331,6 +331,118 @@ def test_recover():
               [2] * 4, "recover: wrong usage is refused")
 
 
+# --- deaths --------------------------------------------------------------------------------------
+
+
+def unfinished(spans):
+    return [span for span in spans if "burdock.unfinished" in span.attributes]
+
+
+def ask_in_vain(port, path):
+    """A request whose answer never comes."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode())
+    return connection
+
+
+def test_unfinished():
+    """What a process was at when it died: the request, and the call that it was waiting for."""
+    for how in (signal.SIGKILL, signal.SIGSEGV):
+        with Scene() as scene:
+            silent = harness.RawServer(scene, lambda connection: harness.read_head(connection) and
+                                       connection.recv(1))
+            app = scene.service("app")
+            get(app.port, "/done")
+            wait_until(lambda: [ring for ring in scene.rings_left() if ring.rings])
+            get(app.port, "/done/2")
+            waiting = ask_in_vain(app.port, "/fetch?url=http://127.0.0.1:%d/never" % silent.port)
+            check(wait_until(lambda: harness.open_requests(scene) == 2), how.name +
+                  ": two requests are noted", harness.open_requests(scene))
+            slow = [ask_in_vain(app.port, "/slow?s=60") for _ in range(5)]
+            wait_until(lambda: harness.open_requests(scene) == 7)
+            scene.stop(app, how)
+            for connection in [waiting, *slow]:
+                connection.close()
+            status, out, err = recover(scene)
+            spans = unfinished(scene.spans())
+            equal((status, len(spans), len(scene.spans())), (0, 7, 9),
+                  how.name + ": what was open is told, beside what was done")
+            served, = [s for s in spans if s.kind == "SERVER" and "fetch" in s.attributes["url.path"]]
+            called, = [s for s in spans if s.kind == "CLIENT"]
+            equal((called.trace, called.parent), (served.trace, served.id),
+                  how.name + ": the call under its request")
+            equal({(s.status, s.attributes["error.type"], s.attributes["burdock.unfinished"])
+                   for s in spans}, {("ERROR", "process_died", "requested")},
+                  how.name + ": as errors, with the last thing they did")
+            check(all(0 <= s.end - s.start <= (s.attributes["burdock.unfinished.age_max_ms"] + 1) * 1e6
+                      for s in spans), how.name + ": with their age")
+            equal({(s.name, s.attributes["http.request.method"]) for s in spans if s.kind == "SERVER"},
+                  {("GET", "GET")}, how.name + ": with their method")
+            equal(scene.rings_left(), [], how.name + ": no ring is left")
+
+
+def test_deaths():
+    """kill -9 at any moment under load: each request that was answered has its span, finished or
+    not; each span is there once; and no more are unfinished than were under way."""
+    deaths = 1000 if LONG else 20
+    clients = 4
+    with Scene(OTEL_BSP_SCHEDULE_DELAY="20") as scene:
+        app = scene.nginx("location / { return 200 $pid; }", "app", workers=1)
+        answered, lock, over, made = set(), threading.Lock(), threading.Event(), [0]
+
+        def ask(client):
+            number = 0
+            while not over.is_set():
+                number += 1
+                path = "/r/%d/%d" % (client, number)
+                try:
+                    if get(app.port, path, timeout=5)[0] == 200:
+                        with lock:
+                            answered.add(path)
+                except OSError:
+                    pass
+                except harness.http.client.HTTPException:
+                    pass
+
+        def worker():
+            """Whose file is there, and who has exported what it did before that; from now on all that
+            it does is durable."""
+            found = [ring.pid for ring in scene.rings_left()
+                     if ring.counters.get("spans.exported") and os.path.exists("/proc/%d" % ring.pid)]
+            return found[0] if found else None
+
+        threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
+        for thread in threads:
+            thread.start()
+        killed = 0
+        for _ in range(deaths):
+            pid = wait_until(worker)
+            time.sleep(random.random() * 0.05)  # any moment
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+            wait_until(lambda: not os.path.exists("/proc/%d" % pid))
+        over.set()
+        for thread in threads:
+            thread.join()
+        scene.stop(app, signal.SIGQUIT)
+        recover(scene)
+        spans = scene.spans()
+        told = collections.Counter(span.attributes.get("url.path") for span in spans)
+        missing = [path for path in answered if path not in told]
+        equal(killed, deaths, "deaths: the worker died %d times" % deaths)
+        check(len(answered) > deaths * 3, "deaths: under load", len(answered))
+        check(not missing, "deaths: each request that was answered has its span (%d)" % len(answered),
+              missing[:10])
+        twice = len(spans) - len({span.id for span in spans})
+        check(twice <= len(spans) // 100, "deaths: none is told twice but for batches that were stored "
+              "by who died before giving their room back", twice)
+        open_ones = unfinished(spans)
+        check(len(open_ones) <= deaths * clients, "deaths: no more are unfinished than were under way",
+              len(open_ones))
+        print("# %d spans, %d answered, %d unfinished, %d twice" %
+              (len(spans), len(answered), len(open_ones), twice))
+
+
 # --- room ----------------------------------------------------------------------------------------
 
 
