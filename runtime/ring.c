@@ -373,7 +373,8 @@ void rings_publish_counters(void)
     file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->counters, counters, sizeof(file->counters));
     file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
-    if (process.broken && process.broken_why != NULL && !file->broken) {
+    if (__atomic_load_n(&process.broken, __ATOMIC_ACQUIRE) && process.broken_why != NULL &&
+        !file->broken) {
         struct format why;
         format_start(&why, file->broken_why, sizeof(file->broken_why));
         format_text(&why, process.broken_why);
