@@ -41,7 +41,6 @@ struct open_slot {
     uint8_t facts[OPEN_FACTS_BYTES]; /* of the exchange, its texts apart */
     uint16_t texts[8]; /* offset, length and another number of each; of the last two */
     _Alignas(16) char text[OPEN_TEXT_BYTES];
-    uint8_t reserved[16];
 };
 _Static_assert(sizeof(struct open_slot) == 192, "three lines of the cache");
 

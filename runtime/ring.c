@@ -174,7 +174,8 @@ void ring_commit(struct thread *self, const struct record *record)
     uint64_t head = ring->head + record->bytes;
     __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ring->records, ring->records + 1, __ATOMIC_RELAXED);
-    exporter_wake(head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) > WAKE_BYTES);
+    uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+    exporter_wake(used > WAKE_BYTES || ring->is_private); /* a private one dies with the process */
 }
 
 void ring_release(struct thread *self)
