@@ -12,6 +12,7 @@ int leftovers_recover(const struct config *settings, const char *run_id)
     struct delivery delivery;
     if (!delivery_open(&delivery, settings))
         return 0;
+    delivery.keeps = true;
     uint64_t rescued = recover_dead(&delivery, settings, NULL, run_id);
     delivery_close(&delivery);
     return (int)rescued;

@@ -62,6 +62,15 @@ static const char export_help[] =
     "  --last               only the last run\n"
     "  --since DURATION     only spans that ended since: 90s, 15m, 2h, 7d\n";
 
+static const char recover_help[] =
+    "Usage: burdock recover [options]\n"
+    "Sends what was left behind: spans in the ring files of processes that died, and requests in\n"
+    "the spool that wait for the endpoint. Without an endpoint the former go to the local store.\n"
+    "  --endpoint URL       http://HOST:4318 (else OTEL_EXPORTER_OTLP_ENDPOINT)\n"
+    "  --store              all of it into the local store, for whichever endpoint it was meant\n"
+    "Exit status: 0 nothing is left, 1 something is (it stays where it was) or was lost, 2 "
+    "usage.\n";
+
 static const char doctor_help[] =
     "Usage: burdock doctor [-- COMMAND | PID]\n"
     "Why is there no trace? Checks the installation and the settings, then COMMAND's file, or a\n"
@@ -91,7 +100,7 @@ static const char main_help[] =
     "       burdock VERB [options]                      look at what was traced\n"
     "See:   show    one trace as a waterfall            ls      recent traces\n"
     "       sql     statements to databases, by time\n"
-    "Send:  export  to an OTLP endpoint or a file\n"
+    "Send:  export  to an OTLP endpoint or a file       recover what dead processes left\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
     "       status  does what a process does arrive?    metrics for Prometheus\n"
     "       allow   trace a service again that was left alone after crashes\n"
@@ -105,6 +114,7 @@ static const struct verb verbs[] = {
     {"ls", verb_ls, ls_help},
     {"sql", verb_sql, sql_help},
     {"export", verb_export, export_help},
+    {"recover", verb_recover, recover_help},
     {"doctor", verb_doctor, doctor_help},
     {"status", verb_status, status_help},
     {"metrics", verb_metrics, metrics_help},

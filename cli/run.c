@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "leftovers.h"
 #include "library.h"
+#include "spool.h"
 #include "store.h"
 #include "summary.h"
 #include "supervise.h"
@@ -133,7 +134,9 @@ static void store_ready(void)
     struct config settings;
     settings_read(&settings);
     if (settings.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !settings.disabled)
-        store_make(&settings); /* a store that cannot be made is the doctor's to explain */
+        store_make(settings.store_directory); /* what cannot be made is the doctor's to explain */
+    else if (!settings.disabled)
+        spool_make(&settings);
 }
 
 static int run_supervised(const struct run_options *options, char **argv, const char *run_id)

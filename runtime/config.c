@@ -80,6 +80,7 @@ static void set_defaults(struct config *config, bool root)
     config->attribute_value_limit = UINT32_MAX;
     config->attribute_count_limit = 128;
     config->store_bytes_max = 256u << 20;
+    config->spool_bytes_max = 256u << 20;
     memcpy(config->run_directory, "/dev/shm", sizeof("/dev/shm"));
     if (root)
         memcpy(config->store_directory, "/var/lib/burdock", sizeof("/var/lib/burdock"));

@@ -107,6 +107,8 @@ struct config {
     char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
     char store_directory[CONFIG_TEXT_MAX]; /* BURDOCK_STORE, XDG_STATE_HOME, HOME; "" if none */
     uint64_t store_bytes_max;              /* BURDOCK_STORE_MAX */
+    bool spool_off;                        /* BURDOCK_SPOOL: see spool.h */
+    uint64_t spool_bytes_max;              /* BURDOCK_SPOOL_MAX */
     char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
     char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
     char tracestate[512];
@@ -120,6 +122,7 @@ struct config {
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
     struct config_problem problems[CONFIG_PROBLEMS_MAX]; /* settings ignored, for doctor */
+    char spool_directory[CONFIG_TEXT_MAX]; /* BURDOCK_SPOOL; "": `spool` in the store's */
 };
 
 extern struct config config;

@@ -308,7 +308,14 @@ void parse_store(struct reading *reading, const struct variable *variable, const
     set_directory(reading, variable, value, "");
 }
 
-void parse_store_max(struct reading *reading, const struct variable *variable, const char *value)
+void parse_spool(struct reading *reading, const struct variable *variable, const char *value)
+{
+    reading->config->spool_off = slice_is(slice_trim(whole(value)), "off");
+    if (!reading->config->spool_off)
+        set_directory(reading, variable, value, "");
+}
+
+void parse_bytes(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice text = slice_trim(whole(value));
     unsigned shift = 0;
@@ -319,7 +326,7 @@ void parse_store_max(struct reading *reading, const struct variable *variable, c
     }
     uint64_t number;
     if (number_parse(text, INT64_MAX >> shift, &number))
-        reading->config->store_bytes_max = number << shift;
+        *(uint64_t *)parse_target(reading, variable) = number << shift;
     else
         parse_problem(reading, variable->name, "ignored: not a number of bytes, K, M or G");
 }

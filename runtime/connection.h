@@ -58,6 +58,7 @@ struct connection {
     bool wait_timed_out; /* the last wait for this connection ended by time */
     bool shake_told;     /* an exchange tells how the session inside TLS began */
     bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
+    uint8_t row;         /* CLAIMED: of protocol in protocol_rows */
     uint8_t unseen;      /* enum unseen. Any thread may set it to STREAM_LOST */
     uint32_t sending;    /* odd: a head is with the kernel and not yet fed. Any thread */
     uint32_t sent_late;  /* the value of sending that was waited for in vain */

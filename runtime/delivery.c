@@ -11,13 +11,26 @@
 #include "url.h"
 #include "wait.h"
 
-enum { BATCH_BYTES = 2 * 1024 * 1024, BACKOFF_FIRST_MS = 500, BACKOFF_MAX_MS = 5000 };
+enum {
+    BATCH_BYTES = 2 * 1024 * 1024,
+    BACKOFF_FIRST_MS = 500,
+    BACKOFF_MAX_MS = 5000,
+    AWAY_PAUSE_MAX_MS = 30 * 1000,
+    AWAY_NAMED_MAX_MS = 3600 * 1000, /* by the collector, in Retry-After */
+    CATCH_UP_BYTES_PER_S = 1024 * 1024,
+    LOOK_EVERY_MS = 30 * 1000, /* for what dead processes have left in the spool */
+    STOP_RESERVE_MAX_MS = 250  /* of the time for the end, to spool what was not sent */
+};
+
+/* LATE: the time was up, or the store has no room. */
+enum outcome { OUTCOME_DELIVERED, OUTCOME_SPOOLED, OUTCOME_REFUSED, OUTCOME_LATE };
 
 /* In delivery.memory. */
 enum {
     HTTP_AT = BATCH_BYTES,
     TELLING_AT = HTTP_AT + OTLP_HTTP_SCRATCH_BYTES,
-    MEMORY_BYTES = TELLING_AT + sizeof(struct telling)
+    SPOOL_AT = (TELLING_AT + sizeof(struct telling) + 63) / 64 * 64,
+    MEMORY_BYTES = SPOOL_AT + sizeof(struct spool)
 };
 _Static_assert(TELLING_AT % _Alignof(struct telling) == 0, "what is told lies aligned");
 
@@ -32,12 +45,15 @@ bool delivery_open(struct delivery *delivery, const struct config *config)
     otlp_http_init(&delivery->http, delivery->memory + HTTP_AT, OTLP_HTTP_SCRATCH_BYTES);
     otlp_http_init(&delivery->metrics_http, delivery->memory + HTTP_AT, OTLP_HTTP_SCRATCH_BYTES);
     store_writer_init(&delivery->store, config);
+    delivery->spool = (struct spool *)(delivery->memory + SPOOL_AT);
+    spool_open(delivery->spool, config);
     return true;
 }
 
 void delivery_close(struct delivery *delivery)
 {
     delivery_rest(delivery);
+    spool_close(delivery->spool);
     memory_unmap(delivery->memory, MEMORY_BYTES);
 }
 
@@ -81,64 +97,150 @@ static bool back_off(struct delivery *delivery, uint32_t ms, uint64_t deadline)
     return true;
 }
 
-/* One request, again and again if it may be repeated. *rejected: by a partial success. */
-static bool post(struct delivery *delivery, struct otlp_http *http, enum signal signal,
-    bool may_repeat, int64_t *rejected)
+/* ---- the collector ---- */
+
+void delivery_stop_by(struct delivery *delivery, const struct config *config, uint64_t deadline_ns)
+{
+    uint64_t now = process_monotonic_ns();
+    if (deadline_ns > now && spool_is_wanted(config))
+        deadline_ns -= earlier((deadline_ns - now) / 4, STOP_RESERVE_MAX_MS * 1000000ull);
+    __atomic_store_n(&delivery->stop_ns, deadline_ns, __ATOMIC_RELEASE);
+}
+
+static bool is_leaving(const struct delivery *delivery)
+{
+    return __atomic_load_n(&delivery->stop_ns, __ATOMIC_RELAXED) != 0;
+}
+
+static bool is_away(const struct delivery *delivery)
+{
+    return delivery->away_until_ns > process_monotonic_ns();
+}
+
+/* Its answer, or that there was none, says whether the next request may be sent at once. */
+static void note_answer(struct delivery *delivery, const struct otlp_answer *answer)
+{
+    if (answer->outcome != OTLP_RETRY) {
+        delivery->away_until_ns = delivery->away_pause_ms = 0;
+        return;
+    }
+    if (is_away(delivery) && answer->retry_after_ms == 0)
+        return; /* asked before its time, since there was no room in the spool */
+    uint32_t pause_ms = delivery->away_pause_ms * 2;
+    if (pause_ms == 0)
+        pause_ms = BACKOFF_FIRST_MS;
+    delivery->away_pause_ms = pause_ms > AWAY_PAUSE_MAX_MS ? AWAY_PAUSE_MAX_MS : pause_ms;
+    uint64_t wanted_ms = with_jitter(delivery->away_pause_ms);
+    if (answer->retry_after_ms != 0)
+        wanted_ms = earlier(answer->retry_after_ms, AWAY_NAMED_MAX_MS);
+    delivery->away_until_ns = process_monotonic_ns() + wanted_ms * 1000000;
+}
+
+static void try_once(struct delivery *delivery, struct otlp_http *http, enum signal signal,
+    uint64_t deadline, struct otlp_answer *answer)
 {
     struct otlp_target target = otlp_target_of(delivery->config, signal);
     const struct otlp_batch *batch = &delivery->batch;
+    otlp_http_post(http, &target, batch->start, (size_t)(batch->limit - batch->start), deadline,
+        &delivery->stop_ns, answer);
+    if (signal == SIGNAL_TRACES)
+        note_answer(delivery, answer);
+}
+
+static bool keep(struct delivery *delivery)
+{
+    const struct otlp_batch *batch = &delivery->batch;
+    int error;
+    if (!delivery->spool->is_on ||
+        !spool_append(delivery->spool, batch->start, (size_t)(batch->limit - batch->start), &error))
+        return false;
+    delivery->catch_up_ns = delivery->away_until_ns;
+    return true;
+}
+
+/* One request, again and again if it may be repeated. *rejected: by a partial success. */
+static enum outcome post(struct delivery *delivery, struct otlp_http *http, enum signal signal,
+    bool may_repeat, int64_t *rejected)
+{
     uint64_t deadline = deadline_of(delivery, delivery->config->signals[signal].timeout_ms);
     uint32_t pause_ms = BACKOFF_FIRST_MS;
-    struct otlp_answer answer;
-    for (;;) {
-        otlp_http_post(http, &target, batch->start, (size_t)(batch->limit - batch->start), deadline,
-            &delivery->stop_ns, &answer);
-        if (answer.outcome != OTLP_RETRY || !may_repeat)
+    struct otlp_answer answer = {.outcome = OTLP_RETRY};
+    bool is_spans = signal == SIGNAL_TRACES;
+    bool may_try = !is_spans || !is_away(delivery);
+    for (;; may_try = true) {
+        if (may_try)
+            try_once(delivery, http, signal, deadline, &answer);
+        if (answer.outcome != OTLP_RETRY)
             break;
+        if (is_spans && keep(delivery))
+            return OUTCOME_SPOOLED;
+        if (!may_try)
+            continue;
         uint32_t wanted =
             answer.retry_after_ms != 0 ? answer.retry_after_ms : with_jitter(pause_ms);
-        if (!back_off(delivery, wanted, deadline))
+        if (!may_repeat || !back_off(delivery, wanted, deadline))
             break;
         pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
     }
     *rejected = answer.rejected;
-    return answer.outcome == OTLP_ACCEPTED;
+    static const enum outcome outcomes[] = {[OTLP_ACCEPTED] = OUTCOME_DELIVERED,
+        [OTLP_RETRY] = OUTCOME_LATE,
+        [OTLP_REFUSED] = OUTCOME_REFUSED};
+    return outcomes[answer.outcome];
 }
 
-static bool post_spans(struct delivery *delivery)
+/* Accepted, but for these. */
+static void count_delivered(struct delivery *delivery, uint32_t spans, int64_t rejected)
 {
-    int64_t rejected;
-    if (!post(delivery, &delivery->http, SIGNAL_TRACES, true, &rejected))
-        return false;
     if (rejected > 0) {
-        uint64_t spans = earlier((uint64_t)rejected, delivery->batch.spans);
-        counter_add(COUNTER_SPANS_REJECTED, spans);
-        delivery->batch.spans -= (uint32_t)spans;
+        uint32_t lost = (uint32_t)earlier((uint64_t)rejected, spans);
+        counter_add(COUNTER_SPANS_REJECTED, lost);
+        spans -= lost;
     }
-    return true;
+    counter_add(COUNTER_SPANS_EXPORTED, spans);
+    delivery->delivered += spans;
 }
 
-static bool place(struct delivery *delivery)
+static void count_dropped(struct delivery *delivery, enum counter reason, uint32_t spans)
+{
+    counter_add(reason, spans);
+    delivery->dropped += spans;
+}
+
+/* Now and then, when spans arrive, others may have left something. */
+static void look_again(struct delivery *delivery)
+{
+    uint64_t due = delivery->looked_ns + LOOK_EVERY_MS * 1000000ull;
+    if (delivery->spool->is_on && delivery->catch_up_ns == UINT64_MAX &&
+        process_monotonic_ns() >= due)
+        delivery->catch_up_ns = 0;
+}
+
+static enum outcome place(struct delivery *delivery, int64_t *rejected)
 {
     struct otlp_batch *batch = &delivery->batch;
-    if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
-        return false;
     int error = 0;
+    if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
+        return OUTCOME_REFUSED;
     switch (delivery->config->signals[SIGNAL_TRACES].destination) {
     case DESTINATION_OTLP:
-        return post_spans(delivery);
+        return post(delivery, &delivery->http, SIGNAL_TRACES, true, rejected);
     case DESTINATION_STORE:
-        return store_append(
-            &delivery->store, batch->start, (size_t)(batch->limit - batch->start), &error);
+        if (!store_append(
+                &delivery->store, batch->start, (size_t)(batch->limit - batch->start), &error))
+            return OUTCOME_LATE;
+        break;
     case DESTINATION_CONSOLE:
     case DESTINATION_FILE:
-        return outlet_write(delivery->config, batch->start, (size_t)(batch->limit - batch->start),
-            deadline_of(delivery, delivery->config->signals[SIGNAL_TRACES].timeout_ms),
-            &delivery->stop_ns);
+        if (!outlet_write(delivery->config, batch->start, (size_t)(batch->limit - batch->start),
+                deadline_of(delivery, delivery->config->signals[SIGNAL_TRACES].timeout_ms),
+                &delivery->stop_ns))
+            return OUTCOME_LATE;
+        break;
     case DESTINATION_NONE:
         break;
     }
-    return true;
+    return OUTCOME_DELIVERED;
 }
 
 static void begin_batch(struct delivery *delivery)
@@ -149,14 +251,26 @@ static void begin_batch(struct delivery *delivery)
 static void send_batch(struct delivery *delivery)
 {
     uint32_t spans = delivery->batch.spans;
+    int64_t rejected = 0;
     if (spans == 0)
         return;
-    if (place(delivery)) {
-        counter_add(COUNTER_SPANS_EXPORTED, delivery->batch.spans);
-        delivery->delivered += delivery->batch.spans;
-    } else {
-        counter_add(COUNTER_SPANS_DROPPED_EXPORT, spans);
-        delivery->dropped += spans;
+    switch (place(delivery, &rejected)) {
+    case OUTCOME_DELIVERED:
+        count_delivered(delivery, spans, rejected);
+        look_again(delivery);
+        break;
+    case OUTCOME_SPOOLED:
+        counter_add(COUNTER_SPANS_SPOOLED, spans);
+        delivery->spooled += spans;
+        break;
+    case OUTCOME_LATE:
+        delivery->is_stuck = delivery->keeps;
+        if (delivery->is_stuck)
+            break;
+        /* fallthrough */
+    case OUTCOME_REFUSED:
+        count_dropped(delivery, COUNTER_SPANS_DROPPED_EXPORT, spans);
+        break;
     }
     begin_batch(delivery);
 }
@@ -181,6 +295,14 @@ static void deliver(struct delivery *delivery, const struct record *record)
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
 }
 
+static bool send_and_consume(struct delivery *delivery, struct ring *ring, uint64_t cursor)
+{
+    send_batch(delivery);
+    if (!delivery->is_stuck)
+        ring_consume(ring, cursor);
+    return !delivery->is_stuck;
+}
+
 /* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
  */
 static void drain_ring(struct delivery *delivery, struct ring *ring)
@@ -189,13 +311,10 @@ static void drain_ring(struct delivery *delivery, struct ring *ring)
     const struct record *record;
     while ((record = ring_next(ring, &cursor)) != NULL) {
         deliver(delivery, record);
-        if (is_full(delivery)) {
-            send_batch(delivery);
-            ring_consume(ring, cursor);
-        }
+        if (is_full(delivery) && !send_and_consume(delivery, ring, cursor))
+            return;
     }
-    send_batch(delivery);
-    ring_consume(ring, cursor);
+    send_and_consume(delivery, ring, cursor);
 }
 
 void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32_t count,
@@ -204,12 +323,58 @@ void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32
     delivery->resource = resource;
     delivery->resource_bytes = resource_bytes;
     begin_batch(delivery);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++) {
         struct ring *ring = __atomic_load_n(&rings[i], __ATOMIC_ACQUIRE);
         if (ring != NULL)
             drain_ring(delivery, ring);
     }
 }
+
+/* ---- the spool ---- */
+
+/* The one frame is in the batch's memory. True: it is done with. */
+static bool resend(struct delivery *delivery, size_t length)
+{
+    struct otlp_answer answer;
+    delivery->batch =
+        (struct otlp_batch){.start = delivery->memory, .limit = delivery->memory + length};
+    uint32_t spans = spool_spans(delivery->memory, length);
+    try_once(delivery, &delivery->http, SIGNAL_TRACES,
+        deadline_of(delivery, delivery->config->signals[SIGNAL_TRACES].timeout_ms), &answer);
+    if (answer.outcome == OTLP_RETRY)
+        return false;
+    spool_settle(delivery->spool);
+    if (answer.outcome == OTLP_ACCEPTED)
+        count_delivered(delivery, spans, answer.rejected);
+    else
+        count_dropped(delivery, COUNTER_SPANS_DROPPED_SPOOL, spans);
+    return true;
+}
+
+uint64_t delivery_catch_up(struct delivery *delivery)
+{
+    uint64_t now = process_monotonic_ns();
+    if (!delivery->spool->is_on || is_leaving(delivery))
+        return UINT64_MAX;
+    if (now < delivery->catch_up_ns)
+        return delivery->catch_up_ns;
+    delivery->looked_ns = now;
+    size_t length = spool_next(delivery->spool, delivery->memory, BATCH_BYTES);
+    if (length == 0) {
+        delivery->catch_up_ns = UINT64_MAX;
+    } else if (resend(delivery, length)) {
+        uint64_t pause_ns = length * 1000000000ull / CATCH_UP_BYTES_PER_S;
+        delivery->catch_up_ns = now + (delivery->hurries ? 0 : pause_ns);
+        return delivery->catch_up_ns;
+    } else {
+        delivery->catch_up_ns = delivery->away_until_ns;
+    }
+    spool_rest(delivery->spool);
+    delivery_rest(delivery);
+    return delivery->catch_up_ns;
+}
+
+/* ---- metrics ---- */
 
 /* One connection serves both signals if they go to one server. */
 static struct otlp_http *http_of_metrics(struct delivery *delivery)
@@ -225,12 +390,12 @@ static struct otlp_http *http_of_metrics(struct delivery *delivery)
 static bool send_part(
     struct delivery *delivery, struct otlp_http *http, const struct metrics_part *part)
 {
-    bool is_leaving = __atomic_load_n(&delivery->stop_ns, __ATOMIC_RELAXED) != 0;
     int64_t rejected = 0;
     if (delivery->batch.spans == 0)
         return true;
     if (!otlp_batch_finish(&delivery->batch, delivery->resource, delivery->resource_bytes) ||
-        !post(delivery, http, SIGNAL_METRICS, is_leaving, &rejected)) {
+        post(delivery, http, SIGNAL_METRICS, is_leaving(delivery), &rejected) !=
+            OUTCOME_DELIVERED) {
         counter_add(COUNTER_METRICS_FAILED, 1);
         return false;
     }

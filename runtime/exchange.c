@@ -8,6 +8,7 @@
 #include "config.h"
 #include "copy.h"
 #include "counters.h"
+#include "open.h"
 #include "pool.h"
 #include "passing.h"
 #include "process.h"
@@ -57,6 +58,7 @@ static void leave_context(struct exchange *exchange)
 
 void exchange_free(struct exchange *exchange)
 {
+    open_forget(exchange);
     leave_context(exchange);
     if (exchange->big_index != 0)
         text_give(true, exchange->big_index);
@@ -385,12 +387,6 @@ void exchange_settle(struct thread *self, struct exchange *exchange)
 }
 
 /* --- the span ------------------------------------------------------------------------------ */
-
-bool exchange_is_recorded(const struct exchange *exchange)
-{
-    return ((exchange->ids.flags & FLAG_SAMPLED) || config.measures) && config.records &&
-           exchange->epoch == process.epoch;
-}
 
 /* The tracestate of the span. Of a head that carries the application's own context: what it says,
  * not what we would have. */

@@ -26,6 +26,7 @@ struct exchange {
     uint32_t serial;
     struct exchange *next;   /* later on the same connection */
     struct context *context; /* held */
+    struct open_slot *open;  /* where it is noted, for when the process dies; NULL: nowhere */
     uint64_t start_ns;       /* monotonic */
     uint64_t unit;    /* thread's, when it began; the same at the end: its caller still waits */
     uint32_t epoch;   /* process that began it: a forked child never reports it */
@@ -108,7 +109,11 @@ struct peer {
 };
 
 /* Will it be a span, or at least measured? Of this process only. */
-bool exchange_is_recorded(const struct exchange *exchange);
+static inline bool exchange_is_recorded(const struct exchange *exchange)
+{
+    return ((exchange->ids.flags & FLAG_SAMPLED) || config.measures) && config.records &&
+           exchange->epoch == process.epoch;
+}
 
 /* Is it to be said which code made the call, and can it be? The stack is looked at when the call
  * ends: only then is it known to be slow or to have failed. error: as below. */

@@ -32,11 +32,10 @@ enum { STACK_BYTES = 256 * 1024, EXPOSED_DELAY_MS = 5 };
 /* RETIRED: the host's main thread has left, so the process ends with its last thread, which must
  * not be ours; RINGS_ONLY: the same, and the ring file has been made. */
 enum life { LIFE_NONE, LIFE_RUNNING, LIFE_REFUSED, LIFE_STOPPED, LIFE_RETIRED, LIFE_RINGS_ONLY };
-enum work { WORK_NONE, WORK_SOON, WORK_NOW };
 
 /* Host threads write life (once), work, requested, is_last, is_stopping; the thread the rest. */
 static uint32_t life AT_START;
-static uint32_t work;      /* futex: what the thread has been asked to do */
+uint32_t exporter_work;
 static uint32_t requested; /* flushes asked for */
 static uint32_t finished;  /* futex: flushes done */
 static bool is_last, is_stopping;
@@ -101,20 +100,27 @@ static uint64_t metrics_due(void)
     return metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
 }
 
-static void await_work(void)
+/* While nothing else is asked for than `asked`; meanwhile the spool is sent, at its pace. */
+static uint32_t wait_while(uint32_t asked, uint64_t until)
 {
     uint32_t wanted;
-    while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE &&
-           process_monotonic_ns() < metrics_due())
-        wait_until(&work, WORK_NONE, metrics_due());
-    uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
-    uint64_t until = process_monotonic_ns() + delay_ms * 1000000ull;
-    while (wanted == WORK_SOON && process_monotonic_ns() < until) {
-        wait_until(&work, WORK_SOON, until);
-        wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
+    while ((wanted = __atomic_load_n(&exporter_work, __ATOMIC_SEQ_CST)) == asked &&
+           process_monotonic_ns() < until) {
+        uint64_t due = delivery_catch_up(&delivery);
+        rings_publish_counters();
+        wait_until(&exporter_work, asked, due < until ? due : until);
     }
+    return wanted;
+}
+
+static void await_work(void)
+{
+    uint32_t wanted = wait_while(WORK_NONE, metrics_due());
+    uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
+    if (wanted == WORK_SOON)
+        wait_while(WORK_SOON, process_monotonic_ns() + delay_ms * 1000000ull);
     /* Before the rings are looked at: a record committed from now on asks again. */
-    __atomic_store_n(&work, WORK_NONE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&exporter_work, WORK_NONE, __ATOMIC_SEQ_CST);
 }
 
 /* Each interval, and what is new of the last one when the process ends. */
@@ -142,6 +148,17 @@ static void finish_flushes(uint32_t upto)
     wait_wake(&finished);
 }
 
+/* Their spans tell neither of our code nor in our metrics. */
+static void recover_others(void)
+{
+    struct metrics *ours = delivery.metrics;
+    delivery.telling->name_code = NULL;
+    delivery.metrics = NULL;
+    recover_dead(&delivery, &config, config.service_name, NULL);
+    delivery.telling->name_code = symbols_find;
+    delivery.metrics = ours;
+}
+
 static void *run(void *unused)
 {
     thread_exempt();
@@ -158,12 +175,14 @@ static void *run(void *unused)
         return NULL;
     }
     if (__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) /* already; opening forgot the deadline */
-        __atomic_store_n(&delivery.stop_ns,
-            process_monotonic_ns() + config.exit_timeout_ms * 1000000ull, __ATOMIC_RELEASE);
-    recover_dead(&delivery, &config, config.service_name, NULL);
+        delivery_stop_by(
+            &delivery, &config, process_monotonic_ns() + config.exit_timeout_ms * 1000000ull);
     delivery.telling->name_code = symbols_find;
     metrics_init(&metrics, &config);
     delivery.metrics = config.measures ? &metrics : NULL;
+    if (rings_are_exposed()) /* what was recorded before the file was there is not durable */
+        drain();
+    recover_others();
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
@@ -173,7 +192,7 @@ static void *run(void *unused)
         drain();
         send_metrics();
         rings_publish_counters();
-        if (__atomic_load_n(&work, __ATOMIC_RELAXED) == WORK_NONE)
+        if (__atomic_load_n(&exporter_work, __ATOMIC_RELAXED) == WORK_NONE)
             delivery_rest(&delivery);
         finish_flushes(upto);
     } while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE));
@@ -248,16 +267,15 @@ bool exporter_adds_rings(void)
     return now != LIFE_REFUSED && now != LIFE_RINGS_ONLY;
 }
 
-void exporter_wake(bool urgent)
+void exporter_ask(uint32_t wanted)
 {
-    uint32_t wanted = urgent ? WORK_NOW : WORK_SOON;
-    uint32_t now = __atomic_load_n(&work, __ATOMIC_SEQ_CST);
+    uint32_t now = __atomic_load_n(&exporter_work, __ATOMIC_SEQ_CST);
     while (now < wanted) {
         if (!__atomic_compare_exchange_n(
-                &work, &now, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                &exporter_work, &now, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             continue;
         if (process_may_call())
-            wait_wake(&work);
+            wait_wake(&exporter_work);
         return;
     }
 }
@@ -288,7 +306,7 @@ void exporter_flush(bool last)
     uint64_t deadline = process_monotonic_ns() + config.exit_timeout_ms * 1000000ull;
     if (last)
         __atomic_store_n(&is_last, true, __ATOMIC_RELAXED);
-    __atomic_store_n(&delivery.stop_ns, deadline, __ATOMIC_RELEASE);
+    delivery_stop_by(&delivery, &config, deadline);
     uint32_t ticket = __atomic_add_fetch(&requested, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&delivery.interrupt, 1, __ATOMIC_RELEASE);
     wait_wake(&delivery.interrupt);
@@ -328,7 +346,7 @@ void exporter_retire(void)
 void exporter_forked(void)
 {
     life = LIFE_NONE;
-    work = WORK_NONE;
+    exporter_work = WORK_NONE;
     requested = finished = 0;
     is_last = is_stopping = false;
     memset(&delivery, 0, sizeof(delivery));

@@ -28,8 +28,17 @@ void exporter_need(void);
 /* Does the exporter keep a spare ring ready, now or soon? If not, a thread adds its own. */
 bool exporter_adds_rings(void);
 
+enum exporter_work { WORK_NONE, WORK_SOON, WORK_NOW };
+extern uint32_t exporter_work; /* futex: what the thread has been asked to do */
+void exporter_ask(uint32_t wanted);
+
 /* Something was written to a ring. urgent: do not wait for the schedule delay. */
-void exporter_wake(bool urgent);
+static inline void exporter_wake(bool urgent)
+{
+    uint32_t wanted = urgent ? WORK_NOW : WORK_SOON;
+    if (__atomic_load_n(&exporter_work, __ATOMIC_SEQ_CST) < wanted)
+        exporter_ask(wanted);
+}
 
 /* Delivers all that is in the rings, at most for config.exit_timeout_ms. last: the process image
  * ends now, the ring file is removed when empty. */

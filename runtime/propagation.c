@@ -63,14 +63,14 @@ static uint64_t hex_of(uint32_t bytes)
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t wide = (bytes | (uint64_t)bytes << 16) & UINT64_C(0x0000ffff0000ffff);
     wide = (wide | wide << 8) & UINT64_C(0x00ff00ff00ff00ff);
-    uint64_t digits =
-        (wide >> 4 & UINT64_C(0x000f000f000f000f)) | (wide & UINT64_C(0x000f000f000f000f)) << 8;
+    uint64_t digits = (wide >> 4 | wide << 8) & 15 * ones;
     uint64_t is_letter = (digits + 6 * ones) >> 4 & ones;
     return digits + '0' * ones + is_letter * ('a' - '0' - 10);
 }
 
-/* count is a multiple of four. */
-static void hex_format(char *out, const uint8_t *bytes, size_t count)
+/* count is a multiple of four. Inlined: the constants are loaded once for both identifiers. */
+__attribute__((always_inline)) static inline void hex_format(
+    char *out, const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i += sizeof(uint32_t)) {
         uint32_t word;

@@ -40,6 +40,8 @@ enum record_text_kind {
     RECORD_TEXT_TRACE_STATE,
     RECORD_TEXT_STACK, /* return addresses of the call, uintptr_t, innermost first, not aligned */
     RECORD_TEXT_LINKS, /* struct trace_link, one after the other */
+    RECORD_TEXT_UNFINISHED, /* struct record_unfinished: the process died before the exchange ended
+                             */
     RECORD_TEXTS
 };
 
@@ -53,6 +55,11 @@ struct record_handshake {
     uint64_t end_ns; /* since the Unix epoch */
     uint64_t took_ns;
     uint64_t is_resumed;
+};
+
+struct record_unfinished {
+    uint64_t is_answered; /* its answer had begun */
+    uint64_t age_ns;      /* at most, when the process died */
 };
 
 struct record {

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "memory.h"
 #include "metrics_file.h"
+#include "open.h"
 #include "process.h"
 #include "sys.h"
 
@@ -52,6 +53,8 @@ static struct ring *ring_of(struct ring_file *file, uint32_t index)
 
 static bool is_empty(struct ring_file *file)
 {
+    if (open_any(file))
+        return false;
     for (uint32_t i = 0; i < file->ring_count; i++) {
         uint64_t cursor = ring_cursor(ring_of(file, i));
         if (ring_next(ring_of(file, i), &cursor) != NULL)
@@ -60,12 +63,36 @@ static bool is_empty(struct ring_file *file)
     return true;
 }
 
+static uint64_t unix_ns(void)
+{
+    return process_monotonic_ns() + process_clock_offset_ns();
+}
+
+/* The last one is of what was open when the process died. */
 static void drain_file(struct delivery *delivery, struct ring_file *file)
 {
-    struct ring *rings[RINGS_MAX];
-    for (uint32_t i = 0; i < file->ring_count; i++)
+    struct ring *rings[RINGS_MAX + 1];
+    uint32_t count = file->ring_count;
+    for (uint32_t i = 0; i < count; i++)
         rings[i] = ring_of(file, i);
-    delivery_drain(delivery, rings, file->ring_count, file->resource, file->resource_bytes);
+    struct ring *open = memory_map(RING_BYTES);
+    if (open != NULL) {
+        open_tell(file, rings, count, open, unix_ns());
+        rings[count++] = open;
+    }
+    delivery_drain(delivery, rings, count, file->resource, file->resource_bytes);
+    if (open != NULL)
+        memory_unmap(open, RING_BYTES);
+}
+
+/* Where those begin who try again: what was delivered is not to be delivered by them as well. */
+static void write_tails(int descriptor, struct ring_file *file)
+{
+    for (uint32_t i = 0; i < file->ring_count; i++) {
+        struct ring *ring = ring_of(file, i);
+        uint64_t at = (uint64_t)((uint8_t *)&ring->tail - (uint8_t *)file);
+        sys(SYS_pwrite64, descriptor, &ring->tail, sizeof(ring->tail), at);
+    }
 }
 
 /* True: the file has served. One that holds nothing more is anybody's to remove. */
@@ -79,19 +106,19 @@ static bool settle_file(struct delivery *delivery, struct ring_file *file, uint6
     if (!is_wanted(file, service_name, run_id))
         return false;
     drain_file(delivery, file);
-    return true;
+    return !delivery->is_stuck;
 }
 
-/* Whose files may we believe? Our own; a command that recovers its own run also those of daemons
- * that changed their user meanwhile. */
-static bool is_ours(const struct stat *status, const char *run_id)
+/* Whose files may we believe? Our own; a command also those of daemons that changed their user
+ * meanwhile: its own run's, or all, by hand. */
+static bool is_ours(const struct stat *status, bool is_command)
 {
     return S_ISREG(status->st_mode) && status->st_nlink == 1 &&
-           (run_id != NULL || status->st_uid == (uid_t)sys(SYS_geteuid));
+           (is_command || status->st_uid == (uid_t)sys(SYS_geteuid));
 }
 
 /* Opened and not claimed by its living owner or another recoverer, or -1. */
-static int claim(int directory, const char *name, const char *run_id, uint64_t *bytes)
+static int claim(int directory, const char *name, bool is_command, uint64_t *bytes)
 {
     struct stat status;
     long descriptor =
@@ -100,7 +127,7 @@ static int claim(int directory, const char *name, const char *run_id, uint64_t *
         return -1;
     if (sys(SYS_flock, descriptor, LOCK_EX | LOCK_NB) == 0 &&
         sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 &&
-        is_ours(&status, run_id) && status.st_size >= RING_FILE_HEADER_BYTES &&
+        is_ours(&status, is_command) && status.st_size >= RING_FILE_HEADER_BYTES &&
         status.st_size <= RING_FILE_HEADER_BYTES + (off_t)RINGS_MAX * RING_BYTES) {
         *bytes = (uint64_t)status.st_size;
         return (int)descriptor;
@@ -129,11 +156,6 @@ struct wanted {
     bool died_early; /* one of them did */
 };
 
-static uint64_t unix_ns(void)
-{
-    return process_monotonic_ns() + process_clock_offset_ns();
-}
-
 /* Its exporter holds the lock to an orderly end. */
 static bool died_early(const struct ring_file *file, const char *service_name)
 {
@@ -144,7 +166,9 @@ static bool died_early(const struct ring_file *file, const char *service_name)
 static void recover_file(struct wanted *wanted, int directory, const char *name)
 {
     uint64_t bytes;
-    int descriptor = claim(directory, name, wanted->run_id, &bytes);
+    if (wanted->delivery->is_stuck)
+        return; /* nothing can be delivered now */
+    int descriptor = claim(directory, name, wanted->service_name == NULL, &bytes);
     if (descriptor < 0)
         return;
     struct ring_file *file = memory_map(bytes);
@@ -154,6 +178,8 @@ static void recover_file(struct wanted *wanted, int directory, const char *name)
             wanted->died_early |= died_early(file, wanted->service_name);
             sys(SYS_unlinkat, directory, name, 0);
             metrics_file_remove(directory, name);
+        } else if (wanted->delivery->is_stuck) {
+            write_tails(descriptor, file);
         }
         memory_unmap(file, bytes);
     }

@@ -8,7 +8,8 @@
 #include "delivery.h"
 
 /* Delivers and removes the ring files of dead processes in config->run_directory: those of a
- * service (or NULL) and of a run (or NULL). Returns the spans delivered. A file is claimed by its
+ * service (or NULL: a command asks, which is also given those of other users) and of a run (or
+ * NULL: of any). Returns the spans delivered. A file is claimed by its
  * lock, so two recoverers never deliver the same one. */
 uint64_t recover_dead(struct delivery *delivery, const struct config *config,
     const char *service_name, const char *run_id);

@@ -12,6 +12,7 @@
 #include "format.h"
 #include "memory.h"
 #include "metrics_file.h"
+#include "open.h"
 #include "process.h"
 #include "sys.h"
 #include "thread.h"
@@ -175,7 +176,8 @@ void ring_commit(struct thread *self, const struct record *record)
     uint64_t head = ring->head + record->bytes;
     __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
     __atomic_store_n(&ring->records, ring->records + 1, __ATOMIC_RELAXED);
-    exporter_wake(head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) > WAKE_BYTES);
+    uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+    exporter_wake(used > WAKE_BYTES || ring->is_private); /* a private one dies with the process */
 }
 
 void ring_release(struct thread *self)
@@ -196,11 +198,14 @@ void rings_forked(void)
             sys(SYS_munmap, rings[i], RING_BYTES);
         rings[i] = NULL;
     }
+    /* Exchanges that the parent began know where they are noted: its notes are not ours. */
     if (file != NULL)
-        sys(SYS_munmap, file, RING_FILE_HEADER_BYTES);
+        sys(SYS_mmap, file, RING_FILE_HEADER_BYTES, PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     ring_count = 0;
     durable_free = 0;
     used_max = 0;
+    open_slots = NULL;
     file = NULL;
     file_path[0] = '\0';
 }
@@ -289,7 +294,8 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->magic, "BURDOCK", 8);
     file->version = RING_VERSION;
     file->pid = (uint32_t)sys(SYS_getpid);
-    file->start_ns = process_monotonic_ns() + process_clock_offset_ns();
+    file->clock_offset_ns = process_clock_offset_ns();
+    file->start_ns = file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->run_id, config->run_id, sizeof(config->run_id));
     memcpy(file->service_name, config->service_name, sizeof(file->service_name));
     file->resource_bytes = (uint32_t)bytes;
@@ -322,8 +328,11 @@ bool rings_open_file(
     if (file != NULL) {
         fill_header(config, resource, resource_bytes);
         file->is_locked = locked;
-        if (add_ring(*descriptor))
+        if (add_ring(*descriptor)) {
+            __atomic_store_n(&open_slots,
+                (struct open_slot *)((uint8_t *)file + RING_FILE_OPEN_AT) - 1, __ATOMIC_RELEASE);
             return true;
+        }
     }
     rings_remove_file();
     return false;
@@ -397,9 +406,12 @@ void rings_publish_counters(void)
     if (file == NULL)
         return;
     note_health();
+    file->clock_offset_ns = process_clock_offset_ns();
+    file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->counters, counters, sizeof(file->counters));
     file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
-    if (process.broken && process.broken_why != NULL && !file->broken) {
+    if (__atomic_load_n(&process.broken, __ATOMIC_ACQUIRE) && process.broken_why != NULL &&
+        !file->broken) {
         struct format why;
         format_start(&why, file->broken_why, sizeof(file->broken_why));
         format_text(&why, process.broken_why);

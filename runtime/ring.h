@@ -38,9 +38,11 @@ struct thread;
 enum {
     RING_BYTES = 1024 * 1024, /* with its header; a power of two */
     RINGS_MAX = 256,
-    RING_FILE_HEADER_BYTES = 32 * 1024,
+    RING_FILE_OPEN_AT = 32 * 1024, /* the requests that are open: open.h */
+    RING_FILE_OPEN_BYTES = 48 * 1024,
+    RING_FILE_HEADER_BYTES = RING_FILE_OPEN_AT + RING_FILE_OPEN_BYTES,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
-    RING_VERSION = 6
+    RING_VERSION = 7
 };
 
 struct ring {
@@ -77,6 +79,8 @@ struct ring_file {
     uint64_t counters[COUNTER_COUNT];
     uint8_t resource[RING_RESOURCE_BYTES_MAX]; /* encoded OTLP Resource */
     struct ring_health health;
+    uint64_t alive_ns;        /* since the epoch: when the exporter last was at it */
+    uint64_t clock_offset_ns; /* Unix time minus monotonic time, then */
 };
 
 /* --- host threads -------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -15,6 +16,7 @@
 #include "sys.h"
 
 static const uint8_t magic[4] = {'B', 'R', 'D', 'K'};
+const uint8_t store_sent_mark[4] = {'S', 'E', 'N', 'T'};
 
 enum {
     OPEN_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
@@ -83,9 +85,9 @@ static int open_directory(const char *directory)
     return made != 0 ? made : (int)sys(SYS_openat, AT_FDCWD, directory, flags, 0);
 }
 
-bool store_make(const struct config *config)
+bool store_make(const char *path)
 {
-    int directory = open_directory(config->store_directory);
+    int directory = open_directory(path);
     if (directory < 0)
         return false;
     sys(SYS_close, directory);
@@ -109,6 +111,14 @@ static void close_file(int descriptor, const struct store_writer *writer)
         sys(SYS_close, descriptor);
 }
 
+void store_release(struct store_writer *writer)
+{
+    if (writer->held >= 0)
+        close_file(writer->held, writer);
+    writer->held = -1;
+    writer->written = 0;
+}
+
 static void close_directory(int descriptor, const struct stat *opened)
 {
     struct stat status;
@@ -119,8 +129,8 @@ static void close_directory(int descriptor, const struct stat *opened)
 
 /* ---- files ---- */
 
-/* <start>-<pid>-<run id or 0>.otlp */
-static void make_name(char *out, uint64_t start_ns, int64_t pid, const char *run_id)
+/* <start>-<pid>-<tag or 0>.otlp */
+static void make_name(char *out, uint64_t start_ns, int64_t pid, const char *tag)
 {
     struct format name;
     format_start(&name, out, NAME_BYTES_MAX);
@@ -128,7 +138,7 @@ static void make_name(char *out, uint64_t start_ns, int64_t pid, const char *run
     format_text(&name, "-");
     format_number(&name, (uint64_t)pid);
     format_text(&name, "-");
-    format_text(&name, run_id[0] != '\0' ? run_id : "0");
+    format_text(&name, tag[0] != '\0' ? tag : "0");
     format_text(&name, ".otlp");
 }
 
@@ -139,10 +149,23 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static bool is_named(int descriptor)
+{
+    struct stat status;
+    return sys(SYS_fstat, descriptor, &status) == 0 && status.st_nlink == 1;
+}
+
+/* Locked before anything is in it, and still there: who sends the files of the dead on may have
+ * taken it for one. */
+static bool lock_file(int descriptor)
+{
+    return sys(SYS_flock, descriptor, LOCK_EX | LOCK_NB) == 0 && is_named(descriptor);
+}
+
 /* Creates a file nobody else has; its descriptor, or -errno. */
 static int create_file(struct store_writer *writer, int directory)
 {
-    const char *parent = writer->config->store_directory;
+    const char *parent = writer->place.directory;
     size_t parent_bytes = strlen(parent);
     char *name = writer->path + parent_bytes + 1;
     uint64_t start_ns = now_ns();
@@ -150,8 +173,12 @@ static int create_file(struct store_writer *writer, int directory)
     writer->path[parent_bytes] = '/';
 
     for (unsigned i = 0; i < NAME_ATTEMPTS_MAX; i++) {
-        make_name(name, start_ns + i, writer->pid, writer->config->run_id);
+        make_name(name, start_ns + i, writer->pid, writer->place.tag);
         long opened = sys(SYS_openat, directory, name, OPEN_FLAGS | O_CREAT | O_EXCL, 0600);
+        if (opened >= 0 && writer->place.locks && !lock_file((int)opened)) {
+            sys(SYS_close, opened);
+            continue;
+        }
         if (opened != -EEXIST)
             return (int)opened;
     }
@@ -173,20 +200,14 @@ static int adopt_file(struct store_writer *writer, int descriptor)
     return descriptor;
 }
 
-/* A small cap has smaller files, since a file is only ever removed whole. */
-static uint64_t file_bytes_max(const struct store_writer *writer)
-{
-    uint64_t share = writer->config->store_bytes_max / 4;
-    return share < STORE_FILE_BYTES_MAX ? share : STORE_FILE_BYTES_MAX;
-}
-
 /* Begins a new file after making room for all that it may hold, `incoming` at least; its
  * descriptor, or -errno. */
 static int begin_file(struct store_writer *writer, uint64_t incoming)
 {
     struct stat status;
-    uint64_t cap = writer->config->store_bytes_max;
-    int directory = open_directory(writer->config->store_directory);
+    const struct store_place *place = &writer->place;
+    store_release(writer);
+    int directory = open_directory(place->directory);
     if (directory < 0)
         return directory;
     long known = sys(SYS_fstat, directory, &status);
@@ -195,8 +216,9 @@ static int begin_file(struct store_writer *writer, uint64_t incoming)
 
     int descriptor = -EDQUOT;
     writer->pid = sys(SYS_getpid);
-    uint64_t room = file_bytes_max(writer) > incoming ? file_bytes_max(writer) : incoming;
-    if (room <= cap && store_prune(directory, cap - room))
+    uint64_t room = place->file_bytes_max > incoming ? place->file_bytes_max : incoming;
+    if (room <= place->bytes_max &&
+        store_prune(directory, place->bytes_max - room, &place->remover))
         descriptor = create_file(writer, directory);
     close_directory(directory, &status);
     return descriptor < 0 ? descriptor : adopt_file(writer, descriptor);
@@ -206,6 +228,8 @@ static int begin_file(struct store_writer *writer, uint64_t incoming)
 static int reopen_file(const struct store_writer *writer)
 {
     struct stat status;
+    if (writer->held >= 0)
+        return same_file(writer->held, writer) && is_named(writer->held) ? writer->held : -1;
     long descriptor = sys(SYS_openat, AT_FDCWD, writer->path, OPEN_FLAGS | O_NONBLOCK, 0);
     if (descriptor < 0)
         return -1;
@@ -221,7 +245,7 @@ static int reopen_file(const struct store_writer *writer)
 static int open_file(struct store_writer *writer, uint64_t frame)
 {
     bool current = writer->written > 0 && !writer->damaged &&
-                   writer->written + frame <= file_bytes_max(writer) &&
+                   writer->written + frame <= writer->place.file_bytes_max &&
                    writer->pid == sys(SYS_getpid);
     int descriptor = current ? reopen_file(writer) : -1;
     return descriptor >= 0 ? descriptor : begin_file(writer, frame);
@@ -270,10 +294,22 @@ static bool append_frame(
     return false;
 }
 
-void store_writer_init(struct store_writer *writer, const struct config *config)
+void store_writer_init_at(struct store_writer *writer, const struct store_place *place)
 {
     memset(writer, 0, sizeof(*writer));
-    writer->config = config;
+    writer->place = *place;
+    writer->held = -1;
+}
+
+/* A small cap has smaller files, since a file is only ever removed whole. */
+void store_writer_init(struct store_writer *writer, const struct config *config)
+{
+    uint64_t share = config->store_bytes_max / 4;
+    struct store_place place = {.directory = config->store_directory,
+        .tag = config->run_id,
+        .bytes_max = config->store_bytes_max,
+        .file_bytes_max = share < STORE_FILE_BYTES_MAX ? share : STORE_FILE_BYTES_MAX};
+    store_writer_init_at(writer, &place);
 }
 
 bool store_append(struct store_writer *writer, const uint8_t *payload, size_t length, int *error)
@@ -293,7 +329,10 @@ bool store_append(struct store_writer *writer, const uint8_t *payload, size_t le
         sys(SYS_newfstatat, AT_FDCWD, writer->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_dev == writer->device && status.st_ino == writer->inode)
         sys(SYS_unlinkat, AT_FDCWD, writer->path, 0);
-    close_file(descriptor, writer);
+    if (writer->place.locks && writer->written > 0)
+        writer->held = descriptor;
+    else
+        close_file(descriptor, writer);
     if (stored)
         *error = 0;
     return stored;
@@ -301,15 +340,26 @@ bool store_append(struct store_writer *writer, const uint8_t *payload, size_t le
 
 /* ---- reading ---- */
 
+enum store_frame store_frame_read(
+    const uint8_t header[STORE_HEADER_BYTES], uint32_t *length, uint32_t *checksum)
+{
+    bool is_kept = memcmp(header, magic, sizeof(magic)) == 0;
+    *length = get_u32(header + 4);
+    *checksum = get_u32(header + 8);
+    if ((!is_kept && memcmp(header, store_sent_mark, sizeof(store_sent_mark)) != 0) ||
+        *length == 0 || *length > STORE_FRAME_BYTES_MAX)
+        return STORE_FRAME_NONE;
+    return is_kept ? STORE_FRAME_KEPT : STORE_FRAME_SENT;
+}
+
 /* The intact frame at the front of [file, file + bytes); 0: none. */
 static size_t frame_at(const uint8_t *file, size_t bytes)
 {
-    if (bytes < STORE_HEADER_BYTES || memcmp(file, magic, sizeof(magic)) != 0)
-        return 0;
-    uint32_t length = get_u32(file + 4);
-    if (length == 0 || length > STORE_FRAME_BYTES_MAX || length > bytes - STORE_HEADER_BYTES)
-        return 0;
-    if (crc32c(file + STORE_HEADER_BYTES, length) != get_u32(file + 8))
+    uint32_t length, checksum;
+    if (bytes < STORE_HEADER_BYTES ||
+        store_frame_read(file, &length, &checksum) != STORE_FRAME_KEPT ||
+        length > bytes - STORE_HEADER_BYTES ||
+        crc32c(file + STORE_HEADER_BYTES, length) != checksum)
         return 0;
     return length;
 }

@@ -8,7 +8,7 @@
 
 #include "sys.h"
 
-enum { LISTING_BYTES = 4096, OLDEST_MAX = 32 };
+enum { LISTING_BYTES = 4096 };
 
 struct dirent64 { /* the kernel's, getdents64(2) */
     uint64_t inode;
@@ -16,19 +16,6 @@ struct dirent64 { /* the kernel's, getdents64(2) */
     uint16_t length;
     uint8_t type;
     char name[];
-};
-
-/* A name begins with the time of its file in fixed width, so names sort by age. */
-struct store_file {
-    char name[STORE_NAME_BYTES_MAX];
-    uint64_t bytes;
-};
-
-/* One look at the directory: the sum, and the oldest files in order. */
-struct survey {
-    uint64_t total;
-    unsigned count;
-    struct store_file oldest[OLDEST_MAX];
 };
 
 static bool store_name(const char *name)
@@ -39,15 +26,27 @@ static bool store_name(const char *name)
            strcmp(name + length - 5, ".otlp") == 0;
 }
 
-static void note_file(struct survey *survey, const char *name, uint64_t bytes)
+/* <start>-<pid>-<tag>.otlp */
+static bool has_tag(const char *name, const char *tag)
+{
+    const char *found = strrchr(name, '-') + 1;
+    return tag == NULL ||
+           (strncmp(found, tag, strlen(tag)) == 0 && strcmp(found + strlen(tag), ".otlp") == 0);
+}
+
+/* A name begins with the time of its file in fixed width, so names sort by age. */
+static void note_file(
+    struct store_survey *survey, const char *after, const char *name, uint64_t bytes)
 {
     survey->total += bytes;
+    if (strcmp(name, after) <= 0)
+        return;
     unsigned at = survey->count;
     while (at > 0 && strcmp(name, survey->oldest[at - 1].name) < 0)
         at--;
-    if (at == OLDEST_MAX)
+    if (at == STORE_OLDEST_MAX)
         return;
-    if (survey->count < OLDEST_MAX)
+    if (survey->count < STORE_OLDEST_MAX)
         survey->count++;
     memmove(&survey->oldest[at + 1], &survey->oldest[at],
         (survey->count - at - 1) * sizeof(survey->oldest[0]));
@@ -55,17 +54,16 @@ static void note_file(struct survey *survey, const char *name, uint64_t bytes)
     survey->oldest[at].bytes = bytes;
 }
 
-static void note_entry(int directory, const char *name, struct survey *survey)
+static void note_entry(
+    int directory, const char *name, const char *after, struct store_survey *survey)
 {
     struct stat status;
-    if (!store_name(name))
-        return;
     if (sys(SYS_newfstatat, directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISREG(status.st_mode))
-        note_file(survey, name, (uint64_t)status.st_size);
+        note_file(survey, after, name, (uint64_t)status.st_size);
 }
 
-static bool look(int directory, struct survey *survey)
+bool store_look(int directory, const char *tag, const char *after, struct store_survey *survey)
 {
     _Alignas(struct dirent64) char listing[LISTING_BYTES];
     survey->total = 0;
@@ -78,26 +76,34 @@ static bool look(int directory, struct survey *survey)
             return got == 0;
         for (long at = 0; at < got;) {
             struct dirent64 *entry = (struct dirent64 *)(listing + at);
-            note_entry(directory, entry->name, survey);
+            if (store_name(entry->name) && has_tag(entry->name, tag))
+                note_entry(directory, entry->name, after, survey);
             at += entry->length;
         }
     }
 }
 
-bool store_prune(int directory, uint64_t bytes_max)
+static bool take_away(const struct store_remover *remover, int directory, const char *name)
 {
-    struct survey survey;
-    bool removed;
+    return remover->remove != NULL ? remover->remove(remover->context, directory, name)
+                                   : sys(SYS_unlinkat, directory, name, 0) == 0;
+}
+
+bool store_prune(int directory, uint64_t bytes_max, const struct store_remover *remover)
+{
+    struct store_survey survey;
+    char after[STORE_NAME_BYTES_MAX] = "";
+    bool is_more;
     do {
-        removed = false;
-        if (!look(directory, &survey))
+        if (!store_look(directory, NULL, after, &survey))
             return false;
-        for (unsigned i = 0; i < survey.count && survey.total > bytes_max; i++) {
-            if (sys(SYS_unlinkat, directory, survey.oldest[i].name, 0) != 0)
-                continue; /* somebody else's, in a directory for all */
-            survey.total -= survey.oldest[i].bytes;
-            removed = true;
-        }
-    } while (survey.total > bytes_max && removed);
+        for (unsigned i = 0; i < survey.count && survey.total > bytes_max; i++)
+            if (take_away(remover, directory, survey.oldest[i].name))
+                survey.total -= survey.oldest[i].bytes;
+        /* What could not be removed is somebody else's: the next look begins behind it. */
+        is_more = survey.total > bytes_max && survey.count == STORE_OLDEST_MAX;
+        if (is_more)
+            memcpy(after, survey.oldest[survey.count - 1].name, sizeof(after));
+    } while (is_more);
     return survey.total <= bytes_max;
 }

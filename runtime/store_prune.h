@@ -11,6 +11,27 @@
 /* Longest name of a store file with its terminator: 16 + 1 + 20 + 1 + 16 + 5 + 1. */
 enum { STORE_NAME_BYTES_MAX = 60 };
 
+/* Takes a file away; false: it cannot be. remove NULL: unlinks it. */
+struct store_remover {
+    bool (*remove)(void *context, int directory, const char *name);
+    void *context;
+};
+
 /* Removes the oldest store files of the directory until the others have at most bytes_max
  * together. False: they still have more. Descriptor of the directory; other files are let be. */
-bool store_prune(int directory, uint64_t bytes_max);
+bool store_prune(int directory, uint64_t bytes_max, const struct store_remover *remover);
+
+/* One look at the directory: the sum, and the oldest files in order. */
+enum { STORE_OLDEST_MAX = 32 };
+struct store_survey {
+    uint64_t total;
+    unsigned count;
+    struct store_file {
+        char name[STORE_NAME_BYTES_MAX];
+        uint64_t bytes;
+    } oldest[STORE_OLDEST_MAX];
+};
+
+/* tag: only files whose names end so; NULL: all. after: listed is only what sorts behind it.
+ * False: the directory cannot be read. */
+bool store_look(int directory, const char *tag, const char *after, struct store_survey *survey);

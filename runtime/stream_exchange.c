@@ -6,6 +6,7 @@
 #include "config.h"
 #include "counters.h"
 #include "exporter.h"
+#include "open.h"
 #include "stream_internal.h"
 
 static const struct {
@@ -44,11 +45,12 @@ __attribute__((noinline)) static struct exchange *find_older(
 __attribute__((always_inline)) static inline struct exchange *find(
     const struct connection *connection, uint32_t serial)
 {
+    struct exchange *last = connection->last; /* nearly always */
+    if (last != NULL && last->serial == serial)
+        return last;
     struct exchange *prepared = connection->prepared;
     if (prepared != NULL && prepared->serial == serial)
         return prepared;
-    if (connection->last != NULL && connection->last->serial == serial)
-        return connection->last;
     return find_older(connection, serial);
 }
 
@@ -208,7 +210,7 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     else
         requested_client(sink, exchange);
     note_current(sink->connection);
-    if (exchange_is_recorded(exchange))
+    if (exchange_is_recorded(exchange) && !open_note(exchange, sink->connection->row))
         exporter_need(); /* ahead of need, so that the span finds a ring */
     sink->connection->used = true;
 }
@@ -237,14 +239,6 @@ struct peer stream_peer(struct connection *connection)
     return (struct peer){connection->peer_text, connection->peer.port};
 }
 
-static uint8_t row_of(const struct protocol *protocol)
-{
-    uint8_t row = 0;
-    while (protocol_rows[row] != protocol)
-        row++;
-    return row;
-}
-
 /* The request behind one that is answered: it is now at work on the thread that read it. */
 static void come_first(struct thread *self, struct exchange *exchange)
 {
@@ -261,8 +255,8 @@ __attribute__((always_inline)) static inline void record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error)
 {
     struct connection *connection = sink->connection;
-    exchange_record(sink->self, exchange, RECORD_EXCHANGE, row_of(connection->protocol),
-        stream_peer(connection), error);
+    exchange_record(
+        sink->self, exchange, RECORD_EXCHANGE, connection->row, stream_peer(connection), error);
 }
 
 void stream_record(
@@ -372,6 +366,7 @@ static bool on_event(struct sink *base, const struct event *event)
             received(connection, exchange);
         break;
     case EVENT_RESPONSE:
+        open_answers(exchange);
         if (connection->protocol->client_only)
             exchange->has_response = true;
         if (exchange->is_server && exchange->context != NULL)

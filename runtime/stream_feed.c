@@ -58,6 +58,14 @@ enum verdict stream_probe(const struct connection *connection, struct prefix pre
     return undecided ? VERDICT_MORE : VERDICT_NO;
 }
 
+static uint8_t row_of(const struct protocol *protocol)
+{
+    uint8_t row = 0;
+    while (protocol_rows[row] != protocol)
+        row++;
+    return row;
+}
+
 /* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed.
  */
 __attribute__((noinline)) static bool decide(struct thread *self, struct connection *connection,
@@ -86,6 +94,7 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     memcpy(prefixes, connection->prefixes, sizeof(prefixes)); /* without these bytes */
     connection->state = CONNECTION_CLAIMED;
     connection->protocol = protocol;
+    connection->row = row_of(protocol);
     connection->requests_out = requests == DIRECTION_OUT;
     connection->edits = connection->requests_out && protocol->edits;
     protocol->start(connection->protocol_state, requests);

@@ -239,6 +239,22 @@ static void tell_rule(struct telling *telling, uint8_t rule)
         attribute->text = rules[rule];
 }
 
+/* The last thing that it did, and how old it can have been. */
+static void tell_unfinished(struct telling *telling, struct fact unfinished)
+{
+    static const struct span_text states[] = {{"requested", 9}, {"answer begun", 12}};
+    struct record_unfinished facts;
+    if (unfinished.length != sizeof(facts))
+        return;
+    memcpy(&facts, unfinished.text, sizeof(facts));
+    struct span_attribute *attribute = add(telling, ATTRIBUTE_BURDOCK_UNFINISHED);
+    if (attribute != NULL)
+        attribute->text = states[facts.is_answered != 0];
+    telling_number(telling, ATTRIBUTE_BURDOCK_UNFINISHED_AGE_MS, SPAN_VALUE_INTEGER,
+        (int64_t)(facts.age_ns / 1000000));
+    telling->span.status = SPAN_STATUS_ERROR;
+}
+
 static void tell_links(struct span *span, struct fact links)
 {
     size_t count = links.length / sizeof(struct trace_link);
@@ -264,6 +280,7 @@ const struct span *telling_span(
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
+    tell_unfinished(telling, texts[RECORD_TEXT_UNFINISHED]);
     if (texts[FIELD_TLS].length > 0)
         telling_tls(telling, texts[FIELD_TLS]);
     return &telling->span;

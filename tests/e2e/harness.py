@@ -295,7 +295,7 @@ def _counter_names():
 
 class Ring:
     """A process's ring file, read from outside (runtime/ring.h)."""
-    COUNTERS, HEADER, RING = 448, 32 * 1024, 1024 * 1024
+    COUNTERS, HEADER, RING = 448, 80 * 1024, 1024 * 1024
 
     def __init__(self, path):
         self.is_empty, self.counters, self.pid, self.service, self.rings = True, {}, 0, "", 0
@@ -317,6 +317,17 @@ class Ring:
                         self.is_empty = False
         except FileNotFoundError:  # the process has just removed it
             return
+
+
+def open_requests(scene):
+    """How many requests are noted as open in the rings of a scene (runtime/open.h)."""
+    count = 0
+    for path in glob.glob(os.path.join(scene.rings, "burdock-*.ring")):
+        with open(path, "rb") as file:
+            file.seek(32 * 1024)
+            slots = file.read(256 * 192)
+        count += sum(word != 0 for word, in struct.iter_unpack("<I188x", slots))
+    return count
 
 
 # --- talking to services -------------------------------------------------------------------------
