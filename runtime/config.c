@@ -103,6 +103,7 @@ static void settle_destination(struct reading *reading, enum signal signal)
 static void settle(struct reading *reading)
 {
     struct config *config = reading->config;
+    config_settle_sampling(config);
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
     config->measures =

@@ -13,7 +13,7 @@
 #include "process.h"
 #include "propagators.h"
 #include "ring.h"
-#include "sampler.h"
+#include "sampling.h"
 #include "text_pool.h"
 
 static struct pool exchanges = {
@@ -181,13 +181,14 @@ static void new_span_id(struct thread *self, uint8_t span_id[8])
     put_random(span_id, random);
 }
 
-static void new_trace(struct thread *self, struct trace_ids *ids)
+static void new_trace(struct thread *self, struct exchange *exchange)
 {
+    struct trace_ids *ids = &exchange->ids;
     put_random(ids->trace_id, thread_random(self));
     new_span_id(self, ids->trace_id + 8); /* never all zero */
     new_span_id(self, ids->span_id);
     ids->flags = config.random_flag_off ? 0 : FLAG_RANDOM;
-    if (sampler_decide(ids->trace_id, -1))
+    if (config.samples_plainly || sampling_begins(exchange))
         ids->flags |= FLAG_SAMPLED;
 }
 
@@ -202,7 +203,8 @@ static void continue_trace(
         return; /* the incoming context travels on as it came */
     new_span_id(self, exchange->ids.span_id);
     exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG);
-    if (sampler_decide(parent->trace_id, parent->flags))
+    if (config.samples_plainly ? parent->flags & FLAG_SAMPLED
+                               : sampling_goes_on(exchange, parent, is_remote))
         exchange->ids.flags |= FLAG_SAMPLED;
 }
 
@@ -226,7 +228,7 @@ static void extract_any(const struct exchange *exchange, struct extracted *extra
     if (exchange->texts[FIELD_TRACEPARENT].values == 1)
         carried.traceparent = text_of(exchange, FIELD_TRACEPARENT);
     propagators_extract(&carried, extracted);
-    if (extracted->is_deferred && sampler_decide(extracted->ids.trace_id, -1))
+    if (extracted->is_deferred && sampling_decides(exchange, &extracted->ids))
         extracted->ids.flags |= FLAG_SAMPLED;
 }
 
@@ -240,6 +242,8 @@ __attribute__((always_inline)) static inline void carry_texts(
     if (with_tracestate && !tracestate_clean((const uint8_t *)tracestate,
                                exchange->texts[FIELD_TRACESTATE].length, clean, &length))
         length = 0;
+    if (__builtin_expect(length > 0 || exchange->threshold != 0, 0))
+        length = sampling_tracestate(exchange, clean, length);
     if (!(config.propagators & PROPAGATOR_BAGGAGE) ||
         !baggage_acceptable((const uint8_t *)baggage, baggage_length))
         baggage_length = 0;
@@ -255,7 +259,7 @@ __attribute__((always_inline)) static inline void identify_server(struct thread 
     if (remote != NULL)
         continue_trace(self, exchange, remote, true);
     else if (!config.sdk_disabled)
-        new_trace(self, &exchange->ids);
+        new_trace(self, exchange);
     exchange->has_ids = true;
     struct context *context = exchange->context;
     if (context == NULL)
@@ -273,8 +277,9 @@ __attribute__((noinline)) static void identify_server_by_any(
     struct extracted extracted;
     extract_any(exchange, &extracted);
     bool continues = extracted.found == FOUND_PARENT;
+    exchange->is_decided = extracted.found == FOUND_DECISION && config.sampler_parent_based;
     identify_server(self, exchange, continues ? &extracted.ids : NULL, extracted.is_w3c);
-    if (extracted.found != FOUND_DECISION || !config.sampler_parent_based || config.sdk_disabled)
+    if (!exchange->is_decided || config.sdk_disabled)
         return;
     exchange->ids.flags = (exchange->ids.flags & FLAG_RANDOM) | extracted.ids.flags;
     if (exchange->context != NULL)
@@ -331,7 +336,7 @@ void exchange_identify_client(
     if (parent != NULL && trace_id_is_set(parent->ids.trace_id))
         continue_trace(self, exchange, &parent->ids, parent->is_remote);
     else if (!config.sdk_disabled)
-        new_trace(self, &exchange->ids);
+        new_trace(self, exchange);
 }
 
 void exchange_doubt(struct thread *self, struct exchange *exchange)
@@ -392,6 +397,15 @@ bool exchange_is_recorded(const struct exchange *exchange)
            exchange->epoch == process.epoch;
 }
 
+/* Of a trace that begins with this call. */
+__attribute__((noinline)) static uint8_t *put_threshold(uint8_t *at, uint64_t threshold)
+{
+    struct record_text head = {.kind = RECORD_TEXT_TRACE_STATE};
+    head.length = (uint16_t)probability_put((char *)at + sizeof(head), threshold);
+    memcpy(at, &head, sizeof(head));
+    return at + sizeof(head) + head.length;
+}
+
 /* The tracestate of the span. Of a head that carries the application's own context: what it says,
  * not what we would have. */
 static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct exchange *exchange)
@@ -399,10 +413,13 @@ static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct ex
     const struct context *context = exchange->context;
     char *clean = self->lines; /* nothing is being sent now */
     size_t length = 0;
+    if (!exchange->adopted && context != NULL && context->tracestate_length > 0)
+        return record_put_text(
+            at, RECORD_TEXT_TRACE_STATE, context_texts(context), context->tracestate_length);
     if (!exchange->adopted)
-        return context == NULL ? at
-                               : record_put_text(at, RECORD_TEXT_TRACE_STATE,
-                                     context_texts(context), context->tracestate_length);
+        return __builtin_expect(exchange->threshold == 0, 1)
+                   ? at
+                   : put_threshold(at, exchange->threshold);
     if (!tracestate_clean((const uint8_t *)exchange_text(exchange, FIELD_TRACESTATE),
             exchange->texts[FIELD_TRACESTATE].length, clean, &length))
         length = 0;
@@ -456,8 +473,8 @@ static size_t record_bytes_max(const struct exchange *exchange, size_t peer, siz
     uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
     size_t links = exchange->link_count * sizeof(struct trace_link);
     return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
-                          exchange->text_used + tracestate + peer + error + links +
-                          RECORD_ALIGNMENT);
+                          PROBABILITY_TEXT_MAX + exchange->text_used + tracestate + peer + error +
+                          links + RECORD_ALIGNMENT);
 }
 
 void exchange_record(struct thread *self, const struct exchange *exchange, enum record_kind kind,

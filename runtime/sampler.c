@@ -2,30 +2,27 @@
 #include "sampler.h"
 
 #include "config.h"
+#include "probability.h"
 #include "propagation.h"
 
-/* Consistent probability sampling (OpenTelemetry specification, TraceState: probability sampling):
- * the 56 random bits of the trace id against a rejection threshold; sampled iff R >= T. */
-static bool by_ratio(const uint8_t trace_id[16])
+static uint64_t random_of(const struct sampler_question *question)
 {
-    uint64_t random = 0;
-    for (int i = 9; i < 16; i++)
-        random = random << 8 | trace_id[i];
-    double threshold = (1.0 - config.sampler_ratio) * 72057594037927936.0; /* 2^56 */
-    return (double)random >= threshold && config.sampler_ratio > 0;
+    struct probability said =
+        probability_read(question->tracestate.data, question->tracestate.length);
+    return said.has_random ? said.random : probability_random(question->trace_id);
 }
 
-bool sampler_decide(const uint8_t trace_id[16], int parent_flags)
+static struct sampler_answer by_threshold(
+    const struct sampler_question *question, uint64_t threshold)
 {
-    if (config.sampler_parent_based && parent_flags >= 0)
-        return parent_flags & FLAG_SAMPLED;
-    switch (config.sampler) {
-    case SAMPLER_ALWAYS_ON:
-        return true;
-    case SAMPLER_ALWAYS_OFF:
-        return false;
-    case SAMPLER_RATIO:
-        return by_ratio(trace_id);
-    }
-    return true;
+    bool is_sampled = threshold == 0 || random_of(question) >= threshold;
+    return (struct sampler_answer){is_sampled, true, is_sampled ? threshold : 0};
+}
+
+struct sampler_answer sampler_decide(const struct sampler_question *question)
+{
+    bool has_parent = question->parent_flags >= 0;
+    if (config.sampler_parent_based && has_parent)
+        return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
+    return by_threshold(question, config.sampler_threshold);
 }

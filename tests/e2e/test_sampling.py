@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which traces are kept, and what the tracestate says of how many each stands for."""
+from harness import PYTHON, Scene, check, equal, get, main
+from test_context import PARENT, SAMPLED, TRACE, UNSAMPLED, Pair
+
+ALL = 1 << 56
+QUARTER = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
+# The random bits of TRACE are the last 14 digits.
+BELOW, ABOVE = "48eb211c80319c", "48eb211c80319d"
+
+
+def random_of(trace):
+    return int(trace[-14:], 16)
+
+
+def test_ratio():
+    """Of what begins here: the threshold is told where it let a trace through, and only there."""
+    with Scene(**QUARTER) as scene:
+        pair = Pair(scene)
+        wrong, sampled = [], 0
+        for _ in range(200):
+            arrived = pair.ask()
+            _, trace, _, flags = arrived["traceparent"][0].split("-")
+            is_sampled = int(flags, 16) & 1
+            sampled += is_sampled
+            if is_sampled != (random_of(trace) >= 0xc << 52) or \
+                    arrived.get("tracestate", []) != (["ot=th:c"] if is_sampled else []):
+                wrong.append(arrived)
+        check(not wrong and 20 < sampled < 90, "sampled are those whose random bits reach the "
+              "threshold, which goes on with them alone", (sampled, wrong[:3]))
+        spans = scene.wait_spans(2 * sampled)
+        equal((len(spans), {span.state for span in spans}), (2 * sampled, {"ot=th:c"}),
+              "and the spans say so")
+        equal(pair.ask({"traceparent": SAMPLED, "tracestate": "a=1"})["tracestate"], ["a=1"],
+              "nothing is said of a trace that others decided about")
+
+
+def test_calls():
+    """The same where a trace begins with a call."""
+    with Scene(**QUARTER) as scene:
+        back = scene.service("back", traced=False)
+        program = ("import json, sys, urllib.request\n"
+                   "for number in range(200):\n"
+                   "    with urllib.request.urlopen('http://127.0.0.1:%d/echo') as answer:\n"
+                   "        head = {k.lower(): v for k, v in json.load(answer)}\n"
+                   "    print(head['traceparent'], head.get('tracestate'))\n" % back.port)
+        done = scene.run([PYTHON, "-c", program], "script")
+        lines = [line.split() for line in done.stdout.decode().splitlines()]
+        wrong = [line for line in lines if line[1] != (
+            "ot=th:c" if random_of(line[0].split("-")[1]) >= 0xc << 52 else "None")]
+        sampled = [line for line in lines if line[0].endswith("3")]
+        check(len(lines) == 200 and not wrong and 20 < len(sampled) < 90,
+              "calls that begin a trace carry the threshold if sampled", (done.stderr, wrong[:3]))
+        equal({(span.trace, span.state) for span in scene.wait_spans(len(sampled))},
+              {(line[0].split("-")[1], "ot=th:c") for line in sampled}, "and their spans too")
+
+
+MANY = ",".join("k%d=1" % number for number in range(32))
+FOREIGN = [
+    # sampler, incoming flags, incoming tracestate, what goes on, why
+    (None, SAMPLED, "a=1,ot=th:%s,b=2" % BELOW, "a=1,ot=th:%s,b=2" % BELOW, "is passed on as it came"),
+    (None, SAMPLED, "ot=th:0", "ot=th:0", "of all traces, too"),
+    (None, SAMPLED, "a=1,ot=th:%s;rv:ffffffffffffff" % ABOVE,
+     "a=1,ot=th:%s;rv:ffffffffffffff" % ABOVE, "is judged by an explicit random value"),
+    (None, SAMPLED, "a=1,ot=th:%s,b=2" % ABOVE, "a=1,b=2", "that cannot be true is erased"),
+    (None, SAMPLED, "a=1,ot=p:8;th:%s;rv:00000000000000" % BELOW, "ot=p:8;rv:00000000000000,a=1",
+     "is erased alone: what else the member says stays"),
+    (None, UNSAMPLED, "ot=th:%s,a=1" % ABOVE, "a=1", "of what is not sampled is erased"),
+    (None, SAMPLED, "ot=th:xyz,a=1", "a=1", "that is none is erased"),
+    ("traceidratio 0.25", SAMPLED, "a=1,ot=th:4;rv:ffffffffffffff", "ot=th:c;rv:ffffffffffffff,a=1",
+     "is ours where we decide, and goes to the front"),
+    ("traceidratio 0.25", UNSAMPLED, "ot=rv:ffffffffffffff", "ot=th:c;rv:ffffffffffffff",
+     "is ours also where the caller did not sample"),
+    ("traceidratio 0.25", SAMPLED, "ot=th:4;rv:bfffffffffffff", "ot=rv:bfffffffffffff",
+     "is erased where we decide against it"),
+    ("traceidratio 0.75", SAMPLED, MANY, "ot=th:4," + MANY.rpartition(",")[0],
+     "takes the place of the last of 32 members"),
+    ("always_on", UNSAMPLED, "ot=th:c,a=1", "a=1", "is erased where all are kept"),
+]
+
+
+def test_callers():
+    """A caller's threshold."""
+    with Scene() as scene:
+        pairs = {}
+        for sampler, parent, state, wanted, why in FOREIGN:
+            if sampler not in pairs:
+                names = ("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG")
+                pairs[sampler] = Pair(scene, **dict(zip(names, (sampler or "").split())))
+            arrived = pairs[sampler].ask({"traceparent": parent, "tracestate": state})
+            equal(arrived.get("tracestate"), [wanted], "a threshold %s" % why)
+        pair = Pair(scene, OTEL_SDK_DISABLED="true")
+        incoming = {"traceparent": UNSAMPLED, "tracestate": "ot=th:" + ABOVE}
+        equal(pair.ask(incoming), {name: [value] for name, value in incoming.items()},
+              "OTEL_SDK_DISABLED: it is left as it is")
+
+
+def test_process():
+    """TRACEPARENT and TRACESTATE are a caller, too."""
+    with Scene() as scene:
+        back = scene.service("back", traced=False)
+        for state, wanted in (("ot=th:" + BELOW, "ot=th:" + BELOW), ("a=1,ot=th:" + ABOVE, "a=1")):
+            done = scene.curl("http://127.0.0.1:%d/echo" % back.port, TRACEPARENT=SAMPLED,
+                              TRACESTATE=state)
+            check(('"%s"' % wanted).encode() in done.stdout, "of the process's own parent: " + state,
+                  done.stdout)
+        span = scene.wait_spans(2)[0]
+        equal((span.trace, span.parent), (TRACE, PARENT), "whose trace goes on")
+
+
+if __name__ == "__main__":
+    main(globals(), ("curl",))
