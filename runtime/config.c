@@ -135,7 +135,8 @@ void config_read_first(
     struct config *config, char *const *envp, char *const *argv, const char *executable)
 {
     const char *values[VARIABLE_COUNT] = {NULL};
-    struct reading reading = {.config = config, .root = sys(SYS_geteuid) == 0};
+    struct reading reading = {
+        .config = config, .executable = executable, .root = sys(SYS_geteuid) == 0};
     set_defaults(config, reading.root);
     collect(envp, values);
     for (size_t i = 0; i < VARIABLE_COUNT; i++)

@@ -11,10 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "text.h"
+
 enum {
     CONFIG_TEXT_MAX = 1024,
     CONFIG_LIST_MAX = 4096, /* lists: bearer tokens and what orchestrators add to the resource */
-    CONFIG_PROBLEMS_MAX = 16
+    CONFIG_PROBLEMS_MAX = 16,
+    CONFIG_RULES_MAX = 16
 };
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
@@ -47,6 +50,15 @@ struct config_signal {
     bool gzip;
     uint32_t timeout_ms; /* of one batch, repetitions included; 0: none */
     const char *path;    /* static; of its requests where the endpoint names none */
+};
+
+/* One of BURDOCK_SAMPLER_RULES that can fit in this program. */
+struct config_rule {
+    uint64_t threshold; /* probability.h */
+    bool is_ratio;      /* else whatever the caller says */
+    struct config_pattern {
+        uint16_t offset, length; /* in sampler_rules; length 0: any */
+    } method, path;
 };
 
 struct config_problem {
@@ -97,6 +109,9 @@ struct config {
     char tracestate[512];
     uint32_t problem_count; /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
+    uint32_t rule_count;
+    struct config_rule rules[CONFIG_RULES_MAX];
+    char sampler_rules[CONFIG_TEXT_MAX];
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
@@ -104,6 +119,9 @@ struct config {
 };
 
 extern struct config config;
+
+/* Does any of a rule's patterns fit, which are separated by bars? */
+bool config_pattern_fits(struct slice patterns, struct slice text);
 
 /* Fills *config from envp. argv and executable serve the fallback of the service name
  * (the script for known interpreters, else the executable). Allocates nothing. */

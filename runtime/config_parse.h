@@ -14,6 +14,7 @@
 /* What rows say to each other before it is settled. */
 struct reading {
     struct config *config;
+    const char *executable;
     bool sampler_given;
     bool root;
     struct {

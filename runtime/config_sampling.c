@@ -64,6 +64,107 @@ void parse_sampler_argument(
         parse_problem(reading, variable->name, "ignored: not a ratio between 0 and 1");
 }
 
+/* ---- rules ---- */
+
+static bool decision_parse(struct slice word, struct config_rule *rule)
+{
+    double ratio = slice_is(word, "on") ? 1 : 0;
+    rule->is_ratio = !slice_is(word, "on") && !slice_is(word, "off");
+    if (rule->is_ratio && !ratio_parse(word, &ratio))
+        return false;
+    rule->threshold = probability_threshold(ratio);
+    return true;
+}
+
+/* Does any of the patterns fit, which are separated by bars? */
+bool config_pattern_fits(struct slice patterns, struct slice text)
+{
+    struct slice pattern;
+    while (slice_split(&patterns, '|', &pattern))
+        if (slice_matches(text, pattern))
+            return true;
+    return false;
+}
+
+static bool paths_valid(struct slice patterns)
+{
+    struct slice pattern;
+    while (slice_split(&patterns, '|', &pattern))
+        if (pattern.length == 0 || (pattern.data[0] != '/' && pattern.data[0] != '*'))
+            return false;
+    return true;
+}
+
+/* The name alone, or its path if the pattern has one. */
+static bool is_this_program(struct slice patterns, const char *executable)
+{
+    const char *slash = strrchr(executable, '/');
+    bool is_path = patterns.length > 0 && memchr(patterns.data, '/', patterns.length) != NULL;
+    return config_pattern_fits(patterns, whole(slash == NULL || is_path ? executable : slash + 1));
+}
+
+struct rule_reading {
+    const struct reading *reading;
+    struct config_rule rule;
+    bool is_elsewhere; /* it is for another program */
+};
+
+static bool condition_parse(struct rule_reading *of, struct slice word)
+{
+    const char *text = of->reading->config->sampler_rules;
+    const char *equals = memchr(word.data, '=', word.length);
+    size_t name = equals == NULL ? 0 : (size_t)(equals - word.data);
+    if (name == 0 || name + 1 == word.length)
+        return false;
+    struct slice value = {equals + 1, word.length - name - 1};
+    struct config_pattern pattern = {(uint16_t)(value.data - text), (uint16_t)value.length};
+    word.length = name;
+    if (slice_is(word, "exe"))
+        of->is_elsewhere |= !is_this_program(value, of->reading->executable);
+    else if (slice_is(word, "method"))
+        of->rule.method = pattern;
+    else if (slice_is(word, "path") && paths_valid(value))
+        of->rule.path = pattern;
+    else
+        return false;
+    return true;
+}
+
+static bool rule_parse(struct rule_reading *of, struct slice text)
+{
+    struct slice word;
+    if (!slice_split(&text, ' ', &word) || !decision_parse(word, &of->rule))
+        return false;
+    while (slice_split(&text, ' ', &word))
+        if (word.length > 0 && !condition_parse(of, word))
+            return false;
+    return true;
+}
+
+/* A rule that is none takes no other one with it. */
+void parse_rules(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct config *config = reading->config;
+    if (!parse_text(reading, variable, value))
+        return;
+    for (char *at = config->sampler_rules; *at != '\0'; at++)
+        if (*at == '\n' || *at == '\t' || *at == '\r')
+            *at = ' ';
+    struct slice item, rest = whole(config->sampler_rules);
+    while (slice_split(&rest, ';', &item)) {
+        struct rule_reading of = {.reading = reading};
+        if (item.length == 0)
+            continue;
+        if (!rule_parse(&of, item))
+            parse_problem(reading, variable->name,
+                "a rule was ignored: on, off or a ratio, then path=, method= or exe=");
+        else if (!of.is_elsewhere && config->rule_count == CONFIG_RULES_MAX)
+            parse_problem(reading, variable->name, "a rule was ignored: there are too many");
+        else if (!of.is_elsewhere)
+            config->rules[config->rule_count++] = of.rule;
+    }
+}
+
 /* Decided by the very threshold that is told. */
 void config_settle_sampling(struct config *config)
 {
@@ -71,5 +172,6 @@ void config_settle_sampling(struct config *config)
     bool is_ratio = config->sampler == SAMPLER_RATIO;
     config->sampler_threshold =
         probability_threshold(is_ratio ? config->sampler_ratio : all[config->sampler]);
-    config->samples_plainly = config->sampler_parent_based && config->sampler_threshold == 0;
+    config->samples_plainly =
+        config->sampler_parent_based && config->sampler_threshold == 0 && config->rule_count == 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sampler.h"
 
+#include <string.h>
+
 #include "config.h"
 #include "probability.h"
 #include "propagation.h"
@@ -19,10 +21,53 @@ static struct sampler_answer by_threshold(
     return (struct sampler_answer){is_sampled, true, is_sampled ? threshold : 0};
 }
 
+/* --- rules ---------------------------------------------------------------------------------- */
+
+/* The path alone: without the query, and where a proxy is asked without scheme and host. */
+static struct slice path_of(struct slice target)
+{
+    size_t end = 0, start = 0;
+    while (end < target.length && target.data[end] != '?' && target.data[end] != '#')
+        end++;
+    if (end > 0 && target.data[0] != '/') {
+        const char *colon = memchr(target.data, ':', end);
+        start = colon == NULL ? end : (size_t)(colon - target.data) + 3;
+        while (start < end && target.data[start] != '/')
+            start++;
+    }
+    if (start >= end)
+        return (struct slice){"/", 1};
+    return (struct slice){target.data + start, end - start};
+}
+
+static bool fits(struct config_pattern pattern, struct slice text)
+{
+    struct slice patterns = {config.sampler_rules + pattern.offset, pattern.length};
+    return pattern.length == 0 || config_pattern_fits(patterns, text);
+}
+
+/* Calls have no path yet when they are decided about: only what is for all of a program is for
+ * them. */
+static const struct config_rule *rule_of(const struct sampler_question *question)
+{
+    struct slice path = {"", 0};
+    if (question->is_served && config.rule_count > 0)
+        path = path_of(question->target);
+    for (uint32_t i = 0; i < config.rule_count; i++) {
+        const struct config_rule *rule = &config.rules[i];
+        bool is_general = rule->path.length == 0 && rule->method.length == 0;
+        if (is_general ||
+            (question->is_served && fits(rule->path, path) && fits(rule->method, question->method)))
+            return rule;
+    }
+    return NULL;
+}
+
 struct sampler_answer sampler_decide(const struct sampler_question *question)
 {
-    bool has_parent = question->parent_flags >= 0;
-    if (config.sampler_parent_based && has_parent)
+    const struct config_rule *rule = rule_of(question);
+    bool has_word = question->parent_flags >= 0 && config.sampler_parent_based;
+    if (has_word && (rule == NULL || rule->is_ratio))
         return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
-    return by_threshold(question, config.sampler_threshold);
+    return by_threshold(question, rule == NULL ? config.sampler_threshold : rule->threshold);
 }

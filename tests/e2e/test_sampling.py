@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which traces are kept, and what the tracestate says of how many each stands for."""
-from harness import PYTHON, Scene, check, equal, get, main
+import os
+
+from harness import BUILD, PYTHON, Scene, check, equal, get, main
 from test_context import PARENT, SAMPLED, TRACE, UNSAMPLED, Pair
 
 ALL = 1 << 56
@@ -106,6 +108,52 @@ def test_process():
                   done.stdout)
         span = scene.wait_spans(2)[0]
         equal((span.trace, span.parent), (TRACE, PARENT), "whose trace goes on")
+
+
+RULES = "off path=/health|/metrics*; off method=OPTIONS; on path=/pay; 0 exe=python3* path=/zero; off exe=cron*"
+
+
+def test_rules():
+    with Scene(BURDOCK_SAMPLER_RULES=RULES) as scene:
+        front = scene.service("front")
+        forced = scene.service("forced", OTEL_TRACES_SAMPLER="always_on")
+        for service in front, forced:
+            for method, path, parent, _ in WANTED:
+                get(service.port, path, {"traceparent": parent} if parent else {}, method)
+        kept = [row for row in WANTED if row[3]]
+        found = sorted((span.attributes["http.request.method"], span.attributes["url.path"])
+                       for span in scene.wait_spans(2 * len(kept)) if span.service == "front")
+        equal(found, sorted((row[0], row[1].split("?")[0]) for row in kept),
+              "requests are kept and dropped as the rules say")
+        back = scene.service("back", traced=False)
+        before = len(scene.spans())
+        pairs = [Pair(scene, BURDOCK_SAMPLER_RULES="off path=/fetch", **more)
+                 for more in ({}, {"OTEL_TRACES_SAMPLER": "always_on"})]
+        equal([pair.parts({"traceparent": SAMPLED})[3] for pair in pairs], ["00", "00"],
+              "calls of a request that was dropped go out unsampled")
+        get(front.port, "/echo")
+        equal(len(scene.wait_spans(before + 1)), before + 1, "and are no spans")
+        scene.curl("http://127.0.0.1:%d/echo" % back.port, BURDOCK_SAMPLER_RULES="off exe=curl")
+        scene.curl("http://127.0.0.1:%d/health" % back.port)
+        equal(len(scene.wait_spans(before + 2)), before + 2,
+              "a rule for a program is for its calls, too; one with a path is not")
+
+
+WANTED = [
+    # method, path, caller, is it kept
+    ("GET", "/echo", None, True), ("GET", "/health", None, False), ("GET", "/health?a", SAMPLED, False),
+    ("GET", "/healthy", None, True), ("GET", "/metrics/all", None, False),
+    ("OPTIONS", "/echo", None, False), ("GET", "/pay", UNSAMPLED, True), ("GET", "/zero", None, False),
+    ("GET", "/zero", SAMPLED, True),
+]
+
+
+def test_bad_rule():
+    with Scene() as scene:
+        done = scene.run([os.path.join(BUILD, "cli/burdock"), "doctor"], traced=False,
+                         BURDOCK_SAMPLER_RULES="off path=/a; offf path=/b")
+        check(b"BURDOCK_SAMPLER_RULES" in done.stdout and b"a rule was ignored" in done.stdout,
+              "a rule that is none is a finding of burdock doctor", done.stdout.decode())
 
 
 if __name__ == "__main__":

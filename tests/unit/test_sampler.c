@@ -73,10 +73,78 @@ static void test_off(void)
         "always_off: never, whatever the random bits are");
 }
 
+/* Does a request that came in without a parent fit the rule? */
+static bool drops(const char *method, const char *target)
+{
+    return !ask_as(0xff, -1, "", method, target).is_sampled;
+}
+
+static void test_rules(void)
+{
+    READ("BURDOCK_SAMPLER_RULES= off path=/health|/ready* ;off method=OPTIONS;;off path=/b "
+         "method=P*T");
+    CHECK(config.rule_count == 3 && config.problem_count == 0 && !config.samples_plainly,
+        "three rules, an empty one is none");
+    CHECK(drops("GET", "/health") && drops("GET", "/health?a=/b") && drops("GET", "/readyz") &&
+              drops("GET", "/ready/now#x") && drops("GET", "http://host:80/health?x"),
+        "a path fits without its query, and without scheme and host");
+    CHECK(!drops("GET", "/healthz") && !drops("GET", "/a/health") && !drops("GET", "/") &&
+              !drops("GET", "http://host/"),
+        "and is to fit as a whole");
+    CHECK(drops("OPTIONS", "*") && !drops("options", "*"), "a method alone fits all paths");
+    CHECK(drops("PUT", "/b") && drops("POST", "/b") && !drops("GET", "/b") && !drops("PUT", "/c"),
+        "path and method are to fit both");
+    CHECK(ask(0, -1, "").is_sampled, "a call has no path");
+    CHECK(is(ask_as(0, FLAG_SAMPLED, "", "GET", "/health"), false, true, 0),
+        "off counts whatever the caller says");
+    CHECK(is(ask_as(0, FLAG_SAMPLED, "", "GET", "/else"), true, false, 0),
+        "where no rule fits it does");
+}
+
+static void test_rule_kinds(void)
+{
+    READ("OTEL_TRACES_SAMPLER=parentbased_always_off",
+        "BURDOCK_SAMPLER_RULES=on path=/pay;0.5 path=/p*;off");
+    CHECK(is(ask_as(0, 0, "", "GET", "/pay"), true, true, 0), "on counts whatever the caller says");
+    CHECK(is(ask_as(0x80, -1, "", "GET", "/p"), true, true, UINT64_C(1) << 55) &&
+              is(ask_as(0x7f, -1, "", "GET", "/p"), false, true, 0),
+        "a ratio is for traces that begin here");
+    CHECK(is(ask_as(0, FLAG_SAMPLED, "", "GET", "/p"), true, false, 0),
+        "of others the caller has decided");
+    CHECK(is(ask(0xff, FLAG_SAMPLED, ""), false, true, 0),
+        "a rule without conditions is for calls, too");
+    READ("BURDOCK_SAMPLER_RULES=off exe=cron*;off exe=/opt/*/shop;0.5 exe=a|s*p path=/x");
+    CHECK(config.rule_count == 1 && config.problem_count == 0 && config.rules[0].is_ratio,
+        "rules for other programs are dropped at once");
+    READ("BURDOCK_SAMPLER_RULES=off exe=/usr/*");
+    CHECK(config.rule_count == 1 && !ask(0, -1, "").is_sampled, "the path of a program");
+}
+
+static void test_bad_rules(void)
+{
+    static const char *const bad[] = {"of path=/a", "off path", "off path=", "off =/a",
+        "off host=a", "off path=a", "off path=/a|b", "2 path=/a", "path=/a off", "-0.5"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[96];
+        snprintf(text, sizeof(text), "BURDOCK_SAMPLER_RULES=%s;off path=/ok", bad[i]);
+        READ(text);
+        CHECK(config.problem_count == 1 && config.rule_count == 1 && drops("GET", "/ok"),
+            "\"%s\" is a problem, and takes no other rule with it", bad[i]);
+    }
+    char many[512] = "BURDOCK_SAMPLER_RULES=";
+    for (int i = 0; i <= CONFIG_RULES_MAX; i++)
+        strcat(many, "off path=/a;");
+    READ(many);
+    CHECK(config.problem_count == 1 && config.rule_count == CONFIG_RULES_MAX, "one rule too many");
+}
+
 int main(void)
 {
     test_plain();
     test_ratio();
     test_off();
+    test_rules();
+    test_rule_kinds();
+    test_bad_rules();
     return tap_done();
 }
