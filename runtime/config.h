@@ -87,7 +87,8 @@ struct config {
     bool sampler_parent_based;
     double sampler_ratio;
     uint64_t sampler_threshold; /* of what begins here: probability.h */
-    bool samples_plainly;       /* a caller's word counts, and what begins here is kept */
+    uint64_t span_cost_ns; /* BURDOCK_SPANS_PER_SECOND, as the time that one takes; 0: no limit */
+    bool samples_plainly;  /* a caller's word counts, and what begins here is kept */
     struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
     bool measures;                  /* metrics are wanted, so requests are that are not sampled */

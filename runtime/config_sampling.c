@@ -165,6 +165,17 @@ void parse_rules(struct reading *reading, const struct variable *variable, const
     }
 }
 
+void parse_spans_per_second(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    uint64_t number;
+    if (number_parse(slice_trim(whole(value)), 1000000000, &number) && number > 0)
+        reading->config->span_cost_ns = 1000000000 / number;
+    else
+        parse_problem(
+            reading, variable->name, "ignored: not a number from 1 to a thousand million");
+}
+
 /* Decided by the very threshold that is told. */
 void config_settle_sampling(struct config *config)
 {
@@ -172,6 +183,6 @@ void config_settle_sampling(struct config *config)
     bool is_ratio = config->sampler == SAMPLER_RATIO;
     config->sampler_threshold =
         probability_threshold(is_ratio ? config->sampler_ratio : all[config->sampler]);
-    config->samples_plainly =
-        config->sampler_parent_based && config->sampler_threshold == 0 && config->rule_count == 0;
+    config->samples_plainly = config->sampler_parent_based && config->sampler_threshold == 0 &&
+                              config->rule_count == 0 && config->span_cost_ns == 0;
 }

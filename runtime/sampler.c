@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "config.h"
+#include "counters.h"
+#include "limiter.h"
 #include "probability.h"
 #include "propagation.h"
 
@@ -63,11 +65,33 @@ static const struct config_rule *rule_of(const struct sampler_question *question
     return NULL;
 }
 
+/* --- the budget ----------------------------------------------------------------------------- */
+
+static uint64_t spent_ns;
+
+void sampler_charge(uint64_t now_ns)
+{
+    if (config.span_cost_ns != 0)
+        limiter_take(&spent_ns, config.span_cost_ns, now_ns, true);
+}
+
+/* How many a trace stands for is not known any more. */
+static struct sampler_answer within_budget(struct sampler_answer answer, uint64_t now_ns)
+{
+    if (!answer.is_sampled || config.span_cost_ns == 0)
+        return answer;
+    answer.threshold = 0;
+    answer.is_sampled = limiter_take(&spent_ns, config.span_cost_ns, now_ns, false);
+    counter_add(COUNTER_SAMPLER_LIMITED, !answer.is_sampled);
+    return answer;
+}
+
 struct sampler_answer sampler_decide(const struct sampler_question *question)
 {
     const struct config_rule *rule = rule_of(question);
     bool has_word = question->parent_flags >= 0 && config.sampler_parent_based;
     if (has_word && (rule == NULL || rule->is_ratio))
         return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
-    return by_threshold(question, rule == NULL ? config.sampler_threshold : rule->threshold);
+    uint64_t threshold = rule == NULL ? config.sampler_threshold : rule->threshold;
+    return within_budget(by_threshold(question, threshold), question->now_ns);
 }

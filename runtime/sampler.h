@@ -2,6 +2,7 @@
 /*
  * The head sampler: is this trace, or this request's part of it, recorded? Decides by config, in
  * this order: the rules; the caller's word, if the sampler is parent-based; OTEL_TRACES_SAMPLER.
+ * What the process itself would keep, it keeps while there is a budget for it.
  * Any thread; no allocation, no lock. The plain case (config.samples_plainly: as the caller says,
  * else yes) is to be settled without it.
  */
@@ -18,12 +19,16 @@ struct sampler_question {
     struct slice tracestate; /* of the parent */
     bool is_served;          /* a request that came in, else a call */
     struct slice method, target;
+    uint64_t now_ns; /* monotonic */
 };
 
 struct sampler_answer {
     bool is_sampled;
     bool is_ours;       /* not the caller's word: what that said of the probability is void */
-    uint64_t threshold; /* that decided, if it is to be told: probability.h; 0: nothing is */
+    uint64_t threshold; /* that alone decided, to be told: probability.h; 0: nothing is */
 };
 
 struct sampler_answer sampler_decide(const struct sampler_question *question);
+
+/* A span is recorded that nobody was asked about here. */
+void sampler_charge(uint64_t now_ns);

@@ -16,7 +16,8 @@ static struct sampler_question question_of(
     struct sampler_question question = {.trace_id = trace_id,
         .parent_flags = parent_flags,
         .tracestate = {"", 0},
-        .is_served = exchange->is_server};
+        .is_served = exchange->is_server,
+        .now_ns = exchange->start_ns};
     if (exchange->is_server) {
         question.method = text_of(exchange, FIELD_METHOD);
         question.target = text_of(exchange, FIELD_TARGET);
@@ -24,12 +25,20 @@ static struct sampler_question question_of(
     return question;
 }
 
+/* Of a trace that is kept already all is, but what it costs counts. */
+static bool pay(const struct exchange *exchange, bool is_sampled)
+{
+    if (is_sampled)
+        sampler_charge(exchange->start_ns);
+    return is_sampled;
+}
+
 static bool ask(struct exchange *exchange, const struct sampler_question *question)
 {
     struct sampler_answer answer = sampler_decide(question);
     exchange->is_ours = answer.is_ours;
     exchange->threshold = answer.threshold;
-    return answer.is_sampled;
+    return answer.is_ours ? answer.is_sampled : pay(exchange, answer.is_sampled);
 }
 
 bool sampling_begins(struct exchange *exchange)
@@ -50,7 +59,7 @@ bool sampling_goes_on(
     const struct context *context = exchange->context;
     exchange->threshold = 0;
     if (!parent_is_remote)
-        return parent->flags & FLAG_SAMPLED;
+        return pay(exchange, parent->flags & FLAG_SAMPLED);
     if (exchange->is_server)
         question.tracestate = text_of(exchange, FIELD_TRACESTATE);
     else if (context != NULL)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which traces are kept, and what the tracestate says of how many each stands for."""
 import os
+import time
 
-from harness import BUILD, PYTHON, Scene, check, equal, get, main
+from harness import BUILD, PYTHON, Scene, check, equal, get, main, wait_until
 from test_context import PARENT, SAMPLED, TRACE, UNSAMPLED, Pair
 
 ALL = 1 << 56
@@ -154,6 +155,26 @@ def test_bad_rule():
                          BURDOCK_SAMPLER_RULES="off path=/a; offf path=/b")
         check(b"BURDOCK_SAMPLER_RULES" in done.stdout and b"a rule was ignored" in done.stdout,
               "a rule that is none is a finding of burdock doctor", done.stdout.decode())
+
+
+def test_limit():
+    """Whole traces, and no more spans than the limit but for what one trace has."""
+    with Scene(BURDOCK_SPANS_PER_SECOND="20") as scene:
+        pair = Pair(scene)
+        began = time.monotonic()
+        kept = sum(int(pair.parts()[3], 16) & 1 for _ in range(100))
+        took = time.monotonic() - began
+        check(9 <= kept <= 20 * (1 + took) / 2 + 1,
+              "of traces that begin here, as many as the limit permits", (kept, took))
+        equal([pair.parts({"traceparent": SAMPLED})[3] for _ in range(5)], ["01"] * 5,
+              "it is not for those that came")
+        spans = scene.wait_spans(2 * kept + 10)
+        equal(len(spans), 2 * kept + 10, "what is kept is kept whole")
+
+        def limited():
+            return sum(ring.counters["sampler.limited"] for ring in scene.rings_left())
+        wait_until(lambda: limited() == 100 - kept)
+        equal(limited(), 100 - kept, "and what is not is counted")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which traces are kept, by the variables that say so. */
 #include "config.h"
+#include "counters.h"
 #include "probability.h"
 #include "propagation.h"
 #include "sampler.h"
@@ -138,6 +139,42 @@ static void test_bad_rules(void)
     CHECK(config.problem_count == 1 && config.rule_count == CONFIG_RULES_MAX, "one rule too many");
 }
 
+static bool begins_at(uint64_t now_ns)
+{
+    uint8_t trace_id[16] = {1};
+    struct sampler_question question = {.trace_id = trace_id, .parent_flags = -1, .now_ns = now_ns};
+    return sampler_decide(&question).is_sampled;
+}
+
+static void test_limit(void)
+{
+    const uint64_t second = 1000000000;
+    unsigned at_once = 0, later = 0;
+    READ("BURDOCK_SPANS_PER_SECOND=10");
+    CHECK(!config.samples_plainly && config.problem_count == 0, "a limit is not the plain case");
+    for (int i = 0; i < 100; i++)
+        at_once += begins_at(5 * second);
+    CHECK(at_once == 10, "a second's worth is saved up: %u", at_once);
+    CHECK(__atomic_load_n(&counters[COUNTER_SAMPLER_LIMITED], __ATOMIC_RELAXED) == 90,
+        "the others are counted");
+    for (uint64_t i = 0; i < 1000; i++)
+        later += begins_at(5 * second + i * second / 100);
+    CHECK(later >= 98 && later <= 100, "then ten a second: %u in ten seconds", later);
+    for (int i = 0; i < 30; i++)
+        sampler_charge(20 * second);
+    CHECK(!begins_at(20 * second) && !begins_at(22 * second) && begins_at(22 * second + second / 5),
+        "spans of traces that are kept already are paid for later");
+    for (int i = 0; i < 1000; i++)
+        sampler_charge(30 * second);
+    CHECK(begins_at(41 * second), "but no longer than ten seconds");
+    READ("BURDOCK_SPANS_PER_SECOND=10", "OTEL_TRACES_SAMPLER=traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG=0.25");
+    struct sampler_answer answer = ask(0xff, -1, "");
+    CHECK(answer.threshold == 0, "no threshold is told where it does not decide alone");
+    READ("BURDOCK_SPANS_PER_SECOND=0");
+    CHECK(config.problem_count == 1 && config.samples_plainly, "0 is no limit, but a problem");
+}
+
 int main(void)
 {
     test_plain();
@@ -146,5 +183,6 @@ int main(void)
     test_rules();
     test_rule_kinds();
     test_bad_rules();
+    test_limit();
     return tap_done();
 }
