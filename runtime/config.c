@@ -66,6 +66,7 @@ static void set_defaults(struct config *config, bool root)
     config->batch_spans_max = 512;
     config->exit_timeout_ms = 2000;
     config->stack_min_ns = 100 * 1000000ull;
+    config->keeps_slow_ns = UINT64_MAX;
     config->attribute_value_limit = UINT32_MAX;
     config->attribute_count_limit = 128;
     config->store_bytes_max = 256u << 20;
@@ -111,6 +112,9 @@ static void settle(struct reading *reading)
     config->records =
         config->measures ||
         (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
+    config->keeps = config->keeps && !config->sdk_disabled &&
+                    config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE;
+    config->records_unsampled = config->measures || config->keeps;
     if (config->signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
     if (config->batch_spans_max > config->queue_spans_max) {

@@ -91,7 +91,10 @@ struct config {
     bool samples_plainly;  /* a caller's word counts, and what begins here is kept */
     struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
-    bool measures;                  /* metrics are wanted, so requests are that are not sampled */
+    bool measures;                  /* metrics are wanted */
+    bool keeps, keeps_errors;       /* BURDOCK_KEEP: of what is not sampled; see tail.h */
+    uint64_t keeps_slow_ns;         /* UINT64_MAX: however slow */
+    bool records_unsampled;         /* for one of these */
     bool delta;                     /* temporality of what only grows; else cumulative */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
     uint32_t metric_interval_ms;    /* OTEL_METRIC_EXPORT_INTERVAL */

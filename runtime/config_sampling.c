@@ -176,6 +176,40 @@ void parse_spans_per_second(
             reading, variable->name, "ignored: not a number from 1 to a thousand million");
 }
 
+/* Milliseconds, or with a unit. */
+static bool duration_parse(struct slice text, uint64_t *ns)
+{
+    uint64_t unit = 1000000;
+    if (text.length > 2 && memcmp(text.data + text.length - 2, "ms", 2) == 0)
+        text.length -= 2;
+    else if (text.length > 1 && text.data[text.length - 1] == 's') {
+        text.length--;
+        unit *= 1000;
+    }
+    bool is_number = number_parse(text, INT32_MAX, ns);
+    *ns *= unit;
+    return is_number;
+}
+
+void parse_keep(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct config *config = reading->config;
+    struct slice item, rest = whole(value);
+    while (slice_split(&rest, ',', &item)) {
+        uint64_t slow_ns = 0;
+        bool is_slow = item.length > 5 && memcmp(item.data, "slow=", 5) == 0 &&
+                       duration_parse((struct slice){item.data + 5, item.length - 5}, &slow_ns);
+        if (is_slow)
+            config->keeps_slow_ns = slow_ns;
+        else if (slice_is(item, "errors"))
+            config->keeps_errors = true;
+        else
+            parse_problem(
+                reading, variable->name, "ignored in part: neither errors nor slow=500ms");
+    }
+    config->keeps = config->keeps_errors || config->keeps_slow_ns != UINT64_MAX;
+}
+
 /* Decided by the very threshold that is told. */
 void config_settle_sampling(struct config *config)
 {

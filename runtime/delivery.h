@@ -15,6 +15,7 @@
 #include "otlp_http.h"
 #include "ring.h"
 #include "store.h"
+#include "tail.h"
 #include "telling.h"
 
 struct delivery {
@@ -25,6 +26,7 @@ struct delivery {
     struct otlp_http http;
     struct otlp_http metrics_http; /* where metrics go to another server; the same scratch memory */
     struct metrics *metrics;       /* of the process that delivers, set by it; NULL: none */
+    struct tail *tail;             /* the same of what is kept though not sampled */
     struct store_writer store;
     const uint8_t *resource;
     uint32_t resource_bytes;

@@ -202,7 +202,7 @@ static void continue_trace(
     if (config.sdk_disabled)
         return; /* the incoming context travels on as it came */
     new_span_id(self, exchange->ids.span_id);
-    exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG);
+    exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG | FLAG_DROPPED);
     if (config.samples_plainly ? parent->flags & FLAG_SAMPLED
                                : sampling_goes_on(exchange, parent, is_remote))
         exchange->ids.flags |= FLAG_SAMPLED;
@@ -393,7 +393,7 @@ void exchange_settle(struct thread *self, struct exchange *exchange)
 
 bool exchange_is_recorded(const struct exchange *exchange)
 {
-    return ((exchange->ids.flags & FLAG_SAMPLED) || config.measures) && config.records &&
+    return ((exchange->ids.flags & FLAG_SAMPLED) || config.records_unsampled) && config.records &&
            exchange->epoch == process.epoch;
 }
 
@@ -452,7 +452,7 @@ static void fill_record(
     record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;
-    record->reserved_too = 0;
+    record->kept = 0;
     memcpy(record->trace_id, exchange->ids.trace_id, sizeof(record->trace_id));
     memcpy(record->span_id, exchange->ids.span_id, sizeof(record->span_id));
     memcpy(record->parent_id, exchange->parent_id, sizeof(record->parent_id));
@@ -511,7 +511,7 @@ void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is
     attempt->start_ns = start_ns;
     exchange_identify_client(self, attempt, decision);
     attempt->is_server = is_server;
-    if ((attempt->ids.flags & FLAG_SAMPLED) && exchange_is_recorded(attempt)) {
+    if (((attempt->ids.flags & FLAG_SAMPLED) || config.keeps) && exchange_is_recorded(attempt)) {
         if (unit == self->unit)
             exchange_note_code(self);
         exchange_record(self, attempt, kind, 0, peer, error);

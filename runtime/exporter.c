@@ -43,6 +43,7 @@ static bool is_last, is_stopping;
 static pthread_t thread;
 static struct delivery delivery;
 static struct metrics metrics;
+static struct tail tail;
 static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
@@ -179,12 +180,15 @@ static void *run(void *unused)
     delivery.telling->name_code = symbols_find;
     metrics_init(&metrics, &config);
     delivery.metrics = config.measures ? &metrics : NULL;
+    delivery.tail = tail_open(&tail, &config) ? &tail : NULL;
     do { /* whoever stops us has asked for a flush first: there is always one more round */
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
         drain();
+        if (delivery.tail != NULL)
+            tail_age(&tail);
         send_metrics();
         rings_publish_counters();
         if (__atomic_load_n(&work, __ATOMIC_RELAXED) == WORK_NONE)

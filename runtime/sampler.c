@@ -20,7 +20,8 @@ static struct sampler_answer by_threshold(
     const struct sampler_question *question, uint64_t threshold)
 {
     bool is_sampled = threshold == 0 || random_of(question) >= threshold;
-    return (struct sampler_answer){is_sampled, true, is_sampled ? threshold : 0};
+    return (struct sampler_answer){
+        .is_sampled = is_sampled, .is_ours = true, .threshold = is_sampled ? threshold : 0};
 }
 
 /* --- rules ---------------------------------------------------------------------------------- */
@@ -93,5 +94,7 @@ struct sampler_answer sampler_decide(const struct sampler_question *question)
     if (has_word && (rule == NULL || rule->is_ratio))
         return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
     uint64_t threshold = rule == NULL ? config.sampler_threshold : rule->threshold;
-    return within_budget(by_threshold(question, threshold), question->now_ns);
+    struct sampler_answer answer = by_threshold(question, threshold);
+    answer.is_dropped = rule != NULL && !rule->is_ratio && !answer.is_sampled;
+    return within_budget(answer, question->now_ns);
 }

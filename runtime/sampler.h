@@ -24,6 +24,7 @@ struct sampler_question {
 
 struct sampler_answer {
     bool is_sampled;
+    bool is_dropped;    /* by a rule: not even if it fails */
     bool is_ours;       /* not the caller's word: what that said of the probability is void */
     uint64_t threshold; /* that alone decided, to be told: probability.h; 0: nothing is */
 };

@@ -38,6 +38,7 @@ static bool ask(struct exchange *exchange, const struct sampler_question *questi
     struct sampler_answer answer = sampler_decide(question);
     exchange->is_ours = answer.is_ours;
     exchange->threshold = answer.threshold;
+    exchange->ids.flags |= answer.is_dropped ? FLAG_DROPPED : 0;
     return answer.is_ours ? answer.is_sampled : pay(exchange, answer.is_sampled);
 }
 

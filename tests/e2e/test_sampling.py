@@ -177,5 +177,56 @@ def test_limit():
         equal(limited(), 100 - kept, "and what is not is counted")
 
 
+def told(scene, count):
+    """What is kept: sorted (service, kind, path or port, why)."""
+    return sorted(((span.service, span.kind, span.attributes.get("url.path") or
+                    span.attributes.get("url.full", "connect").rpartition("/")[2],
+                    span.attributes.get("burdock.kept")) for span in scene.wait_spans(count)), key=str)
+
+
+def test_keep():
+    """What failed or was slow is kept with its calls, though nothing is sampled."""
+    with Scene(OTEL_TRACES_SAMPLER="parentbased_always_off", BURDOCK_KEEP="errors,slow=400ms",
+               BURDOCK_SAMPLER_RULES="off path=/status/503") as scene:
+        pair = Pair(scene)
+        front, back = pair.front.port, "http://127.0.0.1:%d/" % pair.back.port
+        equal([pair.parts()[3] for _ in range(20)], ["02"] * 20, "what is fast and fine is not sampled")
+        for path in ("/status/500", "/status/503", "/slow?s=0.5", "/status/404", "/echo",
+                     "/fetch?url=" + back + "status/500", "/fetch?url=" + back + "slow?s=0.5",
+                     "/fetch?url=http://127.0.0.1:1/x"):
+            get(front, path)
+        get(front, "/status/501", {"traceparent": UNSAMPLED, "tracestate": "a=1"})
+        get(front, "/echo", {"traceparent": SAMPLED})
+        wanted = [("front", "CLIENT", "connect", "error"), ("front", "CLIENT", "slow?s=0.5", "slow"),
+                  ("front", "CLIENT", "500", "error"), ("front", "SERVER", "/echo", None),
+                  ("front", "SERVER", "/fetch", "error"), ("front", "SERVER", "/fetch", "error"),
+                  ("front", "SERVER", "/fetch", "slow"), ("front", "SERVER", "/slow", "slow"),
+                  ("front", "SERVER", "/status/500", "error"), ("front", "SERVER", "/status/501", "error")]
+        equal(told(scene, len(wanted)), sorted(wanted, key=str), "what failed or was slow is kept, whole")
+        spans = scene.spans()
+        kept = [span for span in spans if "burdock.kept" in span.attributes]
+        equal({span.flags & 1 for span in kept}, {0}, "marked as not sampled: it stands for no other")
+        of_caller = [span for span in kept if span.trace == TRACE]
+        equal([(span.parent, span.state) for span in of_caller], [(PARENT, "a=1")],
+              "where others began the trace, too")
+        ids = {span.id for span in spans}
+        check(all(span.parent in ids for span in kept if span.kind == "CLIENT"),
+              "calls are under their requests")
+        wait_until(lambda: sum(r.counters["tail.kept"] for r in scene.rings_left()) == len(kept))
+        counters = scene.rings_left()[0].counters
+        equal((counters["tail.kept"], counters["spans.recorded"]),
+              (len(kept), counters["spans.measured"] + counters["spans.exported"]),
+              "all that was recorded is exported, or counted as measured")
+
+
+def test_keep_calls():
+    """A call that nobody is known to have made is a trace of its own."""
+    with Scene(OTEL_TRACES_SAMPLER="always_off", BURDOCK_KEEP="errors") as scene:
+        back = scene.service("back", traced=False)
+        for path in ("echo", "status/404"):
+            scene.curl("http://127.0.0.1:%d/%s" % (back.port, path))
+        equal(told(scene, 1), [("curl", "CLIENT", "404", "error")], "the one that failed is kept")
+
+
 if __name__ == "__main__":
     main(globals(), ("curl",))
