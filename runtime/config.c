@@ -105,6 +105,7 @@ static void settle(struct reading *reading)
 {
     struct config *config = reading->config;
     config_settle_sampling(config);
+    config->w3c_of_all = config->w3c && config->trust == TRUST_ALL;
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
     config->measures =

@@ -21,6 +21,7 @@ enum {
 };
 
 enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
+enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
 enum propagator {
 #define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
@@ -74,8 +75,10 @@ struct config {
     char service_name[256];
     uint32_t propagators; /* enum propagator_bits */
     bool w3c;             /* tracecontext with baggage or without, and nothing else */
+    bool w3c_of_all;      /* and everybody is believed */
     uint8_t propagator_order[PROPAGATOR_COUNT]; /* enum propagator, as given; see propagators.h */
     uint32_t propagator_count;
+    enum trust trust;     /* BURDOCK_TRUST */
     bool follow;          /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
     uint32_t carriers;    /* BURDOCK_CARRIERS: enum carrier_bits */
     bool inserts_inbound; /* BURDOCK_INBOUND: requests read get a traceparent; see passing.h */

@@ -210,6 +210,21 @@ void parse_keep(struct reading *reading, const struct variable *variable, const 
     config->keeps = config->keeps_errors || config->keeps_slow_ns != UINT64_MAX;
 }
 
+void parse_trust(struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const char *const names[] = {
+        [TRUST_ALL] = "all", [TRUST_PRIVATE] = "private", [TRUST_NONE] = "none"};
+    struct slice name = slice_trim(whole(value));
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (slice_is(name, names[i])) {
+            reading->config->trust = (enum trust)i;
+            return;
+        }
+    }
+    reading->config->trust = TRUST_NONE; /* what was to be refused is not to get through */
+    parse_problem(reading, variable->name, "neither all, private nor none: taken as none");
+}
+
 /* Decided by the very threshold that is told. */
 void config_settle_sampling(struct config *config)
 {

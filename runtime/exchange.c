@@ -15,6 +15,7 @@
 #include "ring.h"
 #include "sampling.h"
 #include "text_pool.h"
+#include "trust.h"
 
 static struct pool exchanges = {
     .block_shift = 10, .clear_bytes = offsetof(struct exchange, inline_text)};
@@ -276,6 +277,8 @@ __attribute__((noinline)) static void identify_server_by_any(
 {
     struct extracted extracted;
     extract_any(exchange, &extracted);
+    if (exchange->is_distrusted)
+        trust_refuse(exchange, &extracted);
     bool continues = extracted.found == FOUND_PARENT;
     exchange->is_decided = extracted.found == FOUND_DECISION && config.sampler_parent_based;
     identify_server(self, exchange, continues ? &extracted.ids : NULL, extracted.is_w3c);
@@ -289,7 +292,7 @@ __attribute__((noinline)) static void identify_server_by_any(
 void exchange_identify_server(struct thread *self, struct exchange *exchange)
 {
     struct trace_ids remote;
-    if (!config.w3c) {
+    if (!config.w3c_of_all) {
         identify_server_by_any(self, exchange);
         return;
     }

@@ -51,6 +51,7 @@ struct exchange {
     bool is_unclaimed;   /* attribution_unclaimed was told */
     bool is_ours;        /* we have decided whether it is sampled, whatever its caller says */
     bool is_decided;     /* its caller has, without naming a parent */
+    bool is_distrusted;  /* whoever sent the request is not believed: trust.h */
     uint8_t rule;        /* enum rule: what named the parent */
     uint8_t link_count;
     struct trace_ids ids;

@@ -7,6 +7,7 @@
 #include "counters.h"
 #include "exporter.h"
 #include "stream_internal.h"
+#include "trust.h"
 
 static const struct {
     int error;
@@ -166,6 +167,8 @@ static void serve(struct thread *self, struct exchange *exchange)
 
 static void requested_server(struct stream_sink *sink, struct exchange *exchange)
 {
+    if (__builtin_expect(config.trust != TRUST_ALL, 0))
+        exchange->is_distrusted = !trust_believes(&sink->connection->peer);
     exchange_identify_server(sink->self, exchange);
     if (exchange->context != NULL && sink->connection->first == exchange)
         serve(sink->self, exchange);

@@ -228,5 +228,35 @@ def test_keep_calls():
         equal(told(scene, 1), [("curl", "CLIENT", "404", "error")], "the one that failed is kept")
 
 
+CALLER = {"traceparent": SAMPLED, "tracestate": "a=1", "baggage": "b=2"}
+
+
+def test_trust():
+    with Scene() as scene:
+        for trust, believed in (("all", True), ("private", True), ("none", False)):
+            arrived = Pair(scene, BURDOCK_TRUST=trust).ask(CALLER)
+            is_same = arrived["traceparent"][0].split("-")[1] == TRACE
+            equal((is_same, arrived.get("tracestate"), arrived.get("baggage")),
+                  (True, ["a=1"], ["b=2"]) if believed else (False, None, None),
+                  "BURDOCK_TRUST=%s: a caller on this machine is %sbelieved" % (
+                      trust, "" if believed else "not "))
+        refused, = [span for span in scene.wait_spans(6) if span.kind == "SERVER" and not span.parent]
+        equal((refused.links, hex(refused.flags)), ([(TRACE, PARENT)], "0x103"),
+              "a request that is not believed begins a trace, with a link to its caller's")
+        call, = [span for span in scene.spans() if span.parent == refused.id]
+        equal((call.trace, call.links), (refused.trace, []), "to which its calls belong")
+
+
+def test_trust_formats():
+    with Scene(BURDOCK_TRUST="none", OTEL_PROPAGATORS="b3,tracecontext",
+               OTEL_TRACES_SAMPLER="parentbased_always_off") as scene:
+        pair = Pair(scene)
+        parents = [pair.parts({name: value}) for name, value in (
+            ("b3", "%s-%s-1" % (TRACE, PARENT)), ("b3", "1"), ("traceparent", SAMPLED))]
+        equal([(parts[1] == TRACE, parts[3]) for parts in parents], [(False, "02")] * 3,
+              "nor is another format, nor a decision alone")
+        equal(scene.spans(), [], "so nobody makes us keep anything")
+
+
 if __name__ == "__main__":
     main(globals(), ("curl",))

@@ -6,7 +6,9 @@
 #include "propagation.h"
 #include "sampler.h"
 #include "tap.h"
+#include "trust.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static char *arguments[] = {"/usr/bin/shop", NULL};
@@ -175,6 +177,45 @@ static void test_limit(void)
     CHECK(config.problem_count == 1 && config.samples_plainly, "0 is no limit, but a problem");
 }
 
+static struct address address_of(int family, const char *text)
+{
+    struct address address = {.family = (uint8_t)family};
+    if (family == AF_INET || family == AF_INET6)
+        inet_pton(family, text, address.ip);
+    return address;
+}
+
+static void test_trust(void)
+{
+    static const struct {
+        int family;
+        const char *text;
+        bool is_private;
+    } rows[] = {{AF_INET, "10.0.0.1", true}, {AF_INET, "127.0.0.1", true},
+        {AF_INET, "11.0.0.1", false}, {AF_INET, "172.16.0.1", true},
+        {AF_INET, "172.31.255.255", true}, {AF_INET, "172.32.0.1", false},
+        {AF_INET, "172.15.0.1", false}, {AF_INET, "192.168.1.1", true},
+        {AF_INET, "192.169.1.1", false}, {AF_INET, "169.254.1.1", true},
+        {AF_INET, "100.64.0.1", false}, {AF_INET, "0.0.0.0", false}, {AF_INET6, "::1", true},
+        {AF_INET6, "fd00::1", true}, {AF_INET6, "fc00::1", true}, {AF_INET6, "fe80::1", true},
+        {AF_INET6, "2001:db8::1", false}, {AF_INET6, "::", false}, {AF_INET6, "fec0::1", false},
+        {AF_INET6, "::ffff:10.1.1.1", true}, {AF_INET6, "::ffff:8.8.8.8", false},
+        {AF_INET6, "a00::1", false}, {AF_UNIX, "", true}, {AF_UNSPEC, "", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct address address = address_of(rows[i].family, rows[i].text);
+        READ("BURDOCK_TRUST=private");
+        bool is_believed = trust_believes(&address);
+        READ("BURDOCK_TRUST=none");
+        CHECK(is_believed == rows[i].is_private && !trust_believes(&address), "%d %s: private %d",
+            rows[i].family, rows[i].text, rows[i].is_private);
+    }
+    READ("BURDOCK_TRUST=some");
+    CHECK(
+        config.trust == TRUST_NONE && config.problem_count == 1, "what is not understood is none");
+    READ("OTEL_PROPAGATORS=b3", "BURDOCK_TRUST=all");
+    CHECK(!config.w3c_of_all && config.problem_count == 0, "all, in whichever format");
+}
+
 int main(void)
 {
     test_plain();
@@ -184,5 +225,6 @@ int main(void)
     test_rule_kinds();
     test_bad_rules();
     test_limit();
+    test_trust();
     return tap_done();
 }
