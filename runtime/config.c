@@ -53,6 +53,7 @@ static void set_defaults(struct config *config, bool root)
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;
+    config->sampler_poll_ms = 60000;
     static const char *const paths[SIGNAL_COUNT] = {
         [SIGNAL_TRACES] = "/v1/traces", [SIGNAL_METRICS] = "/v1/metrics"};
     for (unsigned i = 0; i < SIGNAL_COUNT; i++) {

@@ -20,7 +20,7 @@ enum {
     CONFIG_RULES_MAX = 16
 };
 
-enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
+enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO, SAMPLER_JAEGER };
 enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
 enum propagator {
@@ -88,7 +88,8 @@ struct config {
     char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */
     enum sampler_kind sampler;
     bool sampler_parent_based;
-    double sampler_ratio;
+    double sampler_ratio;       /* also the initial one of jaeger_remote */
+    uint32_t sampler_poll_ms;   /* of jaeger_remote */
     uint64_t sampler_threshold; /* of what begins here: probability.h */
     uint64_t span_cost_ns; /* BURDOCK_SPANS_PER_SECOND, as the time that one takes; 0: no limit */
     bool samples_plainly;  /* a caller's word counts, and what begins here is kept */
@@ -119,6 +120,7 @@ struct config {
     uint32_t rule_count;
     struct config_rule rules[CONFIG_RULES_MAX];
     char sampler_rules[CONFIG_TEXT_MAX];
+    char sampler_url[CONFIG_TEXT_MAX]; /* of jaeger_remote, with its path; "": nobody is asked */
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */

@@ -2,6 +2,14 @@
 /* Variables about which traces are kept. */
 #include "config_parse.h"
 #include "probability.h"
+#include "url.h"
+
+static void use_remote_defaults(struct config *config)
+{
+    static const char url[] = "http://localhost:5778/sampling";
+    config->sampler_ratio = 0.001;
+    memcpy(config->sampler_url, url, sizeof(url));
+}
 
 void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)
 {
@@ -16,6 +24,8 @@ void parse_sampler(struct reading *reading, const struct variable *variable, con
         {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
         {"parentbased_always_off", SAMPLER_ALWAYS_OFF, true},
         {"parentbased_traceidratio", SAMPLER_RATIO, true},
+        {"jaeger_remote", SAMPLER_JAEGER, false},
+        {"parentbased_jaeger_remote", SAMPLER_JAEGER, true},
     };
     for (size_t i = 0; i < sizeof(samplers) / sizeof(samplers[0]); i++) {
         if (!slice_is(slice_trim(whole(value)), samplers[i].name))
@@ -23,6 +33,8 @@ void parse_sampler(struct reading *reading, const struct variable *variable, con
         reading->config->sampler = samplers[i].kind;
         reading->config->sampler_parent_based = samplers[i].parent_based;
         reading->sampler_given = true;
+        if (samplers[i].kind == SAMPLER_JAEGER)
+            use_remote_defaults(reading->config);
         return;
     }
     parse_problem(
@@ -48,14 +60,59 @@ static bool ratio_parse(struct slice text, double *ratio)
         value = value * 10 + digit;
         scale = point ? scale * 10 : scale;
     }
+    if (!digits || value / scale > 1)
+        return false;
     *ratio = value / scale;
-    return digits && *ratio <= 1;
+    return true;
+}
+
+/* Where the endpoint has no path, the one that Jaeger's has. */
+static bool use_endpoint(struct config *config, struct slice value)
+{
+    char text[CONFIG_TEXT_MAX];
+    struct url url;
+    if (value.length + sizeof("/sampling") > sizeof(text))
+        return false;
+    memcpy(text, value.data, value.length);
+    text[value.length] = '\0';
+    if (!url_parse(text, &url) || url.scheme != URL_HTTP)
+        return false;
+    if (url.path.length <= 1 && (url.path.length == 0 || url.path.data[0] == '/'))
+        memcpy(text + value.length - url.path.length, "/sampling", sizeof("/sampling"));
+    memcpy(config->sampler_url, text, strlen(text) + 1);
+    return true;
+}
+
+/* endpoint=http://host:5778,pollingIntervalMs=5000,initialSamplingRate=0.25 */
+static void parse_remote(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct config *config = reading->config;
+    struct slice item, rest = whole(value);
+    while (slice_split(&rest, ',', &item)) {
+        struct slice text = item, name;
+        slice_split(&text, '=', &name);
+        uint64_t ms;
+        bool is_right = false;
+        if (slice_is(name, "endpoint"))
+            is_right = use_endpoint(config, text);
+        else if (slice_is(name, "pollingIntervalMs")) {
+            is_right = number_parse(text, INT32_MAX, &ms) && ms > 0;
+            config->sampler_poll_ms = is_right ? (uint32_t)ms : config->sampler_poll_ms;
+        } else if (slice_is(name, "initialSamplingRate"))
+            is_right = ratio_parse(text, &config->sampler_ratio);
+        if (!is_right)
+            parse_problem(reading, variable->name,
+                "ignored in part: endpoint=http://..., pollingIntervalMs=, initialSamplingRate=");
+    }
 }
 
 void parse_sampler_argument(
     struct reading *reading, const struct variable *variable, const char *value)
 {
     double ratio;
+    if (reading->sampler_given && reading->config->sampler == SAMPLER_JAEGER)
+        parse_remote(reading, variable, value);
     if (!reading->sampler_given || reading->config->sampler != SAMPLER_RATIO)
         return;
     if (ratio_parse(slice_trim(whole(value)), &ratio))
@@ -229,9 +286,10 @@ void parse_trust(struct reading *reading, const struct variable *variable, const
 void config_settle_sampling(struct config *config)
 {
     static const double all[] = {[SAMPLER_ALWAYS_ON] = 1, [SAMPLER_ALWAYS_OFF] = 0};
-    bool is_ratio = config->sampler == SAMPLER_RATIO;
+    bool is_ratio = config->sampler == SAMPLER_RATIO || config->sampler == SAMPLER_JAEGER;
     config->sampler_threshold =
         probability_threshold(is_ratio ? config->sampler_ratio : all[config->sampler]);
     config->samples_plainly = config->sampler_parent_based && config->sampler_threshold == 0 &&
-                              config->rule_count == 0 && config->span_cost_ns == 0;
+                              config->rule_count == 0 && config->span_cost_ns == 0 &&
+                              config->sampler != SAMPLER_JAEGER;
 }

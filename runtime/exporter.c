@@ -20,6 +20,7 @@
 #include "process.h"
 #include "recover.h"
 #include "ring.h"
+#include "sampler_remote.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -117,18 +118,26 @@ static void drain(void)
     delivery_drain(&delivery, all, count, resource, (uint32_t)resource_bytes);
 }
 
-/* Monotonic; never, if nothing has been measured. */
-static uint64_t metrics_due(void)
+/* Monotonic; never, if nothing has been measured and nobody is to be asked. */
+static uint64_t next_due(void)
 {
-    return metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
+    uint64_t metrics_ns = metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
+    return metrics_ns < sampler_remote_due() ? metrics_ns : sampler_remote_due();
+}
+
+static void ask_for_strategy(void)
+{
+    if (process_monotonic_ns() >= sampler_remote_due() &&
+        __atomic_load_n(&delivery.stop_ns, __ATOMIC_RELAXED) == 0)
+        sampler_remote_poll(&delivery.stop_ns);
 }
 
 static void await_work(void)
 {
     uint32_t wanted;
     while ((wanted = __atomic_load_n(&work, __ATOMIC_SEQ_CST)) == WORK_NONE &&
-           process_monotonic_ns() < metrics_due())
-        wait_until(&work, WORK_NONE, metrics_due());
+           process_monotonic_ns() < next_due())
+        wait_until(&work, WORK_NONE, next_due());
     uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
     uint64_t until = process_monotonic_ns() + delay_ms * 1000000ull;
     while (wanted == WORK_SOON && process_monotonic_ns() < until) {
@@ -144,7 +153,8 @@ static void send_metrics(void)
 {
     bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
-    if (process_monotonic_ns() >= metrics_due() || (is_end && metrics.is_changed))
+    if ((metrics.due_ns != 0 && process_monotonic_ns() >= metrics.due_ns) ||
+        (is_end && metrics.is_changed))
         delivery_send_metrics(&delivery, resource, (uint32_t)resource_bytes);
 }
 
@@ -180,8 +190,10 @@ static void *run(void *unused)
     delivery.telling->name_code = symbols_find;
     metrics_init(&metrics, &config);
     delivery.metrics = config.measures ? &metrics : NULL;
+    sampler_remote_start(delivery.http.scratch);
     delivery.tail = tail_open(&tail, &config) ? &tail : NULL;
     do { /* whoever stops us has asked for a flush first: there is always one more round */
+        ask_for_strategy();
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();

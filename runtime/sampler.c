@@ -8,6 +8,7 @@
 #include "limiter.h"
 #include "probability.h"
 #include "propagation.h"
+#include "sampler_remote.h"
 
 static uint64_t random_of(const struct sampler_question *question)
 {
@@ -16,7 +17,7 @@ static uint64_t random_of(const struct sampler_question *question)
     return said.has_random ? said.random : probability_random(question->trace_id);
 }
 
-static struct sampler_answer by_threshold(
+struct sampler_answer sampler_by_threshold(
     const struct sampler_question *question, uint64_t threshold)
 {
     bool is_sampled = threshold == 0 || random_of(question) >= threshold;
@@ -93,8 +94,12 @@ struct sampler_answer sampler_decide(const struct sampler_question *question)
     bool has_word = question->parent_flags >= 0 && config.sampler_parent_based;
     if (has_word && (rule == NULL || rule->is_ratio))
         return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
-    uint64_t threshold = rule == NULL ? config.sampler_threshold : rule->threshold;
-    struct sampler_answer answer = by_threshold(question, threshold);
+    struct sampler_answer answer;
+    if (rule == NULL && config.sampler == SAMPLER_JAEGER)
+        answer = sampler_remote_decide(question);
+    else
+        answer = sampler_by_threshold(
+            question, rule == NULL ? config.sampler_threshold : rule->threshold);
     answer.is_dropped = rule != NULL && !rule->is_ratio && !answer.is_sampled;
     return within_budget(answer, question->now_ns);
 }

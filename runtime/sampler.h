@@ -31,5 +31,9 @@ struct sampler_answer {
 
 struct sampler_answer sampler_decide(const struct sampler_question *question);
 
+/* The part of it that is the same for all: by the random bits of the trace. */
+struct sampler_answer sampler_by_threshold(
+    const struct sampler_question *question, uint64_t threshold);
+
 /* A span is recorded that nobody was asked about here. */
 void sampler_charge(uint64_t now_ns);

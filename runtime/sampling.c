@@ -2,6 +2,7 @@
 #include "sampling.h"
 
 #include "config.h"
+#include "exporter.h"
 #include "sampler.h"
 #include "text_pool.h"
 
@@ -35,6 +36,8 @@ static bool pay(const struct exchange *exchange, bool is_sampled)
 
 static bool ask(struct exchange *exchange, const struct sampler_question *question)
 {
+    if (config.sampler == SAMPLER_JAEGER)
+        exporter_need(); /* whoever asks for the strategy; nothing may ever be recorded without */
     struct sampler_answer answer = sampler_decide(question);
     exchange->is_ours = answer.is_ours;
     exchange->threshold = answer.threshold;

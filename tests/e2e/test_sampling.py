@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which traces are kept, and what the tracestate says of how many each stands for."""
+import http.server
+import json
 import os
+import threading
 import time
 
 from harness import BUILD, PYTHON, Scene, check, equal, get, main, wait_until
@@ -256,6 +259,75 @@ def test_trust_formats():
         equal([(parts[1] == TRACE, parts[3]) for parts in parents], [(False, "02")] * 3,
               "nor is another format, nor a decision alone")
         equal(scene.spans(), [], "so nobody makes us keep anything")
+
+
+class Jaeger(http.server.BaseHTTPRequestHandler):
+    """A stand-in for Jaeger's endpoint of sampling strategies; see SAMPLING.md for what real ones say."""
+    strategy, asked = {}, []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        body = self.strategy if isinstance(self.strategy, bytes) else json.dumps(self.strategy).encode()
+        self.send_response(200 if self.path.startswith("/sampling?") else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_jaeger():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Jaeger)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    argument = "endpoint=http://127.0.0.1:%d,pollingIntervalMs=50,initialSamplingRate=0" % server.server_port
+    Jaeger.strategy, Jaeger.asked = b"", []
+    try:
+        with Scene(OTEL_TRACES_SAMPLER="parentbased_jaeger_remote",
+                   OTEL_TRACES_SAMPLER_ARG=argument) as scene:
+            pair = Pair(scene)
+
+            def share(count=100):
+                return sum(int(pair.parts()[3], 16) & 1 for _ in range(count))
+
+            def told(strategy):
+                """From now on Jaeger says this, and we have heard it."""
+                Jaeger.strategy = strategy
+                seen = len(Jaeger.asked)
+                wait_until(lambda: len(Jaeger.asked) >= seen + 3)
+            equal(share(10), 0, "by the initial rate, until something is told")
+            check(wait_until(lambda: Jaeger.asked), "but it is asked, though nothing is recorded")
+            equal(Jaeger.asked[0], "/sampling?service=front", "as Jaeger wants to be asked")
+            told({"strategyType": "PROBABILISTIC", "probabilisticSampling": {"samplingRate": 1}})
+            equal(share(10), 10, "all")
+            told({"strategyType": 0, "probabilisticSampling": {"samplingRate": 0.5}})
+            check(25 <= share() <= 75, "a half, more or less")
+            states = {span.state for span in scene.wait_spans(1)}
+            check("ot=th:8" in states and states <= {"ot=th:8", ""}, "told as such", states)
+            told(b"nonsense")
+            check(25 <= share() <= 75, "what is no strategy changes nothing")
+            wait_until(lambda: any(r.counters["sampler.remote_failed"] for r in scene.rings_left()))
+            check(any(r.counters["sampler.remote_failed"] for r in scene.rings_left()), "and is counted")
+            told({"probabilisticSampling": {}})
+            equal(share(20), 0, "a rate that is not told is 0")
+            told({"strategyType": 1, "rateLimitingSampling": {"maxTracesPerSecond": 3}})
+            check(1 <= share(60) <= 20, "so many a second")
+            found = []
+            for operation in "GET", "PUT":
+                told({"operationSampling": {
+                    "defaultSamplingProbability": 0.0, "defaultLowerBoundTracesPerSecond": 0.0,
+                    "perOperationStrategies": [
+                        {"operation": operation, "probabilisticSampling": {"samplingRate": 1.0}}]}})
+                found.append(share(10))
+            equal(found, [10, 0], "by operation")
+            told({"operationSampling": {
+                "defaultSamplingProbability": 0.0, "defaultLowerBoundTracesPerSecond": 0.01}})
+            equal(share(10), 1, "and at least so many a second")
+            equal(pair.parts({"traceparent": UNSAMPLED})[3], "00", "a caller's word counts")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 if __name__ == "__main__":
