@@ -124,9 +124,9 @@ def test_rules():
         for service in front, forced:
             for method, path, parent, _ in WANTED:
                 get(service.port, path, {"traceparent": parent} if parent else {}, method)
-        kept = [row for row in WANTED if row[3]]
+        kept = [row for row in WANTED if row[3]]  # all of the second, but for the last: a ratio
         found = sorted((span.attributes["http.request.method"], span.attributes["url.path"])
-                       for span in scene.wait_spans(2 * len(kept)) if span.service == "front")
+                       for span in scene.wait_spans(2 * len(kept) - 1) if span.service == "front")
         equal(found, sorted((row[0], row[1].split("?")[0]) for row in kept),
               "requests are kept and dropped as the rules say")
         back = scene.service("back", traced=False)
