@@ -51,12 +51,12 @@ struct exchange {
     bool is_unclaimed;   /* attribution_unclaimed was told */
     bool is_ours;        /* we have decided whether it is sampled, whatever its caller says */
     bool is_decided;     /* its caller has, without naming a parent */
-    bool is_distrusted;  /* whoever sent the request is not believed: trust.h */
+    bool is_distrusted;  /* who sent the request is not believed: trust.h */
     uint8_t rule;        /* enum rule: what named the parent */
     uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
-    uint64_t key; /* what SETTLE calls it */
+    uint64_t key;       /* what SETTLE calls it */
     uint64_t threshold; /* that we ourselves sampled it by and tell: probability.h; 0: none */
     int64_t numbers[FIELD_NUMBERS];
     struct {
