@@ -37,6 +37,33 @@ void address_set(struct address *address, const struct sockaddr *socket, socklen
     }
 }
 
+static bool is_private_ipv4(const uint8_t ip[4])
+{
+    return ip[0] == 10 || ip[0] == 127 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
+           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254);
+}
+
+static bool is_private_ipv6(const uint8_t ip[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, loopback[16] = {[15] = 1};
+    if (memcmp(ip, mapped, sizeof(mapped)) == 0)
+        return is_private_ipv4(ip + 12);
+    return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
+           memcmp(ip, loopback, sizeof(loopback)) == 0;
+}
+
+bool address_is_private(const struct address *address)
+{
+    switch (address->family) {
+    case AF_INET:
+        return is_private_ipv4(address->ip);
+    case AF_INET6:
+        return is_private_ipv6(address->ip);
+    default:
+        return address->family == AF_UNIX;
+    }
+}
+
 static void format_ipv4(struct format *out, const uint8_t ip[4])
 {
     for (int i = 0; i < 4; i++) {

@@ -22,5 +22,9 @@ struct address {
 
 void address_set(struct address *address, const struct sockaddr *socket, socklen_t length);
 
+/* Of this machine or of a network that is not routed: Unix sockets, loopback, link-local, RFC 1918,
+ * RFC 4193. */
+bool address_is_private(const struct address *address);
+
 /* NUL-terminated; IPv6 as RFC 5952, IPv4-mapped as IPv4. */
 void address_format(const struct address *address, char out[ADDRESS_TEXT_MAX]);

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "sampling.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
@@ -470,6 +471,7 @@ void attribution_start(void)
     if (!tracestate_clean(
             (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
         cleaned = 0;
+    cleaned = sampling_tracestate_of_process(&ids, tracestate, cleaned);
     context_set_texts(context, tracestate, (uint32_t)cleaned, "", 0);
     attribution_process_context = context;
 }

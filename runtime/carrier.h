@@ -43,8 +43,8 @@ struct carrier_view {
 struct carrier_view carrier_look(void);
 
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
- * block, until it is NULL: by then the carriers of the runtimes that are in this process are in their
- * places. */
+ * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
+ * their places. */
 extern void (*carrier_serving)(void);
 
 static inline void carrier_serves(void)

@@ -64,6 +64,7 @@ static void set_defaults(struct config *config, bool root)
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;
+    config->sampler_poll_ms = 60000;
     static const char *const paths[SIGNAL_COUNT] = {
         [SIGNAL_TRACES] = "/v1/traces", [SIGNAL_METRICS] = "/v1/metrics"};
     for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
@@ -77,6 +78,7 @@ static void set_defaults(struct config *config, bool root)
     config->batch_spans_max = 512;
     config->exit_timeout_ms = 2000;
     config->stack_min_ns = 100 * 1000000ull;
+    config->keeps_slow_ns = UINT64_MAX;
     config->attribute_value_limit = UINT32_MAX;
     config->attribute_count_limit = 128;
     config->store_bytes_max = 256u << 20;
@@ -121,6 +123,8 @@ static void settle_destination(struct reading *reading, enum signal signal)
 static void settle(struct reading *reading)
 {
     struct config *config = reading->config;
+    config_settle_sampling(config);
+    config->w3c_of_all = config->w3c && config->trust == TRUST_ALL;
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
     if (config->scraped && config->delta) {
@@ -139,6 +143,9 @@ static void settle(struct reading *reading)
     config->records =
         config->measures ||
         (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
+    config->keeps = config->keeps && !config->sdk_disabled &&
+                    config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE;
+    config->records_unsampled = config->measures || config->keeps;
     enum destination destination = config->signals[SIGNAL_TRACES].destination;
     if (destination != DESTINATION_OTLP && destination != DESTINATION_NONE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
@@ -166,7 +173,8 @@ void config_read_first(
     struct config *config, char *const *envp, char *const *argv, const char *executable)
 {
     const char *values[VARIABLE_COUNT] = {NULL};
-    struct reading reading = {.config = config, .root = sys(SYS_geteuid) == 0};
+    struct reading reading = {
+        .config = config, .executable = executable, .root = sys(SYS_geteuid) == 0};
     set_defaults(config, reading.root);
     collect(envp, values);
     for (size_t i = 0; i < VARIABLE_COUNT; i++)

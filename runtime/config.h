@@ -11,13 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "text.h"
+
 enum {
     CONFIG_TEXT_MAX = 1024,
     CONFIG_LIST_MAX = 4096, /* lists: bearer tokens and what orchestrators add to the resource */
-    CONFIG_PROBLEMS_MAX = 16
+    CONFIG_PROBLEMS_MAX = 16,
+    CONFIG_RULES_MAX = 16
 };
 
-enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO };
+enum sampler_kind { SAMPLER_ALWAYS_ON, SAMPLER_ALWAYS_OFF, SAMPLER_RATIO, SAMPLER_JAEGER };
+enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2 };
 enum propagator {
 #define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
@@ -63,6 +67,15 @@ struct config_signal {
     const char *path;    /* static; of its requests where the endpoint names none */
 };
 
+/* One of BURDOCK_SAMPLER_RULES that can fit in this program. */
+struct config_rule {
+    uint64_t threshold; /* probability.h */
+    bool is_ratio;      /* else whatever the caller says */
+    struct config_pattern {
+        uint16_t offset, length; /* in sampler_rules; length 0: any */
+    } method, path;
+};
+
 struct config_problem {
     const char *variable; /* static; "" for a finding that no single variable causes */
     const char *why;      /* static, a sentence without the value given (it may be a secret) */
@@ -76,8 +89,10 @@ struct config {
     char service_name[256];
     uint32_t propagators; /* enum propagator_bits */
     bool w3c;             /* tracecontext with baggage or without, and nothing else */
+    bool w3c_of_all;      /* and everybody is believed */
     uint8_t propagator_order[PROPAGATOR_COUNT]; /* enum propagator, as given; see propagators.h */
     uint32_t propagator_count;
+    enum trust trust;     /* BURDOCK_TRUST */
     bool follow;          /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
     uint32_t carriers;    /* BURDOCK_CARRIERS: enum carrier_bits */
     bool inserts_inbound; /* BURDOCK_INBOUND: requests read get a traceparent; see passing.h */
@@ -87,11 +102,18 @@ struct config {
     char known_methods[256]; /* OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: A,B,C; "": the default */
     enum sampler_kind sampler;
     bool sampler_parent_based;
-    double sampler_ratio;
+    double sampler_ratio;       /* also the initial one of jaeger_remote */
+    uint32_t sampler_poll_ms;   /* of jaeger_remote */
+    uint64_t sampler_threshold; /* of what begins here: probability.h */
+    uint64_t span_cost_ns; /* BURDOCK_SPANS_PER_SECOND, as the time that one takes; 0: no limit */
+    bool samples_plainly;  /* a caller's word counts, and what begins here is kept */
     struct config_signal signals[SIGNAL_COUNT];
     bool records;                   /* spans or metrics are wanted */
-    bool measures;                  /* metrics are wanted, so requests are that are not sampled */
+    bool measures;                  /* metrics are wanted */
     bool scraped;                   /* OTEL_METRICS_EXPORTER has prometheus: see metrics_file.h */
+    bool keeps, keeps_errors;       /* BURDOCK_KEEP: of what is not sampled; see tail.h */
+    uint64_t keeps_slow_ns;         /* UINT64_MAX: however slow */
+    bool records_unsampled;         /* for one of these */
     bool delta;                     /* temporality of what only grows; else cumulative */
     bool exponential;               /* histograms have exponential buckets */
     enum exemplar_filter exemplars; /* OTEL_METRICS_EXEMPLAR_FILTER */
@@ -118,6 +140,10 @@ struct config {
     char kubernetes[KUBERNETES_FACT_COUNT][256]; /* POD_NAME and its like */
     char outlet_path[CONFIG_TEXT_MAX];           /* BURDOCK_OTLP_FILE */
     char ecs_metadata[256];                      /* ECS_CONTAINER_METADATA_URI_V4 */
+    uint32_t rule_count;
+    struct config_rule rules[CONFIG_RULES_MAX];
+    char sampler_rules[CONFIG_TEXT_MAX];
+    char sampler_url[CONFIG_TEXT_MAX]; /* of jaeger_remote, with its path; "": nobody is asked */
     char resource_attributes[CONFIG_LIST_MAX];   /* as given: k=v,k=v percent-encoded; validated */
     char urls[SIGNAL_COUNT][CONFIG_TEXT_MAX];    /* complete, http:// or unix:// */
     char headers[SIGNAL_COUNT][CONFIG_LIST_MAX]; /* ready to send: "Name: value\r\n"... */
@@ -126,6 +152,9 @@ struct config {
 };
 
 extern struct config config;
+
+/* Does any of a rule's patterns fit, which are separated by bars? */
+bool config_pattern_fits(struct slice patterns, struct slice text);
 
 /* Fills *config from envp. argv and executable serve the fallback of the service name
  * (the script for known interpreters, else the executable). Allocates nothing. */

@@ -14,6 +14,7 @@
 /* What rows say to each other before it is settled. */
 struct reading {
     struct config *config;
+    const char *executable;
     bool sampler_given;
     bool root;
     struct {
@@ -45,6 +46,9 @@ static inline void *parse_target(struct reading *reading, const struct variable 
 {
     return (char *)reading->config + variable->offset;
 }
+
+/* What follows from the settings of sampling. */
+void config_settle_sampling(struct config *config);
 
 /* Copies a text. False, with a problem: it is longer than the target. */
 bool parse_text(struct reading *reading, const struct variable *variable, const char *value);

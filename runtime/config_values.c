@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Variables that stand alone: truth values, numbers, texts, directories, the sampler. */
+/* Variables that stand alone: truth values, numbers, texts, directories. */
 #include "config_parse.h"
 
 void parse_problem(struct reading *reading, const char *variable, const char *why)
@@ -189,67 +189,6 @@ void parse_carriers(struct reading *reading, const struct variable *variable, co
     static const struct bit_name names[] = {
         {"python", CARRIER_PYTHON}, {"node", CARRIER_NODE}, {"none", 0}, {NULL, 0}};
     parse_bits(reading, variable, value, names, "a runtime was ignored: python, node, none");
-}
-
-void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)
-{
-    static const struct {
-        const char *name;
-        enum sampler_kind kind;
-        bool parent_based;
-    } samplers[] = {
-        {"always_on", SAMPLER_ALWAYS_ON, false},
-        {"always_off", SAMPLER_ALWAYS_OFF, false},
-        {"traceidratio", SAMPLER_RATIO, false},
-        {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
-        {"parentbased_always_off", SAMPLER_ALWAYS_OFF, true},
-        {"parentbased_traceidratio", SAMPLER_RATIO, true},
-    };
-    for (size_t i = 0; i < sizeof(samplers) / sizeof(samplers[0]); i++) {
-        if (!slice_is(slice_trim(whole(value)), samplers[i].name))
-            continue;
-        reading->config->sampler = samplers[i].kind;
-        reading->config->sampler_parent_based = samplers[i].parent_based;
-        reading->sampler_given = true;
-        return;
-    }
-    parse_problem(
-        reading, variable->name, "unknown or unsupported sampler: parentbased_always_on is used");
-}
-
-/* digits [ "." digits ] between 0 and 1. Own code: strtod depends on the host's locale. */
-static bool ratio_parse(struct slice text, double *ratio)
-{
-    double value = 0, scale = 1;
-    bool digits = false, point = false;
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.data[i] == '.' && !point) {
-            point = true;
-            continue;
-        }
-        unsigned digit = (unsigned)(text.data[i] - '0');
-        if (digit > 9)
-            return false;
-        digits = true;
-        if (scale > 1e17)
-            continue; /* beyond what a double holds */
-        value = value * 10 + digit;
-        scale = point ? scale * 10 : scale;
-    }
-    *ratio = value / scale;
-    return digits && *ratio <= 1;
-}
-
-void parse_sampler_argument(
-    struct reading *reading, const struct variable *variable, const char *value)
-{
-    double ratio;
-    if (!reading->sampler_given || reading->config->sampler != SAMPLER_RATIO)
-        return;
-    if (ratio_parse(slice_trim(whole(value)), &ratio))
-        reading->config->sampler_ratio = ratio;
-    else
-        parse_problem(reading, variable->name, "ignored: not a ratio between 0 and 1");
 }
 
 void parse_methods(struct reading *reading, const struct variable *variable, const char *value)

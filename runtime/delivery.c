@@ -282,15 +282,35 @@ static bool is_full(const struct delivery *delivery)
            room < TELLING_SPAN_BYTES_MAX + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
 }
 
+static void add_span(struct delivery *delivery, const struct span *span)
+{
+    if (span == NULL || !otlp_batch_add(&delivery->batch, span, delivery->config))
+        counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
+    if (is_full(delivery))
+        send_batch(delivery);
+}
+
+/* Not sampled: it may be kept nevertheless, or something that waited for it. */
+static void deliver_unsampled(
+    struct delivery *delivery, const struct record *record, const struct span *span)
+{
+    if (delivery->tail == NULL)
+        counter_add(COUNTER_SPANS_MEASURED, 1);
+    else if (tail_offer(delivery->tail, record, span))
+        while ((record = tail_take(delivery->tail)) != NULL)
+            add_span(delivery, telling_span(delivery->telling, record, delivery->config));
+}
+
 static void deliver(struct delivery *delivery, const struct record *record)
 {
     const struct config *config = delivery->config;
     const struct span *span = telling_span(delivery->telling, record, config);
     if (span != NULL && delivery->metrics != NULL)
         metrics_add(delivery->metrics, span);
-    if (span != NULL && (!(span->flags & FLAG_SAMPLED) ||
-                            config->signals[SIGNAL_TRACES].destination == DESTINATION_NONE))
+    if (span != NULL && config->signals[SIGNAL_TRACES].destination == DESTINATION_NONE)
         counter_add(COUNTER_SPANS_MEASURED, 1);
+    else if (span != NULL && !(span->flags & FLAG_SAMPLED))
+        deliver_unsampled(delivery, record, span);
     else if (span == NULL || !otlp_batch_add(&delivery->batch, span, config))
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
 }

@@ -18,6 +18,7 @@
 #include "ring.h"
 #include "spool.h"
 #include "store.h"
+#include "tail.h"
 #include "telling.h"
 
 struct delivery {
@@ -28,6 +29,7 @@ struct delivery {
     struct otlp_http http;
     struct otlp_http metrics_http; /* where metrics go to another server; the same scratch memory */
     struct metrics *metrics;       /* of the process that delivers, set by it; NULL: none */
+    struct tail *tail;             /* the same of what is kept though not sampled */
     struct store_writer store;
     struct spool *spool;
     uint64_t away_until_ns; /* monotonic: not to be asked before; 0: the collector is not away */

@@ -13,9 +13,9 @@
 #include "passing.h"
 #include "process.h"
 #include "propagators.h"
-#include "ring.h"
-#include "sampler.h"
+#include "sampling.h"
 #include "text_pool.h"
+#include "trust.h"
 
 static struct pool exchanges = {
     .block_shift = 10, .clear_bytes = offsetof(struct exchange, inline_text)};
@@ -183,13 +183,15 @@ static void new_span_id(struct thread *self, uint8_t span_id[8])
     put_random(span_id, random);
 }
 
-static void new_trace(struct thread *self, struct trace_ids *ids)
+__attribute__((always_inline)) static inline void new_trace(
+    struct thread *self, struct exchange *exchange)
 {
+    struct trace_ids *ids = &exchange->ids;
     put_random(ids->trace_id, thread_random(self));
     new_span_id(self, ids->trace_id + 8); /* never all zero */
     new_span_id(self, ids->span_id);
     ids->flags = config.random_flag_off ? 0 : FLAG_RANDOM;
-    if (sampler_decide(ids->trace_id, -1))
+    if (config.samples_plainly || sampling_begins(exchange))
         ids->flags |= FLAG_SAMPLED;
 }
 
@@ -203,8 +205,9 @@ static void continue_trace(
     if (config.sdk_disabled)
         return; /* the incoming context travels on as it came */
     new_span_id(self, exchange->ids.span_id);
-    exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG);
-    if (sampler_decide(parent->trace_id, parent->flags))
+    exchange->ids.flags = parent->flags & (FLAG_RANDOM | FLAG_DEBUG | FLAG_DROPPED);
+    if (config.samples_plainly ? parent->flags & FLAG_SAMPLED
+                               : sampling_goes_on(exchange, parent, is_remote))
         exchange->ids.flags |= FLAG_SAMPLED;
 }
 
@@ -228,7 +231,7 @@ static void extract_any(const struct exchange *exchange, struct extracted *extra
     if (exchange->texts[FIELD_TRACEPARENT].values == 1)
         carried.traceparent = text_of(exchange, FIELD_TRACEPARENT);
     propagators_extract(&carried, extracted);
-    if (extracted->is_deferred && sampler_decide(extracted->ids.trace_id, -1))
+    if (extracted->is_deferred && sampling_decides(exchange, &extracted->ids))
         extracted->ids.flags |= FLAG_SAMPLED;
 }
 
@@ -242,6 +245,8 @@ __attribute__((always_inline)) static inline void carry_texts(
     if (with_tracestate && !tracestate_clean((const uint8_t *)tracestate,
                                exchange->texts[FIELD_TRACESTATE].length, clean, &length))
         length = 0;
+    if (__builtin_expect(length > 0 || exchange->threshold != 0, 0))
+        length = sampling_tracestate(exchange, clean, length);
     if (!(config.propagators & PROPAGATOR_BAGGAGE) ||
         !baggage_acceptable((const uint8_t *)baggage, baggage_length))
         baggage_length = 0;
@@ -257,7 +262,7 @@ __attribute__((always_inline)) static inline void identify_server(struct thread 
     if (remote != NULL)
         continue_trace(self, exchange, remote, true);
     else if (!config.sdk_disabled)
-        new_trace(self, &exchange->ids);
+        new_trace(self, exchange);
     exchange->has_ids = true;
     struct context *context = exchange->context;
     if (context == NULL)
@@ -274,9 +279,12 @@ __attribute__((noinline)) static void identify_server_by_any(
 {
     struct extracted extracted;
     extract_any(exchange, &extracted);
+    if (exchange->is_distrusted)
+        trust_refuse(exchange, &extracted);
     bool continues = extracted.found == FOUND_PARENT;
+    exchange->is_decided = extracted.found == FOUND_DECISION && config.sampler_parent_based;
     identify_server(self, exchange, continues ? &extracted.ids : NULL, extracted.is_w3c);
-    if (extracted.found != FOUND_DECISION || !config.sampler_parent_based || config.sdk_disabled)
+    if (!exchange->is_decided || config.sdk_disabled)
         return;
     exchange->ids.flags = (exchange->ids.flags & FLAG_RANDOM) | extracted.ids.flags;
     if (exchange->context != NULL)
@@ -286,7 +294,7 @@ __attribute__((noinline)) static void identify_server_by_any(
 void exchange_identify_server(struct thread *self, struct exchange *exchange)
 {
     struct trace_ids remote;
-    if (!config.w3c) {
+    if (!config.w3c_of_all) {
         identify_server_by_any(self, exchange);
         return;
     }
@@ -333,7 +341,7 @@ void exchange_identify_client(
     if (parent != NULL && trace_id_is_set(parent->ids.trace_id))
         continue_trace(self, exchange, &parent->ids, parent->is_remote);
     else if (!config.sdk_disabled)
-        new_trace(self, &exchange->ids);
+        new_trace(self, exchange);
 }
 
 void exchange_doubt(struct thread *self, struct exchange *exchange)
@@ -384,116 +392,4 @@ void exchange_settle(struct thread *self, struct exchange *exchange)
     exchange->start_ns = thread_now(self);
     memcpy(exchange->parent_id, exchange->ids.span_id, sizeof(exchange->parent_id));
     new_span_id(self, exchange->ids.span_id);
-}
-
-/* --- the span ------------------------------------------------------------------------------ */
-
-/* The tracestate of the span. Of a head that carries the application's own context: what it says,
- * not what we would have. */
-static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct exchange *exchange)
-{
-    const struct context *context = exchange->context;
-    char *clean = self->lines; /* nothing is being sent now */
-    size_t length = 0;
-    if (!exchange->adopted)
-        return context == NULL ? at
-                               : record_put_text(at, RECORD_TEXT_TRACE_STATE,
-                                     context_texts(context), context->tracestate_length);
-    if (!tracestate_clean((const uint8_t *)exchange_text(exchange, FIELD_TRACESTATE),
-            exchange->texts[FIELD_TRACESTATE].length, clean, &length))
-        length = 0;
-    return record_put_text(at, RECORD_TEXT_TRACE_STATE, clean, length);
-}
-
-_Static_assert(FIELD_COUNT <= 32, "a bit each");
-
-/* What only propagates is no part of the span. */
-static uint8_t *put_texts(uint8_t *at, const struct exchange *exchange)
-{
-    uint32_t room;
-    const char *area = text_area(exchange, &room);
-    uint32_t fields = exchange->present & ((1u << FIELD_RECORDED) - 1);
-    for (fields >>= FIELD_NUMBERS; fields != 0; fields &= fields - 1) {
-        unsigned i = FIELD_NUMBERS + (unsigned)__builtin_ctz(fields);
-        at = record_put_text(at, i, area + exchange->texts[i].offset, exchange->texts[i].length);
-    }
-    return at;
-}
-
-static void fill_record(
-    struct record *record, struct thread *self, const struct exchange *exchange, struct peer peer)
-{
-    uint64_t offset = process_clock_offset_ns();
-    record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
-                    (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
-                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0) |
-                    (exchange->adopted ? RECORD_ADOPTED : 0);
-    record->rule = exchange->rule;
-    record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
-    record->peer_port = peer.port;
-    record->reserved_too = 0;
-    memcpy(record->trace_id, exchange->ids.trace_id, sizeof(record->trace_id));
-    memcpy(record->span_id, exchange->ids.span_id, sizeof(record->span_id));
-    memcpy(record->parent_id, exchange->parent_id, sizeof(record->parent_id));
-    record->start_ns = exchange->start_ns + offset;
-    record->end_ns = thread_now(self) + offset;
-    memcpy(record->numbers, exchange->numbers, sizeof(record->numbers));
-}
-
-void exchange_note_code(struct thread *self)
-{
-    if (config.stack_min_ns != UINT64_MAX)
-        self->frame_count = (uint32_t)unwind_callers(self->frames, UNWIND_FRAMES_MAX);
-}
-
-/* The kinds of texts, each with its head; what is not the exchange's own; and the rounding up. */
-static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
-{
-    uint32_t tracestate = exchange->context == NULL ? 0 : exchange->context->tracestate_length;
-    size_t links = exchange->link_count * sizeof(struct trace_link);
-    return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
-                          exchange->text_used + tracestate + peer + error + links +
-                          RECORD_ALIGNMENT);
-}
-
-void exchange_record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
-    uint8_t protocol, struct peer peer, const char *error)
-{
-    size_t peer_length = strlen(peer.address), error_length = error == NULL ? 0 : strlen(error);
-    size_t stack = self->frame_count * sizeof(self->frames[0]);
-    size_t bytes_max = record_bytes_max(exchange, peer_length, error_length + stack);
-    struct record *record = ring_reserve(self, bytes_max);
-    self->frame_count = 0;
-    if (record == NULL)
-        return;
-    record->kind = (uint8_t)kind;
-    record->protocol = protocol;
-    fill_record(record, self, exchange, peer);
-    uint8_t *at = put_texts((uint8_t *)(record + 1), exchange);
-    at = record_put_text(at, RECORD_TEXT_PEER, peer.address, peer_length);
-    at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
-    at = put_tracestate(self, at, exchange);
-    at = record_put_text(at, RECORD_TEXT_STACK, self->frames, stack);
-    at = record_put_text(
-        at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
-    memset(at, 0, RECORD_ALIGNMENT);
-    record->bytes = (uint32_t)record_rounded((size_t)(at - (uint8_t *)record));
-    ring_commit(self, record);
-}
-
-void exchange_record_attempt(struct thread *self, enum record_kind kind, bool is_server,
-    struct decision decision, struct peer peer, uint64_t start_ns, uint64_t unit, const char *error)
-{
-    struct exchange *attempt = exchange_take(self, 0, false);
-    if (attempt == NULL)
-        return;
-    attempt->start_ns = start_ns;
-    exchange_identify_client(self, attempt, decision);
-    attempt->is_server = is_server;
-    if ((attempt->ids.flags & FLAG_SAMPLED) && exchange_is_recorded(attempt)) {
-        if (unit == self->unit)
-            exchange_note_code(self);
-        exchange_record(self, attempt, kind, 0, peer, error);
-    }
-    exchange_free(attempt);
 }

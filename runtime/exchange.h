@@ -50,16 +50,20 @@ struct exchange {
     bool tells_shake;    /* how the session inside TLS began */
     bool counts_as_call; /* attribution_call_begin was told */
     bool is_unclaimed;   /* attribution_unclaimed was told */
+    bool is_ours;        /* we have decided whether it is sampled, whatever its caller says */
+    bool is_decided;     /* its caller has, without naming a parent */
+    bool is_distrusted;  /* who sent the request is not believed: trust.h */
     uint8_t rule;        /* enum rule: what named the parent */
     uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
-    uint64_t key; /* what SETTLE calls it */
+    uint64_t key;       /* what SETTLE calls it */
+    uint64_t threshold; /* that we ourselves sampled it by and tell: probability.h; 0: none */
     int64_t numbers[FIELD_NUMBERS];
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
-    char inline_text[496];
+    char inline_text[480];
     struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 
@@ -111,7 +115,7 @@ struct peer {
 /* Will it be a span, or at least measured? Of this process only. */
 static inline bool exchange_is_recorded(const struct exchange *exchange)
 {
-    return ((exchange->ids.flags & FLAG_SAMPLED) || config.measures) && config.records &&
+    return ((exchange->ids.flags & FLAG_SAMPLED) || config.records_unsampled) && config.records &&
            exchange->epoch == process.epoch;
 }
 

@@ -4,6 +4,7 @@
 
 #include "exchange.h"
 #include "propagators.h"
+#include "sampling.h"
 #include "text_pool.h"
 
 static char *put_line_end(char *out, bool bare_lf)
@@ -30,14 +31,28 @@ static char *put_traceparent(char *out, const struct trace_ids *ids, bool bare_l
     return put_line_end(out + sizeof(name) - 1 + TRACEPARENT_LENGTH, bare_lf);
 }
 
+/* Of a call that begins a trace. */
+__attribute__((noinline)) static char *put_threshold(
+    char *out, const struct exchange *exchange, bool bare_lf)
+{
+    static const char name[] = "tracestate: ";
+    bool is_begun = exchange->context == NULL || exchange->context->tracestate_length == 0;
+    if (!is_begun || (exchange->present & 1u << FIELD_TRACESTATE))
+        return out;
+    memcpy(out, name, sizeof(name) - 1);
+    out += sizeof(name) - 1;
+    return put_line_end(out + probability_put(out, exchange->threshold), bare_lf);
+}
+
 /* What the head has of its own is left out. */
 __attribute__((noinline)) static size_t lines_of_any(
     const struct exchange *exchange, char *out, bool bare_lf)
 {
     const struct context *context = exchange->context;
     struct carrying carrying = {.ids = &exchange->ids};
-    if (context != NULL && !(exchange->present & 1u << FIELD_TRACESTATE))
-        carrying.tracestate = (struct slice){context_texts(context), context->tracestate_length};
+    char own[PROBABILITY_TEXT_MAX];
+    if (!(exchange->present & 1u << FIELD_TRACESTATE))
+        carrying.tracestate = sampling_told(exchange, own);
     if (context != NULL && !(exchange->present & 1u << FIELD_BAGGAGE))
         carrying.baggage = (struct slice){
             context_texts(context) + context->tracestate_length, context->baggage_length};
@@ -56,6 +71,8 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
             !(exchange->present & 1u << FIELD_TRACESTATE))
             at = put_line(
                 at, "tracestate: ", context_texts(context), context->tracestate_length, bare_lf);
+        if (__builtin_expect(exchange->threshold != 0, 0))
+            at = put_threshold(at, exchange, bare_lf);
     }
     if ((config.propagators & PROPAGATOR_BAGGAGE) && context != NULL &&
         context->baggage_length > 0 && !(exchange->present & 1u << FIELD_BAGGAGE))
@@ -77,8 +94,10 @@ size_t exchange_insert(const struct exchange *exchange, const struct protocol *p
     struct fact *values = insertion.values;
     values[0] = (struct fact){(const uint8_t *)ids, traces ? sizeof(ids) : 0};
     const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
-    if (texts != NULL && traces && !(exchange->present & 1u << FIELD_TRACESTATE))
-        values[1] = (struct fact){texts, context->tracestate_length};
+    char own[PROBABILITY_TEXT_MAX];
+    struct slice told = sampling_told(exchange, own);
+    if (traces && !(exchange->present & 1u << FIELD_TRACESTATE))
+        values[1] = (struct fact){(const uint8_t *)told.data, told.length};
     if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
         !(exchange->present & 1u << FIELD_BAGGAGE))
         values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};

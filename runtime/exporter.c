@@ -20,6 +20,7 @@
 #include "recover.h"
 #include "resource.h"
 #include "ring.h"
+#include "sampler_remote.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -42,6 +43,7 @@ static bool is_last, is_stopping;
 static pthread_t thread;
 static struct delivery delivery;
 static struct metrics metrics;
+static struct tail tail;
 static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
@@ -94,10 +96,18 @@ static void drain(void)
     delivery_drain(&delivery, all, count, resource, (uint32_t)resource_bytes);
 }
 
-/* Monotonic; never, if nothing has been measured. */
-static uint64_t metrics_due(void)
+/* Monotonic; never, if nothing has been measured and nobody is to be asked. */
+static uint64_t next_due(void)
 {
-    return metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
+    uint64_t metrics_ns = metrics.due_ns == 0 ? UINT64_MAX : metrics.due_ns;
+    return metrics_ns < sampler_remote_due() ? metrics_ns : sampler_remote_due();
+}
+
+static void ask_for_strategy(void)
+{
+    if (process_monotonic_ns() >= sampler_remote_due() &&
+        __atomic_load_n(&delivery.stop_ns, __ATOMIC_RELAXED) == 0)
+        sampler_remote_poll(&delivery.stop_ns);
 }
 
 /* While nothing else is asked for than `asked`; meanwhile the spool is sent, at its pace. */
@@ -115,7 +125,7 @@ static uint32_t wait_while(uint32_t asked, uint64_t until)
 
 static void await_work(void)
 {
-    uint32_t wanted = wait_while(WORK_NONE, metrics_due());
+    uint32_t wanted = wait_while(WORK_NONE, next_due());
     uint64_t delay_ms = rings_are_exposed() ? EXPOSED_DELAY_MS : config.schedule_delay_ms;
     if (wanted == WORK_SOON)
         wait_while(WORK_SOON, process_monotonic_ns() + delay_ms * 1000000ull);
@@ -130,7 +140,7 @@ static void send_metrics(void)
         metrics_file_write(&metrics, resource, resource_bytes);
     bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
-    bool is_due = process_monotonic_ns() >= metrics_due();
+    bool is_due = metrics.due_ns != 0 && process_monotonic_ns() >= metrics.due_ns;
     bool is_sent = config.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
     if (is_due && !is_sent)
         metrics_done(&metrics, 0);
@@ -152,11 +162,14 @@ static void finish_flushes(uint32_t upto)
 static void recover_others(void)
 {
     struct metrics *ours = delivery.metrics;
+    struct tail *our_tail = delivery.tail;
     delivery.telling->name_code = NULL;
     delivery.metrics = NULL;
+    delivery.tail = NULL;
     recover_dead(&delivery, &config, config.service_name, NULL);
     delivery.telling->name_code = symbols_find;
     delivery.metrics = ours;
+    delivery.tail = our_tail;
 }
 
 static void *run(void *unused)
@@ -180,16 +193,21 @@ static void *run(void *unused)
     delivery.telling->name_code = symbols_find;
     metrics_init(&metrics, &config);
     delivery.metrics = config.measures ? &metrics : NULL;
+    sampler_remote_start(delivery.http.scratch);
+    delivery.tail = tail_open(&tail, &config) ? &tail : NULL;
     if (rings_are_exposed()) /* what was recorded before the file was there is not durable */
         drain();
     recover_others();
     do { /* whoever stops us has asked for a flush first: there is always one more round */
+        ask_for_strategy();
         await_work();
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
         rings_look_at_use();
         drain();
+        if (delivery.tail != NULL)
+            tail_age(&tail);
         send_metrics();
         rings_publish_counters();
         if (__atomic_load_n(&exporter_work, __ATOMIC_RELAXED) == WORK_NONE)

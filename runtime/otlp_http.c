@@ -116,17 +116,20 @@ static bool build_head(
     struct otlp_http *http, const struct otlp_target *target, struct request *request, bool gzip)
 {
     struct builder builder = {.at = (char *)http->scratch, .room = HEAD_BYTES_MAX};
-    add_text(&builder, "POST ");
+    add_text(&builder, request->body == NULL ? "GET " : "POST ");
     add_target(&builder, &request->url, target->path);
     add_text(&builder, " HTTP/1.1\r\nHost: ");
     if (request->url.scheme == URL_UNIX)
         add_text(&builder, "localhost");
     add(&builder, request->url.authority.data, request->url.authority.length);
-    add_text(&builder, "\r\nUser-Agent: Burdock/" BURDOCK_VERSION
-                       " OTel-OTLP-Exporter-C/" BURDOCK_VERSION "\r\nContent-Type: application/");
-    add_text(&builder, target->json ? "json" : "x-protobuf");
-    add_text(&builder, "\r\nContent-Length: ");
-    add_number(&builder, request->body_bytes);
+    add_text(&builder,
+        "\r\nUser-Agent: Burdock/" BURDOCK_VERSION " OTel-OTLP-Exporter-C/" BURDOCK_VERSION);
+    if (request->body != NULL) {
+        add_text(&builder, "\r\nContent-Type: application/");
+        add_text(&builder, target->json ? "json" : "x-protobuf");
+        add_text(&builder, "\r\nContent-Length: ");
+        add_number(&builder, request->body_bytes);
+    }
     add_text(&builder, gzip ? "\r\nContent-Encoding: gzip\r\n" : "\r\n");
     add_text(&builder, target->headers);
     add_text(&builder, "\r\n");
@@ -333,4 +336,22 @@ void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, co
     counter_add(COUNTER_EXPORT_MICROSECONDS, (process_monotonic_ns() - begun_ns) / 1000);
     if (answer->outcome != OTLP_ACCEPTED)
         counter_add(COUNTER_EXPORT_FAILED, 1);
+}
+
+bool otlp_http_get(struct otlp_http *http, const char *url, uint64_t deadline_ns,
+    const uint64_t *stop, struct slice *body)
+{
+    struct otlp_target target = {.url = url, .path = "/", .headers = ""};
+    struct patience patience = {deadline_ns, stop};
+    struct request request;
+    struct http_answer reader;
+    bool kept;
+    int error;
+    if (!build_request(http, &target, NULL, 0, &request))
+        return false;
+    http_answer_init(&reader, NULL, 0, 0);
+    enum attempt attempt = try_once(http, &request, &patience, &reader, &kept, &error);
+    *body = (struct slice){(const char *)reader.body, reader.body_length};
+    return attempt == ATTEMPT_ANSWERED && reader.phase == HTTP_DONE && reader.status == 200 &&
+           reader.body_total == reader.body_length;
 }

@@ -70,4 +70,8 @@ void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_byt
 void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
     size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
 
+/* Asks http:// for a document. True: *body is all of a good answer's, in the scratch memory. */
+bool otlp_http_get(struct otlp_http *http, const char *url, uint64_t deadline_ns,
+    const uint64_t *stop, struct slice *body);
+
 void otlp_http_close(struct otlp_http *http);

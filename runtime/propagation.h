@@ -17,13 +17,15 @@ enum {
     TRACESTATE_MEMBERS_MAX = 32,
     FLAG_SAMPLED = 1,
     FLAG_RANDOM = 2,
-    FLAG_DEBUG = 4
+    FLAG_DEBUG = 4,
+    FLAG_DROPPED = 8
 };
 
 struct trace_ids {
     uint8_t trace_id[16];
     uint8_t span_id[8];
-    uint8_t flags; /* FLAG_SAMPLED, FLAG_RANDOM; FLAG_DEBUG is B3's and Jaeger's, no W3C flag */
+    uint8_t flags; /* FLAG_SAMPLED, FLAG_RANDOM; FLAG_DEBUG is B3's and Jaeger's, no W3C flag;
+                    * FLAG_DROPPED is ours: a rule says that it is never to be told */
 };
 
 /* All zero: there are none. */

@@ -33,6 +33,9 @@ enum record_mark {
     RECORD_ADOPTED = 8 /* it carries the application's own context */
 };
 
+/* Why it is told though its trace is not sampled: tail.h. */
+enum record_kept { RECORD_KEPT_ERROR = 1, RECORD_KEPT_SLOW };
+
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {
     RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
@@ -70,7 +73,7 @@ struct record {
     uint8_t rule;     /* enum rule: attribution.h */
     uint32_t flags;   /* as in struct span */
     uint16_t peer_port;
-    uint16_t reserved_too;
+    uint16_t kept; /* enum record_kept; 0 from a host thread */
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t parent_id[8];

@@ -8,6 +8,7 @@
 #include "exporter.h"
 #include "open.h"
 #include "stream_internal.h"
+#include "trust.h"
 
 static const struct {
     int error;
@@ -169,6 +170,8 @@ static void serve(struct thread *self, struct exchange *exchange)
 
 static void requested_server(struct stream_sink *sink, struct exchange *exchange)
 {
+    if (__builtin_expect(config.trust != TRUST_ALL, 0))
+        exchange->is_distrusted = !trust_believes(&sink->connection->peer);
     exchange_identify_server(sink->self, exchange);
     if (exchange->context != NULL && sink->connection->first == exchange)
         serve(sink->self, exchange);

@@ -218,7 +218,7 @@ static void begin(struct telling *telling, const struct record *record, struct f
     span->status = SPAN_STATUS_UNSET;
     span->attribute_count = 0;
     span->has_parent = record->marks & RECORD_HAS_PARENT;
-    span->flags = record->flags & ~(uint32_t)FLAG_DEBUG;
+    span->flags = record->flags & ~(uint32_t)(FLAG_DEBUG | FLAG_DROPPED);
     memcpy(span->trace_id, record->trace_id, sizeof(span->trace_id));
     memcpy(span->span_id, record->span_id, sizeof(span->span_id));
     memcpy(span->parent_id, record->parent_id, sizeof(span->parent_id));
@@ -255,6 +255,16 @@ static void tell_unfinished(struct telling *telling, struct fact unfinished)
     telling->span.status = SPAN_STATUS_ERROR;
 }
 
+static void tell_kept(struct telling *telling, uint16_t kept)
+{
+    static const struct span_text reasons[] = {
+        [RECORD_KEPT_ERROR] = {"error", 5}, [RECORD_KEPT_SLOW] = {"slow", 4}};
+    struct span_attribute *attribute =
+        kept == 0 || kept > RECORD_KEPT_SLOW ? NULL : add(telling, ATTRIBUTE_BURDOCK_KEPT);
+    if (attribute != NULL)
+        attribute->text = reasons[kept];
+}
+
 static void tell_links(struct span *span, struct fact links)
 {
     size_t count = links.length / sizeof(struct trace_link);
@@ -279,6 +289,7 @@ const struct span *telling_span(
         return NULL;
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
+    tell_kept(telling, record->kept);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     tell_unfinished(telling, texts[RECORD_TEXT_UNFINISHED]);
     if (texts[FIELD_TLS].length > 0)

@@ -37,6 +37,28 @@ struct slice slice_trim(struct slice slice)
     return slice;
 }
 
+/* What the last `*` took grows until the rest fits. */
+bool slice_matches(struct slice text, struct slice pattern)
+{
+    size_t at = 0, in = 0, star = SIZE_MAX, taken = 0;
+    while (at < text.length) {
+        if (in < pattern.length && pattern.data[in] == '*') {
+            star = in++;
+            taken = at;
+        } else if (in < pattern.length && pattern.data[in] == text.data[at]) {
+            in++;
+            at++;
+        } else if (star != SIZE_MAX) {
+            in = star + 1;
+            at = ++taken;
+        } else
+            return false;
+    }
+    while (in < pattern.length && pattern.data[in] == '*')
+        in++;
+    return in == pattern.length;
+}
+
 bool slice_split(struct slice *rest, char separator, struct slice *item)
 {
     if (rest->length == 0)

@@ -22,6 +22,9 @@ bool slice_equal(struct slice one, struct slice other);
 /* Without blanks (SP, HTAB) at both ends. */
 struct slice slice_trim(struct slice slice);
 
+/* Is all of it as the pattern says, in which `*` stands for any bytes, or none? */
+bool slice_matches(struct slice text, struct slice pattern);
+
 /* Takes the text before the next `separator` off the front of *rest, trimmed. False: *rest is
  * used up. "a,,b" has three items, "" has none. */
 bool slice_split(struct slice *rest, char separator, struct slice *item);
