@@ -182,7 +182,8 @@ static bool build_request(struct otlp_http *http, const struct otlp_target *targ
     }
     request->body = body;
     request->body_bytes = length;
-    if (body == NULL || http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES ||
+    bool is_told = !target->json || body != NULL; /* else there was no memory for it as JSON */
+    if (!is_told || http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES ||
         !url_parse(target->url, &request->url) || request->url.scheme == URL_HTTPS)
         return false;
     bool gzip = target->gzip && compress_body(http, body, length, request);
