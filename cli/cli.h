@@ -25,6 +25,7 @@ int verb_run(int argc, char **argv);
 int verb_show(int argc, char **argv);
 int verb_ls(int argc, char **argv);
 int verb_sql(int argc, char **argv);
+int verb_map(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_recover(int argc, char **argv);
 int verb_doctor(int argc, char **argv);

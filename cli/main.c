@@ -53,6 +53,16 @@ static const char sql_help[] =
     "      --json           one JSON line for each statement\n"
     "      --color=WHEN     auto, always, never\n";
 
+static const char map_help[] =
+    "Usage: burdock map [options]\n"
+    "The ways of messages: who sends them where, who works on them, how long they wait in between\n"
+    "(milliseconds). ?: that end is not traced, or its spans are not in the store.\n"
+    "  -n NUMBER            at most so many (20)\n"
+    "      --errors         only ways on which something failed\n"
+    "      --service NAME   only those that begin or end with this service\n"
+    "      --json           one JSON line for each way\n"
+    "      --color=WHEN     auto, always, never\n";
+
 static const char export_help[] =
     "Usage: burdock export [options]\n"
     "Sends stored spans to an OTLP endpoint, or writes them as OTLP JSON lines. Deletes nothing.\n"
@@ -99,7 +109,7 @@ static const char main_help[] =
     "Usage: burdock [run] [options] -- COMMAND [ARGS]   trace an unmodified program\n"
     "       burdock VERB [options]                      look at what was traced\n"
     "See:   show    one trace as a waterfall            ls      recent traces\n"
-    "       sql     statements to databases, by time\n"
+    "       sql     statements to databases, by time    map     the ways of messages\n"
     "Send:  export  to an OTLP endpoint or a file       recover what dead processes left\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
     "       status  does what a process does arrive?    metrics for Prometheus\n"
@@ -113,6 +123,7 @@ static const struct verb verbs[] = {
     {"show", verb_show, show_help},
     {"ls", verb_ls, ls_help},
     {"sql", verb_sql, sql_help},
+    {"map", verb_map, map_help},
     {"export", verb_export, export_help},
     {"recover", verb_recover, recover_help},
     {"doctor", verb_doctor, doctor_help},

@@ -570,6 +570,43 @@ def statements_store():
     return environment(BURDOCK_STORE=directory, COLUMNS="140")
 
 
+def test_map():
+    """Two of three messages are worked on, one of them in vain; one comes from who knows where."""
+    directory = tempfile.mkdtemp(dir=WORK)
+
+    def message(number, type, at, took, parent=None, status=0):
+        return otlp.span(SHOP, ident(number), type, NOW_MS + at, took,
+                         ident(parent) if parent else None, kind=4 if type == "send" else 5,
+                         status=status, attributes={
+                             "messaging.system": "rabbitmq", "messaging.operation.type": type,
+                             "messaging.destination.name": "orders" + ":q" * (type != "send")})
+
+    otlp.store_file(directory, otlp.frame(otlp.request("shop", [
+        message(1, "send", 0, 1), message(2, "send", 10, 1), message(3, "send", 20, 1)])))
+    otlp.store_file(directory, otlp.frame(otlp.request("billing", [
+        message(11, "process", 5, 2, 1), message(12, "process", 31, 4, 2, status=2),
+        message(13, "process", 40, 6, 99), message(14, "settle", 40, 6, 11)])), start=2)
+    env = environment(BURDOCK_STORE=directory, COLUMNS="140")
+    found = [{key: round(value, 3) if isinstance(value, float) else value
+              for key, value in way.items()} for way in lines_of(burdock("map", "--json", env=env))]
+    check(found == [
+        {"v": 1, "system": "rabbitmq", "destination": "orders", "producer": "shop", "count": 1,
+         "errors": 0},
+        {"v": 1, "system": "rabbitmq", "destination": "orders", "producer": "shop",
+         "consumer": "billing", "count": 2, "errors": 1, "waited_p50_ms": 4.0,
+         "waited_max_ms": 20.0, "worked_mean_ms": 3.0},
+        {"v": 1, "system": "rabbitmq", "destination": "orders:q", "consumer": "billing", "count": 1,
+         "errors": 0, "worked_mean_ms": 6.0}], "map --json: schema v1", found)
+    done = burdock("map", env=env)
+    check(re.search(r"\nshop +orders +billing +2 +4\.0 +20\.0 +3\.0 +1\n", done.stdout.decode()),
+          "map: a line for people", text(done))
+    check(len(lines_of(burdock("map", "--json", "--errors", env=env))) == 1, "map --errors")
+    check(len(lines_of(burdock("map", "--json", "--service", "shop", env=env))) == 2,
+          "map --service")
+    done = burdock("map", "orders", env=env)
+    check(done.returncode == 2 and done.stdout == b"", "map orders: wrong usage", text(done))
+
+
 def test_fold():
     env = statements_store()
     done = burdock("show", "7f", env=env)
