@@ -322,6 +322,22 @@ def test_tls():
         equal(without, [roots, roots], "inside TLS: none but those without one begins a trace")
 
 
+def test_memory():
+    """A session over memory has no socket that is known: what the server said is not, either."""
+    if not has_client():
+        return skip("memory", "nats-py is not there")
+    with Scene(APP_TLS="1") as scene:
+        certify(scene)
+        server = Server(scene, 'tls: { cert_file: "%s", key_file: "%s" }' % (
+            scene.path("cert.pem"), scene.path("key.pem")))
+        consumer = server.start("consume", 50)
+        sent = lines_of(server.run("publish", 50).stdout)
+        ends_well(scene, consumer, "the consumer, inside TLS")
+        spans = scene.wait_spans(100)
+        check(lines_of(scene.stdout(consumer)) == sent, "what came is what was sent, and no context")
+        equal((len(by(spans, "publish")), len(by(spans, "process"))), (50, 50), "all is told")
+
+
 # --- by hand, to the byte ------------------------------------------------------------------------
 
 BY_HAND = """

@@ -8,11 +8,15 @@
   nats_py.py answer PORT, ask PORT COUNT    requests and answers
   nats_py.py adopt PORT TRACEPARENT     one message with a context of its own
   nats_py.py forward PORT URL           for each t.* asks the URL and publishes u.*, until "done"
+
+With APP_TLS=1 inside TLS; the server's certificate is not checked.
 """
 import asyncio
 import hashlib
 import json
+import os
 import random
+import ssl
 import sys
 import urllib.request
 
@@ -139,7 +143,8 @@ async def forward(client):
 
 
 async def main():
-    client = await nats.connect("nats://127.0.0.1:" + PORT, allow_reconnect=False)
+    tls = ssl._create_unverified_context() if "APP_TLS" in os.environ else None
+    client = await nats.connect("nats://127.0.0.1:" + PORT, allow_reconnect=False, tls=tls)
     await globals()[MODE](client)
     if not client.is_closed:
         await client.close()
