@@ -215,6 +215,10 @@ struct protocol {
     /* Advances over bytes that passed unseen (sendfile, splice, MSG_TRUNC); false: lost. */
     bool (*skip)(void *state, enum direction, uint64_t length, struct sink *);
 
+    /* TLS begins, and this protocol goes on inside it: what was said in the open still holds. NULL:
+     * inside TLS all begins anew. */
+    void (*secured)(void *state);
+
     /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
     void (*finish)(void *state, enum direction, struct sink *);
 

@@ -247,8 +247,11 @@ static void keep_piece(struct kept *kept, const struct event *event)
     if (event->first) {
         end_pieces(kept);
         kept->block = text_take(true);
+        kept->key = event->key;
     }
-    if (kept->block != 0) {
+    /* The other direction's text may have come in between: then this one is not kept. */
+    bool is_mine = kept->block != 0 && kept->key == event->key;
+    if (is_mine) {
         size_t room = TEXT_BIG_BYTES - kept->length;
         size_t length = event->length < room ? event->length : room;
         memcpy(text_block(true, kept->block) + kept->length, event->text, length);
@@ -256,10 +259,11 @@ static void keep_piece(struct kept *kept, const struct event *event)
     }
     if (!event->last)
         return;
-    if (kept->block != 0)
-        keep_whole(kept, event->key, text_block(true, kept->block), kept->length);
-    else
+    if (!is_mine) {
         set(kept, event->key, 0);
+        return;
+    }
+    keep_whole(kept, event->key, text_block(true, kept->block), kept->length);
     end_pieces(kept);
 }
 

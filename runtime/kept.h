@@ -26,8 +26,9 @@ struct exchange;
 struct kept {
     uint32_t first; /* entries, the last used ones first */
     uint32_t count;
-    uint32_t block; /* a text that comes in pieces; 0: none */
+    uint32_t block; /* a text that comes in pieces, one at a time; 0: none */
     uint32_t length;
+    uint64_t key; /* of that text */
 };
 
 /* KEEP, ALIAS, DROP. */

@@ -139,7 +139,10 @@ static void adopt(struct thread *self, struct session *session, const struct sig
         stream_forget(connection, exchange);
     stream_unprepare(connection);
     kept_end(&connection->kept);
-    connection->state = CONNECTION_UNDECIDED;
+    if (connection->state == CONNECTION_CLAIMED && connection->protocol->secured != NULL)
+        connection->protocol->secured(connection->protocol_state);
+    else
+        connection->state = CONNECTION_UNDECIDED;
     connection->refused = 0;
     connection->switched = connection->tunnels = connection->shake_told = false;
     memset(connection->prefixes, 0, sizeof(connection->prefixes));

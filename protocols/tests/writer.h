@@ -76,12 +76,18 @@ static inline void take_error(struct describer *out)
     write_text((struct writer *)out, "ERROR\n", 6);
 }
 
+static inline void take_kind(struct describer *out, enum describer_kind kind)
+{
+    static const char *const names[] = {"CLIENT", "PRODUCER", "CONSUMER"};
+    take_name(out, names[kind], strlen(names[kind]));
+}
+
 /* Valid until the next call. */
 static inline const char *writer_tell(const struct protocol *protocol, const struct facts *facts)
 {
     static struct writer writer;
     writer = (struct writer){.describer = {take_text, take_number, take_open, take_append,
-                                 take_close, take_name, take_error}};
+                                 take_close, take_name, take_error, take_kind}};
     protocol->describe(facts, &writer.describer);
     writer.text[writer.length] = '\0';
     return writer.text;

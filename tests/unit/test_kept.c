@@ -104,6 +104,31 @@ static void test_pieces(void)
     CHECK(kept.block == 0, "the end in the middle of a text");
 }
 
+static void piece(struct kept *kept, uint64_t key, const char *text, bool is_first, bool is_last)
+{
+    struct event event = {.kind = EVENT_KEEP,
+        .key = key,
+        .first = is_first,
+        .last = is_last,
+        .text = (const uint8_t *)text,
+        .length = strlen(text)};
+    kept_event(kept, &event);
+}
+
+/* Each direction may be in the middle of one. */
+static void test_two_at_once(void)
+{
+    struct kept kept = {0};
+    keep_text(&kept, 1, "the one before");
+    piece(&kept, 1, "one ", true, false);
+    piece(&kept, 2, "two ", true, false);
+    piece(&kept, 1, "goes on", false, true);
+    piece(&kept, 2, "goes on", false, true);
+    CHECK(gives(&kept, 1, NULL), "of two at once the first is not kept, nor what was before");
+    CHECK(gives(&kept, 2, "two goes on"), "and the second has none of its pieces");
+    kept_end(&kept);
+}
+
 static void fill(char *out, unsigned statement)
 {
     memset(out, 'a' + (char)(statement % 26), STATEMENT_BYTES);
@@ -209,5 +234,6 @@ int main(void)
     test_limits();
     test_threads();
     test_fork();
+    test_two_at_once();
     return tap_done();
 }

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NATS: messages, from the line that announces one to the line end behind its payload. */
+#include "nats.h"
+
+enum { HEADER_VERSION, HEADER_NAME, HEADER_BLANK, HEADER_VALUE, HEADER_REST, HEADER_OVER };
+
+/* What texts are kept as: subjects by direction, the name of a queue group by subscription. */
+enum { KEPT_SUBJECT = 1, KEPT_QUEUE = 3, KEPT_QUEUE_OF };
+
+static const char version[] = "NATS/1.0\r";
+
+enum { HEADERS_MIN = sizeof(version) + 2 };
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+uint64_t nats_subject_key(const struct nats_reader *reader)
+{
+    return (uint64_t)(KEPT_SUBJECT + reader->direction) << 56;
+}
+
+uint64_t nats_queue_key(const struct nats_token *sid)
+{
+    return sid == NULL ? (uint64_t)KEPT_QUEUE << 56
+                       : (uint64_t)KEPT_QUEUE_OF << 56 | (sid->hash & UINT64_C(0xffffffffffffff));
+}
+
+void nats_keep(struct nats_reader *reader, uint64_t key, size_t from, bool is_first, bool is_last)
+{
+    struct event event = {.kind = EVENT_KEEP,
+        .field = FIELD_SUBSCRIPTION,
+        .key = key,
+        .first = is_first,
+        .last = is_last,
+        .offset = from,
+        .text = reader->data + from,
+        .length = reader->at - from};
+    reader->sink->event(reader->sink, &event);
+}
+
+void nats_tell_text(
+    struct nats_reader *reader, enum field field, size_t from, bool is_first, bool is_last)
+{
+    struct event event = {.kind = EVENT_TEXT,
+        .field = field,
+        .exchange = reader->side->serial,
+        .first = is_first,
+        .last = is_last,
+        .offset = from,
+        .text = reader->data + from,
+        .length = reader->at - from};
+    if (reader->side->is_begun)
+        reader->sink->event(reader->sink, &event);
+}
+
+void nats_tell(struct nats_reader *reader, enum event_kind kind, enum end_reason reason)
+{
+    struct event event = {
+        .kind = kind, .exchange = reader->side->serial, .offset = reader->at, .reason = reason};
+    reader->sink->event(reader->sink, &event);
+}
+
+static void recall(struct nats_reader *reader, enum field field, uint64_t key)
+{
+    struct event event = {
+        .kind = EVENT_RECALL, .field = field, .exchange = reader->side->serial, .key = key};
+    reader->sink->event(reader->sink, &event);
+}
+
+void nats_begin(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    bool is_delivery = reader->direction == DIRECTION_IN;
+    side->serial = reader->nats->next++;
+    side->is_begun = true;
+    side->fate = FATE_TOLD;
+    /* The line's first byte, if it is here. */
+    struct event begin = {.kind = EVENT_BEGIN,
+        .exchange = side->serial,
+        .offset = reader->at < side->line_bytes ? 0 : reader->at - side->line_bytes,
+        .is_delivery = is_delivery,
+        .is_settled = is_delivery && side->is_settled,
+        .key = is_delivery ? side->key : 0};
+    reader->sink->event(reader->sink, &begin);
+    struct event operation = {.kind = EVENT_NUMBER,
+        .field = FIELD_VERSION,
+        .exchange = side->serial,
+        .number = is_delivery ? MESSAGE_PROCESS : MESSAGE_SEND};
+    reader->sink->event(reader->sink, &operation);
+}
+
+static void request(struct nats_reader *reader)
+{
+    if (reader->side->is_begun)
+        nats_tell(reader, EVENT_REQUEST, END_COMPLETE);
+    reader->side->is_requested = true;
+}
+
+/* Before the line end that ends the head. */
+static void tell_splice(struct nats_reader *reader)
+{
+    const struct nats *nats = reader->nats;
+    size_t length = reader->side->line_bytes;
+    struct event splice = {.kind = EVENT_SPLICE,
+        .exchange = reader->side->serial,
+        .offset = reader->at,
+        .text = reader->at < length ? NULL : reader->data + reader->at - length,
+        .length = length,
+        .key = nats->max_payload};
+    if (reader->direction == DIRECTION_OUT && reader->side->is_begun && nats->server_headers &&
+        nats->client_headers)
+        reader->sink->event(reader->sink, &splice);
+}
+
+/* --- JetStream: who acknowledges
+ * ------------------------------------------------------------------
+ */
+
+static struct nats_consumer *consumer_row(struct nats *nats, uint32_t hash)
+{
+    unsigned i = 0;
+    while (i < NATS_CONSUMERS_MAX && nats->consumers[i].hash != hash)
+        i++;
+    return i == NATS_CONSUMERS_MAX ? NULL : &nats->consumers[i];
+}
+
+/* A consumer that asked for no acknowledgements may have been made by somebody else, too: when
+ * there are more without one than a server would let wait, none will come. */
+static bool will_be_acknowledged(struct nats *nats, uint32_t sid, uint32_t hash)
+{
+    if (nats_unsettled_row(nats, sid) != NULL)
+        return false;
+    struct nats_consumer *row = consumer_row(nats, hash);
+    if (hash == 0 || (row == NULL && (row = consumer_row(nats, 0)) == NULL))
+        return true;
+    row->hash = hash;
+    if (row->unacknowledged == NATS_UNACKNOWLEDGED_MAX)
+        return false;
+    row->unacknowledged++;
+    return true;
+}
+
+static bool is_ack(const struct nats_side *side, const char *word, uint8_t length)
+{
+    return side->ack_length >= length && memcmp(side->ack, word, length) == 0;
+}
+
+/* What is behind the word is of no matter: a delay, a reason. An unknown word settles nothing. */
+static void settle(struct nats_reader *reader)
+{
+    static const struct {
+        char word[6];
+        uint8_t length;
+        char code[5];
+        uint8_t code_length;
+    } words[] = {{"+ACK", 4, "", 0}, {"+OK", 3, "", 0}, {"+NXT", 4, "", 0}, {"-NAK", 4, "nak", 3},
+        {"+TERM", 5, "term", 4}};
+    struct nats_side *side = reader->side;
+    struct nats_consumer *row = consumer_row(reader->nats, side->consumer);
+    struct event event = {.kind = EVENT_SETTLE,
+        .key = side->key,
+        .other = side->key,
+        .is_delivery = true,
+        .reason = END_COMPLETE};
+    if (row != NULL && side->consumer != 0)
+        row->unacknowledged = 0;
+    if (side->ack_length == 0)
+        reader->sink->event(reader->sink, &event);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (is_ack(side, words[i].word, words[i].length)) {
+            event.text = (const uint8_t *)words[i].code;
+            event.length = words[i].code_length;
+            reader->sink->event(reader->sink, &event);
+        }
+}
+
+/* --- the line --------------------------------------------------------------------------------- */
+
+static void send(struct nats_reader *reader, const struct nats_token *subject)
+{
+    struct nats_side *side = reader->side;
+    side->key = subject->hash;
+    side->consumer = side->line.consumer;
+    side->ack_length = 0;
+    if (subject->subject == SUBJECT_ACK) {
+        side->fate = FATE_SETTLES;
+    } else if (subject->subject == SUBJECT_API) {
+        side->fate = FATE_REQUESTS;
+        side->json = (struct nats_json){0}; /* in the place of the line */
+    } else if (subject->subject != SUBJECT_SYSTEM && !side->is_begun) {
+        nats_begin(reader);
+        recall(reader, FIELD_DESTINATION, nats_subject_key(reader));
+    }
+}
+
+static void begin_delivery(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    nats_begin(reader);
+    recall(reader, FIELD_DESTINATION, nats_subject_key(reader));
+    recall(reader, FIELD_SUBSCRIPTION, nats_queue_key(&side->line.tokens[1]));
+}
+
+/* Whether it is one is known, if it has headers, behind their first line. */
+static void deliver(
+    struct nats_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
+{
+    struct nats_side *side = reader->side;
+    bool is_of_stream = reply != NULL && reply->subject == SUBJECT_ACK;
+    bool is_answer = subject->subject == SUBJECT_INBOX;
+    side->fate = is_answer ? FATE_NONE : FATE_TOLD;
+    side->key = is_of_stream ? reply->hash : 0;
+    side->is_settled = !is_answer && is_of_stream &&
+                       will_be_acknowledged(reader->nats,
+                           nats_short_hash(side->line.tokens[1].hash), side->line.consumer);
+    if (!side->has_headers && !is_answer)
+        begin_delivery(reader);
+}
+
+bool nats_message(
+    struct nats_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
+{
+    struct nats_side *side = reader->side;
+    if (side->has_headers && side->header_left < HEADERS_MIN)
+        return false;
+    side->headers = (struct nats_headers){0};
+    side->stage = side->has_headers ? STAGE_HEADERS : STAGE_PAYLOAD;
+    if (side->verb == NATS_PUB)
+        send(reader, subject);
+    else
+        deliver(reader, subject, reply);
+    if (side->has_headers)
+        return true;
+    tell_splice(reader);
+    request(reader);
+    return true;
+}
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+/* Names that stand for others in a different case of letters are others, but a context in them is
+ * one that the application put there. */
+static enum field field_of(const struct nats_headers *headers)
+{
+    static const struct {
+        char name[12];
+        uint8_t length;
+        enum field field;
+    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
+        {"baggage", 7, FIELD_BAGGAGE}, {"nats-msg-id", 11, FIELD_MESSAGE}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (headers->name_length == names[i].length &&
+            memcmp(headers->name, names[i].name, names[i].length) == 0)
+            return names[i].field;
+    return FIELD_COUNT;
+}
+
+static void end_version(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    struct nats_headers *headers = &side->headers;
+    bool is_plain = headers->name_length == sizeof(version) - 1 &&
+                    memcmp(headers->name, version, sizeof(version) - 1) == 0;
+    headers->stage = HEADER_NAME;
+    headers->name_length = 0;
+    headers->is_odd = !is_plain;
+    /* A status is the server's own word: there is no message. */
+    if (reader->direction == DIRECTION_IN && side->fate == FATE_TOLD && is_plain)
+        begin_delivery(reader);
+}
+
+static void begin_value(struct nats_side *side)
+{
+    struct nats_headers *headers = &side->headers;
+    headers->stage = HEADER_BLANK;
+    headers->field = side->is_begun ? (uint8_t)field_of(headers) : FIELD_COUNT;
+    headers->is_first = true;
+}
+
+/* One byte of what is no value. Lower-case letters suffice to know a name by. */
+static void read_header_byte(struct nats_reader *reader, uint8_t byte)
+{
+    struct nats_headers *headers = &reader->side->headers;
+    if (headers->stage == HEADER_OVER)
+        headers->is_odd = true; /* it does not end where it should */
+    else if (byte == '\n') {
+        if (headers->stage == HEADER_VERSION)
+            end_version(reader);
+        headers->is_odd |= headers->stage == HEADER_NAME && headers->name_length > 0;
+        headers->stage = HEADER_NAME;
+        headers->name_length = 0;
+    } else if (headers->stage == HEADER_REST) {
+        headers->is_odd = true;
+    } else if (headers->stage == HEADER_NAME && byte == ':') {
+        begin_value(reader->side);
+    } else if (headers->stage == HEADER_NAME && byte == '\r' && headers->name_length == 0) {
+        headers->stage = HEADER_OVER;
+    } else if (headers->name_length < sizeof(headers->name)) {
+        bool is_capital = headers->stage == HEADER_NAME && byte >= 'A' && byte <= 'Z';
+        headers->name[headers->name_length++] = is_capital ? byte | 0x20 : byte;
+    }
+}
+
+static void read_value(struct nats_reader *reader, size_t end)
+{
+    struct nats_side *side = reader->side;
+    struct nats_headers *headers = &side->headers;
+    size_t from = reader->at;
+    while (reader->at < end && reader->data[reader->at] != '\r' && reader->data[reader->at] != '\n')
+        reader->at++;
+    size_t length = reader->at - from;
+    bool is_last = reader->at < end || length == side->header_left;
+    side->header_left -= (uint32_t)length;
+    side->line_bytes += (uint32_t)length;
+    if (headers->field != FIELD_COUNT)
+        nats_tell_text(reader, (enum field)headers->field, from, headers->is_first, is_last);
+    headers->is_first = false;
+    if (!is_last)
+        return;
+    headers->stage = HEADER_REST;
+    headers->name_length = 0;
+    if (reader->at < end && reader->data[reader->at] == '\r') {
+        reader->at++;
+        side->header_left--;
+        side->line_bytes++;
+    }
+}
+
+static bool is_whole(const struct nats_reader *reader)
+{
+    const struct nats_headers *headers = &reader->side->headers;
+    return headers->stage == HEADER_OVER && !headers->is_odd && reader->data[reader->at] == '\n';
+}
+
+static void end_headers(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    request(reader);
+    if (!side->is_begun && side->fate == FATE_TOLD)
+        side->fate = FATE_NONE;
+    side->stage = STAGE_PAYLOAD;
+}
+
+bool nats_read_headers(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    struct nats_headers *headers = &side->headers;
+    while (reader->at < reader->end && side->header_left > 0) {
+        size_t there = reader->end - reader->at;
+        size_t end = reader->at + (there < side->header_left ? there : side->header_left);
+        uint8_t byte = reader->data[reader->at];
+        if (headers->stage == HEADER_BLANK && byte != ' ' && byte != '\t')
+            headers->stage = HEADER_VALUE;
+        if (headers->stage == HEADER_VALUE) {
+            read_value(reader, end);
+            continue;
+        }
+        if (side->header_left == 1 && is_whole(reader))
+            tell_splice(reader);
+        else if (headers->stage != HEADER_BLANK)
+            read_header_byte(reader, byte);
+        reader->at++;
+        side->header_left--;
+        side->line_bytes++;
+    }
+    if (side->header_left == 0)
+        end_headers(reader);
+    return true;
+}
+
+/* --- payload ---------------------------------------------------------------------------------- */
+
+static void end_message(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    side->stage = STAGE_VERB;
+    if (side->fate == FATE_SETTLES)
+        settle(reader);
+    if (side->fate == FATE_REQUESTS)
+        nats_take_request(reader->nats, &side->json);
+    if (!side->is_begun)
+        return;
+    side->is_begun = false;
+    nats_tell(reader, EVENT_RECEIVED, END_COMPLETE);
+    if (reader->direction == DIRECTION_OUT)
+        nats_tell(reader, EVENT_END, END_COMPLETE);
+}
+
+bool nats_read_payload(struct nats_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    size_t there = reader->end - reader->at, length = side->payload_left - 2;
+    if (side->payload_left > 2) {
+        length = there < length ? there : length;
+        for (size_t i = 0; i < length && side->ack_length < sizeof(side->ack); i++)
+            side->ack[side->ack_length++] = reader->data[reader->at + i];
+        if (side->fate == FATE_REQUESTS)
+            nats_read_request(reader, length);
+        reader->at += length;
+        side->payload_left -= (uint32_t)length;
+        return true;
+    }
+    if (reader->data[reader->at++] != (side->payload_left == 2 ? '\r' : '\n'))
+        return false;
+    if (--side->payload_left == 0)
+        end_message(reader);
+    return true;
+}
