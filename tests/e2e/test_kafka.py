@@ -246,39 +246,49 @@ if len(sys.argv) == 4:
 """
 
 
-def has_confluent(scene):
-    return scene.run([PYTHON, "-c", "import confluent_kafka"], traced=False).returncode == 0
+def has_confluent(scene, python=PYTHON):
+    return os.path.exists(python) and \
+        scene.run([python, "-c", "import confluent_kafka"], traced=False).returncode == 0
 
 
 def test_python():
+    python_with(PYTHON, "Python")
+
+
+def test_wheel():
+    """The package of the language's own registry brings a librdkafka of its own."""
+    python_with(os.path.join(BUILD, "wheels/bin/python"), "wheel")
+
+
+def python_with(python, what):
     with Kafka() as scene:
-        if not has_confluent(scene):
-            skip("Python", "confluent_kafka is not installed")
+        if not has_confluent(scene, python):
+            skip(what, "confluent_kafka is not installed")
             return
         topic = scene.topic()
         arguments = [scene.bootstrap, topic, str(COUNT)]
-        done = scene.run([PYTHON, scene.write("sender.py", SENDER), *arguments], "sender")
-        equal((done.returncode, done.stdout), (0, b"0\n"), "Python sends")
+        done = scene.run([python, scene.write("sender.py", SENDER), *arguments], "sender")
+        equal((done.returncode, done.stdout), (0, b"0\n"), what + ": sends")
         spans = scene.wait_spans(COUNT)
         sent = {span.attributes["messaging.kafka.message.key"]: (span.trace, span.id) for span in spans}
-        done = scene.run([PYTHON, scene.write("taker.py", TAKER), *arguments], "taker")
-        equal(done.returncode, 0, "Python takes")
+        done = scene.run([python, scene.write("taker.py", TAKER), *arguments], "taker")
+        equal(done.returncode, 0, what + ": takes")
         spans = processed(scene, topic, COUNT)
-        check_processed(spans, sent, "Python")
+        check_processed(spans, sent, what)
         messages = {span.id for span in spans}
         under = [span.parent for span in scene.wait_spans(2 * COUNT) if span.name == "INSERT seen"]
         check(len(set(under)) == COUNT and set(under) == messages,
-              "Python: a statement under each message (%d)" % len(under))
+              what + ": a statement under each message (%d)" % len(under))
         base = sqlite3.connect(scene.path("snakes.db"))
         rows = base.execute("SELECT * FROM seen").fetchall()
         base.close()
         wanted = [("%d" % i, "v%d" % i) for i in range(COUNT)]
         equal([(key.decode(), value.decode()) for key, value, _ in rows], wanted,
-              "Python: messages are what was sent")
+              what + ": messages are what was sent")
         wrong = [row for i, row in enumerate(rows) if not re.fullmatch(
             r"\[%s\('traceparent', b'00-\w+-\w+-0\w'\)\]" % (r"\('n', b'%d'\), " % i if i % 2 else ""),
             row[2])]
-        equal(wrong[:2], [], "Python: headers are the program's and ours")
+        equal(wrong[:2], [], what + ": headers are the program's and ours")
 
 
 RELAY = """
@@ -322,6 +332,40 @@ def test_relay():
                      (span.trace, span.parent) != wanted[span.attributes["messaging.kafka.message.key"]]]
             check(len(spans) == COUNT and not wrong, how + ": what is sent is under what came (%d)" %
                   len(spans), wrong[:2])
+
+
+TRANSACTIONS = """
+import sys
+from confluent_kafka import Producer
+producer = Producer({'bootstrap.servers': sys.argv[1], 'transactional.id': 'till'})
+producer.init_transactions()
+for i in range(4):
+    producer.begin_transaction()
+    for j in range(5):
+        producer.produce(sys.argv[2], key='%d%d' % (i, j), value='v', partition=0)
+    producer.flush()
+    (producer.abort_transaction if i % 2 else producer.commit_transaction)()
+"""
+
+
+def test_transactions():
+    """The mock keeps what was aborted; Kafka does not."""
+    with Kafka() as scene:
+        if not has_confluent(scene):
+            skip("transactions", "confluent_kafka is not installed")
+            return
+        topic, count = scene.topic(), 10 if IS_LONG else 20
+        script = scene.write("transactions.py", TRANSACTIONS)
+        done = scene.run([PYTHON, script, scene.bootstrap, topic], "till")
+        equal((done.returncode, done.stderr), (0, b""), "transactions: run")
+        spans = scene.wait_spans(20)
+        sent = {span.attributes["messaging.kafka.message.key"]: (span.trace, span.id) for span in spans}
+        equal(len(sent), 20, "transactions: each message has a span")
+        scene.client("consume", topic, count, "one")
+        spans = processed(scene, topic, count)
+        if IS_LONG:
+            sent = {key: ids for key, ids in sent.items() if key[0] in "02"}
+        check_processed(spans, sent, "transactions")
 
 
 def test_exit():
