@@ -38,7 +38,7 @@ FOREIGN_LIBRARY(consumer, FUNCTIONS);
 
 static bool is_told(const struct consumer *kafka)
 {
-    return call_is_told() && kafka->own == NULL;
+    return message_is_seen() && kafka->own == NULL;
 }
 
 /* --- a message ----------------------------------------------------------------------------- */

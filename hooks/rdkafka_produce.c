@@ -212,7 +212,7 @@ static int on_new(
 
 static bool can_carry(const struct producer *kafka)
 {
-    return call_is_told() && kafka->own == NULL &&
+    return message_is_seen() && kafka->own == NULL &&
            FOREIGN_HAS(kafka, rd_kafka_conf_interceptor_add_on_new) &&
            FOREIGN_HAS(kafka, rd_kafka_interceptor_add_on_send) &&
            FOREIGN_HAS(kafka, rd_kafka_message_set_headers) &&
@@ -254,7 +254,7 @@ struct said {
 
 static bool is_told(const struct producer *kafka)
 {
-    return call_is_told() && kafka->own == NULL;
+    return message_is_seen() && kafka->own == NULL;
 }
 
 /* False: not to be told. */

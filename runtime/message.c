@@ -25,7 +25,7 @@ static struct exchange *begin(struct thread *self, bool is_handed)
 struct exchange *message_begin(bool is_handed)
 {
     int saved_errno = errno;
-    struct thread *self = call_is_told() ? observe_open() : NULL;
+    struct thread *self = message_is_seen() ? observe_open() : NULL;
     if (self == NULL)
         return NULL;
     struct exchange *exchange = begin(self, is_handed);

@@ -21,7 +21,13 @@
 #include "call.h"
 #include "exchange.h"
 
-/* Also what is not sampled has a context. NULL: not to be told. */
+/* Also what is not sampled, or told to nobody, has a context. */
+static inline bool message_is_seen(void)
+{
+    return process.page != NULL;
+}
+
+/* NULL: not to be told. */
 struct exchange *message_begin(bool is_handed);
 
 /* It carries the application's own context, a traceparent: that is the parent. */
