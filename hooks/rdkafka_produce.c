@@ -149,7 +149,7 @@ static void add(struct sending *now, rd_kafka_message_t *message, const struct f
 
 static void carry(struct sending *now, rd_kafka_message_t *message, size_t bytes_max)
 {
-    char ids[TRACEPARENT_LENGTH];
+    struct exchange_own own;
     struct fact values[3] = {{NULL, 0}};
     struct seen seen = {0};
     now->headers = NULL;
@@ -160,7 +160,7 @@ static void carry(struct sending *now, rd_kafka_message_t *message, size_t bytes
         message_adopt(now->exchange, seen.traceparent, seen.length);
         return;
     }
-    exchange_values(now->exchange, ids, values);
+    exchange_values(now->exchange, &own, values);
     size_t more = values[0].length + values[1].length + values[2].length + 3 * 2 * HEADER_BYTES;
     if (values[0].length + values[2].length == 0)
         return;

@@ -82,16 +82,15 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
 }
 
 void exchange_values(
-    const struct exchange *exchange, char ids[TRACEPARENT_LENGTH], struct fact values[3])
+    const struct exchange *exchange, struct exchange_own *own, struct fact values[3])
 {
     const struct context *context = exchange->context;
     bool traces =
         (config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id);
-    traceparent_format(ids, &exchange->ids);
-    values[0] = (struct fact){(const uint8_t *)ids, traces ? TRACEPARENT_LENGTH : 0};
+    traceparent_format(own->ids, &exchange->ids);
+    values[0] = (struct fact){(const uint8_t *)own->ids, traces ? TRACEPARENT_LENGTH : 0};
     const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
-    char own[PROBABILITY_TEXT_MAX];
-    struct slice told = sampling_told(exchange, own);
+    struct slice told = sampling_told(exchange, own->tracestate);
     if (traces && !(exchange->present & 1u << FIELD_TRACESTATE))
         values[1] = (struct fact){(const uint8_t *)told.data, told.length};
     if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
@@ -102,11 +101,11 @@ void exchange_values(
 size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
     const struct event *splice, char *out)
 {
-    char ids[TRACEPARENT_LENGTH];
+    struct exchange_own own;
     struct insertion insertion = {
         .replaced = {splice->text, (uint32_t)splice->length}, .key = splice->key};
     const struct fact *values = insertion.values;
-    exchange_values(exchange, ids, insertion.values);
+    exchange_values(exchange, &own, insertion.values);
     size_t most = values[0].length + values[1].length + values[2].length + splice->length;
     bool fits = most + INSERT_BYTES_MAX <= TEXT_BIG_BYTES;
     return fits ? protocol->insert(&insertion, out) : 0;

@@ -159,6 +159,8 @@ def test_settings():
         for settings, wanted in (
                 ({"OTEL_TRACES_EXPORTER": "none"}, r"traceparent=00-\w+-\w+-03"),
                 ({"OTEL_TRACES_SAMPLER": "always_off"}, r"traceparent=00-\w+-\w+-02"),
+                ({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+                 r"traceparent=00-\w+-\w+(-03 tracestate=ot=th:8|-02.*)"),
                 ({"OTEL_PROPAGATORS": "none"}, ""),
                 ({"OTEL_SDK_DISABLED": "true", "TRACEPARENT": parent}, "traceparent=" + parent),
                 ({"TRACEPARENT": parent, "TRACESTATE": "a=b"},
