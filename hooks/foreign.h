@@ -79,6 +79,9 @@ void foreign_forget(void);
     const struct type *type = (const struct type *)foreign_functions( \
         &type##_library, __builtin_return_address(0), scratch_of_##type)
 
+/* Does that copy have the function? */
+#define FOREIGN_HAS(type, name) ((void *)(type)->name != (void *)hooks_missing)
+
 /* HOOK_FOREIGN(int, SSL_read, (SSL *ssl, void *buffer, int size)) { ... }, and for each version
  * that programs were linked against: FOREIGN_VERSION(SSL_read, "OPENSSL_3.0.0"). */
 #define HOOK_FOREIGN(result, name, parameters)                            \

@@ -45,8 +45,7 @@ enum { SQLITE_OK = 0, SQLITE_MISUSE = 21, SQLITE_ROW = 100, SQLITE_DONE = 101, P
 /* Of a library older than 3.7.10 nothing is told. */
 static bool is_told(const struct sqlite *sqlite)
 {
-    return call_is_told() && sqlite->own == NULL &&
-           (void *)sqlite->sqlite3_db_filename != (void *)hooks_missing;
+    return call_is_told() && sqlite->own == NULL && FOREIGN_HAS(sqlite, sqlite3_db_filename);
 }
 
 static void tell_database(const struct sqlite *sqlite, struct exchange *exchange, sqlite3 *db)

@@ -15,6 +15,7 @@
 #include "../protocols/protocol.h"
 #include "attribution.h"
 #include "config.h"
+#include "probability.h"
 #include "propagation.h"
 #include "record.h"
 #include "thread.h"
@@ -102,6 +103,14 @@ void exchange_uncount(struct exchange *exchange);
 
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
+/* The values of traceparent, tracestate and baggage, of length 0 what there is none of or the head
+ * has of its own. They lie in `own` and in the context. values: zeroed. */
+struct exchange_own {
+    char ids[TRACEPARENT_LENGTH];
+    char tracestate[PROBABILITY_TEXT_MAX];
+};
+void exchange_values(
+    const struct exchange *exchange, struct exchange_own *own, struct fact values[3]);
 /* The same in the protocol's own form. */
 size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
     const struct event *splice, char *out);

@@ -81,26 +81,31 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
     return (size_t)(at - out);
 }
 
-size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
-    const struct event *splice, char *out)
+void exchange_values(
+    const struct exchange *exchange, struct exchange_own *own, struct fact values[3])
 {
     const struct context *context = exchange->context;
     bool traces =
         (config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id);
-    char ids[TRACEPARENT_LENGTH];
-    traceparent_format(ids, &exchange->ids);
-    struct insertion insertion = {
-        .replaced = {splice->text, (uint32_t)splice->length}, .key = splice->key};
-    struct fact *values = insertion.values;
-    values[0] = (struct fact){(const uint8_t *)ids, traces ? sizeof(ids) : 0};
+    traceparent_format(own->ids, &exchange->ids);
+    values[0] = (struct fact){(const uint8_t *)own->ids, traces ? TRACEPARENT_LENGTH : 0};
     const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
-    char own[PROBABILITY_TEXT_MAX];
-    struct slice told = sampling_told(exchange, own);
+    struct slice told = sampling_told(exchange, own->tracestate);
     if (traces && !(exchange->present & 1u << FIELD_TRACESTATE))
         values[1] = (struct fact){(const uint8_t *)told.data, told.length};
     if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
         !(exchange->present & 1u << FIELD_BAGGAGE))
         values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};
+}
+
+size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
+    const struct event *splice, char *out)
+{
+    struct exchange_own own;
+    struct insertion insertion = {
+        .replaced = {splice->text, (uint32_t)splice->length}, .key = splice->key};
+    const struct fact *values = insertion.values;
+    exchange_values(exchange, &own, insertion.values);
     size_t most = values[0].length + values[1].length + values[2].length + splice->length;
     bool fits = most + INSERT_BYTES_MAX <= TEXT_BIG_BYTES;
     return fits ? protocol->insert(&insertion, out) : 0;

@@ -13,6 +13,7 @@
 #include "delivery.h"
 #include "descriptor.h"
 #include "memory.h"
+#include "message.h"
 #include "metrics_file.h"
 #include "originals.h"
 #include "outlet.h"
@@ -316,6 +317,8 @@ static void return_for_the_end(void)
 
 void exporter_flush(bool last)
 {
+    if (last)
+        message_over();
     if (process.page != NULL && last && process.is_ending && process_may_call())
         return_for_the_end();
     if (process.page == NULL || process_is_child() || thread_in_vfork != 0 ||

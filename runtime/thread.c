@@ -10,6 +10,7 @@
 #include "attribution.h"
 #include "counters.h"
 #include "memory.h"
+#include "message.h"
 #include "originals.h"
 #include "pool.h"
 #include "ring.h"
@@ -36,6 +37,7 @@ static void thread_exited(void *block)
     if (thread_self != self)
         return;
     self->guard = (uintptr_t)__builtin_frame_address(0); /* a handler now finds us busy */
+    message_leave(self);
     attribution_leave(self);
     ring_release(self);
     pool_cache_empty(&self->exchanges);

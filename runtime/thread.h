@@ -79,6 +79,8 @@ struct thread {
     uint32_t spare_text;       /* a big text block kept for lines cut short; 0: none yet */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
+    struct exchange *messages; /* that a library has handed to it: message.h */
+    uint32_t message_count;
     uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     int unsettled_fd; /* one more than where it got messages that end with its next wait there; 0 */
     struct inbound inbound;
