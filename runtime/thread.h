@@ -81,7 +81,7 @@ struct thread {
     struct pool_cache exchanges, contexts;
     struct exchange *messages; /* that a library has handed to it: message.h */
     uint32_t message_count;
-    uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    _Alignas(16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     int unsettled_fd; /* one more than where it got messages that end with its next wait there; 0 */
     struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */

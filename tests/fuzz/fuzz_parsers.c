@@ -161,6 +161,7 @@ static void fuzz_address(const uint8_t *data, size_t length)
     memcpy(&storage, data, taken);
     address_set(&address, (struct sockaddr *)&storage, (socklen_t)taken);
     address_format(&address, text);
+    address_is_private(&address);
     require(memchr(text, '\0', sizeof(text)) != NULL, "an address ends");
 }
 

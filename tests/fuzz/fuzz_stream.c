@@ -67,6 +67,12 @@ static bool begins_line_of_ours(const struct stream *stream, size_t at)
            begins_line(stream, at, "baggage: ");
 }
 
+static bool begins(const uint8_t *bytes, size_t length, const char *word)
+{
+    size_t least = length < strlen(word) ? length : strlen(word);
+    return least > 0 && memcmp(bytes, word, least) == 0;
+}
+
 /* Is the byte inside a traceparent that the host passed on? Then it may be ours. */
 static bool is_in_traceparent(const struct stream *stream, size_t at)
 {
@@ -136,6 +142,8 @@ static void host_read(int fd, uint8_t how)
     size_t length;
     kernel.incoming = take_bytes(&length);
     kernel.incoming_left = length;
+    if (begins(kernel.incoming, length, "INFO "))
+        kernel.streams[fd - FIRST_FD].is_blurred = true; /* of NATS: so are its lines */
     config.inserts_inbound = how & 16;
     size_t room = length + (how & 1) + (how & 16 ? 80 : 0);
     uint8_t *buffer = malloc(room + 1); /* exact, so that ASan sees what is read beyond it */
@@ -190,6 +198,8 @@ static void host_write(int fd, uint8_t how)
         return;
     uint8_t *buffer = malloc(length + 1);
     memcpy(buffer, bytes, length);
+    if (begins(bytes, length, "AMQP"))
+        stream->is_blurred = true; /* its frames are written anew */
     for (int tries = 0; tries < 4 && (sent < length || tries == 0); tries++) {
         size_t left = length - sent, cut = left * (how >> 4) / 16;
         struct iovec iov[2] = {{buffer + sent, cut}, {buffer + sent + cut, left - cut}};
