@@ -85,6 +85,10 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
     const struct exchange *first = sink->connection->held;
     bool is_parted = exchange->is_settled && !sink->self->multiplexes;
     exchange->is_complete = true;
+    if (exchange->is_left && !exchange->is_settled) {
+        stream_end_delivery(sink, exchange); /* nothing else will */
+        return;
+    }
     if (exchange->is_left || exchange->context == NULL)
         return;
     exchange->behind = first != exchange;

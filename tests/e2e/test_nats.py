@@ -7,7 +7,7 @@ import os
 import re
 import socket
 
-from harness import APPS, BUILD, Scene, check, equal, free_port, main, skip, wait_until
+from harness import APPS, BUILD, Scene, check, equal, free_port, get, main, skip, wait_until
 from tls_scene import certify
 
 PYTHON = os.path.join(BUILD, ".venv/bin/python")
@@ -443,6 +443,26 @@ for i in range(%d):
               "each call is under a message of its own")
         check(all(span.parent in published and subject(span) == subject(published[span.parent])
                   for span in processed.values()), "each of which is under its own sending")
+
+
+def test_within():
+    """What a request asks for is no task of its own: it is told at once, and the calls that follow
+    are still the request's."""
+    with Scene() as scene:
+        server, port, count = Server(scene), free_port(), 30
+        app = os.path.join(APPS, "nats_within.py")
+        scene.start(["/usr/bin/python3", app, str(port), str(server.port)], "app", port=port)
+        for number in range(count):
+            get(port, "/within/%d" % number)
+        spans = scene.wait_spans(5 * count)  # two requests, a call, a message sent, a message read
+        served = {span.id: span.attributes["url.path"] for span in spans if span.kind == "SERVER"}
+        calls = [span for span in spans if span.kind == "CLIENT" and "url.full" in span.attributes]
+        equal({(served.get(span.parent, "?").rsplit("/")[-1],
+                span.attributes["url.full"].rsplit("/")[-1]) for span in calls},
+              {(str(n), str(n)) for n in range(count)}, "within a request: its calls stay its own")
+        sent = {span.id: subject(span) for span in by(spans, "publish")}
+        equal([sent.get(span.parent) == subject(span) for span in by(spans, "process")],
+              [True] * count, "and each answer is told while the process lives")
 
 
 def test_server():
