@@ -238,6 +238,9 @@ def service_with_unsent(scene, how, wrapper=()):
     ring = wait_until(lambda: [ring for ring in scene.rings_left() if ring.rings])[0]
     # Its thread holds the one durable ring until it has ended.
     wait_until(lambda: len(os.listdir("/proc/%d/task" % ring.pid)) == 2)
+    # What was recorded before the file was there is stored when the thread begins: the next one must
+    # not be there by then.
+    wait_until(lambda: EARLY in paths(scene.spans()), 2)
     check(wait_until(lambda: EARLY in paths(scene.spans()) or
                      [ring for ring in scene.rings_left() if not ring.is_empty]),
           "the first span is safe, in the file or in the store")
