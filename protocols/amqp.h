@@ -133,6 +133,8 @@ struct amqp_reader {
 struct amqp_channel *amqp_channel_of(struct amqp_reader *reader);
 struct amqp_channel *amqp_open_channel(struct amqp_reader *reader);
 void amqp_tell(struct amqp_reader *reader, uint32_t serial, enum event_kind kind);
+void amqp_tell_number(
+    struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number);
 void amqp_tell_text(struct amqp_reader *reader, uint32_t serial, enum field field, size_t length,
     bool is_first, bool is_last);
 uint64_t amqp_key(const struct amqp_channel *channel, uint64_t tag);

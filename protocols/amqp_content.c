@@ -18,8 +18,7 @@ void amqp_tell(struct amqp_reader *reader, uint32_t serial, enum event_kind kind
     reader->sink->event(reader->sink, &event);
 }
 
-static void tell_number(
-    struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number)
+void amqp_tell_number(struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number)
 {
     struct event event = {
         .kind = EVENT_NUMBER, .field = field, .exchange = serial, .number = number};
@@ -83,7 +82,7 @@ void amqp_begin(struct amqp_reader *reader, struct event *event, enum message_op
     size_t before = AMQP_HEADER_BYTES + 4;
     event->offset = reader->at < before ? 0 : reader->at - before;
     reader->sink->event(reader->sink, event);
-    tell_number(reader, event->exchange, FIELD_VERSION, operation);
+    amqp_tell_number(reader, event->exchange, FIELD_VERSION, operation);
 }
 
 void amqp_cut(struct amqp_reader *reader, struct amqp_content *content)

@@ -108,14 +108,6 @@ static struct amqp_content *content_of(struct amqp_reader *reader, struct amqp_c
     return &channel->content[reader->direction];
 }
 
-static void tell_number(
-    struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number)
-{
-    struct event event = {
-        .kind = EVENT_NUMBER, .field = field, .exchange = serial, .number = number};
-    reader->sink->event(reader->sink, &event);
-}
-
 /* Before its exchange and routing key are told. */
 static void begin_message(
     struct amqp_reader *reader, struct amqp_channel *channel, struct event *event, bool waits)
@@ -141,7 +133,7 @@ static void deliver(struct amqp_reader *reader, struct amqp_channel *channel, ui
     struct event event = {
         .is_delivery = true, .is_settled = !is_unsettled, .key = amqp_key(channel, tag)};
     begin_message(reader, channel, &event, true);
-    tell_number(reader, event.exchange, FIELD_STATUS, (int64_t)tag);
+    amqp_tell_number(reader, event.exchange, FIELD_STATUS, (int64_t)tag);
     tell_kept(reader, EVENT_RECALL, queue, 0, event.exchange);
 }
 

@@ -11,12 +11,7 @@
  *   connection->delivered .. delivered_last: in the order of their arrival
  *   of those not left the first is served, the others are behind (exchange.behind)
  */
-#include <string.h>
-
-#include "../protocols/messaging.h"
-#include "config.h"
 #include "counters.h"
-#include "exporter.h"
 #include "stream_internal.h"
 
 /* Each holds a block of a kilobyte: this many are followed of what one connection holds back. */
