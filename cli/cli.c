@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config_file.h"
 #include "terminal.h"
 
 static void print_safe(const char *text)
@@ -42,6 +43,7 @@ int complain_option(const char *verb, char **argv)
 
 void settings_read(struct config *settings)
 {
+    config_file_apply(false);
     char *const arguments[] = {"burdock", NULL};
     config_read(settings, environ, arguments, "burdock");
 }

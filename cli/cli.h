@@ -28,6 +28,7 @@ int verb_sql(int argc, char **argv);
 int verb_map(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_recover(int argc, char **argv);
+int verb_relay(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_metrics(int argc, char **argv);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "config_file.h"
 #include "findings.h"
 
 static bool is_number(const char *text)
@@ -21,6 +22,7 @@ int verb_doctor(int argc, char **argv)
         return complain_option("doctor", argv);
     bool explicit_command = optind > 1 && strcmp(argv[optind - 1], "--") == 0;
     struct findings findings = {0};
+    config_file_apply(true);
     if (optind < argc && !explicit_command && is_number(argv[optind])) {
         if (optind + 1 < argc) {
             complain("doctor", "one process at a time", "burdock doctor PID");

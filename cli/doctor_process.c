@@ -84,6 +84,14 @@ static void check_guard(struct findings *findings, int pid, const struct config 
     free(path);
 }
 
+static void check_relay(struct findings *findings, int pid, const struct config *settings)
+{
+    struct stat status;
+    char *path = format_text("/proc/%d", pid);
+    doctor_relay(findings, settings, stat(path, &status) == 0 ? status.st_uid : geteuid());
+    free(path);
+}
+
 static void check_secure(struct findings *findings, int pid)
 {
     size_t length;
@@ -103,6 +111,7 @@ static void check_secure(struct findings *findings, int pid)
 static bool is_failure(enum counter counter)
 {
     return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
+           counter != COUNTER_LOGS_RECORDED && counter != COUNTER_LOGS_EXPORTED &&
            counter != COUNTER_EXPORT_REQUESTS && counter != COUNTER_EXPORT_MICROSECONDS &&
            counter != COUNTER_INJECT_ADOPTED && counter != COUNTER_SELFCHECK_RIGHT &&
            counter != COUNTER_SELFCHECK_WRONG && counter != COUNTER_CARRIER_PYTHON;
@@ -138,6 +147,11 @@ static void check_counters(struct findings *findings, int pid, const struct conf
         format_text("%" PRIu64 " spans recorded, %" PRIu64 " exported",
             values[COUNTER_SPANS_RECORDED], values[COUNTER_SPANS_EXPORTED]),
         NULL);
+    if (values[COUNTER_LOGS_RECORDED])
+        finding_add(findings, FINDING_OK,
+            format_text("%" PRIu64 " lines of logs recorded, %" PRIu64 " exported",
+                values[COUNTER_LOGS_RECORDED], values[COUNTER_LOGS_EXPORTED]),
+            NULL);
     check_attribution(findings, values);
     if (told.broken_why[0])
         finding_add(findings, FINDING_FAIL,
@@ -166,5 +180,6 @@ void doctor_process(struct findings *findings, int pid)
     check_secure(findings, pid);
     check_guard(findings, pid, &settings);
     check_counters(findings, pid, &settings);
+    check_relay(findings, pid, &settings);
     free(executable);
 }

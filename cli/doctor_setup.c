@@ -138,16 +138,18 @@ static void check_endpoint(struct findings *findings, const struct config *setti
 
 static void check_destination(struct findings *findings, const struct config *settings)
 {
+    if (settings->signals[SIGNAL_TRACES].is_relayed)
+        return; /* the relay tells, or that there is none */
     if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP)
         check_endpoint(findings, settings);
     else if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
         check_store(findings, settings);
     else if (settings->signals[SIGNAL_TRACES].destination != DESTINATION_NONE)
         finding_add(findings, FINDING_OK,
-            format_text("spans are written to %s", settings->outlet_descriptor == 0
-                                                       ? settings->outlet_path
-                                                   : settings->outlet_descriptor == 1 ? "stdout"
-                                                                                      : "stderr"),
+            format_text("spans are written to %s",
+                settings->signals[SIGNAL_TRACES].outlet == 0   ? settings->outlet_path
+                : settings->signals[SIGNAL_TRACES].outlet == 1 ? "stdout"
+                                                               : "stderr"),
             NULL);
     else
         finding_add(findings, FINDING_FAIL, format_text("OTEL_TRACES_EXPORTER is none"),
@@ -199,5 +201,6 @@ void doctor_settings(struct findings *findings)
     guards_visit(&settings, tell_guard, findings);
     doctor_switches(findings, &settings);
     check_destination(findings, &settings);
+    doctor_relay(findings, &settings, geteuid());
     check_preload(findings);
 }

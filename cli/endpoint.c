@@ -62,7 +62,7 @@ static const char *try_name(const char *host, const char *port)
 }
 
 /* Splits host[:port] or [v6]:port in place. */
-static const char *try_authority(char *authority)
+static const char *try_authority(char *authority, const char *default_port)
 {
     char *host = authority, *end = authority + strcspn(authority, ":");
     if (*host == '[') {
@@ -71,21 +71,22 @@ static const char *try_authority(char *authority)
             return "the address lacks its closing bracket";
         *end++ = 0;
     }
-    const char *port = *end == ':' ? end + 1 : "80";
+    const char *port = *end == ':' ? end + 1 : default_port;
     *end = 0;
     return try_name(host, port);
 }
 
 const char *endpoint_unreachable(const char *url)
 {
-    static const char http[] = "http://", local[] = "unix://";
+    static const char http[] = "http://", https[] = "https://", local[] = "unix://";
+    bool is_https = strncmp(url, https, sizeof https - 1) == 0;
     if (strncmp(url, local, sizeof local - 1) == 0)
         return try_unix(url + sizeof local - 1);
-    if (strncmp(url, http, sizeof http - 1) != 0)
-        return "only http:// and unix:// can be used";
-    char *authority = duplicate(url + sizeof http - 1);
+    if (!is_https && strncmp(url, http, sizeof http - 1) != 0)
+        return "only http://, https:// and unix:// can be used";
+    char *authority = duplicate(url + (is_https ? sizeof https : sizeof http) - 1);
     authority[strcspn(authority, "/")] = 0;
-    const char *why = try_authority(authority);
+    const char *why = try_authority(authority, is_https ? "443" : "80");
     free(authority);
     return why;
 }

@@ -12,6 +12,7 @@
 #include "archive.h"
 #include "cli.h"
 #include "otlp_json.h"
+#include "relay.h"
 #include "sender.h"
 #include "traces.h"
 
@@ -234,7 +235,7 @@ static int complain_no_endpoint(const struct config *settings)
         complain(*problem->variable ? problem->variable : "settings", problem->why, NULL);
     }
     complain("export", "no endpoint that spans can be sent to",
-        "give --endpoint http://HOST:4318 or --json FILE");
+        "give --endpoint http://HOST:4318 or https://HOST:4318, or --json FILE");
     return STATUS_USAGE;
 }
 
@@ -258,5 +259,7 @@ int verb_export(int argc, char **argv)
         return export_json(&settings, &options);
     if (settings.signals[SIGNAL_TRACES].destination != DESTINATION_OTLP)
         return complain_no_endpoint(&settings);
+    if (!relay_ready(&settings))
+        return STATUS_FAILED;
     return export_otlp(&settings, &options);
 }

@@ -26,4 +26,6 @@ void doctor_switches(struct findings *findings, const struct config *settings);
 void doctor_command(struct findings *findings, const char *command);
 /* What the file itself says, by any name; depth counts interpreters of scripts. */
 void doctor_file(struct findings *findings, const char *path, int depth);
+/* Nothing, unless these settings of a user's processes need it. */
+void doctor_relay(struct findings *findings, const struct config *settings, unsigned user);
 void doctor_process(struct findings *findings, int pid);

@@ -9,7 +9,7 @@
 
 int leftovers_recover(const struct config *settings, const char *run_id)
 {
-    struct delivery delivery;
+    struct delivery delivery = {0};
     if (!delivery_open(&delivery, settings))
         return 0;
     delivery.keeps = true;
@@ -25,6 +25,7 @@ bool leftovers_read(const struct config *settings, int pid, struct leftovers *ou
         return false;
     memcpy(out->counters, file.counters, sizeof(out->counters));
     out->health = file.health;
+    out->connections = file.connections;
     snprintf(out->service_name, sizeof out->service_name, "%.255s", file.service_name);
     snprintf(out->broken_why, sizeof out->broken_why, "%.127s", file.broken ? file.broken_why : "");
     return true;

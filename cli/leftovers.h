@@ -17,6 +17,7 @@ int leftovers_recover(const struct config *settings, const char *run_id);
 struct leftovers {
     uint64_t counters[COUNTER_COUNT];
     struct ring_health health;
+    struct connection_counts connections;
     uint64_t waiting; /* bytes that its exporter has not fetched yet */
     char service_name[256];
     char broken_why[128]; /* why it stopped observing itself; "": it did not */

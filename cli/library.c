@@ -34,18 +34,17 @@ static char *own_directory(void)
     return duplicate(path);
 }
 
-/* The absolute form if the file can be read, else NULL. */
-static char *resolve(const char *path)
+static char *resolve(const char *path, int mode)
 {
-    return access(path, R_OK) == 0 ? realpath(path, NULL) : NULL;
+    return access(path, mode) == 0 ? realpath(path, NULL) : NULL;
 }
 
-static char *search(void)
+char *beside_find(const char *const *paths, size_t count, int mode)
 {
     char *directory = own_directory(), *found = NULL;
-    for (size_t i = 0; !found && i < sizeof places / sizeof places[0]; i++) {
-        char *candidate = format_text("%s/%s", directory, places[i]);
-        found = resolve(candidate);
+    for (size_t i = 0; !found && i < count; i++) {
+        char *candidate = format_text("%s/%s", directory, paths[i]);
+        found = resolve(candidate, mode);
         free(candidate);
     }
     free(directory);
@@ -56,7 +55,8 @@ enum library_problem library_find(char **path)
 {
     const char *given = getenv("BURDOCK_LIBRARY");
     bool is_given = given && *given;
-    *path = is_given ? resolve(given) : search();
+    *path = is_given ? resolve(given, R_OK)
+                     : beside_find(places, sizeof places / sizeof places[0], R_OK);
     if (!*path) {
         *path = is_given ? duplicate(given) : format_text("%s/%s", own_directory(), places[0]);
         return LIBRARY_MISSING;

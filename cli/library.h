@@ -3,12 +3,17 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum library_problem {
     LIBRARY_FOUND,
     LIBRARY_MISSING,
     LIBRARY_UNUSABLE_PATH /* has a separator of LD_PRELOAD in it */
 };
+
+/* The first of these paths, relative to this executable, that may be used in this way (access(2)),
+ * in its absolute form; NULL: none. Free the result. */
+char *beside_find(const char *const *paths, size_t count, int mode);
 
 /* BURDOCK_LIBRARY, else the places relative to this executable. *path (free it) is absolute; with
  * LIBRARY_MISSING it is where it was expected first. */

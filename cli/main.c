@@ -66,7 +66,7 @@ static const char map_help[] =
 static const char export_help[] =
     "Usage: burdock export [options]\n"
     "Sends stored spans to an OTLP endpoint, or writes them as OTLP JSON lines. Deletes nothing.\n"
-    "  --endpoint URL       http://HOST:4318 (else OTEL_EXPORTER_OTLP_ENDPOINT)\n"
+    "  --endpoint URL       http:// or https://HOST:4318 (else OTEL_EXPORTER_OTLP_ENDPOINT)\n"
     "  --json FILE          write to FILE instead, - for stdout\n"
     "  --trace ID           only traces whose id begins so\n"
     "  --last               only the last run\n"
@@ -74,12 +74,21 @@ static const char export_help[] =
 
 static const char recover_help[] =
     "Usage: burdock recover [options]\n"
-    "Sends what was left behind: spans in the ring files of processes that died, and requests in\n"
-    "the spool that wait for the endpoint. Without an endpoint the former go to the local store.\n"
-    "  --endpoint URL       http://HOST:4318 (else OTEL_EXPORTER_OTLP_ENDPOINT)\n"
-    "  --store              all of it into the local store, for whichever endpoint it was meant\n"
+    "Sends what was left behind: spans and lines of logs of processes that died, and requests in\n"
+    "the spool that wait for the endpoint. Without an endpoint the spans go to the local store.\n"
+    "  --endpoint URL       http:// or https://HOST:4318 (else OTEL_EXPORTER_OTLP_ENDPOINT)\n"
+    "  --store              spans into the local store, for whichever endpoint they were meant\n"
     "Exit status: 0 nothing is left, 1 something is (it stays where it was) or was lost, 2 "
     "usage.\n";
+
+static const char relay_help[] =
+    "Usage: burdock relay [--idle SECONDS]\n"
+    "Sends by https and grpc for the processes of this user that have the same settings: those of\n"
+    "OTEL_EXPORTER_OTLP_*, from the environment. burdock run starts one if it is needed; by hand, "
+    "or\n"
+    "as a service, it is for programs that get the library by LD_PRELOAD alone.\n"
+    "      --idle SECONDS   end when nobody has needed it for so long; 0, the default: never\n"
+    "What goes wrong is told on stderr. Exit status: 0, 1 it cannot listen, 2 it is not needed.\n";
 
 static const char doctor_help[] =
     "Usage: burdock doctor [-- COMMAND | PID]\n"
@@ -111,6 +120,7 @@ static const char main_help[] =
     "See:   show    one trace as a waterfall            ls      recent traces\n"
     "       sql     statements to databases, by time    map     the ways of messages\n"
     "Send:  export  to an OTLP endpoint or a file       recover what dead processes left\n"
+    "       relay   sends by https and grpc, as a service\n"
     "Help:  doctor  why is there no trace?              help VERB\n"
     "       status  does what a process does arrive?    metrics for Prometheus\n"
     "       allow   trace a service again that was left alone after crashes\n"
@@ -126,6 +136,7 @@ static const struct verb verbs[] = {
     {"map", verb_map, map_help},
     {"export", verb_export, export_help},
     {"recover", verb_recover, recover_help},
+    {"relay", verb_relay, relay_help},
     {"doctor", verb_doctor, doctor_help},
     {"status", verb_status, status_help},
     {"metrics", verb_metrics, metrics_help},

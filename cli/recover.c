@@ -10,6 +10,7 @@
 #include "delivery.h"
 #include "process.h"
 #include "recover.h"
+#include "relay.h"
 
 enum { GIVE_UP_MS = 10000 }; /* of a collector that takes nothing */
 
@@ -39,17 +40,31 @@ static void sleep_until(uint64_t ns)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
+static uint64_t sent(const struct delivery *delivery, enum signal signal)
+{
+    return delivery->ways[signal].fates[FATE_EXPORTED];
+}
+
+static uint64_t lost(const struct delivery *delivery, enum signal signal)
+{
+    const uint64_t *fates = delivery->ways[signal].fates;
+    return fates[FATE_DROPPED] + fates[FATE_DROPPED_SPOOL];
+}
+
 /* False: the collector takes nothing for as long as OTLP asks us to try. */
 static bool spool_send(struct delivery *delivery)
 {
     uint64_t due, seen = 0, give_up_ns = 0;
-    delivery->hurries = true;
-    delivery->catch_up_ns = delivery->away_until_ns;
+    delivery->catch_up_bytes_per_s = UINT64_MAX;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+        delivery->ways[i].catch_up_ns = delivery->ways[i].away.until_ns;
     while ((due = delivery_catch_up(delivery)) != UINT64_MAX) {
-        uint64_t now = process_monotonic_ns();
-        if (give_up_ns == 0 || delivery->delivered + delivery->dropped != seen)
+        uint64_t now = process_monotonic_ns(), done = 0;
+        for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+            done += sent(delivery, i) + lost(delivery, i);
+        if (give_up_ns == 0 || done != seen)
             give_up_ns = now + GIVE_UP_MS * 1000000ull;
-        seen = delivery->delivered + delivery->dropped;
+        seen = done;
         if (due > give_up_ns)
             return false;
         sleep_until(due);
@@ -68,32 +83,45 @@ static bool spool_store(struct delivery *delivery, struct spool *spool)
     while ((length = spool_next(spool, buffer, sizeof buffer)) != 0) {
         if (!store_append(&delivery->store, buffer, length, &error))
             return false;
-        delivery->delivered += spool_spans(buffer, length);
+        delivery->ways[SIGNAL_TRACES].fates[FATE_EXPORTED] += spool_items(buffer, length);
         spool_settle(spool);
     }
     return true;
 }
 
+/* Of lines only if there were any. True: none is lost or waits. */
+static bool report_signal(const struct delivery *delivery, enum signal signal, const char *what,
+    uint64_t from_rings, const char *done)
+{
+    uint64_t all = sent(delivery, signal), refused = lost(delivery, signal);
+    uint64_t spooled = delivery->ways[signal].fates[FATE_SPOOLED];
+    if (signal == SIGNAL_TRACES || all > 0)
+        printf("burdock: %" PRIu64 " %s of dead processes and %" PRIu64 " of the spool %s\n",
+            from_rings, what, all - from_rings, done);
+    if (spooled)
+        printf("burdock: %" PRIu64 " %s of dead processes put into the spool\n", spooled, what);
+    if (refused)
+        printf("burdock: %" PRIu64 " %s refused and lost\n", refused, what);
+    return spooled == 0 && refused == 0;
+}
+
 static int report(const struct config *settings, const struct delivery *delivery,
-    const struct spool *spool, uint64_t from_rings, bool is_done)
+    const struct spool *spool, const uint64_t from_rings[SIGNAL_COUNT], bool is_done)
 {
     bool to_collector = settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP;
     uint64_t left = spool_bytes(spool);
-    printf("burdock: %" PRIu64 " spans of dead processes and %" PRIu64 " of the spool %s\n",
-        from_rings, delivery->delivered - from_rings, to_collector ? "sent" : "stored");
-    if (delivery->spooled)
-        printf(
-            "burdock: %" PRIu64 " spans of dead processes put into the spool\n", delivery->spooled);
-    if (delivery->dropped)
-        printf("burdock: %" PRIu64 " spans refused and lost\n", delivery->dropped);
+    bool is_well = report_signal(delivery, SIGNAL_TRACES, "spans", from_rings[SIGNAL_TRACES],
+        to_collector ? "sent" : "stored");
+    is_well &=
+        report_signal(delivery, SIGNAL_LOGS, "lines of logs", from_rings[SIGNAL_LOGS], "sent");
     if (left)
-        printf("burdock: %" PRIu64 " bytes wait in %s: for other endpoints or headers, or a living "
-               "process is at them\n",
-            left, spool->directory);
+        printf("burdock: %" PRIu64 " bytes wait in %s: %s\n", left, spool->directory,
+            to_collector ? "for other endpoints or headers, or a living process is at them"
+                         : "lines of logs, which are not stored, or a living process is at them");
     if (!is_done)
         complain(to_collector ? settings->urls[SIGNAL_TRACES] : settings->store_directory,
             "takes nothing now; what waits stays where it is", "burdock doctor tells why");
-    return is_done && !delivery->spooled && !delivery->dropped ? STATUS_OK : STATUS_FAILED;
+    return is_done && is_well ? STATUS_OK : STATUS_FAILED;
 }
 
 static int recover(struct config *settings, bool to_store)
@@ -109,15 +137,25 @@ static int recover(struct config *settings, bool to_store)
     }
     meant = *settings;
     meant.signals[SIGNAL_TRACES].destination = DESTINATION_OTLP;
-    spool_open(&spool, &meant);
-    delivery.spool->takes_others = geteuid() == 0;
+    spool_open(&spool, &meant, SIGNAL_TRACES);
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+        delivery.ways[i].spool->takes_others = geteuid() == 0;
     delivery.keeps = true;
-    uint64_t from_rings = recover_dead(&delivery, settings, NULL, NULL);
+    recover_dead(&delivery, settings, NULL, NULL);
+    const uint64_t from_rings[SIGNAL_COUNT] = {[SIGNAL_TRACES] = sent(&delivery, SIGNAL_TRACES),
+        [SIGNAL_LOGS] = sent(&delivery, SIGNAL_LOGS)};
     bool is_done = to_store ? spool_store(&delivery, &spool) : spool_send(&delivery);
     int status = report(settings, &delivery, &spool, from_rings, is_done && !delivery.is_stuck);
     spool_close(&spool);
     delivery_close(&delivery);
     return status;
+}
+
+/* Whoever has left lines of logs had asked for their records; who recovers need not. */
+static void want_logs(void)
+{
+    setenv("OTEL_LOGS_EXPORTER", "otlp", 0);
+    setenv("BURDOCK_LOGS", "2", 0);
 }
 
 int verb_recover(int argc, char **argv)
@@ -134,12 +172,16 @@ int verb_recover(int argc, char **argv)
     if (options.endpoint) {
         setenv("OTEL_EXPORTER_OTLP_ENDPOINT", options.endpoint, 1);
         unsetenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        unsetenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT");
         unsetenv("OTEL_TRACES_EXPORTER");
     }
+    want_logs();
     settings_read(&settings);
     if (options.endpoint && settings.signals[SIGNAL_TRACES].destination != DESTINATION_OTLP) {
         complain(options.endpoint, "spans cannot be sent there", "http://HOST:4318");
         return STATUS_USAGE;
     }
+    if (!options.to_store && !relay_ready(&settings))
+        return STATUS_FAILED;
     return recover(&settings, options.to_store);
 }

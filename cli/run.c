@@ -10,8 +10,10 @@
 
 #include "archive.h"
 #include "cli.h"
+#include "config_file.h"
 #include "leftovers.h"
 #include "library.h"
+#include "relay.h"
 #include "spool.h"
 #include "store.h"
 #include "summary.h"
@@ -133,15 +135,32 @@ static void store_ready(void)
 {
     struct config settings;
     settings_read(&settings);
-    if (settings.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !settings.disabled)
-        store_make(settings.store_directory); /* what cannot be made is the doctor's to explain */
-    else if (!settings.disabled)
-        spool_make(&settings);
+    if (settings.disabled)
+        return; /* else: what cannot be made is the doctor's to explain */
+    if (settings.signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
+        store_make(settings.store_directory);
+    spool_make(&settings);
+}
+
+static struct config relayed; /* the settings, if the relay is needed */
+
+/* Started anew if it was killed meanwhile. */
+static void relay_watch(void)
+{
+    relay_ensure(&relayed);
+}
+
+/* What cannot be sent waits in the spool; to tell why is the doctor's. */
+static void relay_start(void)
+{
+    settings_read(&relayed);
+    if (relay_is_needed(&relayed))
+        relay_ensure(&relayed);
 }
 
 static int run_supervised(const struct run_options *options, char **argv, const char *run_id)
 {
-    struct ending ending = supervise(argv);
+    struct ending ending = supervise(argv, relay_is_needed(&relayed) ? relay_watch : NULL);
     if (ending.fork_failed)
         complain(argv[0], strerror(errno), NULL);
     else if (ending.launch_error)
@@ -166,6 +185,8 @@ static bool exec_wanted(const struct run_options *options)
 static int launch(const struct run_options *options, char **argv)
 {
     char *library, run_id[RUN_ID_BYTES];
+    if (!config_file_apply(options->summary != SUMMARY_NEVER))
+        return STATUS_LAUNCHER;
     enum library_problem problem = library_find(&library);
     if (problem != LIBRARY_FOUND) {
         library_complain(problem, library);
@@ -177,6 +198,7 @@ static int launch(const struct run_options *options, char **argv)
     }
     environment_set(options, library);
     store_ready();
+    relay_start();
     if (!exec_wanted(options))
         return run_supervised(options, argv, run_id);
     execvp(argv[0], argv);

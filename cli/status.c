@@ -5,19 +5,22 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "json.h"
 #include "leftovers.h"
 #include "process_facts.h"
+#include "relay.h"
 
 enum health { HEALTHY, DEGRADED, UNTRACED }; /* the exit status */
 enum { REASONS_MAX = 8, RECENT_S = 60, STUCK_S = 30 };
 
 struct status {
     enum health verdict;
-    int pid;
+    int pid, relay_pid; /* 0: none is needed, or none answers */
     bool has_ring;
     struct leftovers told;
     char *reasons[REASONS_MAX];
@@ -41,11 +44,11 @@ static double seconds_since(uint64_t unix_ns)
     return unix_ns == 0 ? -1 : since > 0 ? since : 0;
 }
 
-static uint64_t dropped(const struct leftovers *told)
+static uint64_t dropped(const struct leftovers *told, const char *prefix)
 {
     uint64_t sum = 0;
     for (int i = 0; i < COUNTER_COUNT; i++)
-        if (strncmp(counter_names[i], "spans.dropped.", 14) == 0)
+        if (strncmp(counter_names[i], prefix, strlen(prefix)) == 0)
             sum += told->counters[i];
     return sum;
 }
@@ -58,9 +61,10 @@ static void judge_losses(struct status *status)
     if (ago < 0 || (ago > RECENT_S && health->troubled_ns <= health->exported_ns))
         return;
     say(status, DEGRADED,
-        format_text("spans were lost or refused %.0f s ago: %" PRIu64 " dropped, %" PRIu64
-                    " requests failed in all",
-            ago, dropped(&status->told), status->told.counters[COUNTER_EXPORT_FAILED]));
+        format_text("spans or lines of logs were lost or refused %.0f s ago: %" PRIu64
+                    " dropped, %" PRIu64 " requests failed in all",
+            ago, dropped(&status->told, "spans.dropped.") + dropped(&status->told, "logs.dropped."),
+            status->told.counters[COUNTER_EXPORT_FAILED]));
 }
 
 static void judge_ring(struct status *status)
@@ -82,6 +86,28 @@ static void judge_ring(struct status *status)
     judge_losses(status);
 }
 
+/* The process's own user may not be the one that it began as. */
+static void judge_relay(struct status *status, const struct config *settings)
+{
+    struct stat facts;
+    struct relay_told told;
+    char *path = format_text("/proc/%d", status->pid);
+    bool is_known = stat(path, &facts) == 0;
+    free(path);
+    if (!relay_is_needed(settings) || !is_known)
+        return;
+    if (!relay_ask(settings, facts.st_uid, &told) && !relay_ask(settings, geteuid(), &told)) {
+        say(status, DEGRADED,
+            format_text("no relay runs for it: what is to go by https or grpc waits in the spool"));
+        return;
+    }
+    status->relay_pid = told.pid;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+        if (told.signals[i].is_troubled)
+            say(status, DEGRADED,
+                format_text("its relay cannot send: %s", told.signals[i].trouble));
+}
+
 static void judge(struct status *status)
 {
     static struct config settings;
@@ -98,7 +124,7 @@ static void judge(struct status *status)
     }
     if (!process_settings(status->pid, &settings))
         settings_read(&settings);
-    if (settings.disabled || !settings.records) {
+    if (settings.disabled || !(settings.records || settings.records_logs)) {
         say(status, UNTRACED, format_text("it is switched off by its environment"));
         return;
     }
@@ -107,9 +133,40 @@ static void judge(struct status *status)
         judge_ring(status);
     else
         say(status, HEALTHY, format_text("nothing that is traced has happened yet"));
+    judge_relay(status, &settings);
 }
 
 static const char *const names[] = {"healthy", "degraded", "untraced"};
+
+static const char *const sides[CONNECTION_SIDES] = {"server", "client"};
+
+static void print_connections(const struct connection_counts *counts)
+{
+    const char *name;
+    for (uint32_t row = 0; (name = connection_protocol_name(row)) != NULL; row++)
+        for (unsigned side = 0; row < CONNECTION_PROTOCOLS_MAX && side < CONNECTION_SIDES; side++)
+            if (counts->begun[row][side] > 0)
+                printf("  %s, as %s: %" PRIu32 " connections open of %" PRIu32 "\n", name,
+                    sides[side], counts->open[row][side], counts->begun[row][side]);
+}
+
+static void json_connections(struct json *json, const struct connection_counts *counts)
+{
+    const char *name;
+    json_open(json, "connections", '[');
+    for (uint32_t row = 0; (name = connection_protocol_name(row)) != NULL; row++)
+        for (unsigned side = 0; row < CONNECTION_PROTOCOLS_MAX && side < CONNECTION_SIDES; side++) {
+            if (counts->begun[row][side] == 0)
+                continue;
+            json_open(json, NULL, '{');
+            json_text(json, "protocol", name);
+            json_text(json, "side", sides[side]);
+            json_integer(json, "open", counts->open[row][side]);
+            json_integer(json, "begun", counts->begun[row][side]);
+            json_close(json, '}');
+        }
+    json_close(json, ']');
+}
 
 static void print_text(const struct status *status)
 {
@@ -118,10 +175,17 @@ static void print_text(const struct status *status)
     if (status->has_ring)
         printf("  %" PRIu64 " spans recorded, %" PRIu64 " exported, %" PRIu64 " dropped",
             counters[COUNTER_SPANS_RECORDED], counters[COUNTER_SPANS_EXPORTED],
-            dropped(&status->told));
+            dropped(&status->told, "spans.dropped."));
     putchar('\n');
+    if (counters[COUNTER_LOGS_RECORDED] > 0)
+        printf("  %" PRIu64 " lines of logs recorded, %" PRIu64 " exported, %" PRIu64
+               " spooled, %" PRIu64 " dropped\n",
+            counters[COUNTER_LOGS_RECORDED], counters[COUNTER_LOGS_EXPORTED],
+            counters[COUNTER_LOGS_SPOOLED], dropped(&status->told, "logs.dropped."));
     for (unsigned i = 0; i < status->reason_count; i++)
         printf("  %s\n", status->reasons[i]);
+    if (status->has_ring)
+        print_connections(&status->told.connections);
 }
 
 static void json_since(struct json *json, const char *key, uint64_t unix_ns)
@@ -144,6 +208,8 @@ static void print_json(const struct status *status)
     for (unsigned i = 0; i < status->reason_count; i++)
         json_text(&json, NULL, status->reasons[i]);
     json_close(&json, ']');
+    if (status->relay_pid)
+        json_integer(&json, "relay", status->relay_pid);
     if (status->has_ring) {
         json_text(&json, "service", told->service_name);
         json_since(&json, "exported_s_ago", told->health.exported_ns);
@@ -155,6 +221,7 @@ static void print_json(const struct status *status)
         for (int i = 0; i < COUNTER_COUNT; i++)
             json_integer(&json, counter_names[i], (int64_t)told->counters[i]);
         json_close(&json, '}');
+        json_connections(&json, &told->connections);
     }
     json_close(&json, '}');
     putchar('\n');

@@ -3,9 +3,11 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "hex.h"
+#include "relay.h"
 #include "terminal.h"
 #include "traces.h"
 
@@ -49,8 +51,12 @@ static void print_traces(const struct traces *traces)
 void summary_print(const struct config *settings, const char *run_id)
 {
     if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP) {
+        struct relay_told told;
+        bool is_sent =
+            !settings->signals[SIGNAL_TRACES].is_relayed || relay_ask(settings, geteuid(), &told);
         char *endpoint = terminal_copy(settings->urls[SIGNAL_TRACES]);
-        fprintf(stderr, "burdock: spans are sent to %s\n", endpoint);
+        fprintf(stderr, "burdock: spans %s %s%s\n", is_sent ? "are sent to" : "wait to be sent to",
+            endpoint, is_sent ? "" : ": no relay runs; burdock doctor tells why");
         free(endpoint);
     }
     struct traces traces;

@@ -152,13 +152,17 @@ static void forward(struct supervisor *supervisor, const siginfo_t *info)
         kill(supervisor->child, info->si_signo);
 }
 
-static void attend(struct supervisor *supervisor)
+static void attend(struct supervisor *supervisor, void (*now_and_then)(void))
 {
+    static const struct timespec every = {5, 0};
     collect(supervisor);
     while (!supervisor->ended) {
         siginfo_t info;
-        if (sigwaitinfo(&supervisor->awaited, &info) < 0)
+        if (sigtimedwait(&supervisor->awaited, &info, now_and_then ? &every : NULL) < 0) {
+            if (errno == EAGAIN)
+                now_and_then();
             continue;
+        }
         if (info.si_signo == SIGCHLD)
             collect(supervisor);
         else
@@ -180,7 +184,7 @@ static void descriptors_release(void)
 #endif
 }
 
-struct ending supervise(char **argv)
+struct ending supervise(char **argv, void (*now_and_then)(void))
 {
     struct supervisor supervisor = {0};
     struct ending ending = {0};
@@ -189,7 +193,7 @@ struct ending supervise(char **argv)
     if (ending.fork_failed)
         return ending;
     descriptors_release();
-    attend(&supervisor);
+    attend(&supervisor, now_and_then);
     ending.wait_status = supervisor.wait_status;
     return ending;
 }

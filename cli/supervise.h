@@ -14,9 +14,10 @@ struct ending {
     int wait_status; /* as from waitpid */
 };
 
-/* Starts argv[0], found in PATH, waits for its end. The forwarded signals stay blocked afterwards:
+/* Starts argv[0], found in PATH, waits for its end. What is to be seen to meanwhile, if it is not
+ * NULL, is called every five seconds. The forwarded signals stay blocked afterwards:
  * nothing may change the status any more. */
-struct ending supervise(char **argv);
+struct ending supervise(char **argv, void (*now_and_then)(void));
 
 /* Ends this process the way the command ended; returns the status to exit with where that is how.
  */

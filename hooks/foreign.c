@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include "memory.h"
 #include "object.h"
 #include "unwind.h"
 
@@ -10,7 +11,7 @@ enum { EMPTY, TAKEN, READY, DEAD };
 
 /* How many objects the program started with: those that the linker goes through for everybody, in
  * the order of their list. */
-static unsigned long long started_with;
+static unsigned long long started_with AT_START;
 
 /* What is looked for while all objects are gone through. */
 struct search {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "logs.h"
 #include "stream.h"
 
 /* No declaration of these is in a public header: glibc's ABI, debug/read_chk.c and its neighbours.
@@ -19,6 +20,13 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags
 static bool is_stream_read(int flags)
 {
     return (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) == 0;
+}
+
+/* What is not followed was read. */
+__attribute__((noinline)) static ssize_t elsewhere(int fd, ssize_t result)
+{
+    logs_read(fd, result);
+    return result;
 }
 
 static ssize_t received(
@@ -35,7 +43,7 @@ HOOK_STREAM(
 {
     struct sight sight;
     if (!stream_look(fd, &sight))
-        return ORIGINAL(read)(fd, buffer, size);
+        return elsewhere(fd, ORIGINAL(read)(fd, buffer, size));
     return received(&sight, buffer, size, 0, ORIGINAL(read)(fd, buffer, size));
 }
 
@@ -44,7 +52,7 @@ HOOK_STREAM(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room
 {
     struct sight sight;
     if (!stream_look(fd, &sight))
-        return ORIGINAL(__read_chk)(fd, buffer, size, room);
+        return elsewhere(fd, ORIGINAL(__read_chk)(fd, buffer, size, room));
     return received(&sight, buffer, size, 0, ORIGINAL(__read_chk)(fd, buffer, size, room));
 }
 
@@ -53,7 +61,7 @@ HOOK_STREAM(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, i
 {
     struct sight sight;
     if (!stream_look(fd, &sight))
-        return ORIGINAL(readv)(fd, iov, count);
+        return elsewhere(fd, ORIGINAL(readv)(fd, iov, count));
     ssize_t result = ORIGINAL(readv)(fd, iov, count);
     stream_received(&sight, iov, count, result);
     return result;
@@ -64,7 +72,7 @@ HOOK_STREAM(ssize_t, recv, (int fd, void *buffer, size_t size, int flags),
 {
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
-        return ORIGINAL(recv)(fd, buffer, size, flags);
+        return elsewhere(fd, ORIGINAL(recv)(fd, buffer, size, flags));
     return received(&sight, buffer, size, flags, ORIGINAL(recv)(fd, buffer, size, flags));
 }
 
@@ -73,7 +81,7 @@ HOOK_STREAM(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room
 {
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
-        return ORIGINAL(__recv_chk)(fd, buffer, size, room, flags);
+        return elsewhere(fd, ORIGINAL(__recv_chk)(fd, buffer, size, room, flags));
     return received(
         &sight, buffer, size, flags, ORIGINAL(__recv_chk)(fd, buffer, size, room, flags));
 }
@@ -84,7 +92,7 @@ HOOK_STREAM(ssize_t, recvfrom,
 {
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
-        return ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length);
+        return elsewhere(fd, ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length));
     return received(&sight, buffer, size, flags,
         ORIGINAL(recvfrom)(fd, buffer, size, flags, from, from_length));
 }
@@ -96,7 +104,8 @@ HOOK_STREAM(ssize_t, __recvfrom_chk,
 {
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
-        return ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length);
+        return elsewhere(
+            fd, ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length));
     return received(&sight, buffer, size, flags,
         ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, from, from_length));
 }
@@ -123,7 +132,7 @@ HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
     if (result >= 0 && message->msg_controllen > 0)
         forget_received_descriptors(message);
     if (!is_watched)
-        return result;
+        return elsewhere(fd, result);
     if (result < 0)
         stream_received(&sight, NULL, 0, result); /* the message may be what the kernel refused */
     else if (flags & MSG_TRUNC)
@@ -139,7 +148,7 @@ HOOK_STREAM(int, recvmmsg,
 {
     struct sight sight;
     if (!is_stream_read(flags) || !stream_look(fd, &sight))
-        return ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);
+        return elsewhere(fd, ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout));
     int result = ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);
     for (int i = 0; i < result; i++)
         if (flags & MSG_TRUNC)

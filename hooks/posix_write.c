@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "logs.h"
 #include "readable.h"
 #include "stream.h"
 
@@ -24,12 +25,16 @@ static bool sent_by_us(const struct sight *sight, const struct outgoing *out, ss
            (stream_is_pending(sight) && !stream_flush(sight, out->flags, result));
 }
 
+/* No connections; logs, maybe. is_one: by write; else by writev. */
+__attribute__((noinline)) static ssize_t write_elsewhere(
+    int fd, const struct iovec *iov, int count, bool is_one);
+
 HOOK_STREAM(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size),
     stream_is_plain(fd))
 {
     struct sight sight;
     if (!stream_look(fd, &sight))
-        return ORIGINAL(write)(fd, buffer, size);
+        return write_elsewhere(fd, &(struct iovec){(void *)buffer, size}, 1, true);
     struct iovec iov = {(void *)buffer, size};
     struct outgoing out = {&iov, 1, 0, buffer != NULL};
     ssize_t result;
@@ -45,13 +50,31 @@ HOOK_STREAM(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, 
 {
     struct sight sight;
     if (!stream_look(fd, &sight))
-        return ORIGINAL(writev)(fd, iov, count);
+        return write_elsewhere(fd, iov, count, false);
     struct outgoing out = {iov, count, 0, iov != NULL && count > 0 && count <= IOV_MAX, true};
     ssize_t result;
     if (sent_by_us(&sight, &out, &result))
         return result;
     result = ORIGINAL(writev)(fd, iov, count);
     stream_sent(&sight, &out, result);
+    return result;
+}
+
+static ssize_t write_plainly(int fd, const struct iovec *iov, int count, bool is_one)
+{
+    return is_one ? ORIGINAL(write)(fd, iov->iov_base, iov->iov_len)
+                  : ORIGINAL(writev)(fd, iov, count);
+}
+
+static ssize_t write_elsewhere(int fd, const struct iovec *iov, int count, bool is_one)
+{
+    ssize_t result;
+    if (!logs_has(fd))
+        return write_plainly(fd, iov, count, is_one);
+    if (logs_write(fd, iov, count, &result))
+        return result;
+    result = write_plainly(fd, iov, count, is_one);
+    logs_written(fd, iov, count, result);
     return result;
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct rd_kafka_s rd_kafka_t;
 typedef struct rd_kafka_topic_s rd_kafka_topic_t;
@@ -25,3 +26,10 @@ typedef struct {
     int64_t offset;
     void *_private;
 } rd_kafka_message_t;
+
+/* A handle's name is "{client.id}#{producer or consumer}-{number}": so long is the first part. */
+static inline size_t rdkafka_client_length(const char *handle)
+{
+    const char *behind = strrchr(handle, '#');
+    return behind == NULL ? 0 : (size_t)(behind - handle);
+}

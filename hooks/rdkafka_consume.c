@@ -71,7 +71,7 @@ static void tell_client(const struct consumer *kafka, struct exchange *exchange,
     if (client == NULL)
         return;
     const char *name = kafka->rd_kafka_name(client);
-    call_text(exchange, FIELD_USER_AGENT, name, strlen(name));
+    call_text(exchange, FIELD_USER_AGENT, name, rdkafka_client_length(name));
     if (FOREIGN_HAS(kafka, rd_kafka_conf) &&
         kafka->rd_kafka_conf_get(kafka->rd_kafka_conf(client), "group.id", group, &size) == 0)
         call_text(exchange, FIELD_SUBSCRIPTION, group, strlen(group));

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../protocols/messaging.h"
-#include "counters.h"
+#include "exchange.h"
 #include "foreign.h"
 #include "message.h"
 #include "rdkafka.h"
@@ -167,7 +167,7 @@ static void carry(struct sending *now, rd_kafka_message_t *message, size_t bytes
     if (fits(message, seen.bytes + more, bytes_max))
         add(now, message, values, seen.names, is_new);
     else
-        counter_add(COUNTER_INJECT_SKIPPED, 1);
+        exchange_untouched(now->exchange);
 }
 
 /* What it answers is logged, nothing else. */
@@ -179,7 +179,7 @@ static int on_send(rd_kafka_t *client, rd_kafka_message_t *message, void *bytes_
     int saved_errno = errno;
     const char *name = now->kafka->rd_kafka_name(client);
     if (!(now->exchange->present & 1u << FIELD_USER_AGENT))
-        call_text(now->exchange, FIELD_USER_AGENT, name, strlen(name));
+        call_text(now->exchange, FIELD_USER_AGENT, name, rdkafka_client_length(name));
     carry(now, message, (uintptr_t)bytes_max);
     errno = saved_errno;
     return 0;

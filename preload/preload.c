@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include "attribution.h"
 #include "carriers.h"
@@ -31,6 +32,7 @@
 extern __typeof__(pthread_create) *original_pthread_create;
 extern __typeof__(sendmsg) *original_sendmsg;
 extern __typeof__(send) *original_send;
+extern __typeof__(write) *original_write;
 
 FIND(pthread_attr_setstacksize, originals.pthread_attr_setstacksize, NULL);
 FIND(pthread_timedjoin_np, originals.pthread_timedjoin_np, NULL);
@@ -58,6 +60,7 @@ static void start(char *const *argv, char *const *envp)
     originals.pthread_create = original_pthread_create;
     originals.sendmsg = original_sendmsg;
     originals.send = original_send;
+    originals.write = original_write;
     attribution_start();
     environment_start(envp);
     carriers_start(argv);
@@ -77,6 +80,8 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     config_read_first(&config, envp, argv, executable == NULL ? "" : executable);
     if (config.propagators & ~(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE))
         protocol_look_for_context(propagators_read);
+    if (config.answer_headers != 0)
+        protocol_edit_answers(true);
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted()) {

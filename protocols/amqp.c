@@ -28,8 +28,7 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
 
 static void start(void *state, enum direction requests)
 {
-    memset(state, 0, sizeof(struct amqp));
-    ((struct amqp *)state)->requests = (uint8_t)requests;
+    broker_start(state, sizeof(struct amqp), requests);
 }
 
 static bool is_frame(const struct amqp_frame *frame)
@@ -40,9 +39,9 @@ static bool is_frame(const struct amqp_frame *frame)
 }
 
 /* 4.2.3: type, channel, size. */
-static bool read_header(struct amqp_reader *reader)
+static bool read_header(struct broker_reader *reader)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     while (frame->got < AMQP_HEADER_BYTES && reader->at < reader->end)
         frame->header[frame->got++] = reader->data[reader->at++];
     if (frame->got < AMQP_HEADER_BYTES)
@@ -61,7 +60,7 @@ static bool read_header(struct amqp_reader *reader)
     return is_frame(frame);
 }
 
-static void read_body(struct amqp_reader *reader, size_t end)
+static void read_body(struct broker_reader *reader, size_t end)
 {
     struct amqp_channel *channel = amqp_channel_of(reader);
     size_t length = end - reader->at;
@@ -73,11 +72,10 @@ static void read_body(struct amqp_reader *reader, size_t end)
         content->left -= length < content->left ? (uint32_t)length : content->left;
 }
 
-static void read_payload(struct amqp_reader *reader)
+static void read_payload(struct broker_reader *reader)
 {
-    struct amqp_frame *frame = reader->frame;
-    size_t there = reader->end - reader->at, before = reader->at;
-    size_t end = reader->at + (there < frame->left ? there : frame->left);
+    struct amqp_frame *frame = reader->side;
+    size_t before = reader->at, end = before + broker_there(reader, frame->left);
     if (frame->type == FRAME_METHOD)
         amqp_read_method(reader, end);
     else if (frame->type == FRAME_CONTENT)
@@ -90,9 +88,9 @@ static void read_payload(struct amqp_reader *reader)
 }
 
 /* The last byte; with it the message may be complete. */
-static bool read_end(struct amqp_reader *reader)
+static bool read_end(struct broker_reader *reader)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     bool is_cut =
         frame->argument.is_string || frame->table.left > 0; /* no frame goes on in another */
     if (reader->data[reader->at] != AMQP_FRAME_END || is_cut)
@@ -107,49 +105,42 @@ static bool read_end(struct amqp_reader *reader)
     return true;
 }
 
-static bool read_greeting(struct amqp_reader *reader)
+static bool read_greeting(struct broker_reader *reader)
 {
-    struct amqp *amqp = reader->amqp;
-    while (amqp->greeting < sizeof(greeting) && reader->at < reader->end)
-        if (reader->data[reader->at++] != greeting[amqp->greeting++])
-            return false;
+    struct amqp_frame *frame = reader->side;
+    return reader->data[reader->at++] == greeting[frame->greeting++];
+}
+
+static bool read_on(struct broker_reader *reader)
+{
+    const struct amqp_frame *frame = reader->side;
+    if (reader->direction == DIRECTION_OUT && frame->greeting < sizeof(greeting))
+        return read_greeting(reader);
+    if (frame->got < AMQP_HEADER_BYTES)
+        return read_header(reader);
+    if (frame->is_end)
+        return read_end(reader);
+    read_payload(reader);
     return true;
 }
 
-/* OUT is what the client sends, whichever side it is. */
-static struct amqp_reader reader_of(struct amqp *amqp, enum direction direction, struct sink *sink)
+static struct broker_reader reader_of(void *state, enum direction direction, struct sink *sink)
 {
-    enum direction side = direction == amqp->requests ? DIRECTION_OUT : DIRECTION_IN;
-    return (struct amqp_reader){amqp, &amqp->frames[side], side, sink};
+    struct amqp *amqp = state;
+    return broker_reader_of(state, amqp->frames, sizeof(amqp->frames[0]), direction, sink);
 }
 
 static size_t feed(
     void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
 {
-    struct amqp *amqp = state;
-    struct amqp_reader reader = reader_of(amqp, direction, sink);
-    reader.data = data;
-    reader.end = length;
-    if (reader.direction == DIRECTION_OUT && !read_greeting(&reader))
-        return FEED_LOST;
-    while (reader.at < length) {
-        bool goes_on = true;
-        if (reader.frame->got < AMQP_HEADER_BYTES)
-            goes_on = read_header(&reader);
-        else if (reader.frame->is_end)
-            goes_on = read_end(&reader);
-        else
-            read_payload(&reader);
-        if (!goes_on)
-            return FEED_LOST;
-    }
-    return length;
+    struct broker_reader reader = reader_of(state, direction, sink);
+    return broker_feed(&reader, data, length, read_on);
 }
 
 static bool skip(void *state, enum direction direction, uint64_t length, struct sink *sink)
 {
-    struct amqp_reader reader = reader_of(state, direction, sink);
-    const struct amqp_frame *frame = reader.frame;
+    struct broker_reader reader = reader_of(state, direction, sink);
+    const struct amqp_frame *frame = reader.side;
     reader.end = (size_t)length;
     if (frame->got < AMQP_HEADER_BYTES || frame->is_end || frame->type != FRAME_BODY ||
         length > frame->left)
@@ -162,13 +153,13 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
     struct amqp *amqp = state;
-    struct amqp_reader reader = reader_of(amqp, direction, sink);
+    struct broker_reader reader = reader_of(amqp, direction, sink);
     for (unsigned i = 0; i < AMQP_CHANNELS_MAX; i++) {
         struct amqp_channel *channel = &amqp->channels[i];
         amqp_cut(&reader, &channel->content[reader.direction]);
         if (reader.direction == DIRECTION_OUT || !channel->gets)
             continue;
-        amqp_tell(&reader, channel->get_serial, EVENT_END);
+        broker_tell(&reader, channel->get_serial, EVENT_END);
         channel->gets = false;
     }
 }
@@ -176,7 +167,7 @@ static void finish(void *state, enum direction direction, struct sink *sink)
 const struct protocol amqp_protocol = {
     .name = "amqp",
     .state_bytes = sizeof(struct amqp),
-    .edits = true,
+    .edits = EDITS_ALWAYS,
     .client_only = true,
     .probe = probe,
     .start = start,

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "messaging.h"
+#include "broker.h"
 
 enum {
     AMQP_CHANNELS_MAX = 7,      /* in use at once; messages of others are not told, but counted */
@@ -95,61 +95,58 @@ struct amqp_frame {
     uint8_t header[AMQP_HEADER_BYTES];
     uint8_t got; /* bytes of the header */
     uint8_t type;
-    uint8_t method;  /* enum amqp_method */
-    uint8_t row;     /* of the table of methods */
-    uint8_t ids;     /* bytes of class and method that were read */
-    uint16_t flags;  /* of the properties that are still to be read */
-    bool is_end;     /* only the frame's end is to come */
-    uint32_t length; /* of the payload */
+    uint8_t method;   /* enum amqp_method */
+    uint8_t row;      /* of the table of methods */
+    uint8_t ids;      /* bytes of class and method that were read */
+    uint16_t flags;   /* of the properties that are still to be read */
+    bool is_end;      /* only the frame's end is to come */
+    uint8_t greeting; /* OUT: bytes of the protocol header that were sent, before the first frame */
+    uint32_t length;  /* of the payload */
     uint32_t left;
     struct amqp_argument argument;
     struct amqp_table table;
 };
 
 struct amqp {
+    struct broker_connection connection;
     struct amqp_frame frames[2];
     struct amqp_channel channels[AMQP_CHANNELS_MAX];
     uint32_t unsettled[AMQP_UNSETTLED_MAX]; /* hashes of consumers' tags; 0: free */
-    uint32_t next;
-    uint32_t frame_max; /* 0: no limit */
-    uint8_t requests;   /* enum direction: of what the client sends */
-    uint8_t greeting;   /* bytes of the protocol header that were sent */
+    uint32_t frame_max;                     /* 0: no limit */
 };
 
 _Static_assert(sizeof(struct amqp) <= STATE_BYTES_MAX, "connections hold one each");
 
-struct amqp_reader {
-    struct amqp *amqp;
-    struct amqp_frame *frame;
-    enum direction direction;
-    struct sink *sink;
-    const uint8_t *data;
-    size_t at;
-    size_t end;
-};
+/* What the side is that is read. */
+static inline struct amqp_frame *amqp_frame_of(const struct broker_reader *reader)
+{
+    return reader->side;
+}
 
 /* amqp_content.c: how a message goes. */
 /* Of the frame that is read; NULL: none of which anything is known, or, of open, no row is free. */
-struct amqp_channel *amqp_channel_of(struct amqp_reader *reader);
-struct amqp_channel *amqp_open_channel(struct amqp_reader *reader);
-void amqp_tell(struct amqp_reader *reader, uint32_t serial, enum event_kind kind);
-void amqp_tell_number(
-    struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number);
-void amqp_tell_text(struct amqp_reader *reader, uint32_t serial, enum field field, size_t length,
-    bool is_first, bool is_last);
+struct amqp_channel *amqp_channel_of(struct broker_reader *reader);
+struct amqp_channel *amqp_open_channel(struct broker_reader *reader);
+/* The text of the next `length` bytes. */
+static inline struct broker_piece amqp_piece(
+    const struct broker_reader *reader, size_t length, bool is_first, bool is_last)
+{
+    return (struct broker_piece){reader->at, reader->at + length, is_first, is_last};
+}
 uint64_t amqp_key(const struct amqp_channel *channel, uint64_t tag);
 /* What is left of the message that is under way in this direction is not to come. */
-void amqp_cut(struct amqp_reader *reader, struct amqp_content *content);
-/* A message follows: in its channel, in this direction. */
-void amqp_begin(struct amqp_reader *reader, struct event *event, enum message_operation operation);
-void amqp_end_content(struct amqp_reader *reader);
+void amqp_cut(struct broker_reader *reader, struct amqp_content *content);
+/* An exchange begins with the frame whose class and method have been read. */
+uint32_t amqp_begin(
+    struct broker_reader *reader, struct event begin, enum message_operation operation);
+void amqp_end_content(struct broker_reader *reader);
 /* Advances over the payload of a content header; at its end, before the frame's last byte. */
-void amqp_read_properties(struct amqp_reader *reader, size_t end);
-void amqp_tell_request(struct amqp_reader *reader);
+void amqp_read_properties(struct broker_reader *reader, size_t end);
+void amqp_tell_request(struct broker_reader *reader);
 
 /* amqp_method.c: what a method means. */
-void amqp_read_method(struct amqp_reader *reader, size_t end);
-void amqp_close_channel(struct amqp_reader *reader, struct amqp_channel *channel, int64_t code);
+void amqp_read_method(struct broker_reader *reader, size_t end);
+void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code);
 
 /* amqp_describe.c */
 size_t amqp_insert(const struct insertion *insertion, char *out);

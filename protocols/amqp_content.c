@@ -11,56 +11,29 @@ enum {
     HEADER_SIZE = 8 /* of the body, behind class and weight */
 };
 
-void amqp_tell(struct amqp_reader *reader, uint32_t serial, enum event_kind kind)
+static uint16_t number_of(const struct broker_reader *reader)
 {
-    struct event event = {
-        .kind = kind, .exchange = serial, .offset = reader->at, .reason = END_UNANSWERED};
-    reader->sink->event(reader->sink, &event);
-}
-
-void amqp_tell_number(struct amqp_reader *reader, uint32_t serial, enum field field, int64_t number)
-{
-    struct event event = {
-        .kind = EVENT_NUMBER, .field = field, .exchange = serial, .number = number};
-    reader->sink->event(reader->sink, &event);
-}
-
-void amqp_tell_text(struct amqp_reader *reader, uint32_t serial, enum field field, size_t length,
-    bool is_first, bool is_last)
-{
-    struct event event = {.kind = EVENT_TEXT,
-        .field = field,
-        .exchange = serial,
-        .first = is_first,
-        .last = is_last,
-        .offset = reader->at,
-        .text = reader->data + reader->at,
-        .length = length};
-    reader->sink->event(reader->sink, &event);
-}
-
-static uint16_t number_of(const struct amqp_reader *reader)
-{
-    const uint8_t *header = reader->frame->header;
+    const uint8_t *header = amqp_frame_of(reader)->header;
     return (uint16_t)(header[1] << 8 | header[2]);
 }
 
-static struct amqp_channel *find(struct amqp_reader *reader, uint16_t number)
+static struct amqp_channel *find(struct broker_reader *reader, uint16_t number)
 {
+    struct amqp *amqp = reader->state;
     unsigned i = 0;
-    while (i < AMQP_CHANNELS_MAX && reader->amqp->channels[i].number != number)
+    while (i < AMQP_CHANNELS_MAX && amqp->channels[i].number != number)
         i++;
-    return i == AMQP_CHANNELS_MAX ? NULL : &reader->amqp->channels[i];
+    return i == AMQP_CHANNELS_MAX ? NULL : &amqp->channels[i];
 }
 
 /* Channel 0 is the connection's own. */
-struct amqp_channel *amqp_channel_of(struct amqp_reader *reader)
+struct amqp_channel *amqp_channel_of(struct broker_reader *reader)
 {
     uint16_t number = number_of(reader);
     return number == 0 ? NULL : find(reader, number);
 }
 
-struct amqp_channel *amqp_open_channel(struct amqp_reader *reader)
+struct amqp_channel *amqp_open_channel(struct broker_reader *reader)
 {
     struct amqp_channel *channel = amqp_channel_of(reader);
     if (channel != NULL || number_of(reader) == 0 || (channel = find(reader, 0)) == NULL)
@@ -74,21 +47,16 @@ uint64_t amqp_key(const struct amqp_channel *channel, uint64_t tag)
     return (uint64_t)channel->number << 48 | (tag & 0xffffffffffff);
 }
 
-void amqp_begin(struct amqp_reader *reader, struct event *event, enum message_operation operation)
+uint32_t amqp_begin(
+    struct broker_reader *reader, struct event begin, enum message_operation operation)
 {
-    event->kind = EVENT_BEGIN;
-    event->exchange = reader->amqp->next++;
-    /* The frame's first byte, if it is here: class and method were read. */
-    size_t before = AMQP_HEADER_BYTES + 4;
-    event->offset = reader->at < before ? 0 : reader->at - before;
-    reader->sink->event(reader->sink, event);
-    amqp_tell_number(reader, event->exchange, FIELD_VERSION, operation);
+    return broker_begin(reader, begin, operation, AMQP_HEADER_BYTES + 4);
 }
 
-void amqp_cut(struct amqp_reader *reader, struct amqp_content *content)
+void amqp_cut(struct broker_reader *reader, struct amqp_content *content)
 {
     if (content->is_told)
-        amqp_tell(reader, content->serial, content->is_requested ? EVENT_END : EVENT_VOID);
+        broker_tell(reader, content->serial, content->is_requested ? EVENT_END : EVENT_VOID);
     *content = (struct amqp_content){0};
 }
 
@@ -166,9 +134,9 @@ static void read_table_byte(struct amqp_table *table, uint8_t byte)
 }
 
 /* True: the whole table has been read. */
-static bool read_table(struct amqp_reader *reader, const struct amqp_content *content, size_t end)
+static bool read_table(struct broker_reader *reader, const struct amqp_content *content, size_t end)
 {
-    struct amqp_table *table = &reader->frame->table;
+    struct amqp_table *table = &amqp_frame_of(reader)->table;
     while (table->stage == TABLE_LENGTH && reader->at < end) {
         table->left = table->left << 8 | reader->data[reader->at++];
         if (++table->length_left == 4)
@@ -190,8 +158,8 @@ static bool read_table(struct amqp_reader *reader, const struct amqp_content *co
         table->left -= (uint32_t)length;
         table->value_left -= (uint32_t)length;
         if (table->field != FIELD_COUNT && content->is_told)
-            amqp_tell_text(reader, content->serial, (enum field)table->field, length,
-                table->is_first, table->value_left == 0);
+            broker_tell_text(reader, content->serial, (enum field)table->field,
+                amqp_piece(reader, length, table->is_first, table->value_left == 0));
         table->is_first = false;
         reader->at += length;
         if (table->value_left == 0)
@@ -206,9 +174,9 @@ static bool read_table(struct amqp_reader *reader, const struct amqp_content *co
 static const uint8_t property_bytes[PROPERTIES] = {0, 0, 0xff, 1, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0};
 
 static bool read_string(
-    struct amqp_reader *reader, const struct amqp_content *content, size_t end, bool is_told)
+    struct broker_reader *reader, const struct amqp_content *content, size_t end, bool is_told)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     if (!argument->is_string) {
         argument->left = reader->data[reader->at++];
         argument->is_string = argument->is_first = true;
@@ -219,8 +187,8 @@ static bool read_string(
     size_t length = there < argument->left ? there : argument->left;
     argument->left -= (uint8_t)length;
     if (is_told && length > 0)
-        amqp_tell_text(reader, content->serial, FIELD_MESSAGE, length, argument->is_first,
-            argument->left == 0);
+        broker_tell_text(reader, content->serial, FIELD_MESSAGE,
+            amqp_piece(reader, length, argument->is_first, argument->left == 0));
     argument->is_first = false;
     reader->at += length;
     return argument->left == 0;
@@ -228,9 +196,9 @@ static bool read_string(
 
 /* True: it has been read. */
 static bool read_property(
-    struct amqp_reader *reader, const struct amqp_content *content, size_t end)
+    struct broker_reader *reader, const struct amqp_content *content, size_t end)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     unsigned property = argument->step - 1u;
     uint8_t bytes = property_bytes[property];
     if (bytes == 0xff)
@@ -252,9 +220,10 @@ static void next_property(struct amqp_frame *frame)
 }
 
 /* 4.2.6.1: class, weight, size of the body, flags. */
-static void read_content_head(struct amqp_reader *reader, struct amqp_content *content, size_t end)
+static void read_content_head(
+    struct broker_reader *reader, struct amqp_content *content, size_t end)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     while (frame->ids < 14 && reader->at < end) {
         uint8_t byte = reader->data[reader->at++];
         if (frame->ids >= 4 && frame->ids < 12)
@@ -275,30 +244,25 @@ static void read_content_head(struct amqp_reader *reader, struct amqp_content *c
 }
 
 /* Everything has been read, and the frame's end is to come. */
-void amqp_tell_request(struct amqp_reader *reader)
+void amqp_tell_request(struct broker_reader *reader)
 {
-    const struct amqp_frame *frame = reader->frame;
+    const struct amqp *amqp = reader->state;
+    const struct amqp_frame *frame = reader->side;
     struct amqp_channel *channel = amqp_channel_of(reader);
     struct amqp_content *content = channel == NULL ? NULL : &channel->content[reader->direction];
     if (content == NULL || content->stage != CONTENT_HEADER || !content->is_told)
         return;
     size_t length = 4 + (size_t)frame->length; /* from the frame's size on */
-    struct event splice = {.kind = EVENT_SPLICE,
-        .exchange = content->serial,
-        .offset = reader->at,
-        .text = reader->at < length ? NULL : reader->data + reader->at - length,
-        .length = length,
-        .key = reader->amqp->frame_max};
     bool is_whole = frame->ids == 14 && frame->argument.step > PROPERTIES && !frame->table.is_odd;
     if (reader->direction == DIRECTION_OUT && is_whole)
-        reader->sink->event(reader->sink, &splice);
+        broker_tell_splice(reader, content->serial, length, amqp->frame_max);
     content->is_requested = true;
-    amqp_tell(reader, content->serial, EVENT_REQUEST);
+    broker_tell(reader, content->serial, EVENT_REQUEST);
 }
 
-void amqp_read_properties(struct amqp_reader *reader, size_t end)
+void amqp_read_properties(struct broker_reader *reader, size_t end)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     struct amqp_channel *channel = amqp_channel_of(reader);
     struct amqp_content nobody = {0};
     struct amqp_content *content = channel == NULL ? &nobody : &channel->content[reader->direction];
@@ -313,13 +277,13 @@ void amqp_read_properties(struct amqp_reader *reader, size_t end)
 
 /* --- its end --------------------------------------------------------------------------------- */
 
-void amqp_end_content(struct amqp_reader *reader)
+void amqp_end_content(struct broker_reader *reader)
 {
     struct amqp_channel *channel = amqp_channel_of(reader);
     struct amqp_content *content = channel == NULL ? NULL : &channel->content[reader->direction];
     if (content == NULL || content->stage == CONTENT_NONE)
         return;
-    if (reader->frame->type == FRAME_CONTENT)
+    if (amqp_frame_of(reader)->type == FRAME_CONTENT)
         content->stage = CONTENT_BODY;
     if (content->stage != CONTENT_BODY || content->left > 0)
         return;
@@ -327,13 +291,11 @@ void amqp_end_content(struct amqp_reader *reader)
     *content = (struct amqp_content){0};
     if (reader->direction == DIRECTION_IN && channel->gets && channel->get_is_answered) {
         channel->gets = channel->get_is_answered = false;
-        struct event end = {.kind = EVENT_END, .exchange = channel->get_serial};
-        reader->sink->event(reader->sink, &end);
+        broker_end(reader, channel->get_serial);
     }
     if (!whole.is_told)
         return;
-    amqp_tell(reader, whole.serial, EVENT_RECEIVED);
-    struct event end = {.kind = EVENT_END, .exchange = whole.serial, .reason = END_COMPLETE};
+    broker_tell(reader, whole.serial, EVENT_RECEIVED);
     if (!whole.waits)
-        reader->sink->event(reader->sink, &end);
+        broker_end(reader, whole.serial);
 }

@@ -158,6 +158,7 @@ void amqp_describe(const struct facts *facts, struct describer *out)
     struct name name;
     struct fact routing = facts->texts[FIELD_ROUTING];
     struct messaging messaging = {.system = "rabbitmq",
+        .type = facts->numbers[FIELD_VERSION],
         .operation = operation_of(facts),
         .destination = destination_of(facts, &name),
         .is_temporary = is_made_up(facts->texts[FIELD_SUBSCRIPTION]) || is_made_up(routing)};

@@ -44,14 +44,6 @@ static uint64_t kept_key(unsigned kind, const struct amqp_channel *channel, uint
     return (uint64_t)kind << 56 | (uint64_t)channel->number << 32 | which;
 }
 
-static void tell_kept(
-    struct amqp_reader *reader, enum event_kind kind, uint64_t key, uint64_t other, uint32_t serial)
-{
-    struct event event = {
-        .kind = kind, .field = FIELD_SUBSCRIPTION, .exchange = serial, .key = key, .other = other};
-    reader->sink->event(reader->sink, &event);
-}
-
 /* --- consumers without acknowledgement -------------------------------------------------------- */
 
 static uint32_t *unsettled_row(struct amqp *amqp, uint32_t hash)
@@ -63,19 +55,19 @@ static uint32_t *unsettled_row(struct amqp *amqp, uint32_t hash)
 }
 
 static void note_consumer(
-    struct amqp_reader *reader, struct amqp_channel *channel, uint32_t hash, uint8_t which)
+    struct broker_reader *reader, struct amqp_channel *channel, uint32_t hash, uint8_t which)
 {
     bool is_unsettled = channel->unsettled_consumes >> which % 8 & 1;
-    uint32_t *row = unsettled_row(reader->amqp, 0);
-    tell_kept(reader, EVENT_ALIAS, kept_key(KEPT_CONSUMER, channel, hash),
-        kept_key(KEPT_CONSUME, channel, which), 0);
-    if (is_unsettled && row != NULL && unsettled_row(reader->amqp, hash) == NULL)
+    uint32_t *row = unsettled_row(reader->state, 0);
+    broker_tell_kept(reader, EVENT_ALIAS, kept_key(KEPT_CONSUMER, channel, hash),
+        kept_key(KEPT_CONSUME, channel, which));
+    if (is_unsettled && row != NULL && unsettled_row(reader->state, hash) == NULL)
         *row = hash;
 }
 
-static void consume(struct amqp_reader *reader, struct amqp_channel *channel)
+static void consume(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    const struct amqp_argument *argument = &reader->frame->argument;
+    const struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     uint8_t which = channel->consumes++;
     uint8_t bit = (uint8_t)(1u << which % 8);
     bool is_unsettled = argument->number & BIT_NO_ACK_OF_CONSUME;
@@ -86,85 +78,82 @@ static void consume(struct amqp_reader *reader, struct amqp_channel *channel)
         note_consumer(reader, channel, argument->hash, which);
 }
 
-static void consume_ok(struct amqp_reader *reader, struct amqp_channel *channel)
+static void consume_ok(struct broker_reader *reader, struct amqp_channel *channel)
 {
     uint8_t which = channel->consumes_answered++;
-    note_consumer(reader, channel, reader->frame->argument.hash, which);
+    note_consumer(reader, channel, amqp_frame_of(reader)->argument.hash, which);
 }
 
-static void cancel(struct amqp_reader *reader, struct amqp_channel *channel)
+static void cancel(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    uint32_t hash = reader->frame->argument.hash;
-    uint32_t *row = unsettled_row(reader->amqp, hash);
+    uint32_t hash = amqp_frame_of(reader)->argument.hash;
+    uint32_t *row = unsettled_row(reader->state, hash);
     if (row != NULL)
         *row = 0;
-    tell_kept(reader, EVENT_DROP, kept_key(KEPT_CONSUMER, channel, hash), 0, 0);
+    broker_tell_kept(reader, EVENT_DROP, kept_key(KEPT_CONSUMER, channel, hash), 0);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-static struct amqp_content *content_of(struct amqp_reader *reader, struct amqp_channel *channel)
+static struct amqp_content *content_of(struct broker_reader *reader, struct amqp_channel *channel)
 {
     return &channel->content[reader->direction];
 }
 
 /* Before its exchange and routing key are told. */
-static void begin_message(
-    struct amqp_reader *reader, struct amqp_channel *channel, struct event *event, bool waits)
+static uint32_t begin_message(struct broker_reader *reader, struct amqp_channel *channel,
+    struct event begin, enum message_operation operation, bool waits)
 {
     struct amqp_content *content = content_of(reader, channel);
     amqp_cut(reader, content); /* the one before has no end */
-    amqp_begin(reader, event, event->is_delivery ? MESSAGE_PROCESS : MESSAGE_SEND);
+    uint32_t serial = amqp_begin(reader, begin, operation);
     *content = (struct amqp_content){
-        .serial = event->exchange, .stage = CONTENT_HEADER, .is_told = true, .waits = waits};
+        .serial = serial, .stage = CONTENT_HEADER, .is_told = true, .waits = waits};
+    return serial;
 }
 
-static void publish(struct amqp_reader *reader, struct amqp_channel *channel)
+static void publish(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    struct event event = {.is_settled = channel->confirms};
+    struct event begin = {.is_settled = channel->confirms};
     if (channel->confirms)
-        event.key = amqp_key(channel, ++channel->published);
-    begin_message(reader, channel, &event, channel->confirms);
+        begin.key = amqp_key(channel, ++channel->published);
+    begin_message(reader, channel, begin, MESSAGE_SEND, channel->confirms);
 }
 
-static void deliver(struct amqp_reader *reader, struct amqp_channel *channel, uint64_t tag,
+static void deliver(struct broker_reader *reader, struct amqp_channel *channel, uint64_t tag,
     uint64_t queue, bool is_unsettled)
 {
-    struct event event = {
-        .is_delivery = true, .is_settled = !is_unsettled, .key = amqp_key(channel, tag)};
-    begin_message(reader, channel, &event, true);
-    amqp_tell_number(reader, event.exchange, FIELD_STATUS, (int64_t)tag);
-    tell_kept(reader, EVENT_RECALL, queue, 0, event.exchange);
+    struct event begin = {.is_settled = !is_unsettled, .key = amqp_key(channel, tag)};
+    uint32_t serial = begin_message(reader, channel, begin, MESSAGE_PROCESS, true);
+    broker_tell_number(reader, serial, FIELD_STATUS, (int64_t)tag);
+    broker_recall(reader, serial, FIELD_SUBSCRIPTION, queue);
 }
 
-static void get(struct amqp_reader *reader, struct amqp_channel *channel)
+static void get(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    channel->get_is_unsettled = reader->frame->argument.number & BIT_NO_ACK_OF_GET;
+    channel->get_is_unsettled = amqp_frame_of(reader)->argument.number & BIT_NO_ACK_OF_GET;
     if (channel->gets)
-        amqp_tell(reader, channel->get_serial, EVENT_REQUEST);
+        broker_tell(reader, channel->get_serial, EVENT_REQUEST);
 }
 
-static void begin_get(struct amqp_reader *reader, struct amqp_channel *channel)
+static void begin_get(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    struct event event = {0};
     if (channel->gets) /* one at a time */
-        amqp_tell(reader, channel->get_serial, EVENT_VOID);
-    amqp_begin(reader, &event, MESSAGE_RECEIVE);
-    channel->get_serial = event.exchange;
+        broker_tell(reader, channel->get_serial, EVENT_VOID);
+    channel->get_serial = amqp_begin(reader, (struct event){0}, MESSAGE_RECEIVE);
     channel->gets = true;
     channel->get_is_answered = false;
 }
 
-static void get_empty(struct amqp_reader *reader, struct amqp_channel *channel)
+static void get_empty(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    struct event end = {.kind = EVENT_END, .exchange = channel->get_serial};
     if (channel->gets)
-        reader->sink->event(reader->sink, &end);
+        broker_end(reader, channel->get_serial);
     channel->gets = false;
 }
 
 /* A message comes back: its content is of nobody. */
-static void begin_untold(struct amqp_reader *reader, struct amqp_channel *channel)
+static void begin_untold(struct broker_reader *reader, struct amqp_channel *channel)
 {
     struct amqp_content *content = content_of(reader, channel);
     amqp_cut(reader, content);
@@ -174,7 +163,7 @@ static void begin_untold(struct amqp_reader *reader, struct amqp_channel *channe
 /* --- acknowledgements --------------------------------------------------------------------------
  */
 
-static void tell_settle(struct amqp_reader *reader, uint64_t from, uint64_t to, bool is_delivery,
+static void tell_settle(struct broker_reader *reader, uint64_t from, uint64_t to, bool is_delivery,
     enum end_reason reason, const char *code, size_t length)
 {
     struct event event = {.kind = EVENT_SETTLE,
@@ -189,10 +178,10 @@ static void tell_settle(struct amqp_reader *reader, uint64_t from, uint64_t to, 
 
 /* The broker acknowledges what was published, the program what was delivered. */
 static void settle(
-    struct amqp_reader *reader, struct amqp_channel *channel, uint64_t tag, const char *code)
+    struct broker_reader *reader, struct amqp_channel *channel, uint64_t tag, const char *code)
 {
-    bool is_multiple =
-        reader->frame->method != BASIC_REJECT && (reader->frame->argument.number & BIT_MULTIPLE);
+    bool is_multiple = amqp_frame_of(reader)->method != BASIC_REJECT &&
+                       (amqp_frame_of(reader)->argument.number & BIT_MULTIPLE);
     uint64_t last = tag == 0 && is_multiple ? UINT64_MAX : tag;
     tell_settle(reader, amqp_key(channel, is_multiple ? 0 : tag), amqp_key(channel, last),
         reader->direction == DIRECTION_OUT, END_COMPLETE, code,
@@ -202,7 +191,7 @@ static void settle(
 }
 
 /* Nothing on it will be acknowledged any more: what was delivered will be again. */
-void amqp_close_channel(struct amqp_reader *reader, struct amqp_channel *channel, int64_t code)
+void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code)
 {
     char digits[3];
     bool is_error = reader->direction == DIRECTION_IN && code >= 300 && code <= 999;
@@ -211,7 +200,7 @@ void amqp_close_channel(struct amqp_reader *reader, struct amqp_channel *channel
     for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++)
         amqp_cut(reader, &channel->content[side]);
     if (channel->gets)
-        amqp_tell(reader, channel->get_serial, EVENT_END);
+        broker_tell(reader, channel->get_serial, EVENT_END);
     tell_settle(
         reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), true, END_UNANSWERED, NULL, 0);
     tell_settle(reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), false, END_UNANSWERED,
@@ -223,9 +212,9 @@ void amqp_close_channel(struct amqp_reader *reader, struct amqp_channel *channel
  */
 
 /* Its first argument is there, or about to be. */
-static void begin_method(struct amqp_reader *reader, struct amqp_channel *channel)
+static void begin_method(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    switch (reader->frame->method) {
+    switch (amqp_frame_of(reader)->method) {
     case BASIC_PUBLISH:
         publish(reader, channel);
         break;
@@ -250,11 +239,11 @@ static void begin_method(struct amqp_reader *reader, struct amqp_channel *channe
 }
 
 /* The number that `step` is has been read. */
-static void take_number(struct amqp_reader *reader, struct amqp_channel *channel, unsigned step)
+static void take_number(struct broker_reader *reader, struct amqp_channel *channel, unsigned step)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     uint64_t number = argument->number;
-    switch (reader->frame->method) {
+    switch (amqp_frame_of(reader)->method) {
     case CHANNEL_CLOSE:
         amqp_close_channel(reader, channel, (int64_t)number);
         break;
@@ -265,7 +254,7 @@ static void take_number(struct amqp_reader *reader, struct amqp_channel *channel
     case BASIC_DELIVER:
         if (step == 1)
             deliver(reader, channel, number, kept_key(KEPT_CONSUMER, channel, argument->hash),
-                unsettled_row(reader->amqp, argument->hash) != NULL);
+                unsettled_row(reader->state, argument->hash) != NULL);
         break;
     case BASIC_GET:
         if (step == 2)
@@ -282,71 +271,50 @@ static void take_number(struct amqp_reader *reader, struct amqp_channel *channel
     case BASIC_NACK:
     case BASIC_REJECT:
         settle(reader, channel, number >> 8,
-            reader->frame->method == BASIC_ACK    ? NULL
-            : reader->frame->method == BASIC_NACK ? "nack"
-                                                  : "reject");
+            amqp_frame_of(reader)->method == BASIC_ACK    ? NULL
+            : amqp_frame_of(reader)->method == BASIC_NACK ? "nack"
+                                                          : "reject");
         break;
     default:
         break;
     }
 }
 
-static void take_string(struct amqp_reader *reader, struct amqp_channel *channel)
+static void take_string(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    if (reader->frame->method == BASIC_CONSUME_OK)
+    if (amqp_frame_of(reader)->method == BASIC_CONSUME_OK)
         consume_ok(reader, channel);
-    else if (reader->frame->method == BASIC_CANCEL)
+    else if (amqp_frame_of(reader)->method == BASIC_CANCEL)
         cancel(reader, channel);
 }
 
-static void keep(
-    struct amqp_reader *reader, uint64_t key, size_t length, bool is_first, bool is_last)
-{
-    struct event event = {.kind = EVENT_KEEP,
-        .field = FIELD_SUBSCRIPTION,
-        .first = is_first,
-        .last = is_last,
-        .key = key,
-        .offset = reader->at,
-        .text = reader->data + reader->at,
-        .length = length};
-    reader->sink->event(reader->sink, &event);
-}
-
 /* What the queue's name is kept as that stands in a method. */
-static uint64_t queue_key(const struct amqp_reader *reader, const struct amqp_channel *channel)
+static uint64_t queue_key(const struct broker_reader *reader, const struct amqp_channel *channel)
 {
-    return reader->frame->method == BASIC_CONSUME
+    return amqp_frame_of(reader)->method == BASIC_CONSUME
                ? kept_key(KEPT_CONSUME, channel, channel->consumes)
                : kept_key(KEPT_GET, channel, 0);
 }
 
 /* A piece of a string. */
-static void tell_piece(struct amqp_reader *reader, struct amqp_channel *channel, char kind,
-    size_t length, bool is_first, bool is_last)
+static void tell_piece(struct broker_reader *reader, struct amqp_channel *channel, char kind,
+    struct broker_piece piece)
 {
     /* The other side may have closed the channel meanwhile. */
     const struct amqp_content *content = content_of(reader, channel);
     if (kind != 'Q' && content->is_told)
-        amqp_tell_text(reader, content->serial, kind == 'E' ? FIELD_DESTINATION : FIELD_ROUTING,
-            length, is_first, is_last);
+        broker_tell_text(
+            reader, content->serial, kind == 'E' ? FIELD_DESTINATION : FIELD_ROUTING, piece);
     else if (kind == 'Q')
-        keep(reader, queue_key(reader, channel), length, is_first, is_last);
-    if (kind == 'Q' && is_last && channel->gets && reader->frame->method == BASIC_GET)
-        tell_kept(reader, EVENT_RECALL, queue_key(reader, channel), 0, channel->get_serial);
+        broker_keep(reader, queue_key(reader, channel), piece);
+    if (kind == 'Q' && piece.is_last && channel->gets && amqp_frame_of(reader)->method == BASIC_GET)
+        broker_recall(reader, channel->get_serial, FIELD_SUBSCRIPTION, queue_key(reader, channel));
 }
 
 /* No name of a queue stands for the one that was declared last (1.8.3.3), which is not followed. */
-static void forget_queue(struct amqp_reader *reader, struct amqp_channel *channel)
+static void forget_queue(struct broker_reader *reader, struct amqp_channel *channel)
 {
-    tell_kept(reader, EVENT_DROP, queue_key(reader, channel), 0, 0);
-}
-
-static uint32_t hashed(uint32_t hash, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ bytes[i]) * 16777619u; /* FNV-1a */
-    return hash;
+    broker_tell_kept(reader, EVENT_DROP, queue_key(reader, channel), 0);
 }
 
 static void next_argument(struct amqp_argument *argument)
@@ -356,14 +324,14 @@ static void next_argument(struct amqp_argument *argument)
 }
 
 static void read_string(
-    struct amqp_reader *reader, struct amqp_channel *channel, char kind, size_t end)
+    struct broker_reader *reader, struct amqp_channel *channel, char kind, size_t end)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     if (!argument->is_string) {
         argument->left = reader->data[reader->at++];
         argument->is_string = argument->is_first = true;
         if (kind == 's')
-            argument->hash = 2166136261u ^ channel->number;
+            argument->hash = broker_hash_start ^ channel->number;
         argument->is_empty = argument->left == 0;
         if (argument->is_empty && kind == 'Q')
             forget_queue(reader, channel);
@@ -371,10 +339,11 @@ static void read_string(
     size_t there = end - reader->at;
     size_t length = there < argument->left ? there : argument->left;
     argument->left -= (uint8_t)length;
-    if (kind == 's')
-        argument->hash = hashed(argument->hash, reader->data + reader->at, length);
-    else if (length > 0)
-        tell_piece(reader, channel, kind, length, argument->is_first, argument->left == 0);
+    for (size_t i = 0; kind == 's' && i < length; i++)
+        argument->hash = broker_hash(argument->hash, reader->data[reader->at + i]);
+    if (kind != 's' && length > 0)
+        tell_piece(reader, channel, kind,
+            amqp_piece(reader, length, argument->is_first, argument->left == 0));
     argument->is_first = argument->is_first && length == 0;
     reader->at += length;
     if (argument->left > 0)
@@ -383,9 +352,9 @@ static void read_string(
     next_argument(argument);
 }
 
-static void read_number(struct amqp_reader *reader, struct amqp_channel *channel, unsigned bytes)
+static void read_number(struct broker_reader *reader, struct amqp_channel *channel, unsigned bytes)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     argument->number = argument->number << 8 | reader->data[reader->at++];
     if (++argument->left < bytes)
         return;
@@ -393,9 +362,9 @@ static void read_number(struct amqp_reader *reader, struct amqp_channel *channel
     next_argument(argument);
 }
 
-static void read_ids(struct amqp_reader *reader, size_t end)
+static void read_ids(struct broker_reader *reader, size_t end)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     while (frame->ids < 4 && reader->at < end) {
         frame->argument.number = frame->argument.number << 8 | reader->data[reader->at++];
         frame->ids++;
@@ -416,26 +385,26 @@ static void read_ids(struct amqp_reader *reader, size_t end)
     if (channel != NULL)
         begin_method(reader, channel);
     else if (frame->method == BASIC_PUBLISH || frame->method == BASIC_DELIVER) {
-        struct event untold = {.kind = EVENT_UNTOLD};
-        reader->sink->event(reader->sink, &untold);
+        broker_tell(reader, 0, EVENT_UNTOLD);
     }
 }
 
 /* What the connection itself agrees on, on channel 0: 1.4.2.6. */
-static void read_tuning(struct amqp_reader *reader, size_t end)
+static void read_tuning(struct broker_reader *reader, size_t end)
 {
-    struct amqp_argument *argument = &reader->frame->argument;
+    struct amqp *amqp = reader->state;
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
     while (reader->at < end && argument->left < 6) {
         argument->number = argument->number << 8 | reader->data[reader->at++];
         argument->left++;
     }
     if (argument->left == 6)
-        reader->amqp->frame_max = (uint32_t)argument->number;
+        amqp->frame_max = (uint32_t)argument->number;
 }
 
-void amqp_read_method(struct amqp_reader *reader, size_t end)
+void amqp_read_method(struct broker_reader *reader, size_t end)
 {
-    struct amqp_frame *frame = reader->frame;
+    struct amqp_frame *frame = reader->side;
     read_ids(reader, end);
     if (frame->method == CONNECTION_TUNE_OK && reader->direction == DIRECTION_OUT)
         read_tuning(reader, end);

@@ -29,68 +29,114 @@ static const struct {
     VARIABLE("HTTP_TRACEPARENT", FIELD_TRACEPARENT),
     VARIABLE("HTTP_TRACESTATE", FIELD_TRACESTATE),
     VARIABLE("HTTP_BAGGAGE", FIELD_BAGGAGE),
+    VARIABLE("CONTENT_LENGTH", CGI_CONTENT_LENGTH),
 };
 
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
 _Static_assert(VARIABLES <= 16, "a bit each in cgi_pair.matched");
+
+#define NAME(text)                                \
+    {                                             \
+        (const uint8_t *)(text), sizeof(text) - 1 \
+    }
+
+const struct fact cgi_context_names[3] = {
+    NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE")};
+
+/* What is left are names of this length. */
+static void keep_length(struct cgi_pair *pair, uint32_t length)
+{
+    for (unsigned i = 0; i < VARIABLES; i++)
+        if (variables[i].length != length)
+            pair->matched &= (uint16_t) ~(1u << i);
+}
+
+static void choose_field(struct cgi_pair *pair)
+{
+    pair->field = pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX
+                      ? FIELD_COUNT
+                      : variables[__builtin_ctz(pair->matched)].field;
+}
 
 static bool end_name(struct cgi_pair *pair)
 {
     if (pair->left > 0)
         return false;
     pair->left = pair->value;
-    pair->field = pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX
-                      ? FIELD_COUNT
-                      : variables[__builtin_ctz(pair->matched)].field;
+    choose_field(pair);
     return true;
+}
+
+void cgi_name_open(struct cgi_pair *pair)
+{
+    pair->at = 0;
+    pair->matched = (1u << VARIABLES) - 1;
 }
 
 bool cgi_name_begin(struct cgi_pair *pair)
 {
-    pair->at = 0;
-    pair->matched = 0;
-    for (unsigned i = 0; i < VARIABLES; i++)
-        pair->matched |= (uint16_t)((variables[i].length == pair->left) << i);
+    cgi_name_open(pair);
+    keep_length(pair, pair->left);
     return end_name(pair);
 }
 
-bool cgi_name_read(struct cgi_pair *pair, const uint8_t *name, size_t length)
+void cgi_name_more(struct cgi_pair *pair, const uint8_t *name, size_t length)
 {
     for (unsigned rest = pair->matched; rest != 0; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctz(rest);
-        if (memcmp(variables[i].name + pair->at, name, length) != 0)
+        if (length > (size_t)(variables[i].length - pair->at) ||
+            memcmp(variables[i].name + pair->at, name, length) != 0)
             pair->matched &= (uint16_t) ~(1u << i);
     }
     if (pair->matched != 0)
         pair->at += (uint8_t)length;
+}
+
+bool cgi_name_read(struct cgi_pair *pair, const uint8_t *name, size_t length)
+{
+    cgi_name_more(pair, name, length);
     pair->left -= (uint32_t)length;
     return end_name(pair);
 }
 
-enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };
-
-enum { MATCHES_STATUS = 1, MATCHES_LOCATION = 2 };
-
-static bool is_next(const char *literal, uint8_t at, uint8_t byte)
+void cgi_name_close(struct cgi_pair *pair)
 {
-    return (byte == ':' ? byte : byte | 0x20) == (uint8_t)literal[at];
+    keep_length(pair, pair->at);
+    pair->value = 0;
+    choose_field(pair);
 }
+
+enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_VERSION, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };
+
+/* How a line may begin, its letters in any case, and what is read next. */
+static const struct {
+    char text[10];
+    uint8_t length;
+    uint8_t stage;
+    bool redirects;
+} beginnings[] = {
+    {"status:", 7, HEAD_LEAD, false},
+    {"location:", 9, HEAD_REST, true},
+    {"http/", 5, HEAD_VERSION, false},
+};
+
+enum { BEGINNINGS = sizeof(beginnings) / sizeof(beginnings[0]) };
 
 static void read_name(struct cgi_head *head, uint8_t byte)
 {
-    static const char status[] = "status:", location[] = "location:";
+    uint8_t lower = byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
     if (head->at == 0)
-        head->matched = MATCHES_STATUS | MATCHES_LOCATION;
-    if ((head->matched & MATCHES_STATUS) && !is_next(status, head->at, byte))
-        head->matched &= (uint8_t)~MATCHES_STATUS;
-    if ((head->matched & MATCHES_LOCATION) && !is_next(location, head->at, byte))
-        head->matched &= (uint8_t)~MATCHES_LOCATION;
+        head->matched = (1u << BEGINNINGS) - 1;
+    for (unsigned i = 0; i < BEGINNINGS; i++)
+        if ((uint8_t)beginnings[i].text[head->at] != lower)
+            head->matched &= (uint8_t) ~(1u << i);
     head->at++;
-    if (head->matched == 0)
+    unsigned i = (unsigned)__builtin_ctz(head->matched | 1u << BEGINNINGS);
+    if (i == BEGINNINGS)
         head->stage = HEAD_REST;
-    else if (byte == ':') {
-        head->redirects |= head->matched == MATCHES_LOCATION;
-        head->stage = head->matched == MATCHES_STATUS ? HEAD_LEAD : HEAD_REST;
+    else if (head->at == beginnings[i].length) {
+        head->redirects |= beginnings[i].redirects;
+        head->stage = beginnings[i].stage;
     }
 }
 
@@ -119,6 +165,8 @@ static void read_byte(struct cgi_head *head, uint8_t byte)
         read_name(head, byte);
     else if (head->stage == HEAD_EMPTY_LF)
         head->stage = HEAD_REST;
+    else if (head->stage == HEAD_VERSION)
+        head->stage = byte == ' ' ? HEAD_LEAD : HEAD_VERSION;
     else if (head->stage == HEAD_LEAD && (byte == ' ' || byte == '\t'))
         head->at = 0;
     else if (head->stage == HEAD_LEAD) {

@@ -13,13 +13,16 @@
 
 enum { VARIABLE_BYTES_MAX = 64 * 1024 };
 
+/* A variable that is read by those who ask for it, and never told. */
+enum { CGI_CONTENT_LENGTH = FIELD_COUNT + 1 };
+
 /* A name and its value, being read. */
 struct cgi_pair {
     uint32_t left;    /* of the name, or of the value, to come */
     uint32_t value;   /* length of the value */
     uint16_t matched; /* a bit for each variable of the table that the name may still be */
     uint8_t at;       /* bytes of the name read, while it may still be one of those */
-    uint8_t field;    /* enum field of the value; FIELD_COUNT: nobody asked for it */
+    uint8_t field;    /* enum field of the value, or CGI_CONTENT_LENGTH; FIELD_COUNT: nobody's */
 };
 
 /* left and value are set. True: the name is read (see below). */
@@ -28,7 +31,16 @@ bool cgi_name_begin(struct cgi_pair *);
  * that of the value. */
 bool cgi_name_read(struct cgi_pair *, const uint8_t *name, size_t length);
 
-/* The head of an answer: RFC 3875, 6.2, lines ending in LF or CR LF. Starts as zeros. */
+/* The same of a name whose length is known at its end. */
+void cgi_name_open(struct cgi_pair *);
+void cgi_name_more(struct cgi_pair *, const uint8_t *name, size_t length);
+void cgi_name_close(struct cgi_pair *);
+
+/* HTTP_TRACEPARENT and those of tracestate and baggage: the names of what insertions have. */
+extern const struct fact cgi_context_names[3];
+
+/* The head of an answer: RFC 3875, 6.2, lines ending in LF or CR LF; it may begin with a status
+ * line of HTTP. Starts as zeros. */
 struct cgi_head {
     uint16_t status; /* 0: not said */
     uint8_t stage;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sql_kept.h"
+
 struct fact database_decimal(int64_t number, uint8_t digits[DATABASE_DIGITS_MAX])
 {
     uint32_t at = DATABASE_DIGITS_MAX;
@@ -43,30 +45,37 @@ void database_describe_outcome(const struct facts *facts, struct describer *out,
     }
 }
 
-static void name(struct describer *out, bool is_batch, const char *text, size_t length)
+static void name(struct describer *out, bool is_batch, struct fact summary)
 {
     static const char prefix[] = "BATCH ";
     char whole[SQL_SUMMARY_BYTES_MAX + sizeof prefix];
     if (!is_batch) {
-        out->name(out, text, length);
+        out->name(out, summary.text, summary.length);
         return;
     }
     memcpy(whole, prefix, sizeof prefix - 1);
-    memcpy(whole + sizeof prefix - 1, text, length);
-    out->name(out, whole, sizeof prefix - 1 + length);
+    memcpy(whole + sizeof prefix - 1, summary.text, summary.length);
+    out->name(out, whole, sizeof prefix - 1 + summary.length);
 }
 
 static void describe_text(const struct facts *facts, struct describer *out,
     const struct database *database, bool is_batch)
 {
-    struct fact query = facts->texts[FIELD_QUERY];
-    char summary[SQL_SUMMARY_BYTES_MAX];
-    out->open(out, ATTRIBUTE_DB_QUERY_TEXT);
-    size_t length = sql_tell(database->dialect, query.text, query.length, out, summary);
-    out->close(out);
-    if (length > 0) {
-        name(out, is_batch, summary, length);
-        out->text(out, ATTRIBUTE_DB_QUERY_SUMMARY, summary, length);
+    struct fact query = facts->texts[FIELD_QUERY], told, summary;
+    char place[SQL_SUMMARY_BYTES_MAX];
+    if (out->statements != NULL &&
+        sql_kept_tell(out->statements, database->dialect, query, &told, &summary)) {
+        out->text(out, ATTRIBUTE_DB_QUERY_TEXT, told.text, told.length);
+    } else {
+        out->open(out, ATTRIBUTE_DB_QUERY_TEXT);
+        summary.length =
+            (uint32_t)sql_tell(database->dialect, query.text, query.length, out, place);
+        summary.text = (const uint8_t *)place;
+        out->close(out);
+    }
+    if (summary.length > 0) {
+        name(out, is_batch, summary);
+        out->text(out, ATTRIBUTE_DB_QUERY_SUMMARY, summary.text, summary.length);
     }
 }
 

@@ -275,7 +275,7 @@ static bool tell_value(struct reader *reader, struct request *request, size_t le
 {
     struct fastcgi *fastcgi = reader->fastcgi;
     uint8_t index = reader->record->request;
-    if (request->pair.field == FIELD_COUNT)
+    if (request->pair.field >= FIELD_COUNT)
         return true;
     if (fastcgi->telling != NO_REQUEST && fastcgi->telling != index)
         return false;
@@ -486,7 +486,7 @@ static void finish(void *state, enum direction direction, struct sink *sink)
 const struct protocol fastcgi_protocol = {
     .name = "fastcgi",
     .state_bytes = sizeof(struct fastcgi),
-    .edits = true,
+    .edits = EDITS_ALWAYS,
     .probe = fastcgi_probe,
     .start = start,
     .feed = feed,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "cgi.h"
+
 /* Can byte `at` of a client's first record be this? Management, or a request's beginning. */
 static bool fits(const uint8_t *bytes, size_t at)
 {
@@ -82,19 +84,13 @@ static size_t pair_bytes(struct fact name, struct fact value)
            (value.length > 0x7f ? 4 : 1);
 }
 
-#define NAME(text)                                \
-    {                                             \
-        (const uint8_t *)(text), sizeof(text) - 1 \
-    }
-
 /* The five bytes that are gone say that the first record is shorter than 256 bytes: it has one
  * pair; the others have a record each. */
 size_t fastcgi_insert(const struct insertion *insertion, char *out)
 {
     const struct fact *values = insertion->values;
     uint64_t id = insertion->key;
-    static const struct fact names[3] = {
-        NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE")};
+    const struct fact *names = cgi_context_names;
     char *at = out, header[HEADER_BYTES];
     for (size_t i = 0; i < 3; i++) {
         size_t length = pair_bytes(names[i], values[i]);

@@ -298,6 +298,8 @@ static size_t feed(
 static bool skip_body(struct reader *reader, uint64_t length)
 {
     struct stream *stream = reader->stream;
+    http1_body_unwatch(stream);
+    http1_cloud_end(reader);
     if (stream->stage == STAGE_UNTIL_CLOSE) {
         return true;
     }
@@ -349,6 +351,8 @@ static void end_all(struct reader *reader)
 {
     struct stream *answer = &reader->http->streams[RESPONSES];
     drop_half_read(reader);
+    http1_cloud_stop(&reader->http->cloud);
+    http1_body_unwatch(answer);
     if (answer->stage >= STAGE_HEAD_FIRST) {
         bool is_whole = answer->stage == STAGE_UNTIL_CLOSE; /* RFC 9112, 6.3, 8. */
         answer->stage = STAGE_BETWEEN;
@@ -379,7 +383,8 @@ static void finish(void *state, enum direction direction, struct sink *sink)
 const struct protocol http1_protocol = {
     .name = "http1",
     .state_bytes = sizeof(struct http1),
-    .edits = true,
+    .edits = EDITS_ALWAYS,
+    .edits_answers = true,
     .probe = probe,
     .start = start,
     .feed = feed,

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "http1_cloud.h"
 #include "protocol.h"
 
 enum {
@@ -46,10 +47,13 @@ enum stage {
 
     STAGE_COUNTED,
     STAGE_UNTIL_CLOSE,
+    STAGE_CHUNK_DATA,
+    STAGE_WATCHED_COUNTED, /* the same three, of a body that is looked at */
+    STAGE_WATCHED_UNTIL_CLOSE,
+    STAGE_WATCHED_CHUNK_DATA,
     STAGE_CHUNK_SIZE,
     STAGE_CHUNK_EXTENSION,
     STAGE_CHUNK_SIZE_LF,
-    STAGE_CHUNK_DATA,
     STAGE_CHUNK_DATA_END,
     STAGE_CHUNK_DATA_LF,
     STAGE_TRAILER_START,
@@ -59,7 +63,9 @@ enum stage {
     STAGE_COUNT,
 
     STAGE_HEAD_FIRST = STAGE_METHOD,
-    STAGE_BODY_FIRST = STAGE_COUNTED
+    STAGE_BODY_FIRST = STAGE_COUNTED,
+    STAGE_WATCHED_FIRST = STAGE_WATCHED_COUNTED,
+    STAGE_LIMITED_FIRST = STAGE_CHUNK_SIZE
 };
 
 /* The headers that matter: those told as text are named by their field. */
@@ -67,6 +73,11 @@ enum header {
     HEADER_CONTENT_LENGTH = FIELD_COUNT,
     HEADER_TRANSFER_ENCODING,
     HEADER_EXPECT,
+    HEADER_TRACERESPONSE, /* of answers that are edited: that it is there matters, not its value */
+    HEADER_CONTENT_TYPE,
+    HEADER_AUTHORIZATION,
+    HEADER_AMZ_TARGET,
+    HEADER_AMZN_TRACE_ID,
     HEADER_CONTEXT, /* told as FIELD_CONTEXT, its name in front */
     HEADER_OTHER
 };
@@ -104,6 +115,8 @@ struct http1 {
     bool switched;
     bool over[2]; /* by role: nothing more is read of it */
     bool lost;
+    bool has_traceresponse; /* the answer's head that is being read */
+    struct http1_cloud cloud;
 };
 
 _Static_assert(sizeof(struct http1) <= 256, "connections hold one each");
@@ -132,11 +145,13 @@ bool http1_line_headers(struct reader *); /* as many as can be; at the start of 
 /* http1_name.c: where a token ends; which header it names, its letters in any case. An answer has
  * fewer headers that matter. */
 size_t http1_name_scan(const uint8_t *data, size_t at, size_t end);
-extern enum header (*http1_name_header)(const uint8_t *name, size_t length, enum role);
+extern __attribute__((visibility("hidden"))) enum header (*http1_name_header)(
+    const uint8_t *name, size_t length, enum role);
+extern bool http1_edits_answers;
 
-/* http1_value.c: Content-Length, Transfer-Encoding, Expect. */
-bool http1_value_read(struct stream *, const uint8_t *text, size_t length);
-bool http1_value_end(struct stream *);
+/* http1_value.c: Content-Length, Transfer-Encoding, Expect; others go to http1_cloud.c. */
+bool http1_value_read(struct reader *, const uint8_t *text, size_t length);
+bool http1_value_end(struct reader *);
 
 /* http1_body.c: what follows a head. */
 bool http1_body_framing_valid(const struct stream *request);
@@ -145,6 +160,9 @@ enum step http1_body_begin_response(struct reader *);
 enum step http1_body_read(struct reader *);
 /* The whole message was read. */
 void http1_body_complete(struct reader *);
+/* The body that has begun is looked at from here on; no more. */
+void http1_body_watch(struct stream *);
+void http1_body_unwatch(struct stream *);
 
 /* http1.c: events, and the queue of open exchanges. */
 bool http1_tell(struct reader *, enum event_kind, uint32_t exchange);
@@ -171,6 +189,13 @@ static inline uint32_t http1_serial(const struct reader *reader)
     return reader->role == REQUESTS ? reader->http->next - 1 : reader->http->oldest;
 }
 
+/* Is the body that the reader is in looked at? */
+static inline bool http1_is_watched(const struct reader *reader)
+{
+    const struct http1_cloud *cloud = &reader->http->cloud;
+    return cloud->syntax != SYNTAX_NONE && cloud->role == reader->role;
+}
+
 static inline uint64_t http1_queue_bit(uint32_t serial)
 {
     return UINT64_C(1) << (serial % EXCHANGES_OPEN_MAX);
@@ -184,4 +209,14 @@ static inline bool http1_is_method_byte(uint8_t byte)
 static inline bool http1_is_space(uint8_t byte)
 {
     return byte == ' ' || byte == '\t';
+}
+
+/* -1: none of a hexadecimal number's digits. */
+static inline int http1_hex_value(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0';
+    }
+    uint8_t lower = byte | 0x20;
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }

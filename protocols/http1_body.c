@@ -76,12 +76,13 @@ static void judge_expectation(struct reader *reader)
         return;
     }
     request->awaits_continue = false;
-    request->is_doubtful = reader->stream->status >= 200 && request->stage == STAGE_COUNTED &&
-                           request->left == request->length;
+    bool is_counted = request->stage == STAGE_COUNTED || request->stage == STAGE_WATCHED_COUNTED;
+    request->is_doubtful =
+        reader->stream->status >= 200 && is_counted && request->left == request->length;
 }
 
 /* RFC 9112, 6.3, in its order. */
-enum step http1_body_begin_response(struct reader *reader)
+__attribute__((always_inline)) static inline enum step begin_response(struct reader *reader)
 {
     struct stream *stream = reader->stream;
     uint16_t status = stream->status;
@@ -111,6 +112,40 @@ enum step http1_body_begin_response(struct reader *reader)
     }
     begin_counted(reader, stream->length);
     return STEP_ON;
+}
+
+/* To a request that had marks. */
+__attribute__((noinline)) static enum step begin_watched_response(struct reader *reader)
+{
+    http1_cloud_begin_answer(reader);
+    enum step step = begin_response(reader);
+    if (reader->stream->stage < STAGE_BODY_FIRST) {
+        http1_cloud_end(reader);
+    }
+    if (http1_is_watched(reader)) {
+        http1_body_watch(reader->stream);
+    }
+    return step;
+}
+
+enum step http1_body_begin_response(struct reader *reader)
+{
+    return reader->http->cloud.answer == 0 ? begin_response(reader)
+                                           : begin_watched_response(reader);
+}
+
+void http1_body_watch(struct stream *stream)
+{
+    if (stream->stage >= STAGE_BODY_FIRST && stream->stage < STAGE_WATCHED_FIRST) {
+        stream->stage += STAGE_WATCHED_FIRST - STAGE_BODY_FIRST;
+    }
+}
+
+void http1_body_unwatch(struct stream *stream)
+{
+    if (stream->stage >= STAGE_WATCHED_FIRST && stream->stage < STAGE_LIMITED_FIRST) {
+        stream->stage -= STAGE_WATCHED_FIRST - STAGE_BODY_FIRST;
+    }
 }
 
 /* Consumes what is here of `left`; true when that is all of it. */
@@ -144,15 +179,6 @@ static enum step read_until_close(struct reader *reader)
     return STEP_ON;
 }
 
-static int hex_value(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    uint8_t lower = byte | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 static bool take_lf(struct reader *reader)
 {
     return reader->data[reader->at++] == '\n';
@@ -184,15 +210,22 @@ static enum step read_trailer_start(struct reader *reader)
     return STEP_ON;
 }
 
+/* Behind the line of a chunk's size; one of 0 ends the body. */
+static enum stage stage_behind_size(struct reader *reader)
+{
+    if (reader->stream->left > 0) {
+        return http1_is_watched(reader) ? STAGE_WATCHED_CHUNK_DATA : STAGE_CHUNK_DATA;
+    }
+    http1_cloud_end(reader);
+    return STAGE_TRAILER_START;
+}
+
 static enum step end_size_line(struct reader *reader)
 {
-    struct stream *stream = reader->stream;
-    if (stream->left > 0) {
-        stream->stage = STAGE_CHUNK_DATA;
-        return STEP_ON;
-    }
-    stream->stage = STAGE_TRAILER_START;
-    return reader->at < reader->end ? read_trailer_start(reader) : STEP_ON;
+    enum stage stage = stage_behind_size(reader);
+    reader->stream->stage = (uint8_t)stage;
+    bool is_over = stage == STAGE_TRAILER_START && reader->at < reader->end;
+    return is_over ? read_trailer_start(reader) : STEP_ON;
 }
 
 static enum step read_chunk_size_lf(struct reader *reader)
@@ -223,7 +256,7 @@ static enum step read_chunk_size(struct reader *reader)
 {
     struct stream *stream = reader->stream;
     while (reader->at < reader->end) {
-        int digit = hex_value(reader->data[reader->at]);
+        int digit = http1_hex_value(reader->data[reader->at]);
         if (digit < 0) {
             return end_chunk_size(reader);
         }
@@ -259,8 +292,7 @@ static enum step pass_line(struct reader *reader, enum stage after_cr, enum stag
 /* chunk-ext, RFC 9112, 7.1.1: ignored. */
 static enum step read_chunk_extension(struct reader *reader)
 {
-    enum stage after = reader->stream->left > 0 ? STAGE_CHUNK_DATA : STAGE_TRAILER_START;
-    return pass_line(reader, STAGE_CHUNK_SIZE_LF, after);
+    return pass_line(reader, STAGE_CHUNK_SIZE_LF, stage_behind_size(reader));
 }
 
 static enum step read_chunk_data(struct reader *reader)
@@ -300,7 +332,12 @@ static enum step read_trailer_lf(struct reader *reader)
     return take_lf(reader) ? STEP_ON : STEP_LOST;
 }
 
+static enum step read_watched(struct reader *);
+
 static enum step (*const steps[STAGE_COUNT])(struct reader *) = {
+    [STAGE_WATCHED_COUNTED] = read_watched,
+    [STAGE_WATCHED_UNTIL_CLOSE] = read_watched,
+    [STAGE_WATCHED_CHUNK_DATA] = read_watched,
     [STAGE_COUNTED] = read_counted,
     [STAGE_UNTIL_CLOSE] = read_until_close,
     [STAGE_CHUNK_SIZE] = read_chunk_size,
@@ -315,16 +352,32 @@ static enum step (*const steps[STAGE_COUNT])(struct reader *) = {
     [STAGE_TRAILERS_END_LF] = read_trailers_end_lf,
 };
 
-static bool is_limited(enum stage stage)
+/* A body that is looked at: first that, since what follows may end the exchange. */
+static enum step read_watched(struct reader *reader)
 {
-    return stage >= STAGE_CHUNK_SIZE && stage != STAGE_CHUNK_DATA;
+    struct stream *stream = reader->stream;
+    size_t here = reader->end - reader->at;
+    bool is_last = stream->stage == STAGE_WATCHED_COUNTED && here >= stream->left;
+    if (stream->stage != STAGE_WATCHED_UNTIL_CLOSE && here > stream->left) {
+        here = (size_t)stream->left;
+    }
+    bool goes_on = http1_cloud_read(reader, reader->at, reader->at + here);
+    if (goes_on && is_last) {
+        http1_cloud_end(reader);
+    }
+    http1_body_unwatch(stream);
+    enum step step = steps[stream->stage](reader);
+    if (goes_on && !is_last && step == STEP_ON) {
+        http1_body_watch(stream);
+    }
+    return step;
 }
 
 /* One step; the lines around the chunks draw on a budget. */
 enum step http1_body_read(struct reader *reader)
 {
     struct stream *stream = reader->stream;
-    if (!is_limited(stream->stage)) {
+    if (stream->stage < STAGE_LIMITED_FIRST) {
         return steps[stream->stage](reader);
     }
     if (stream->budget == 0) {

@@ -70,16 +70,19 @@ static bool is_known_method(const struct facts *facts, struct slice method)
 }
 
 /* The path is no part of the name: a name must not have more values than somebody can count. */
-static void tell_method(const struct request *request)
+static void tell_method(const struct request *request, bool has_name)
 {
     struct describer *out = request->out;
     struct slice method = field(request->facts, FIELD_METHOD);
-    if (is_known_method(request->facts, method)) {
-        out->name(out, method.text, method.length);
+    bool is_known = is_known_method(request->facts, method);
+    if (!has_name) {
+        out->name(
+            out, is_known ? method.text : (const uint8_t *)"HTTP", is_known ? method.length : 4);
+    }
+    if (is_known) {
         tell(out, ATTRIBUTE_HTTP_REQUEST_METHOD, method);
         return;
     }
-    out->name(out, "HTTP", 4);
     tell(out, ATTRIBUTE_HTTP_REQUEST_METHOD, LITERAL("_OTHER"));
     tell(out, ATTRIBUTE_HTTP_REQUEST_METHOD_ORIGINAL, method);
 }
@@ -319,7 +322,9 @@ void http1_describe(const struct facts *facts, struct describer *out)
         .peer = slice_of(facts->peer_address),
         .is_connect = is_connect,
     };
-    tell_method(&request);
+    struct fact path = {request.target.path.text, (uint32_t)request.target.path.length};
+    bool is_message = !facts->is_server && http1_cloud_describe(facts, path, out);
+    tell_method(&request, is_message);
     if (facts->is_server) {
         describe_server(&request);
     } else {

@@ -177,7 +177,7 @@ static enum step end_value(struct reader *reader)
     if (header < FIELD_COUNT) {
         bool first = !stream->has_value;
         http1_tell_piece(reader, header, reader->at, reader->at, first, true);
-    } else if (!http1_value_end(stream)) {
+    } else if (!http1_value_end(reader)) {
         return STEP_LOST;
     }
     stream->header = HEADER_OTHER;
@@ -192,6 +192,9 @@ static enum step end_head(struct reader *reader)
     reader->http->reading_head = false;
     http1_tell(reader, EVENT_REQUEST, http1_serial(reader));
     http1_body_begin_request(reader);
+    if (__builtin_expect(reader->http->cloud.marks != 0, 0)) {
+        http1_cloud_begin(reader);
+    }
     return STEP_ON;
 }
 
@@ -213,14 +216,38 @@ static enum step read_head_end(struct reader *reader)
     return reader->at < reader->end ? read_head_end_lf(reader) : STEP_ON;
 }
 
+/* Not of an interim answer, nor of one that may open a tunnel. */
+__attribute__((noinline)) static enum step end_edited_answer(struct reader *reader)
+{
+    struct http1 *http = reader->http;
+    uint32_t serial = http1_serial(reader);
+    struct event event = {.kind = EVENT_ANSWER,
+        .exchange = serial,
+        .offset = reader->at,
+        .bare_lf = reader->data[reader->at] == '\n',
+        .has_own = http->has_traceresponse};
+    bool is_edited =
+        reader->stream->status >= 200 && (http->connect_requests & http1_queue_bit(serial)) == 0;
+    http->has_traceresponse = false;
+    bool goes_on = !is_edited || reader->sink->event(reader->sink, &event);
+    return goes_on ? read_head_end(reader) : STEP_PAUSE;
+}
+
+/* As the key of a splice: enum splice_mark. */
+__attribute__((noinline)) static uint64_t wishes(uint8_t marks)
+{
+    bool is_queue = (marks & (CLOUD_SQS | CLOUD_SNS)) != 0 && !(marks & CLOUD_HAS_TRACE_ID);
+    return (marks & CLOUD_SIGNED) | (is_queue ? SPLICE_XRAY : 0);
+}
+
 /* The splice goes before the empty line, once nothing in the head can speak against it. */
 static enum step begin_head_end(struct reader *reader)
 {
     struct stream *stream = reader->stream;
-    bool bare_lf = reader->data[reader->at] == '\n';
     stream->stage = STAGE_HEAD_END;
     if (reader->role == RESPONSES) {
-        return read_head_end(reader);
+        return __builtin_expect(http1_edits_answers, 0) ? end_edited_answer(reader)
+                                                        : read_head_end(reader);
     }
     if (!http1_body_framing_valid(stream)) {
         return STEP_LOST;
@@ -231,7 +258,10 @@ static enum step begin_head_end(struct reader *reader)
     struct event event = {.kind = EVENT_SPLICE,
         .exchange = http1_serial(reader),
         .offset = reader->at,
-        .bare_lf = bare_lf};
+        .bare_lf = reader->data[reader->at] == '\n'};
+    if (__builtin_expect(reader->http->cloud.marks != 0, 0)) {
+        event.key = wishes(reader->http->cloud.marks);
+    }
     return reader->sink->event(reader->sink, &event) ? read_head_end(reader) : STEP_PAUSE;
 }
 
@@ -290,6 +320,9 @@ static void begin_value(struct reader *reader, const uint8_t *name, size_t lengt
         http1_tell_context(reader, name, length, reader->at);
         stream->header = FIELD_CONTEXT;
         stream->has_value = true; /* the name begins the text */
+    } else if (stream->header == HEADER_TRACERESPONSE) {
+        reader->http->has_traceresponse = true;
+        stream->header = HEADER_OTHER;
     }
 }
 
@@ -386,7 +419,7 @@ static enum step take_value(struct reader *reader, size_t from, size_t to, bool 
 {
     struct stream *stream = reader->stream;
     if (stream->header >= FIELD_COUNT) {
-        bool is_valid = http1_value_read(stream, reader->data + from, to - from);
+        bool is_valid = http1_value_read(reader, reader->data + from, to - from);
         stream->held = 0;
         stream->has_value = true;
         return is_valid ? STEP_ON : STEP_LOST;

@@ -27,13 +27,20 @@ static size_t pass_line_end(const struct reader *reader, size_t at)
     return at < reader->end && data[at] == '\n' ? at + 1 : NONE;
 }
 
-/* Past the end of a line that nobody asked for and whose first control character is at `at`. */
-static size_t pass_rest(const struct reader *reader, size_t at)
+__attribute__((noinline)) static size_t pass_tabs(const struct reader *reader, size_t at)
 {
     while (at < reader->end && reader->data[at] == '\t') {
         at = scan_below(reader->data, at + 1, reader->end, ' ');
     }
     return pass_line_end(reader, at);
+}
+
+/* Past the end of a line that nobody asked for and whose first control character is at `at`. */
+static size_t pass_rest(const struct reader *reader, size_t at)
+{
+    const uint8_t *data = reader->data;
+    bool is_usual = reader->end - at >= 2 && data[at] == '\r' && data[at + 1] == '\n';
+    return is_usual ? at + 2 : pass_tabs(reader, at);
 }
 
 /* As FIELD_VERSION, or NONE. */
@@ -159,15 +166,17 @@ static bool take_length(struct stream *stream, const uint8_t *text, size_t lengt
     return true;
 }
 
-/* Transfer-Encoding and Expect: no value of theirs is an error yet. */
+/* All but Content-Length: no value of theirs is an error yet. */
 static void take_words(
-    struct stream *stream, enum header header, const uint8_t *text, size_t length)
+    struct reader *reader, enum header header, const uint8_t *text, size_t length)
 {
+    struct stream *stream = reader->stream;
     stream->header = (uint8_t)header;
     stream->held = 0;
     stream->matched = 0;
-    http1_value_read(stream, text, length);
-    http1_value_end(stream);
+    stream->left = 0;
+    http1_value_read(reader, text, length);
+    http1_value_end(reader);
     stream->header = HEADER_OTHER;
 }
 
@@ -183,8 +192,10 @@ __attribute__((noinline)) static void take_rare(
 {
     if (header == HEADER_CONTEXT) {
         take_context(reader, from, to);
+    } else if (header == HEADER_TRACERESPONSE) {
+        reader->http->has_traceresponse = true;
     } else {
-        take_words(reader->stream, header, reader->data + from, to - from);
+        take_words(reader, header, reader->data + from, to - from);
     }
 }
 

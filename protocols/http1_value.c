@@ -90,8 +90,13 @@ static bool read_byte(struct stream *stream, uint8_t byte)
     }
 }
 
-bool http1_value_read(struct stream *stream, const uint8_t *text, size_t length)
+bool http1_value_read(struct reader *reader, const uint8_t *text, size_t length)
 {
+    struct stream *stream = reader->stream;
+    if (stream->header >= HEADER_CONTENT_TYPE) {
+        http1_cloud_value(reader, text, length);
+        return true;
+    }
     if (stream->held > 0 && !read_byte(stream, ' ')) {
         return false;
     }
@@ -103,16 +108,20 @@ bool http1_value_read(struct stream *stream, const uint8_t *text, size_t length)
     return true;
 }
 
-bool http1_value_end(struct stream *stream)
+bool http1_value_end(struct reader *reader)
 {
+    struct stream *stream = reader->stream;
     switch (stream->header) {
     case HEADER_CONTENT_LENGTH:
         return end_number(stream);
     case HEADER_TRANSFER_ENCODING:
         end_coding(stream);
         return true;
-    default:
+    case HEADER_EXPECT:
         stream->awaits_continue |= stream->matched == PROCEED_LENGTH;
+        return true;
+    default:
+        http1_cloud_value_end(reader);
         return true;
     }
 }

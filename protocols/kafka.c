@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A message of Apache Kafka as a span, by the OpenTelemetry semantic conventions for Kafka.
+ * A message of Apache Kafka as a span, by the OpenTelemetry semantic conventions for Kafka: what
+ * librdkafka sends and hands on (hooks/rdkafka_*.c), and what other clients do on the wire
+ * (kafka_wire.h).
  *
  *   FIELD_DESTINATION topic, FIELD_ROUTING key, FIELD_SUBSCRIPTION consumer group,
- *   FIELD_USER_AGENT name of the client's handle, FIELD_CODE name of the error,
- *   FIELD_STATUS offset, of what was handed on; FIELD_ROWS partition + 1, 0: not known
+ *   FIELD_USER_AGENT client.id, FIELD_CODE librdkafka's name of the error,
+ *   FIELD_STATUS offset, of what was handed on; else the broker's error,
+ *   FIELD_ROWS partition + 1, 0: not known
  */
 #include <string.h>
 
@@ -12,14 +15,14 @@
 #include "library.h"
 #include "messaging.h"
 
-/* librdkafka names a handle "{client.id}#{producer or consumer}-{number}". */
-static struct fact client_of(struct fact handle)
-{
-    while (handle.length > 0 && handle.text[handle.length - 1] != '#')
-        handle.length--;
-    handle.length -= handle.length > 0;
-    return handle;
-}
+static const struct {
+    int16_t number;
+    const char *name;
+} codes[] = {
+#define CODE(number, name) {number, name},
+#include "kafka_codes.def"
+#undef CODE
+};
 
 static void put(struct describer *out, enum attribute attribute, struct fact text)
 {
@@ -27,20 +30,42 @@ static void put(struct describer *out, enum attribute attribute, struct fact tex
         out->text(out, attribute, text.text, text.length);
 }
 
+static struct fact name_of(int64_t code, uint8_t digits[DATABASE_DIGITS_MAX])
+{
+    const char *name = code < 0 ? "_OTHER" : NULL;
+    uint32_t length = 0;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        name = codes[i].number == code ? codes[i].name : name;
+    if (name == NULL)
+        return database_decimal(code, digits);
+    while (name[length] != '\0')
+        length++;
+    return (struct fact){(const uint8_t *)name, length};
+}
+
+static const char *operation_of(int64_t operation)
+{
+    return operation == MESSAGE_SEND ? "send" : operation == MESSAGE_RECEIVE ? "fetch" : "process";
+}
+
 void kafka_describe(const struct facts *facts, struct describer *out)
 {
     uint8_t digits[DATABASE_DIGITS_MAX];
-    bool is_sent = facts->numbers[FIELD_VERSION] == MESSAGE_SEND;
+    struct facts told = *facts;
+    int64_t operation = facts->numbers[FIELD_VERSION], status = facts->numbers[FIELD_STATUS];
     struct messaging messaging = {.system = "kafka",
-        .operation = is_sent ? "send" : "process",
+        .type = operation,
+        .operation = operation_of(operation),
         .destination = facts->texts[FIELD_DESTINATION]};
-    messaging_describe(facts, out, &messaging);
+    if (operation != MESSAGE_PROCESS && status != 0)
+        told.texts[FIELD_CODE] = name_of(status, digits);
+    messaging_describe(&told, out, &messaging);
     if (facts->numbers[FIELD_ROWS] > 0)
         put(out, ATTRIBUTE_MESSAGING_DESTINATION_PARTITION_ID,
             database_decimal(facts->numbers[FIELD_ROWS] - 1, digits));
-    if (!is_sent)
-        out->number(out, ATTRIBUTE_MESSAGING_KAFKA_OFFSET, facts->numbers[FIELD_STATUS]);
+    if (operation == MESSAGE_PROCESS)
+        out->number(out, ATTRIBUTE_MESSAGING_KAFKA_OFFSET, status);
     put(out, ATTRIBUTE_MESSAGING_KAFKA_MESSAGE_KEY, facts->texts[FIELD_ROUTING]);
     put(out, ATTRIBUTE_MESSAGING_CONSUMER_GROUP_NAME, facts->texts[FIELD_SUBSCRIPTION]);
-    put(out, ATTRIBUTE_MESSAGING_CLIENT_ID, client_of(facts->texts[FIELD_USER_AGENT]));
+    put(out, ATTRIBUTE_MESSAGING_CLIENT_ID, facts->texts[FIELD_USER_AGENT]);
 }

@@ -4,10 +4,10 @@
 #include <string.h>
 
 /* strlen is none of ours to call. */
-static struct fact text_of(const char *literal)
+struct fact messaging_text(const char *literal)
 {
     uint32_t length = 0;
-    while (literal[length] != '\0')
+    while (literal != NULL && literal[length] != '\0')
         length++;
     return (struct fact){(const uint8_t *)literal, length};
 }
@@ -23,7 +23,7 @@ static void name(
     const struct facts *facts, struct describer *out, const struct messaging *messaging)
 {
     char whole[MESSAGING_NAME_MAX];
-    struct fact operation = text_of(messaging->operation), behind = messaging->destination;
+    struct fact operation = messaging_text(messaging->operation), behind = messaging->destination;
     if (messaging->is_temporary || behind.length == 0)
         behind = facts->peer_address;
     memcpy(whole, operation.text, operation.length);
@@ -40,9 +40,9 @@ static void name(
 
 /* A message that carries the application's own context was made by somebody else: it is only sent
  * here. */
-static enum describer_kind kind_of(const struct facts *facts)
+static enum describer_kind kind_of(const struct facts *facts, int64_t operation)
 {
-    switch (facts->numbers[FIELD_VERSION]) {
+    switch (operation) {
     case MESSAGE_SEND:
         return facts->is_adopted ? KIND_CLIENT : KIND_PRODUCER;
     case MESSAGE_PROCESS:
@@ -52,10 +52,13 @@ static enum describer_kind kind_of(const struct facts *facts)
     }
 }
 
-static void describe_error(const struct facts *facts, struct describer *out)
+static void describe_error(
+    const struct facts *facts, struct describer *out, const struct messaging *messaging)
 {
     struct fact code = facts->texts[FIELD_CODE];
-    struct fact error = code.length > 0 ? code : facts->error;
+    struct fact error = code.length > 0               ? code
+                        : messaging->error.length > 0 ? messaging->error
+                                                      : facts->error;
     if (error.length == 0)
         return;
     out->text(out, ATTRIBUTE_ERROR_TYPE, error.text, error.length);
@@ -72,21 +75,27 @@ static void describe_server(const struct facts *facts, struct describer *out)
     }
 }
 
-void messaging_describe(
+void messaging_describe_operation(
     const struct facts *facts, struct describer *out, const struct messaging *messaging)
 {
     static const char *const types[] = {"send", "receive", "process", "settle"};
-    int64_t operation = facts->numbers[FIELD_VERSION];
+    int64_t operation = messaging->type;
     name(facts, out, messaging);
-    out->kind(out, kind_of(facts));
-    put(out, ATTRIBUTE_MESSAGING_SYSTEM, text_of(messaging->system));
-    put(out, ATTRIBUTE_MESSAGING_OPERATION_NAME, text_of(messaging->operation));
+    out->kind(out, kind_of(facts, operation));
+    put(out, ATTRIBUTE_MESSAGING_SYSTEM, messaging_text(messaging->system));
+    put(out, ATTRIBUTE_MESSAGING_OPERATION_NAME, messaging_text(messaging->operation));
     if (operation >= 0 && operation <= MESSAGE_SETTLE)
-        put(out, ATTRIBUTE_MESSAGING_OPERATION_TYPE, text_of(types[operation]));
+        put(out, ATTRIBUTE_MESSAGING_OPERATION_TYPE, messaging_text(types[operation]));
     put(out, ATTRIBUTE_MESSAGING_DESTINATION_NAME, messaging->destination);
     put(out, ATTRIBUTE_MESSAGING_MESSAGE_ID, facts->texts[FIELD_MESSAGE]);
     if (facts->numbers[FIELD_BATCH] > 1)
         out->number(out, ATTRIBUTE_MESSAGING_BATCH_MESSAGE_COUNT, facts->numbers[FIELD_BATCH]);
+}
+
+void messaging_describe(
+    const struct facts *facts, struct describer *out, const struct messaging *messaging)
+{
+    messaging_describe_operation(facts, out, messaging);
     describe_server(facts, out);
-    describe_error(facts, out);
+    describe_error(facts, out, messaging);
 }

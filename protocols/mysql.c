@@ -6,6 +6,7 @@
  * the client speaks first.
  */
 #include "mysql.h"
+#include "sql_comment.h"
 
 #include <string.h>
 
@@ -46,12 +47,12 @@ void mysql_begin(struct mysql_reader *reader, enum mysql_kind kind)
         return;
     }
     uint32_t exchange = mysql->next++, slot = exchange % EXCHANGES_OPEN_MAX;
-    bool no_backslash = (mysql->status & 512) != 0;
+    bool no_backslash = (mysql->status & STATUS_NO_BACKSLASH) != 0;
     mysql->is_begun = true;
     mysql->kinds[slot] = (uint8_t)kind;
     mysql->uses &= ~(UINT64_C(1) << slot);
-    mysql_tell(
-        reader, (struct event){.kind = EVENT_BEGIN, .exchange = exchange, .offset = reader->at});
+    size_t offset = reader->head == SIZE_MAX ? 0 : reader->head;
+    mysql_tell(reader, (struct event){.kind = EVENT_BEGIN, .exchange = exchange, .offset = offset});
     mysql_tell(reader, (struct event){.kind = EVENT_NUMBER,
                            .exchange = exchange,
                            .field = FIELD_VERSION,
@@ -111,13 +112,14 @@ static bool may_begin(struct mysql_reader *reader, struct mysql_side *side)
 
 static bool read_head(struct mysql_reader *reader, struct mysql_side *side, size_t end)
 {
+    reader->head = side->have == 0 ? reader->at : SIZE_MAX;
     while (reader->at < end && side->have < MYSQL_HEAD_BYTES) {
         side->head[side->have++] = reader->data[reader->at++];
     }
     if (side->have < MYSQL_HEAD_BYTES) {
         return true;
     }
-    side->left = side->head[0] | (uint32_t)side->head[1] << 8 | (uint32_t)side->head[2] << 16;
+    side->left = mysql_packet_bytes(side);
     side->is_open = true;
     if (side->goes_on) {
         return true;
@@ -138,7 +140,7 @@ static void end_packet(struct mysql_reader *reader, struct mysql_side *side)
 {
     side->is_open = false;
     side->have = 0;
-    side->goes_on = side->head[0] == 0xff && side->head[1] == 0xff && side->head[2] == 0xff;
+    side->goes_on = mysql_packet_bytes(side) == MYSQL_PACKET_MAX;
     if (side->goes_on) {
         return;
     }
@@ -152,6 +154,9 @@ static void end_packet(struct mysql_reader *reader, struct mysql_side *side)
 static bool step(struct mysql_reader *reader, struct mysql_side *side, size_t end)
 {
     if (!side->is_open) {
+        if (!is_request(reader, side) && mysql_answer_pass_rows(reader, side, end)) {
+            return true;
+        }
         if (!read_head(reader, side, end)) {
             return false;
         }
@@ -172,7 +177,7 @@ static size_t feed(
     void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
 {
     struct mysql *mysql = state;
-    struct mysql_reader reader = {mysql, sink, data, 0};
+    struct mysql_reader reader = {mysql, sink, data, 0, SIZE_MAX};
     while (!mysql->lost && !mysql->over && reader.at < length) {
         mysql->lost |= !step(&reader, &mysql->sides[direction], length);
     }
@@ -199,7 +204,7 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
     struct mysql *mysql = state;
-    struct mysql_reader reader = {mysql, sink, NULL, 0};
+    struct mysql_reader reader = {mysql, sink, NULL, 0, SIZE_MAX};
     if (mysql->lost || mysql->over || direction == (enum direction)mysql->requests) {
         return;
     }
@@ -213,6 +218,23 @@ static void start(void *state, enum direction requests)
 {
     memset(state, 0, sizeof(struct mysql));
     ((struct mysql *)state)->requests = (uint8_t)requests;
+}
+
+/* --- context ------------------------------------------------------------------------------- */
+
+/* A packet with a command and its text, to which a comment is added. */
+static size_t insert(const struct insertion *insertion, char *out)
+{
+    bool is_plain = (insertion->key & SPLICE_NO_BACKSLASH) != 0;
+    size_t length = sql_comment(insertion, insertion->key % SPLICE_NO_BACKSLASH,
+        is_plain ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL, out);
+    if (length == 0) {
+        return 0;
+    }
+    for (int i = 0; i < 3; i++) {
+        out[i] = (char)((length - MYSQL_HEAD_BYTES) >> (8 * i));
+    }
+    return length;
 }
 
 /* --- whose bytes are these ----------------------------------------------------------------- */
@@ -282,11 +304,13 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
 const struct protocol mysql_protocol = {
     .name = "mysql",
     .state_bytes = sizeof(struct mysql),
+    .edits = EDITS_STATEMENTS,
     .client_only = true,
     .probe = probe,
     .start = start,
     .feed = feed,
     .skip = skip,
     .finish = finish,
+    .insert = insert,
     .describe = mysql_describe,
 };

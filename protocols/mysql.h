@@ -58,6 +58,11 @@ enum mysql_kind {
 
 enum { VERSION_MARIADB = 1, VERSION_NO_BACKSLASH = 2, VERSION_KIND_SHIFT = 2 };
 
+enum { STATUS_NO_BACKSLASH = 512 };
+
+/* The key of a splice: where the statement begins in its packet, and how it is to be read. */
+enum { SPLICE_NO_BACKSLASH = 256 };
+
 /* What a direction is at. */
 enum mysql_part {
     PART_HEAD, /* of the payload: decides what follows */
@@ -122,11 +127,18 @@ struct mysql {
 
 _Static_assert(sizeof(struct mysql) <= STATE_BYTES_MAX, "connections hold one each");
 
+/* Of the packet whose head was read, without it. */
+static inline uint32_t mysql_packet_bytes(const struct mysql_side *side)
+{
+    return side->head[0] | (uint32_t)side->head[1] << 8 | (uint32_t)side->head[2] << 16;
+}
+
 struct mysql_reader {
     struct mysql *mysql;
     struct sink *sink;
     const uint8_t *data;
     size_t at;
+    size_t head; /* where the packet begins in data; SIZE_MAX: in what was there before */
 };
 
 /* Keys of kept texts. */
@@ -145,5 +157,7 @@ void mysql_request_end(struct mysql_reader *reader, struct mysql_side *side);
 void mysql_answer_begin(struct mysql_reader *reader, struct mysql_side *side);
 size_t mysql_answer_read(struct mysql_reader *reader, struct mysql_side *side, size_t length);
 void mysql_answer_end(struct mysql_reader *reader, struct mysql_side *side);
+/* Between packets: reads the rows that are there whole, up to `end`. False: there is none. */
+bool mysql_answer_pass_rows(struct mysql_reader *reader, const struct mysql_side *side, size_t end);
 
 void mysql_describe(const struct facts *facts, struct describer *out);

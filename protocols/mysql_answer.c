@@ -244,6 +244,27 @@ static void read_rows(struct mysql_reader *reader)
     }
 }
 
+/* The first byte tells a row from an error and from the end, which are read as ever. */
+bool mysql_answer_pass_rows(struct mysql_reader *reader, const struct mysql_side *side, size_t end)
+{
+    struct mysql *mysql = reader->mysql;
+    size_t from = reader->at;
+    if (mysql->answer_stage != ANSWER_ROWS || side->have > 0 || side->goes_on) {
+        return false;
+    }
+    while (end - reader->at > MYSQL_HEAD_BYTES) {
+        const uint8_t *packet = reader->data + reader->at;
+        uint32_t length = number_at(packet, 3);
+        if (length == 0 || length == MYSQL_PACKET_MAX || packet[MYSQL_HEAD_BYTES] >= PACKET_EOF ||
+            length > end - reader->at - MYSQL_HEAD_BYTES) {
+            break;
+        }
+        reader->at += MYSQL_HEAD_BYTES + length;
+        mysql->rows++;
+    }
+    return reader->at != from;
+}
+
 static void read_statement(struct mysql_reader *reader)
 {
     struct mysql *mysql = reader->mysql;

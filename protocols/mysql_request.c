@@ -99,8 +99,7 @@ static void begin_text(struct mysql *mysql, struct mysql_side *side, bool keeps)
 
 static bool is_last_piece(const struct mysql_side *side, size_t length)
 {
-    bool goes_on = side->head[0] == 0xff && side->head[1] == 0xff && side->head[2] == 0xff;
-    return length == side->left && !goes_on;
+    return length == side->left && mysql_packet_bytes(side) != MYSQL_PACKET_MAX;
 }
 
 /* USE and a space: the only statement that says where the next ones are. Its text is kept, and so
@@ -123,6 +122,25 @@ static void match_use(struct mysql *mysql, const uint8_t *bytes, size_t length)
     }
 }
 
+/* Behind the text of a statement, which ends the packet. */
+static void tell_splice(struct mysql_reader *reader, struct mysql_side *side, size_t length)
+{
+    struct mysql *mysql = reader->mysql;
+    bool is_one_packet = !side->goes_on && is_last_piece(side, length);
+    bool has_attributes = (mysql->capabilities & CAPABILITY_QUERY_ATTRIBUTES) != 0;
+    bool no_backslash = (mysql->status & STATUS_NO_BACKSLASH) != 0;
+    if (!is_one_packet || newest_kind(mysql) != KIND_STATEMENT || mysql->is_joining) {
+        return;
+    }
+    mysql_tell(reader, (struct event){.kind = EVENT_SPLICE,
+                           .exchange = newest(mysql),
+                           .offset = reader->at + length,
+                           .text = reader->head == SIZE_MAX ? NULL : reader->data + reader->head,
+                           .length = MYSQL_HEAD_BYTES + mysql_packet_bytes(side),
+                           .key = MYSQL_HEAD_BYTES + 1 + (has_attributes ? 2 : 0) +
+                                  (no_backslash ? SPLICE_NO_BACKSLASH : 0)});
+}
+
 static size_t read_query(struct mysql_reader *reader, struct mysql_side *side, size_t length)
 {
     struct mysql *mysql = reader->mysql;
@@ -135,6 +153,7 @@ static size_t read_query(struct mysql_reader *reader, struct mysql_side *side, s
     }
     side->at = 1;
     tell_text(reader, side, length, is_last_piece(side, length));
+    tell_splice(reader, side, length);
     return length;
 }
 

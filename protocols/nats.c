@@ -8,14 +8,6 @@
  */
 #include "nats.h"
 
-static enum verdict begins(const struct prefix *prefix, const char *literal, uint8_t length)
-{
-    uint8_t there = prefix->length < length ? prefix->length : length;
-    if (memcmp(prefix->bytes, literal, there) != 0)
-        return VERDICT_NO;
-    return there == length ? VERDICT_YES : VERDICT_MORE;
-}
-
 /* The server speaks first. If what it says was in the open and the rest is inside a TLS of which
  * the socket is not known, the client does. */
 static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
@@ -23,8 +15,8 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
     for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++) {
         if (prefixes[side].length == 0)
             continue;
-        enum verdict server = begins(&prefixes[side], "INFO {", 6);
-        enum verdict client = begins(&prefixes[side], "CONNECT {", 9);
+        enum verdict server = broker_begins(&prefixes[side], "INFO {", 6);
+        enum verdict client = broker_begins(&prefixes[side], "CONNECT {", 9);
         if (server == VERDICT_NO && client == VERDICT_NO)
             return VERDICT_NO;
         *requests = server == VERDICT_NO ? side : direction_other(side);
@@ -35,8 +27,7 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
 
 static void start(void *state, enum direction requests)
 {
-    memset(state, 0, sizeof(struct nats));
-    ((struct nats *)state)->requests = (uint8_t)requests;
+    broker_start(state, sizeof(struct nats), requests);
 }
 
 /* Servers among each other have more of them: those connections are not followed. */
@@ -61,7 +52,7 @@ static const struct verb {
     {"PONG", 4, NATS_IGNORED, STAGE_REST, 1 << DIRECTION_IN | 1 << DIRECTION_OUT, false},
 };
 
-static bool take_verb(struct nats_reader *reader)
+static bool take_verb(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
@@ -84,7 +75,7 @@ static bool take_verb(struct nats_reader *reader)
 }
 
 /* In any case of letters. What follows it is not taken. */
-static bool read_verb(struct nats_reader *reader)
+static bool read_verb(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     if (side->word_length == 0)
@@ -100,7 +91,7 @@ static bool read_verb(struct nats_reader *reader)
     return true;
 }
 
-static bool read_rest(struct nats_reader *reader)
+static bool read_rest(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     while (reader->at < reader->end && side->stage == STAGE_REST) {
@@ -112,16 +103,15 @@ static bool read_rest(struct nats_reader *reader)
     return true;
 }
 
-static struct nats_reader reader_of(struct nats *nats, enum direction direction, struct sink *sink)
+static struct broker_reader reader_of(void *state, enum direction direction, struct sink *sink)
 {
-    enum direction side = direction == nats->requests ? DIRECTION_OUT : DIRECTION_IN;
-    return (struct nats_reader){nats, &nats->sides[side], side, sink};
+    struct nats *nats = state;
+    return broker_reader_of(nats, nats->sides, sizeof(nats->sides[0]), direction, sink);
 }
 
-static size_t feed(
-    void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
+static bool read_on(struct broker_reader *reader)
 {
-    static bool (*const readers[])(struct nats_reader *) = {
+    static broker_step *const readers[] = {
         [STAGE_VERB] = read_verb,
         [STAGE_TOKENS] = nats_read_tokens,
         [STAGE_JSON] = nats_read_json,
@@ -129,18 +119,20 @@ static size_t feed(
         [STAGE_HEADERS] = nats_read_headers,
         [STAGE_PAYLOAD] = nats_read_payload,
     };
-    struct nats_reader reader = reader_of(state, direction, sink);
-    reader.data = data;
-    reader.end = length;
-    while (reader.at < length)
-        if (!readers[reader.side->stage](&reader))
-            return FEED_LOST;
-    return length;
+    const struct nats_side *side = reader->side;
+    return readers[side->stage](reader);
+}
+
+static size_t feed(
+    void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
+{
+    struct broker_reader reader = reader_of(state, direction, sink);
+    return broker_feed(&reader, data, length, read_on);
 }
 
 static bool skip(void *state, enum direction direction, uint64_t length, struct sink *sink)
 {
-    struct nats_reader reader = reader_of(state, direction, sink);
+    struct broker_reader reader = reader_of(state, direction, sink);
     struct nats_side *side = reader.side;
     if (side->stage != STAGE_PAYLOAD || side->fate >= FATE_SETTLES ||
         length + 2 > side->payload_left)
@@ -158,17 +150,17 @@ static void secured(void *state)
 /* What is not whole is none; what waits for an acknowledgement, the caller holds. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
-    struct nats_reader reader = reader_of(state, direction, sink);
+    struct broker_reader reader = reader_of(state, direction, sink);
     struct nats_side *side = reader.side;
     if (side->is_begun)
-        nats_tell(&reader, side->is_requested ? EVENT_END : EVENT_VOID, END_UNANSWERED);
+        broker_tell(&reader, side->serial, side->is_requested ? EVENT_END : EVENT_VOID);
     side->is_begun = false;
 }
 
 const struct protocol nats_protocol = {
     .name = "nats",
     .state_bytes = sizeof(struct nats),
-    .edits = true,
+    .edits = EDITS_ALWAYS,
     .client_only = true,
     .probe = probe,
     .start = start,

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "messaging.h"
+#include "broker.h"
 
 enum {
     NATS_TOKENS_MAX = 5, /* arguments of a line: HMSG has most */
@@ -102,16 +102,15 @@ struct nats_subscribed {
 };
 
 struct nats {
+    struct broker_connection connection;
     struct nats_side sides[2];
     struct nats_consumer consumers[NATS_CONSUMERS_MAX];
     struct nats_subscribed subscribed[NATS_SUBSCRIBED_MAX];
     uint32_t awaited[NATS_SUBSCRIBED_MAX];  /* subjects that are still to be subscribed to */
     uint32_t unsettled[NATS_UNSETTLED_MAX]; /* hashes of sids; 0: free */
     uint64_t max_payload;                   /* 0: not known */
-    uint32_t next;
-    uint8_t subscriptions, requested;    /* modulo 256 */
-    uint8_t requests;                    /* enum direction: of what the client sends */
-    bool server_headers, client_headers; /* as INFO and CONNECT have it */
+    uint8_t subscriptions, requested;       /* modulo 256 */
+    bool server_headers, client_headers;    /* as INFO and CONNECT have it */
 };
 
 _Static_assert(sizeof(struct nats) <= STATE_BYTES_MAX, "connections hold one each");
@@ -128,25 +127,19 @@ static inline uint32_t nats_short_hash(uint64_t hash)
     return (uint32_t)(hash >> 32 ^ hash) | 1; /* 0 is a free row */
 }
 
-/* OUT is what the client sends. */
-struct nats_reader {
-    struct nats *nats;
-    struct nats_side *side;
-    enum direction direction;
-    struct sink *sink;
-    const uint8_t *data;
-    size_t at;
-    size_t end;
-};
+static inline struct nats_side *nats_side_of(const struct broker_reader *reader)
+{
+    return reader->side;
+}
 
 /* Each advances over bytes of its part; false: this is no NATS. */
-bool nats_read_tokens(struct nats_reader *reader);  /* nats_line.c */
-bool nats_read_json(struct nats_reader *reader);    /* nats_json.c */
-bool nats_read_headers(struct nats_reader *reader); /* nats_message.c */
-bool nats_read_payload(struct nats_reader *reader);
+bool nats_read_tokens(struct broker_reader *reader);  /* nats_line.c */
+bool nats_read_json(struct broker_reader *reader);    /* nats_json.c */
+bool nats_read_headers(struct broker_reader *reader); /* nats_message.c */
+bool nats_read_payload(struct broker_reader *reader);
 
 /* nats_json.c: of a request to JetStream, as many bytes. */
-void nats_read_request(struct nats_reader *reader, size_t length);
+void nats_read_request(struct broker_reader *reader, size_t length);
 /* Those are the messages of this subscription. */
 uint32_t *nats_unsettled_row(struct nats *nats, uint32_t sid);
 void nats_take_request(struct nats *nats, const struct nats_json *json);
@@ -156,15 +149,11 @@ void nats_subscribe(struct nats *nats, uint32_t subject, uint32_t sid);
 void nats_line_start(struct nats_side *side);
 
 /* nats_message.c: the line that announces a message has been read, but for its last byte. */
-void nats_begin(struct nats_reader *reader);
+void nats_begin(struct broker_reader *reader);
 bool nats_message(
-    struct nats_reader *reader, const struct nats_token *subject, const struct nats_token *reply);
-void nats_tell(struct nats_reader *reader, enum event_kind kind, enum end_reason reason);
-/* Of a text, what stands from `from` to where the reader is. */
-void nats_tell_text(
-    struct nats_reader *reader, enum field field, size_t from, bool is_first, bool is_last);
-void nats_keep(struct nats_reader *reader, uint64_t key, size_t from, bool is_first, bool is_last);
-uint64_t nats_subject_key(const struct nats_reader *reader);
+    struct broker_reader *reader, const struct nats_token *subject, const struct nats_token *reply);
+void nats_tell_text(struct broker_reader *reader, enum field field, struct broker_piece piece);
+uint64_t nats_subject_key(const struct broker_reader *reader);
 uint64_t nats_queue_key(const struct nats_token *sid);
 
 /* nats_describe.c */

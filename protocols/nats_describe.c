@@ -168,6 +168,7 @@ void nats_describe(const struct facts *facts, struct describer *out)
     struct fact subject = facts->texts[FIELD_DESTINATION];
     struct fact group = facts->texts[FIELD_SUBSCRIPTION];
     struct messaging messaging = {.system = "nats",
+        .type = facts->numbers[FIELD_VERSION],
         .operation = operation_of(facts),
         .destination = subject,
         .is_temporary = begins(subject, "_INBOX.", 7)};

@@ -57,13 +57,13 @@ static void read_string(struct nats_json *json, uint8_t byte)
 }
 
 /* Of a value that is no string. */
-static void read_value(struct nats_reader *reader, uint8_t byte)
+static void read_value(struct broker_reader *reader, uint8_t byte)
 {
-    struct nats *nats = reader->nats;
-    struct nats_json *json = &reader->side->json;
+    struct nats *nats = reader->state;
+    struct nats_json *json = &nats_side_of(reader)->json;
     if (json->member == MEMBER_HEADERS) {
         bool *headers =
-            reader->side->verb == NATS_INFO ? &nats->server_headers : &nats->client_headers;
+            nats_side_of(reader)->verb == NATS_INFO ? &nats->server_headers : &nats->client_headers;
         *headers = byte == 't';
         json->member = MEMBER_OTHER;
     }
@@ -71,17 +71,18 @@ static void read_value(struct nats_reader *reader, uint8_t byte)
         json->number = json->number * 10 + (byte - '0');
 }
 
-static void end_value(struct nats_reader *reader)
+static void end_value(struct broker_reader *reader)
 {
-    struct nats_json *json = &reader->side->json;
-    if (json->member == MEMBER_MAX_PAYLOAD && reader->side->verb == NATS_INFO)
-        reader->nats->max_payload = json->number;
+    struct nats *nats = reader->state;
+    struct nats_json *json = &nats_side_of(reader)->json;
+    if (json->member == MEMBER_MAX_PAYLOAD && nats_side_of(reader)->verb == NATS_INFO)
+        nats->max_payload = json->number;
     json->member = MEMBER_OTHER;
 }
 
-static void read_byte(struct nats_reader *reader, uint8_t byte)
+static void read_byte(struct broker_reader *reader, uint8_t byte)
 {
-    struct nats_json *json = &reader->side->json;
+    struct nats_json *json = &nats_side_of(reader)->json;
     switch (byte) {
     case '"':
         json->is_string = true;
@@ -117,16 +118,16 @@ static void read_byte(struct nats_reader *reader, uint8_t byte)
     }
 }
 
-static void take_byte(struct nats_reader *reader, uint8_t byte)
+static void take_byte(struct broker_reader *reader, uint8_t byte)
 {
-    struct nats_json *json = &reader->side->json;
+    struct nats_json *json = &nats_side_of(reader)->json;
     if (json->is_string)
         read_string(json, byte);
     else
         read_byte(reader, byte);
 }
 
-bool nats_read_json(struct nats_reader *reader)
+bool nats_read_json(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     while (reader->at < reader->end) {
@@ -142,7 +143,7 @@ bool nats_read_json(struct nats_reader *reader)
     return true;
 }
 
-void nats_read_request(struct nats_reader *reader, size_t length)
+void nats_read_request(struct broker_reader *reader, size_t length)
 {
     for (size_t i = 0; i < length; i++)
         take_byte(reader, reader->data[reader->at + i]);

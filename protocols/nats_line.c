@@ -51,20 +51,20 @@ static enum nats_subject subject_of(const struct nats_line *line)
 }
 
 /* What of it is wanted as a text. A subject that is not known to be that of a message is kept. */
-static void tell_piece(struct nats_reader *reader, size_t from, bool is_first, bool is_last)
+static void tell_piece(struct broker_reader *reader, struct broker_piece piece)
 {
     struct nats_side *side = reader->side;
     unsigned which = side->line.count - 1u;
     bool has_subject = side->verb == NATS_PUB || side->verb == NATS_MSG;
     if (side->verb == NATS_SUB && which == 1)
-        nats_keep(reader, nats_queue_key(NULL), from, is_first, is_last);
+        broker_keep(reader, nats_queue_key(NULL), piece);
     else if (has_subject && which == 0 && side->line.is_kept)
-        nats_keep(reader, nats_subject_key(reader), from, is_first, is_last);
+        broker_keep(reader, nats_subject_key(reader), piece);
     else if (has_subject && which == 0)
-        nats_tell_text(reader, FIELD_DESTINATION, from, is_first, is_last);
+        nats_tell_text(reader, FIELD_DESTINATION, piece);
 }
 
-static bool begin_token(struct nats_reader *reader)
+static bool begin_token(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     struct nats_line *line = &side->line;
@@ -80,7 +80,7 @@ static bool begin_token(struct nats_reader *reader)
     return true;
 }
 
-static bool read_token(struct nats_reader *reader)
+static bool read_token(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     struct nats_line *line = &side->line;
@@ -93,7 +93,7 @@ static bool read_token(struct nats_reader *reader)
         take_byte(line, token, reader->data[reader->at++]);
     line->is_inside = reader->at == reader->end;
     side->line_bytes += (uint32_t)(reader->at - from);
-    tell_piece(reader, from, is_first, !line->is_inside);
+    tell_piece(reader, (struct broker_piece){from, reader->at, is_first, !line->is_inside});
     if (!line->is_inside)
         token->subject = (uint8_t)subject_of(line);
     return side->line_bytes <= NATS_LINE_MAX;
@@ -101,32 +101,29 @@ static bool read_token(struct nats_reader *reader)
 
 /* --- a line ----------------------------------------------------------------------------------- */
 
-static void tell_kept(struct nats_reader *reader, enum event_kind kind, uint64_t key)
-{
-    struct event event = {.kind = kind, .key = key, .other = nats_queue_key(NULL)};
-    reader->sink->event(reader->sink, &event);
-}
-
 /* SUB <subject> [queue group] <sid> */
-static bool subscribe(struct nats_reader *reader)
+static bool subscribe(struct broker_reader *reader)
 {
-    const struct nats_line *line = &reader->side->line;
+    const struct nats_side *side = reader->side;
+    const struct nats_line *line = &side->line;
     if (line->count != 2 && line->count != 3)
         return false;
     const struct nats_token *sid = &line->tokens[line->count - 1];
-    nats_subscribe(reader->nats, nats_short_hash(line->tokens[0].hash), nats_short_hash(sid->hash));
+    nats_subscribe(
+        reader->state, nats_short_hash(line->tokens[0].hash), nats_short_hash(sid->hash));
     if (line->count == 3)
-        tell_kept(reader, EVENT_ALIAS, nats_queue_key(sid));
+        broker_tell_kept(reader, EVENT_ALIAS, nats_queue_key(sid), nats_queue_key(NULL));
     return true;
 }
 
 /* UNSUB <sid> [after so many]: then they are still to come. */
-static bool unsubscribe(struct nats_reader *reader)
+static bool unsubscribe(struct broker_reader *reader)
 {
-    const struct nats_line *line = &reader->side->line;
-    uint32_t *row = nats_unsettled_row(reader->nats, nats_short_hash(line->tokens[0].hash));
+    const struct nats_side *side = reader->side;
+    const struct nats_line *line = &side->line;
+    uint32_t *row = nats_unsettled_row(reader->state, nats_short_hash(line->tokens[0].hash));
     if (line->count == 1) {
-        tell_kept(reader, EVENT_DROP, nats_queue_key(&line->tokens[0]));
+        broker_tell_kept(reader, EVENT_DROP, nats_queue_key(&line->tokens[0]), 0);
         if (row != NULL)
             *row = 0;
     }
@@ -135,7 +132,7 @@ static bool unsubscribe(struct nats_reader *reader)
 
 /* PUB <subject> [reply] <bytes>, MSG <subject> <sid> [reply] <bytes>; bytes of headers stand before
  * those of all in HPUB and HMSG. */
-static bool announce(struct nats_reader *reader)
+static bool announce(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     const struct nats_token *tokens = side->line.tokens;
@@ -152,7 +149,7 @@ static bool announce(struct nats_reader *reader)
     return nats_message(reader, &tokens[0], count > least ? &tokens[reply] : NULL);
 }
 
-static bool end_line(struct nats_reader *reader)
+static bool end_line(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     bool holds = side->verb == NATS_SUB     ? subscribe(reader)
@@ -165,7 +162,7 @@ static bool end_line(struct nats_reader *reader)
     return holds;
 }
 
-bool nats_read_tokens(struct nats_reader *reader)
+bool nats_read_tokens(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     while (reader->at < reader->end) {

@@ -13,7 +13,7 @@ enum { HEADERS_MIN = sizeof(version) + 2 };
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
-uint64_t nats_subject_key(const struct nats_reader *reader)
+uint64_t nats_subject_key(const struct broker_reader *reader)
 {
     return (uint64_t)(KEPT_SUBJECT + reader->direction) << 56;
 }
@@ -24,91 +24,47 @@ uint64_t nats_queue_key(const struct nats_token *sid)
                        : (uint64_t)KEPT_QUEUE_OF << 56 | (sid->hash & UINT64_C(0xffffffffffffff));
 }
 
-void nats_keep(struct nats_reader *reader, uint64_t key, size_t from, bool is_first, bool is_last)
+void nats_tell_text(struct broker_reader *reader, enum field field, struct broker_piece piece)
 {
-    struct event event = {.kind = EVENT_KEEP,
-        .field = FIELD_SUBSCRIPTION,
-        .key = key,
-        .first = is_first,
-        .last = is_last,
-        .offset = from,
-        .text = reader->data + from,
-        .length = reader->at - from};
-    reader->sink->event(reader->sink, &event);
+    const struct nats_side *side = reader->side;
+    if (side->is_begun)
+        broker_tell_text(reader, side->serial, field, piece);
 }
 
-void nats_tell_text(
-    struct nats_reader *reader, enum field field, size_t from, bool is_first, bool is_last)
+static void recall(struct broker_reader *reader, enum field field, uint64_t key)
 {
-    struct event event = {.kind = EVENT_TEXT,
-        .field = field,
-        .exchange = reader->side->serial,
-        .first = is_first,
-        .last = is_last,
-        .offset = from,
-        .text = reader->data + from,
-        .length = reader->at - from};
-    if (reader->side->is_begun)
-        reader->sink->event(reader->sink, &event);
+    const struct nats_side *side = reader->side;
+    broker_recall(reader, side->serial, field, key);
 }
 
-void nats_tell(struct nats_reader *reader, enum event_kind kind, enum end_reason reason)
-{
-    struct event event = {
-        .kind = kind, .exchange = reader->side->serial, .offset = reader->at, .reason = reason};
-    reader->sink->event(reader->sink, &event);
-}
-
-static void recall(struct nats_reader *reader, enum field field, uint64_t key)
-{
-    struct event event = {
-        .kind = EVENT_RECALL, .field = field, .exchange = reader->side->serial, .key = key};
-    reader->sink->event(reader->sink, &event);
-}
-
-void nats_begin(struct nats_reader *reader)
+void nats_begin(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     bool is_delivery = reader->direction == DIRECTION_IN;
-    side->serial = reader->nats->next++;
+    struct event begin = {
+        .is_settled = is_delivery && side->is_settled, .key = is_delivery ? side->key : 0};
     side->is_begun = true;
     side->fate = FATE_TOLD;
-    /* The line's first byte, if it is here. */
-    struct event begin = {.kind = EVENT_BEGIN,
-        .exchange = side->serial,
-        .offset = reader->at < side->line_bytes ? 0 : reader->at - side->line_bytes,
-        .is_delivery = is_delivery,
-        .is_settled = is_delivery && side->is_settled,
-        .key = is_delivery ? side->key : 0};
-    reader->sink->event(reader->sink, &begin);
-    struct event operation = {.kind = EVENT_NUMBER,
-        .field = FIELD_VERSION,
-        .exchange = side->serial,
-        .number = is_delivery ? MESSAGE_PROCESS : MESSAGE_SEND};
-    reader->sink->event(reader->sink, &operation);
+    side->serial =
+        broker_begin(reader, begin, is_delivery ? MESSAGE_PROCESS : MESSAGE_SEND, side->line_bytes);
 }
 
-static void request(struct nats_reader *reader)
+static void request(struct broker_reader *reader)
 {
-    if (reader->side->is_begun)
-        nats_tell(reader, EVENT_REQUEST, END_COMPLETE);
-    reader->side->is_requested = true;
+    struct nats_side *side = reader->side;
+    if (side->is_begun)
+        broker_tell(reader, side->serial, EVENT_REQUEST);
+    side->is_requested = true;
 }
 
 /* Before the line end that ends the head. */
-static void tell_splice(struct nats_reader *reader)
+static void tell_splice(struct broker_reader *reader)
 {
-    const struct nats *nats = reader->nats;
-    size_t length = reader->side->line_bytes;
-    struct event splice = {.kind = EVENT_SPLICE,
-        .exchange = reader->side->serial,
-        .offset = reader->at,
-        .text = reader->at < length ? NULL : reader->data + reader->at - length,
-        .length = length,
-        .key = nats->max_payload};
-    if (reader->direction == DIRECTION_OUT && reader->side->is_begun && nats->server_headers &&
+    const struct nats *nats = reader->state;
+    const struct nats_side *side = reader->side;
+    if (reader->direction == DIRECTION_OUT && side->is_begun && nats->server_headers &&
         nats->client_headers)
-        reader->sink->event(reader->sink, &splice);
+        broker_tell_splice(reader, side->serial, side->line_bytes, nats->max_payload);
 }
 
 /* --- JetStream: who acknowledges
@@ -145,37 +101,29 @@ static bool is_ack(const struct nats_side *side, const char *word, uint8_t lengt
 }
 
 /* What is behind the word is of no matter: a delay, a reason. An unknown word settles nothing. */
-static void settle(struct nats_reader *reader)
+static void settle(struct broker_reader *reader)
 {
     static const struct {
         char word[6];
         uint8_t length;
-        char code[5];
-        uint8_t code_length;
-    } words[] = {{"+ACK", 4, "", 0}, {"+OK", 3, "", 0}, {"+NXT", 4, "", 0}, {"-NAK", 4, "nak", 3},
-        {"+TERM", 5, "term", 4}};
+        const char *code;
+    } words[] = {
+        {"+ACK", 4, ""}, {"+OK", 3, ""}, {"+NXT", 4, ""}, {"-NAK", 4, "nak"}, {"+TERM", 5, "term"}};
+    struct nats *nats = reader->state;
     struct nats_side *side = reader->side;
-    struct nats_consumer *row = consumer_row(reader->nats, side->consumer);
-    struct event event = {.kind = EVENT_SETTLE,
-        .key = side->key,
-        .other = side->key,
-        .is_delivery = true,
-        .reason = END_COMPLETE};
+    struct nats_consumer *row = consumer_row(nats, side->consumer);
     if (row != NULL && side->consumer != 0)
         row->unacknowledged = 0;
     if (side->ack_length == 0)
-        reader->sink->event(reader->sink, &event);
+        broker_settle(reader, side->key, side->key, END_COMPLETE, "");
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (is_ack(side, words[i].word, words[i].length)) {
-            event.text = (const uint8_t *)words[i].code;
-            event.length = words[i].code_length;
-            reader->sink->event(reader->sink, &event);
-        }
+        if (is_ack(side, words[i].word, words[i].length))
+            broker_settle(reader, side->key, side->key, END_COMPLETE, words[i].code);
 }
 
 /* --- the line --------------------------------------------------------------------------------- */
 
-static void send(struct nats_reader *reader, const struct nats_token *subject)
+static void send(struct broker_reader *reader, const struct nats_token *subject)
 {
     struct nats_side *side = reader->side;
     side->key = subject->hash;
@@ -192,7 +140,7 @@ static void send(struct nats_reader *reader, const struct nats_token *subject)
     }
 }
 
-static void begin_delivery(struct nats_reader *reader)
+static void begin_delivery(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     nats_begin(reader);
@@ -202,7 +150,7 @@ static void begin_delivery(struct nats_reader *reader)
 
 /* Whether it is one is known, if it has headers, behind their first line. */
 static void deliver(
-    struct nats_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
+    struct broker_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
 {
     struct nats_side *side = reader->side;
     bool is_of_stream = reply != NULL && reply->subject == SUBJECT_ACK;
@@ -210,14 +158,14 @@ static void deliver(
     side->fate = is_answer ? FATE_NONE : FATE_TOLD;
     side->key = is_of_stream ? reply->hash : 0;
     side->is_settled = !is_answer && is_of_stream &&
-                       will_be_acknowledged(reader->nats,
+                       will_be_acknowledged(reader->state,
                            nats_short_hash(side->line.tokens[1].hash), side->line.consumer);
     if (!side->has_headers && !is_answer)
         begin_delivery(reader);
 }
 
 bool nats_message(
-    struct nats_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
+    struct broker_reader *reader, const struct nats_token *subject, const struct nats_token *reply)
 {
     struct nats_side *side = reader->side;
     if (side->has_headers && side->header_left < HEADERS_MIN)
@@ -254,7 +202,7 @@ static enum field field_of(const struct nats_headers *headers)
     return FIELD_COUNT;
 }
 
-static void end_version(struct nats_reader *reader)
+static void end_version(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     struct nats_headers *headers = &side->headers;
@@ -277,9 +225,9 @@ static void begin_value(struct nats_side *side)
 }
 
 /* One byte of what is no value. Lower-case letters suffice to know a name by. */
-static void read_header_byte(struct nats_reader *reader, uint8_t byte)
+static void read_header_byte(struct broker_reader *reader, uint8_t byte)
 {
-    struct nats_headers *headers = &reader->side->headers;
+    struct nats_headers *headers = &nats_side_of(reader)->headers;
     if (headers->stage == HEADER_OVER)
         headers->is_odd = true; /* it does not end where it should */
     else if (byte == '\n') {
@@ -300,7 +248,7 @@ static void read_header_byte(struct nats_reader *reader, uint8_t byte)
     }
 }
 
-static void read_value(struct nats_reader *reader, size_t end)
+static void read_value(struct broker_reader *reader, size_t end)
 {
     struct nats_side *side = reader->side;
     struct nats_headers *headers = &side->headers;
@@ -312,7 +260,8 @@ static void read_value(struct nats_reader *reader, size_t end)
     side->header_left -= (uint32_t)length;
     side->line_bytes += (uint32_t)length;
     if (headers->field != FIELD_COUNT)
-        nats_tell_text(reader, (enum field)headers->field, from, headers->is_first, is_last);
+        nats_tell_text(reader, (enum field)headers->field,
+            (struct broker_piece){from, reader->at, headers->is_first, is_last});
     headers->is_first = false;
     if (!is_last)
         return;
@@ -325,13 +274,13 @@ static void read_value(struct nats_reader *reader, size_t end)
     }
 }
 
-static bool is_whole(const struct nats_reader *reader)
+static bool is_whole(const struct broker_reader *reader)
 {
-    const struct nats_headers *headers = &reader->side->headers;
+    const struct nats_headers *headers = &nats_side_of(reader)->headers;
     return headers->stage == HEADER_OVER && !headers->is_odd && reader->data[reader->at] == '\n';
 }
 
-static void end_headers(struct nats_reader *reader)
+static void end_headers(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     request(reader);
@@ -340,7 +289,7 @@ static void end_headers(struct nats_reader *reader)
     side->stage = STAGE_PAYLOAD;
 }
 
-bool nats_read_headers(struct nats_reader *reader)
+bool nats_read_headers(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     struct nats_headers *headers = &side->headers;
@@ -369,23 +318,23 @@ bool nats_read_headers(struct nats_reader *reader)
 
 /* --- payload ---------------------------------------------------------------------------------- */
 
-static void end_message(struct nats_reader *reader)
+static void end_message(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     side->stage = STAGE_VERB;
     if (side->fate == FATE_SETTLES)
         settle(reader);
     if (side->fate == FATE_REQUESTS)
-        nats_take_request(reader->nats, &side->json);
+        nats_take_request(reader->state, &side->json);
     if (!side->is_begun)
         return;
     side->is_begun = false;
-    nats_tell(reader, EVENT_RECEIVED, END_COMPLETE);
+    broker_tell(reader, side->serial, EVENT_RECEIVED);
     if (reader->direction == DIRECTION_OUT)
-        nats_tell(reader, EVENT_END, END_COMPLETE);
+        broker_end(reader, side->serial);
 }
 
-bool nats_read_payload(struct nats_reader *reader)
+bool nats_read_payload(struct broker_reader *reader)
 {
     struct nats_side *side = reader->side;
     size_t there = reader->end - reader->at, length = side->payload_left - 2;

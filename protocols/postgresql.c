@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "database.h"
+#include "sql_comment.h"
 
 /* Never inlined: an event would lie on the host's stack below every step. */
 __attribute__((noinline)) void pg_tell(struct pg_reader *reader, struct event event)
@@ -17,11 +18,6 @@ __attribute__((noinline)) void pg_tell(struct pg_reader *reader, struct event ev
 }
 
 /* --- recognition --------------------------------------------------------------------------- */
-
-static uint32_t number_at(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
 
 /* As many as are there of the bytes that the number has. */
 static bool begins(const uint8_t *bytes, size_t length, uint32_t number)
@@ -45,7 +41,7 @@ static enum verdict probe_startup(const uint8_t *bytes, size_t length)
     if (!begins(bytes, length < 2 ? length : 2, 0)) {
         return VERDICT_NO;
     }
-    if (length >= 4 && number_at(bytes) > PG_STARTUP_BYTES_MAX) {
+    if (length >= 4 && pg_number_at(bytes) > PG_STARTUP_BYTES_MAX) {
         return VERDICT_NO;
     }
     if (length > 4 && !begins(bytes + 4, length - 4 < 2 ? length - 4 : 2, PG_CODE_VERSION)) {
@@ -61,8 +57,8 @@ static enum verdict probe_startup(const uint8_t *bytes, size_t length)
 
 static bool is_request(const uint8_t *bytes, size_t length)
 {
-    return length >= PG_REQUEST_BYTES && number_at(bytes) == PG_REQUEST_BYTES &&
-           (number_at(bytes + 4) == PG_CODE_SSL || number_at(bytes + 4) == PG_CODE_GSS);
+    return length >= PG_REQUEST_BYTES && pg_number_at(bytes) == PG_REQUEST_BYTES &&
+           (pg_number_at(bytes + 4) == PG_CODE_SSL || pg_number_at(bytes + 4) == PG_CODE_GSS);
 }
 
 /* Too few bytes to tell a request from a startup packet. */
@@ -110,7 +106,8 @@ static struct pg_reader reader_of(
     struct pg *pg, enum direction direction, const uint8_t *data, struct sink *sink)
 {
     enum pg_role role = direction == (enum direction)pg->requests ? PG_REQUESTS : PG_ANSWERS;
-    return (struct pg_reader){.pg = pg, .stream = &pg->streams[role], .sink = sink, .data = data};
+    return (struct pg_reader){
+        .pg = pg, .stream = &pg->streams[role], .sink = sink, .data = data, .head = SIZE_MAX};
 }
 
 static bool is_requests(const struct pg_reader *reader)
@@ -132,16 +129,20 @@ static bool end_message(struct pg_reader *reader)
 static bool begin_message(struct pg_reader *reader, const uint8_t *head, bool has_type)
 {
     struct pg_stream *stream = reader->stream;
-    uint32_t length = number_at(head + has_type);
+    uint32_t length = pg_number_at(head + has_type);
     if (length < sizeof(length) || length > PG_MESSAGE_BYTES_MAX) {
         return false;
     }
     stream->type = has_type ? head[0] : 0;
-    stream->left = length - (uint32_t)sizeof(length);
+    stream->left = stream->body = length - (uint32_t)sizeof(length);
     stream->at = 0;
     stream->in_body = true;
     if (!(is_requests(reader) ? pg_request_begin(reader) : pg_answer_begin(reader))) {
         return false;
+    }
+    if (stream->part == PART_SKIP && stream->left <= reader->end - reader->at) {
+        reader->at += stream->left;
+        stream->left = 0;
     }
     return stream->left > 0 || end_message(reader);
 }
@@ -151,7 +152,9 @@ static bool read_head(struct pg_reader *reader)
     struct pg_stream *stream = reader->stream;
     bool has_type = reader->pg->is_started;
     uint8_t head_bytes = has_type ? PG_HEAD_BYTES : PG_HEAD_BYTES - 1;
+    reader->head = SIZE_MAX;
     if (stream->at == 0 && reader->end - reader->at >= head_bytes) {
+        reader->head = reader->at;
         reader->at += head_bytes;
         return begin_message(reader, reader->data + reader->at - head_bytes, has_type);
     }
@@ -235,6 +238,24 @@ static void finish(void *state, enum direction direction, struct sink *sink)
     }
 }
 
+/* --- context ------------------------------------------------------------------------------- */
+
+/* A Query, or a Parse whose name is empty: head and text, to which a comment is added. */
+static size_t insert(const struct insertion *insertion, char *out)
+{
+    const uint8_t *message = insertion->replaced.text;
+    size_t length = sql_comment(
+        insertion, PG_HEAD_BYTES + (message[0] == 'P'), (enum sql_dialect)insertion->key, out);
+    if (length == 0) {
+        return 0;
+    }
+    uint32_t told = pg_number_at(message + 1) + (uint32_t)(length - insertion->replaced.length);
+    for (int i = 0; i < 4; i++) {
+        out[1 + i] = (char)(told >> (24 - 8 * i));
+    }
+    return length;
+}
+
 /* --- the span ------------------------------------------------------------------------------ */
 
 /* SQLSTATE's classes 00 and 01 are successes and warnings. */
@@ -255,11 +276,13 @@ static void describe(const struct facts *facts, struct describer *out)
 const struct protocol postgresql_protocol = {
     .name = "postgresql",
     .state_bytes = sizeof(struct pg),
+    .edits = EDITS_STATEMENTS,
     .client_only = true,
     .probe = probe,
     .start = start,
     .feed = feed,
     .skip = skip,
     .finish = finish,
+    .insert = insert,
     .describe = describe,
 };

@@ -62,6 +62,7 @@ enum pg_part {
 struct pg_stream {
     uint64_t hash;                /* of the name that is read, or was read last */
     uint32_t left;                /* bytes of the body still to come */
+    uint32_t body;                /* bytes of it */
     uint32_t told;                /* bytes of the text being told */
     uint8_t type;                 /* of the message; 0: of no interest, or it has none */
     uint8_t part;                 /* enum pg_part */
@@ -118,6 +119,12 @@ struct pg {
 
 _Static_assert(sizeof(struct pg) <= STATE_BYTES_MAX, "a state fits a connection");
 
+/* In the order of the network. */
+static inline uint32_t pg_number_at(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
 enum pg_role { PG_REQUESTS, PG_ANSWERS };
 
 struct pg_reader {
@@ -126,6 +133,7 @@ struct pg_reader {
     struct sink *sink;
     const uint8_t *data;
     size_t at, end;
+    size_t head; /* where the message begins in data; SIZE_MAX: in what was there before */
 };
 
 /* postgresql_request.c, postgresql_answer.c. False: this is not, or no longer, the protocol.
@@ -170,7 +178,7 @@ void pg_queue_finish_requests(struct pg_reader *reader);
 void pg_queue_parsed(struct pg_reader *reader);
 bool pg_queue_has_answerable(const struct pg *pg);
 void pg_queue_respond(struct pg_reader *reader);
-void pg_queue_rows(struct pg_reader *reader, bool is_row); /* a row, or what rows there will be */
+void pg_queue_rows(struct pg_reader *reader, uint64_t rows);     /* 0: what rows there will be */
 void pg_queue_complete(struct pg_reader *reader, bool has_rows); /* one statement */
 bool pg_queue_failing(struct pg_reader *reader); /* an error begins. Of the oldest exchange? */
 void pg_queue_failed(struct pg_reader *reader);  /* it is complete */

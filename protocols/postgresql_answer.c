@@ -85,6 +85,23 @@ bool pg_answer_begin(struct pg_reader *reader)
     }
 }
 
+/* Behind a row: the next ones, as far as the buffer has them whole, mean what it did. */
+static void pass_rows(struct pg_reader *reader)
+{
+    uint64_t rows = 0;
+    while (reader->end - reader->at >= PG_HEAD_BYTES && reader->data[reader->at] == 'D') {
+        uint32_t length = pg_number_at(reader->data + reader->at + 1);
+        if (length < sizeof(length) || length > reader->end - reader->at - 1) {
+            break;
+        }
+        reader->at += 1 + length;
+        rows++;
+    }
+    if (rows > 0) {
+        pg_queue_rows(reader, rows);
+    }
+}
+
 static void read_tag(struct pg_reader *reader, size_t end)
 {
     struct pg_stream *stream = reader->stream;
@@ -193,6 +210,9 @@ bool pg_answer_end(struct pg_reader *reader)
     case 'E':
         pg_tell_end(reader, code_event(reader));
         pg_queue_failed(reader);
+        return true;
+    case 'D':
+        pass_rows(reader);
         return true;
     case 'Z':
         return pg_queue_ready(reader);

@@ -86,7 +86,8 @@ static bool begin(struct pg_reader *reader, enum pg_kind kind)
     }
     newest(pg)->told++;
     pg->is_reading = true;
-    pg_tell(reader, (struct event){.kind = EVENT_BEGIN, .exchange = pg->next++});
+    size_t offset = reader->head == SIZE_MAX ? 0 : reader->head;
+    pg_tell(reader, (struct event){.kind = EVENT_BEGIN, .exchange = pg->next++, .offset = offset});
     tell_kind(reader, kind);
     return true;
 }
@@ -268,10 +269,10 @@ void pg_queue_respond(struct pg_reader *reader)
     }
 }
 
-void pg_queue_rows(struct pg_reader *reader, bool is_row)
+void pg_queue_rows(struct pg_reader *reader, uint64_t rows)
 {
     bool has = has_oldest(reader->pg);
-    reader->pg->rows += has && is_row;
+    reader->pg->rows += has ? rows : 0;
     reader->pg->has_rows |= has;
 }
 

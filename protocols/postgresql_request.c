@@ -10,10 +10,7 @@
 
 #include <string.h>
 
-static uint32_t number_of(const uint8_t bytes[4])
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
+#include "sql.h"
 
 static void next_part(struct pg_reader *reader, enum pg_part part)
 {
@@ -120,7 +117,7 @@ static bool read_code(struct pg_reader *reader, size_t end)
     if (stream->at < sizeof(uint32_t)) {
         return true;
     }
-    uint32_t code = number_of(stream->bytes);
+    uint32_t code = pg_number_at(stream->bytes);
     if (code == PG_CODE_SSL || code == PG_CODE_GSS) {
         next_part(reader, PART_SKIP);
         return true;
@@ -205,12 +202,33 @@ static void read_kind(struct pg_reader *reader)
     begin_name(reader, PART_NAME, is_statement ? pg_statement_seed : pg_portal_seed);
 }
 
+/* Before the zero that ends the text: of a Query, or of a Parse without a name, which is done once.
+ * key: its dialect. `from`: where this piece of the body begins. */
+static void tell_splice(struct pg_reader *reader, size_t from)
+{
+    const struct pg_stream *stream = reader->stream;
+    const struct pg *pg = reader->pg;
+    bool is_unnamed = stream->hash == pg_statement_seed && pg->is_candidate;
+    size_t offset = reader->at - 1;
+    size_t read = stream->body - stream->left + reader->at - from;
+    if (!(stream->part == PART_QUERY ? stream->tells : is_unnamed)) {
+        return;
+    }
+    pg_tell(reader, (struct event){.kind = EVENT_SPLICE,
+                        .exchange = pg->next - 1,
+                        .offset = offset,
+                        .text = reader->head == SIZE_MAX ? NULL : reader->data + reader->head,
+                        .length = PG_HEAD_BYTES + read - 1,
+                        .key = pg->escapes ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL});
+}
+
 static void read_text(struct pg_reader *reader, size_t end)
 {
     size_t from = reader->at;
     bool is_whole = pg_tell_text(reader, end, text_event(reader), PG_QUERY_BYTES_MAX);
     pg_word_read(&reader->pg->word, reader->data + from, reader->at - from - is_whole);
     if (is_whole) {
+        tell_splice(reader, from);
         next_part(reader, PART_SKIP);
     }
 }

@@ -79,13 +79,29 @@ enum event_kind {
     EVENT_RESPONSE, /* the first byte of an answer (interim answers included) */
     EVENT_END,      /* the exchange is over; see reason */
     EVENT_VOID,     /* what began was no message of this protocol: forget the exchange */
+    EVENT_KEYED,    /* SETTLE will call the exchange `key`: at BEGIN that was not known, nor,
+                       maybe, that it is_settled */
+    EVENT_UNASKED,  /* behind BEGIN: it begins with its answer, for nobody waits for that: a root */
+    EVENT_ANSWER,   /* heads of final answers, if that is asked for: lines may be inserted before
+                       data[offset], as at a SPLICE */
+    EVENT_LINK,     /* a traceparent, whole, of a message that the answer brought; not in data */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
     EVENT_DROP,   /* what is kept under `key` is not needed any more */
     EVENT_UNTOLD, /* a request of which nothing else is told: too many are open */
     EVENT_SETTLE, /* those that began with a key from `key` to `other` are over; text: FIELD_CODE */
+    EVENT_DOUBT,  /* before BEGIN: clients put off what they send for one delivery until they are at
+                     work on another, it may be */
+    EVENT_RELEASE, /* deliveries of these keys: RECEIVED, which was not told of them */
+    EVENT_LEAVE,   /* the program asks for more: what it has is out of its hands; see below */
     EVENT_OF_CONNECTION = EVENT_KEEP
+};
+
+/* The key of a SPLICE in a head of HTTP/1. */
+enum splice_mark {
+    SPLICE_SIGNED = 1, /* a context that the head has is signed: it is not to be replaced */
+    SPLICE_XRAY = 2    /* it sends to a queue that takes the context of a line of X-Ray's */
 };
 
 enum end_reason {
@@ -101,18 +117,21 @@ struct event {
     enum end_reason reason;
     bool first;          /* TEXT: the value starts here (a repeated header starts again) */
     bool last;           /* TEXT: the value is complete; such a piece may be empty */
-    bool bare_lf;        /* SPLICE: this head ends its lines with LF alone */
+    bool bare_lf;        /* SPLICE, ANSWER: this head ends its lines with LF alone */
+    bool has_own;        /* ANSWER: there is a traceresponse in this head */
     bool is_delivery;    /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
+    bool is_common;      /* ALIAS, RECALL: key is one of the process, not of the connection */
     bool is_settled;     /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
                             false */
+    bool is_through;     /* SETTLE: and those that were delivered before it; KEYED: that may be */
     uint32_t exchange;   /* serial number of the exchange on this connection, from 0 */
-    size_t offset;       /* SPLICE, TEXT: where in data this is */
-    const uint8_t *text; /* data + offset; or white space retold as spaces, not in data;
+    size_t offset;       /* SPLICE, ANSWER, TEXT: where in data this is */
+    const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;
     int64_t number;
     uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
-                       BEGIN: what SETTLE will call it; SETTLE: the first one */
+                       BEGIN, KEYED: what SETTLE will call it; SETTLE: the first one */
     uint64_t other; /* ALIAS; SETTLE: the last one */
 };
 
@@ -122,22 +141,24 @@ struct event {
  * (is_delivery): who reads it is at work on it from REQUEST on, as on a request that a server
  * reads, and its span has the message's own context for a parent. SETTLE is told when it is
  * acknowledged; if nothing of that kind is to come, the caller ends it when the program asks for
- * more. The caller holds what waits for its SETTLE, so that a parser need not know how many do;
- * what is told of one that is over does nothing.
+ * more. Where a broker sends of its own accord, to read is to ask; of a protocol that `pulls`,
+ * LEAVE says so. The caller holds what waits for its SETTLE, so that a parser need not know how
+ * many do; what is told of one that is over does nothing.
  *
  * SPLICE stands before data[offset]. What is written there may take the place of what stands before
  * it: `length` bytes from `text` on, which end at offset and may be replaced by what insert makes
- * of them. text is NULL if they are not all in this piece of data: then nothing can be. At least
- * one byte of the request must follow.
+ * of them. text is NULL if they are not all in this piece of data: then nothing can be. Where
+ * nothing is replaced, at least one byte of the request must follow, be it in the next piece.
  *
  * A protocol stores no text, but what is said once for many exchanges (a prepared statement, the
  * name of the database) has to be known later. The caller keeps it, per connection, under keys that
  * the protocol chooses: KEEP, ALIAS, DROP, RECALL. A text that there is no room for is not kept;
- * recalling it does nothing.
+ * recalling it does nothing. What other connections are to know, too, gets a key of the process by
+ * ALIAS (is_common).
  *
  * Receives events during feed, skip and finish. `text` is valid during the call only.
- * The answer matters for SPLICE alone: false pauses, and feed returns the splice's offset; feeding
- * on from there with the same state does not tell the same splice again.
+ * The answer matters for SPLICE and ANSWER alone: false pauses, and feed returns the splice's
+ * offset; feeding on from there with the same state does not tell the same splice again.
  */
 struct sink {
     bool (*event)(struct sink *sink, const struct event *event);
@@ -185,6 +206,7 @@ struct describer {
     void (*name)(struct describer *, const void *text, size_t length);
     void (*error)(struct describer *);                     /* span status ERROR */
     void (*kind)(struct describer *, enum describer_kind); /* else SERVER or CLIENT */
+    struct sql_kept *statements; /* what was told of some before; NULL: nothing is kept */
 };
 
 /* What is to be put at a splice. */
@@ -192,13 +214,31 @@ struct insertion {
     struct fact values[3]; /* traceparent, tracestate and baggage; of length 0: none */
     struct fact replaced;  /* what stands there now */
     uint64_t key;          /* of the splice */
+    size_t room;           /* bytes at out */
+};
+
+/* Which requests a protocol edits, and by whose leave: what an application would find in its own
+ * data is put there only if the configuration asks for it. To add such an edit: a value here, its
+ * setting in is_edited (runtime/stream_internal.h), and SPLICE where it is to stand. This is about
+ * what clients send. Who edits what servers answer says so by a member of its own beside `edits`:
+ * what is sent by a connection is looked ahead at if connection->edits, which is decided when its
+ * direction is known (stream_feed.c). */
+enum edits {
+    EDITS_NOTHING = false,
+    EDITS_ALWAYS = true, /* the others only if they are asked for: */
+    EDITS_STATEMENTS,    /* a comment in what a database is asked */
+    EDITS_ENTRIES        /* fields of what is added to a stream: of few requests */
 };
 
 struct protocol {
     const char *name;
     size_t state_bytes; /* at most STATE_BYTES_MAX; the state must be copyable by memcpy */
-    bool edits;         /* tells SPLICE: heads are looked ahead at before they are sent */
+    enum edits edits;   /* tells SPLICE: heads are looked ahead at before they are sent */
+    bool edits_answers; /* tells ANSWER, if the configuration asks for that */
+    bool pulls; /* what SETTLE will end comes only when it was asked for: reading is not to ask */
     bool client_only; /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
+    const char *library_threads; /* NULL, or how the names of threads begin whose connections are
+                                    a library's, told by its calls (hooks/) */
 
     /* Is this stream of the protocol? prefixes are indexed by direction. On YES *requests is the
      * direction in which requests travel. */
@@ -223,8 +263,8 @@ struct protocol {
     void (*finish)(void *state, enum direction, struct sink *);
 
     /* Writes what is to stand at a splice. Answers the length, at most INSERT_BYTES_MAX more than
-     * the values and what is replaced have together; 0: it cannot be done. NULL: lines as HTTP has
-     * them. */
+     * the values and what is replaced have together, or insertion->room; 0: it cannot be done.
+     * NULL: lines as HTTP has them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
 
     /* Tells a finished exchange as a span: name, attributes, status. */
@@ -235,6 +275,9 @@ struct protocol {
  * it is not called, no header is looked at for that. */
 typedef bool protocol_context_names(const uint8_t *name, size_t length);
 void protocol_look_for_context(protocol_context_names *);
+
+/* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */
+void protocol_edit_answers(bool edits);
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

@@ -186,7 +186,7 @@ static void end_all(struct redis_reader *reader)
 {
     struct redis *redis = reader->redis;
     bool is_answered = redis->answer.responded;
-    while (redis->next != redis->oldest) {
+    while (redis->open > 0) {
         redis_queue_end(reader, is_answered ? END_TRUNCATED : END_UNANSWERED);
         is_answered = false;
     }
@@ -207,6 +207,7 @@ static void finish(void *state, enum direction direction, struct sink *sink)
     }
     redis_queue_take_back(&reader);
     if (role == REDIS_ANSWERS) {
+        redis_entry_cut(&reader);
         end_all(&reader);
     }
 }
@@ -214,11 +215,14 @@ static void finish(void *state, enum direction direction, struct sink *sink)
 const struct protocol redis_protocol = {
     .name = "redis",
     .state_bytes = sizeof(struct redis),
+    .edits = EDITS_ENTRIES,
+    .pulls = true,
     .client_only = true,
     .probe = probe,
     .start = start,
     .feed = feed,
     .skip = skip,
     .finish = finish,
+    .insert = redis_insert,
     .describe = redis_describe,
 };

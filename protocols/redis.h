@@ -9,15 +9,19 @@
  * answered: it becomes a batch. What an answer means, if not the end of its command, stands in the
  * list of marks, by the number of the command.
  *
- *   next - oldest <= REDIS_OPEN_MAX
+ * Messages that come have numbers of their own among those of commands: what came while commands
+ * were open is the gap behind the newest of them.
+ *
+ *   open <= REDIS_OPEN_MAX: exchanges of commands, the first of them is oldest, the last newest
+ *   open == 0 => oldest == next
  *   marks[] are in the order of their commands, all of them numbered answered..sent-1
- *   batches[] are in the order of their exchanges, all of them oldest..next-1. To begin another one
+ *   batches[] are in the order of their exchanges, all of them oldest..newest. To begin another one
  *   half of REDIS_OPEN_MAX must have been answered, so there are never more than three.
  *   lost => no further event is told
  */
 #pragma once
 
-#include "protocol.h"
+#include "messaging.h"
 
 enum {
     REDIS_OPEN_MAX = 1024,         /* exchanges of one connection; then they are joined */
@@ -50,7 +54,13 @@ enum redis_kind {
     REDIS_EXEC, /* or DISCARD */
     REDIS_REPLY_ON,
     REDIS_REPLY_OFF,
-    REDIS_REPLY_SKIP
+    REDIS_REPLY_SKIP,
+    REDIS_PUBLISH,
+    REDIS_XADD, /* from here on arguments matter: redis_send.c */
+    REDIS_XREAD,
+    REDIS_XREADGROUP,
+    REDIS_XACK,
+    REDIS_XDEL
 };
 
 /* Which arguments of a command may be shown: the first `shown`, and then as `rest` says. */
@@ -126,6 +136,7 @@ struct redis_request {
     uint16_t told;  /* bytes of FIELD_QUERY */
     uint8_t stage;
     uint8_t kind;
+    uint32_t before;   /* bytes of it in buffers before this one */
     uint8_t quote;     /* of an inline word, if inside one */
     bool escapes;      /* after a backslash there */
     bool joins;        /* a command of a batch, behind its first: nothing of it is told */
@@ -138,6 +149,13 @@ struct redis_request {
     bool is_numbered;  /* its second argument says how many keys follow */
     uint8_t word_length;
     uint8_t word[REDIS_WORD_BYTES_MAX]; /* of the argument, if it matters; longer: it is none */
+    uint32_t exchange;                  /* the command's */
+    uint64_t hash;   /* from here on of REDIS_XADD and those behind it: of the argument, after */
+    uint64_t stream; /* the stream's name, whose hash this is */
+    uint8_t entry;   /* enum redis_entry_argument: what an argument of XADD is */
+    uint8_t field;   /* what the value is told as; FIELD_COUNT: as nothing */
+    bool has_piece;  /* some of the argument was read */
+    bool carries;    /* it has a context of its own, or is not as it should be */
 };
 
 enum redis_answer_stage {
@@ -157,7 +175,40 @@ enum redis_answer_stage {
 /* What a value at the top is. */
 enum redis_fate { FATE_NONE, FATE_ATTRIBUTE, FATE_UNDECIDED, FATE_ANSWER, FATE_PUSH };
 
+/* What of an answer, or of a push, is a message. */
+enum redis_entry_stage {
+    ENTRY_NONE,
+    ENTRY_SENT, /* the identifier that an XADD is answered with */
+    ENTRY_TOP,
+    ENTRY_PAIR, /* RESP2: a stream's name and its entries */
+    ENTRY_STREAM,
+    ENTRY_LIST,
+    ENTRY_ITEM,
+    ENTRY_ID,
+    ENTRY_FIELDS,
+    ENTRY_NAME,
+    ENTRY_VALUE,
+    ENTRY_PATTERN, /* of a message that is pushed */
+    ENTRY_CHANNEL,
+    ENTRY_PAYLOAD
+};
+
+struct redis_entry {
+    uint64_t stream, hash;           /* of its name, and of that and the identifier */
+    uint32_t streams, items, fields; /* to come */
+    uint32_t serial;
+    uint8_t stage;
+    uint8_t field; /* what the value is told as; FIELD_COUNT: as nothing */
+    bool is_map;   /* RESP3 */
+    bool is_first; /* none of the string has been read */
+    bool is_told;  /* it is an exchange */
+    bool has_group;
+    uint8_t word_length;
+    uint8_t word[12];
+};
+
 struct redis_answer {
+    struct redis_entry entry;
     uint64_t values;                          /* still to begin, of this answer */
     uint64_t left;                            /* bytes to come; or the number being read */
     uint64_t outer[REDIS_STREAMED_DEPTH_MAX]; /* `values` around aggregates without a count */
@@ -197,18 +248,21 @@ struct redis {
     bool over[2];     /* by role */
     bool lost;
     bool switched;
-    bool is_reading; /* a command, of which not all is there; its exchange is next - 1 */
+    bool is_reading; /* a command, of which not all is there */
     bool is_joining; /* new commands join the newest exchange */
     bool is_resp3;
     bool is_monitor;
-    bool is_off;  /* CLIENT REPLY OFF, as far as answered */
-    bool is_skip; /* the next command gets no answer */
-    bool forgets; /* a SELECT had no mark */
+    bool is_off;      /* CLIENT REPLY OFF, as far as answered */
+    bool is_skip;     /* the next command gets no answer */
+    bool forgets;     /* a SELECT had no mark */
+    bool has_entries; /* of streams came, and may still be worked on */
     uint8_t mark_count;
     uint8_t batch_count;
     int32_t database; /* -1: not known */
     uint32_t sent, answered;
-    uint32_t oldest, next;
+    uint32_t oldest, newest, next;
+    uint32_t open;
+    uint32_t gap, gap_length;
     uint32_t subscribed; /* channels and patterns */
     uint32_t patterns;
     uint32_t shards;
@@ -227,7 +281,8 @@ struct redis_reader {
     struct sink *sink;
     const uint8_t *data;
     size_t at, end;
-    size_t from; /* of what is shown and not yet told; if request.shows */
+    size_t from;  /* of what is shown and not yet told; if request.shows */
+    size_t start; /* of the command, or 0 if that was in a buffer before */
 };
 
 enum redis_step { REDIS_ON, REDIS_LOST };
@@ -265,6 +320,39 @@ void redis_queue_confirmed(struct redis_reader *reader, uint32_t before);
 struct redis_mark *redis_queue_mark(struct redis *redis);
 /* Ends the oldest exchange with all of its commands. */
 void redis_queue_end(struct redis_reader *reader, enum end_reason reason);
+
+/* Serial of a message that comes; false: nothing of it can be told. */
+bool redis_queue_deliver(struct redis_reader *reader, uint32_t *serial);
+
+/* Keys of texts and of messages. */
+enum { REDIS_KEPT_GROUP = 1, REDIS_KEPT_STREAM, REDIS_KEPT_ID };
+#define REDIS_ENTRY_KEY (UINT64_C(1) << 63)
+#define REDIS_HASH_START UINT64_C(0xcbf29ce484222325)
+
+static inline uint64_t redis_hash(uint64_t hash, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+/* redis_send.c: commands whose arguments matter: a piece of one, the end of one, all of them. */
+void redis_send_begin(struct redis_reader *reader);
+void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, bool is_last);
+void redis_send_argument(struct redis_reader *reader);
+void redis_send_complete(struct redis_reader *reader);
+size_t redis_insert(const struct insertion *insertion, char *out);
+enum field redis_field_of(const uint8_t *name, size_t length);
+void redis_keep(
+    struct redis_reader *reader, uint64_t key, size_t from, size_t length, bool first, bool last);
+
+/* redis_entry.c: messages in what a server sends. */
+void redis_entry_begin(struct redis_reader *reader);
+void redis_entry_message(struct redis_reader *reader);
+void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length);
+void redis_entry_value(struct redis_reader *reader);
+void redis_entry_cut(struct redis_reader *reader);
 
 static inline bool redis_is_open(const struct redis *redis)
 {

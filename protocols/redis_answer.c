@@ -30,6 +30,9 @@ static enum redis_step value_complete(struct redis_reader *reader)
 {
     struct redis_answer *answer = &reader->redis->answer;
     answer->stage = ANSWER_VALUE;
+    if (answer->entry.stage != ENTRY_NONE) {
+        redis_entry_value(reader);
+    }
     if (answer->ordinal == 1 && redis_top_first_value(reader) == REDIS_LOST) {
         return REDIS_LOST;
     }
@@ -82,10 +85,49 @@ static enum redis_step begin_value(struct redis_reader *reader, enum redis_answe
     return REDIS_ON;
 }
 
+/* A string of at most so many digits' bytes that the buffer holds whole; else nothing is read. */
+static bool pass_string(struct redis_reader *reader)
+{
+    const uint8_t *data = reader->data;
+    size_t at = reader->at, end = reader->end, length = 0;
+    if (at == end || data[at++] != '$') {
+        return false;
+    }
+    size_t digits = at, digits_end = end - at < 8 ? end : at + 8;
+    for (; at < digits_end && (uint8_t)(data[at] - '0') <= 9; at++) {
+        length = length * 10 + (uint8_t)(data[at] - '0');
+    }
+    if (at == digits || end - at < length + 4) {
+        return false;
+    }
+    const uint8_t *close = data + at + 2 + length;
+    if (data[at] != '\r' || data[at + 1] != '\n' || close[0] != '\r' || close[1] != '\n') {
+        return false;
+    }
+    reader->at = at + length + 4;
+    return true;
+}
+
+/* In a long array: those of which nobody asks what they say, up to its last value. */
+static bool pass_strings(struct redis_reader *reader)
+{
+    struct redis_answer *answer = &reader->redis->answer;
+    size_t from = reader->at;
+    if (answer->ordinal == ORDINAL_MAX && answer->entry.stage == ENTRY_NONE) {
+        while (answer->values > 1 && pass_string(reader)) {
+            answer->values--;
+        }
+    }
+    return reader->at != from;
+}
+
 static enum redis_step read_value(struct redis_reader *reader)
 {
     struct redis_answer *answer = &reader->redis->answer;
     uint8_t type = reader->data[reader->at];
+    if (!is_top(answer) && pass_strings(reader)) {
+        return REDIS_ON;
+    }
     if (!is_top(answer)) {
         answer->ordinal += answer->ordinal < ORDINAL_MAX;
     } else if (is_sync(reader->redis, type)) {
@@ -136,6 +178,7 @@ static enum redis_step read_aggregate(struct redis_reader *reader)
         answer->outer[answer->depth++] = answer->values;
         answer->values = 0;
         answer->stage = ANSWER_VALUE;
+        redis_entry_cut(reader);
         return REDIS_ON;
     }
     if (!answer->is_negative) {
@@ -245,8 +288,11 @@ static enum redis_step read_data(struct redis_reader *reader)
     size_t length = reader->end - reader->at;
     length = length < answer->left ? length : (size_t)answer->left;
     keep_word(answer, reader->data + reader->at, length);
-    reader->at += length;
     answer->left -= length;
+    if (answer->entry.stage != ENTRY_NONE) {
+        redis_entry_piece(reader, reader->at, length);
+    }
+    reader->at += length;
     if (answer->left == 0) {
         answer->stage = ANSWER_DATA_CR;
     }

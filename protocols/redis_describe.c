@@ -205,9 +205,122 @@ static void describe_namespace(const struct facts *facts, struct describer *out)
     }
 }
 
+/* --- messages ------------------------------------------------------------------------------ */
+
+static struct fact fact_of(struct slice word)
+{
+    return (struct fact){word.at, (uint32_t)length_of(word)};
+}
+
+/* Argument `index` of a command, as far as it was told. */
+static struct fact argument_of(const struct facts *facts, uint32_t index)
+{
+    struct fact query = facts->texts[FIELD_QUERY];
+    if (query.length == 0) {
+        return query;
+    }
+    struct slice text = {query.text, query.text + query.length}, word = {query.text, query.text};
+    bool is_array = query.text[0] == '*';
+    if (is_array) {
+        take_number(&text);
+    }
+    for (uint32_t i = 0; i <= index; i++) {
+        if (is_array && !take_argument(&text, &word)) {
+            return (struct fact){0};
+        }
+        if (!is_array) {
+            word = take_word(&text);
+            text.at += text.at < text.end;
+        }
+    }
+    return fact_of(word);
+}
+
+/* Behind STREAMS are names and as many identifiers: which stream it is, if it is one. */
+static struct fact only_stream(const struct facts *facts)
+{
+    static const char word[] = "STREAMS";
+    uint32_t at = 1;
+    for (; at < REDIS_MARKS_SHOWN_MAX; at++) {
+        struct fact argument = argument_of(facts, at);
+        bool is_streams = argument.length == sizeof word - 1;
+        for (size_t i = 0; is_streams && i < sizeof word - 1; i++) {
+            is_streams = (argument.text[i] & ~0x20) == word[i];
+        }
+        if (is_streams) {
+            break;
+        }
+    }
+    bool is_one = argument_of(facts, at + 2).length > 0 && argument_of(facts, at + 3).length == 0;
+    return is_one ? argument_of(facts, at + 1) : (struct fact){0};
+}
+
+static struct fact name_of(const struct facts *facts)
+{
+    return argument_of(facts, 0);
+}
+
+static enum redis_kind kind_of(const struct facts *facts)
+{
+    struct fact name = name_of(facts);
+    bool is_short = name.length > 0 && name.length <= REDIS_WORD_BYTES_MAX &&
+                    memchr("XxPpSs", name.text[0], 6) != NULL; /* most are not looked up */
+    const struct redis_command *command =
+        redis_command_at(is_short ? redis_command_row(name.text, name.length) : 0);
+    return command == NULL ? REDIS_PLAIN : (enum redis_kind)command->kind;
+}
+
+/* Keys of the server's own that tell what happened to a key of the program's are no names. */
+static bool is_notification(struct fact channel)
+{
+    return channel.length > 5 && memcmp(channel.text, "__key", 5) == 0;
+}
+
+static void describe_message(const struct facts *facts, struct describer *out, enum redis_kind kind)
+{
+    static const struct {
+        const char *operation;
+        uint8_t type;
+    } operations[] = {[REDIS_PUBLISH] = {"PUBLISH", MESSAGE_SEND},
+        [REDIS_XADD] = {"XADD", MESSAGE_SEND},
+        [REDIS_XREAD] = {"XREAD", MESSAGE_RECEIVE},
+        [REDIS_XREADGROUP] = {"XREADGROUP", MESSAGE_RECEIVE},
+        [REDIS_XACK] = {"XACK", MESSAGE_SETTLE}};
+    struct fact group = facts->texts[FIELD_SUBSCRIPTION];
+    struct messaging messaging = {.system = "redis",
+        .type = MESSAGE_PROCESS,
+        .operation = "process",
+        .destination = facts->texts[FIELD_DESTINATION]};
+    if (!facts->is_server) {
+        bool reads = kind == REDIS_XREAD || kind == REDIS_XREADGROUP;
+        messaging.type = operations[kind].type;
+        messaging.operation = operations[kind].operation;
+        messaging.destination = reads ? only_stream(facts) : argument_of(facts, 1);
+        group = argument_of(facts, 2);
+    }
+    messaging.is_temporary = is_notification(messaging.destination);
+    messaging_describe(facts, out, &messaging);
+    bool has_group = facts->is_server || kind == REDIS_XREADGROUP || kind == REDIS_XACK;
+    if (has_group && group.length > 0) {
+        out->text(out, ATTRIBUTE_MESSAGING_CONSUMER_GROUP_NAME, group.text, group.length);
+    }
+}
+
+static bool is_of_message(enum redis_kind kind)
+{
+    return kind >= REDIS_PUBLISH && kind < REDIS_XDEL;
+}
+
+/* --- both ---------------------------------------------------------------------------------- */
+
 void redis_describe(const struct facts *facts, struct describer *out)
 {
     bool is_batch = facts->numbers[FIELD_BATCH] > 1;
+    enum redis_kind kind = is_batch ? REDIS_PLAIN : kind_of(facts);
+    if (facts->is_server || is_of_message(kind)) {
+        describe_message(facts, out, kind);
+        return;
+    }
     out->text(out, ATTRIBUTE_DB_SYSTEM_NAME, "redis", 5);
     if (is_batch) {
         describe_batch(facts, out);

@@ -39,7 +39,7 @@ static void tell_number(
 static struct redis_batch *newest_batch(struct redis *redis)
 {
     struct redis_batch *newest = &redis->batches[redis->batch_count];
-    bool is_there = redis->batch_count > 0 && newest[-1].exchange == redis->next - 1;
+    bool is_there = redis->batch_count > 0 && newest[-1].exchange == redis->newest;
     return is_there ? newest - 1 : NULL;
 }
 
@@ -50,7 +50,7 @@ static void join(struct redis *redis)
     struct redis_batch *batch = newest_batch(redis);
     if (batch == NULL) {
         batch = &redis->batches[redis->batch_count++];
-        *batch = (struct redis_batch){redis->next - 1, 1, 1};
+        *batch = (struct redis_batch){redis->newest, 1, 1};
     }
     batch->size++;
     batch->left++;
@@ -92,7 +92,7 @@ static bool mark(struct redis *redis, enum redis_kind kind, uint32_t count)
     }
     if (redis->mark_count == REDIS_MARKS_MAX) {
         redis->forgets |= kind == REDIS_SELECT;
-        return kind == REDIS_SELECT;
+        return kind == REDIS_SELECT || kind >= REDIS_XADD;
     }
     redis->marks[redis->mark_count++] = (struct redis_mark){redis->sent, kind, count};
     return true;
@@ -146,7 +146,7 @@ static void apply(struct redis *redis, const struct redis_mark *mark)
 /* Joined until half of the exchanges are answered, so that few batches are in flight. */
 static bool joins(struct redis *redis)
 {
-    uint32_t open = redis->next - redis->oldest;
+    uint32_t open = redis->open;
     redis->is_joining = open >= REDIS_OPEN_MAX || (redis->is_joining && open > REDIS_OPEN_MAX / 2);
     return redis->is_joining;
 }
@@ -159,7 +159,9 @@ void redis_queue_begin(struct redis_reader *reader)
     if (redis->request.joins) {
         join(redis);
     } else {
-        redis_tell(reader, EVENT_BEGIN, redis->next++);
+        redis->newest = redis->next++;
+        redis->open++;
+        redis_tell(reader, EVENT_BEGIN, redis->newest);
     }
 }
 
@@ -178,7 +180,8 @@ void redis_queue_take_back(struct redis_reader *reader)
         }
         return;
     }
-    redis_tell(reader, EVENT_VOID, --redis->next);
+    redis->open--;
+    redis_tell(reader, EVENT_VOID, redis->newest);
 }
 
 void redis_queue_end(struct redis_reader *reader, enum end_reason reason)
@@ -196,8 +199,34 @@ void redis_queue_end(struct redis_reader *reader, enum end_reason reason)
     struct event event = {.kind = EVENT_END, .exchange = exchange, .reason = reason};
     reader->sink->event(reader->sink, &event);
     redis->oldest++;
+    if (--redis->open == 0) {
+        redis->oldest = redis->next;
+        redis->gap_length = 0;
+    } else if (redis->gap_length > 0 && redis->oldest == redis->gap) {
+        redis->oldest += redis->gap_length;
+        redis->gap_length = 0;
+    }
     redis->answer.responded = false;
     redis->answer.has_code = false;
+}
+
+/* There is one gap at a time. */
+bool redis_queue_deliver(struct redis_reader *reader, uint32_t *serial)
+{
+    struct redis *redis = reader->redis;
+    struct event untold = {.kind = EVENT_UNTOLD};
+    bool is_behind = redis->gap_length == 0 || redis->gap + redis->gap_length == redis->next;
+    if (redis->open > 0 && !is_behind) {
+        reader->sink->event(reader->sink, &untold);
+        return false;
+    }
+    *serial = redis->next++;
+    if (redis->open == 0) {
+        redis->oldest = redis->next;
+    } else if (redis->gap_length++ == 0) {
+        redis->gap = *serial;
+    }
+    return true;
 }
 
 /* One command less that waits. */

@@ -16,7 +16,7 @@ enum { WHOLE_DIGITS_MAX = 5, WHOLE_HEAD_BYTES = 1 + WHOLE_DIGITS_MAX + 2 };
 
 static uint32_t exchange_of(const struct redis_reader *reader)
 {
-    return reader->redis->next - 1;
+    return reader->redis->newest;
 }
 
 static void tell_query(struct redis_reader *reader, size_t to, bool last)
@@ -65,6 +65,9 @@ static void end_query(struct redis_reader *reader)
 
 void redis_request_pause(struct redis_reader *reader)
 {
+    if (reader->redis->request.stage != REQUEST_BETWEEN) {
+        reader->redis->request.before += (uint32_t)(reader->end - reader->start);
+    }
     if (reader->redis->request.shows) {
         tell_query(reader, reader->at, false);
     }
@@ -111,7 +114,10 @@ static void name_complete(struct redis_reader *reader)
     request->is_numbered = command != NULL && command->rest == REDIS_REST_KEYS;
     request->watches =
         request->is_numbered || request->kind == REDIS_SELECT || request->kind == REDIS_CLIENT;
-    if (!request->joins) {
+    if (request->kind >= REDIS_XADD) {
+        redis_send_begin(reader);
+    }
+    if (!request->joins && request->kind != REDIS_XADD) {
         redis_tell(reader, EVENT_REQUEST, exchange_of(reader));
     }
 }
@@ -132,17 +138,26 @@ static void client_word(struct redis_request *request)
     }
 }
 
+static void watched_complete(struct redis_request *request)
+{
+    bool is_number = request->kind == REDIS_SELECT ? request->index == 1
+                                                   : request->is_numbered && request->index == 2;
+    if (request->kind == REDIS_CLIENT) {
+        client_word(request);
+    } else if (is_number) {
+        request->keys = redis_number(request->word, request->word_length);
+    }
+}
+
 static void argument_complete(struct redis_reader *reader)
 {
     struct redis_request *request = &reader->redis->request;
     if (request->index == 0) {
         name_complete(reader);
-    } else if (request->kind == REDIS_CLIENT) {
-        client_word(request);
-    } else if (request->kind == REDIS_SELECT && request->index == 1) {
-        request->keys = redis_number(request->word, request->word_length);
-    } else if (request->is_numbered && request->index == 2) {
-        request->keys = redis_number(request->word, request->word_length);
+    } else if (request->watches) {
+        watched_complete(request);
+    } else if (request->kind >= REDIS_XADD) {
+        redis_send_argument(reader);
     }
     request->index++;
     request->watches &= request->index <= 2;
@@ -166,9 +181,16 @@ static enum redis_kind meaning(const struct redis_request *request, uint32_t *co
     case REDIS_SUNSUBSCRIBE:
         *count = arguments;
         return arguments != 1 ? (enum redis_kind)request->kind : REDIS_PLAIN;
+    case REDIS_XADD:
+    case REDIS_XREAD:
+    case REDIS_XREADGROUP: /* what comes is for who asked, unless it is merely queued */
+        return request->in_multi || request->joins ? REDIS_PLAIN : (enum redis_kind)request->kind;
     case REDIS_CLIENT:
     case REDIS_MULTI:
     case REDIS_EXEC:
+    case REDIS_PUBLISH:
+    case REDIS_XACK:
+    case REDIS_XDEL:
         return REDIS_PLAIN;
     default:
         return (enum redis_kind)request->kind;
@@ -186,6 +208,9 @@ static enum redis_step command_complete(struct redis_reader *reader)
         request->in_multi = false;
     }
     end_query(reader);
+    if (request->kind == REDIS_XADD) {
+        redis_send_complete(reader);
+    }
     request->stage = REQUEST_BETWEEN;
     return redis_queue_sent(reader, kind, count) ? REDIS_ON : REDIS_LOST;
 }
@@ -272,6 +297,8 @@ static bool take_whole(struct redis_reader *reader)
     }
     if (request->watches) {
         add_to_word(request, at, length);
+    } else if (request->kind >= REDIS_XADD) {
+        redis_send_piece(reader, (size_t)(at - reader->data), length, true);
     }
     reader->at = (size_t)(at + length + 2 - reader->data);
     return true;
@@ -300,6 +327,8 @@ static enum redis_step read_data(struct redis_reader *reader)
     length = length < request->left ? length : (size_t)request->left;
     if (request->watches) {
         add_to_word(request, reader->data + reader->at, length);
+    } else if (request->kind >= REDIS_XADD) {
+        redis_send_piece(reader, reader->at, length, length == request->left);
     }
     reader->at += length;
     request->left -= length;
@@ -411,6 +440,7 @@ bool redis_request_skip(struct redis_request *request, uint64_t length)
 static enum redis_step read_between(struct redis_reader *reader)
 {
     uint8_t byte = reader->data[reader->at];
+    reader->start = reader->at;
     if (byte == '*') {
         begin(reader, REQUEST_COUNT_FIRST);
         reader->at++;

@@ -21,6 +21,9 @@ enum redis_step redis_top_decide(struct redis_reader *reader)
     }
     reader->redis->answer.fate = FATE_ANSWER;
     redis_top_respond(reader);
+    if (reader->redis->mark_count > 0) {
+        redis_entry_begin(reader);
+    }
     return REDIS_ON;
 }
 
@@ -86,6 +89,9 @@ enum redis_step redis_top_first_value(struct redis_reader *reader)
             return redis_top_decide(reader);
         }
         answer->fate = FATE_PUSH;
+        redis_entry_message(reader);
+    } else if (answer->fate == FATE_PUSH && is_message(answer)) {
+        redis_entry_message(reader);
     } else if (answer->fate == FATE_PUSH && redis_is_open(reader->redis) &&
                is_confirmation(answer)) {
         return redis_top_decide(reader);
@@ -120,6 +126,9 @@ void redis_top_complete(struct redis_reader *reader)
     struct redis_answer *answer = &reader->redis->answer;
     enum redis_fate fate = (enum redis_fate)answer->fate;
     answer->fate = FATE_NONE;
+    if (answer->entry.stage != ENTRY_NONE) {
+        redis_entry_cut(reader);
+    }
     if (fate != FATE_ANSWER) {
         return;
     }

@@ -5,7 +5,6 @@
 
 #include "config.h"
 #include "counters.h"
-#include "sampling.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
@@ -17,6 +16,7 @@
 static int32_t starved;   /* contexts that must be waiting in user space */
 static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
+static bool puts_off;     /* one has been seen to wait so in an event loop */
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
@@ -33,8 +33,6 @@ static uint32_t trial = TRIAL;
 enum { LATELY = 64 };
 static uint32_t lately[LATELY], lately_next;
 
-struct context *attribution_process_context;
-
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
 static bool is_lost(uint64_t state)
@@ -47,9 +45,17 @@ static bool is_starved(uint64_t state)
     return (state & ~(OUTSTANDING - PARKED)) == WAITING;
 }
 
+/* More than those that look so because of so many calls under way whose maker is not known. */
+static bool are_more(const int32_t *count, int32_t calls)
+{
+    return __atomic_load_n(count, __ATOMIC_RELAXED) > calls;
+}
+
 static void note_starved(struct context *context)
 {
     context->has_starved = true;
+    if (!context->may_have_made_calls && attribution_somebody_starves())
+        __atomic_store_n(&puts_off, true, __ATOMIC_RELAXED);
     uint32_t at = __atomic_fetch_add(&lately_next, 1, __ATOMIC_RELAXED) % LATELY;
     __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
 }
@@ -93,7 +99,9 @@ static void set_current(struct thread *self, struct context *context)
     self->current = context;
     self->current_read_here = false;
     self->current_carried = false;
-    self->current_opened = false;
+    self->current_retries = false;
+    self->current_unclaimed = 0;
+    self->current_strayed = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -159,10 +167,21 @@ void attribution_touch_many(struct thread *self)
 
 void attribution_opened(struct thread *self, struct context *context)
 {
-    if (serves_one(self) || self->current_carried)
-        return;
-    set_current(self, context);
-    self->current_opened = self->timer_ns != 0 && thread_now(self) >= self->timer_ns;
+    if (!serves_one(self) && !self->current_carried)
+        set_current(self, context);
+}
+
+void attribution_closed(struct thread *self, const struct context *context)
+{
+    self->current_retries = context != NULL && self->current == context;
+}
+
+void attribution_touch_opened(struct thread *self, const struct opener *opener)
+{
+    if (opener->is_doubtful)
+        attribution_touch_unknown(self);
+    else if (opener->context != NULL)
+        attribution_opened(self, opener->context);
 }
 
 /* Does the task run because something came in for another one? */
@@ -179,27 +198,20 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
     set_current(self, context);
     self->current_carried = context != NULL;
     self->current_certain = is_certain;
+    self->current_guessed = false;
 }
 
-enum { TIMER_SLACK_NS = 1000000 }; /* time-outs are rounded to milliseconds */
-
-/* An event loop waits no longer than until its next timer is due, by its own clock, which is as old
- * as its last return at most. One that does not wait at all says nothing of when that is. */
-static void note_timer(struct thread *self, int64_t timeout_ns)
+void attribution_guess(struct thread *self, struct context *context)
 {
-    uint64_t before = self->woke_ns, was_due = self->timer_ns;
-    self->woke_ns = thread_now(self);
-    if (timeout_ns == 0 && was_due > before)
-        return; /* it has not been due yet */
-    self->timer_ns = 0;
-    if (timeout_ns > 0 && before != 0)
-        self->timer_ns =
-            before + (uint64_t)(timeout_ns > TIMER_SLACK_NS ? timeout_ns - TIMER_SLACK_NS : 0);
+    set_current(self, context);
+    self->current_carried = context != NULL;
+    self->current_certain = false;
+    self->current_guessed = context != NULL;
 }
 
 void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
-    note_timer(self, timeout_ns);
+    timers_waited(&self->timers, thread_now(self), timeout_ns);
     self->unit++;
     self->multiplexes = true;
     self->touched_many = self->touched_unknown = false;
@@ -271,13 +283,30 @@ void attribution_answering(struct context *context)
         change(context, -WAITING);
 }
 
+/* It may be another message that is worked on. */
+static bool is_uncertain(const struct context *context)
+{
+    return context->is_uncertain || (context->is_of_many && !context->is_followed);
+}
+
+__attribute__((noinline)) static void leave_answered(struct thread *self)
+{
+    self->answered = self->current->ids;
+    self->answered_ns = is_uncertain(self->current) ? 0 : thread_now(self);
+    set_current(self, NULL);
+}
+
 void attribution_answered(struct thread *self, struct context *context)
 {
     __atomic_store_n(&context->ended, true, __ATOMIC_RELAXED);
     attribution_answering(context);
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
-    if (self->current == context && (self->multiplexes || !self->current_read_here))
+    if (self->current != context || (!self->multiplexes && self->current_read_here))
+        return;
+    if (config.joins_logs)
+        leave_answered(self);
+    else
         set_current(self, NULL);
 }
 
@@ -292,6 +321,12 @@ void attribution_leave_message(struct thread *self, const struct context *contex
         set_current(self, NULL);
 }
 
+void attribution_leave_ended(struct thread *self)
+{
+    if (self->current != NULL && self->current->is_message && self->current->ended)
+        set_current(self, NULL);
+}
+
 void attribution_call_begin(struct context *context)
 {
     context->has_made_calls = true;
@@ -303,15 +338,23 @@ void attribution_call_end(struct context *context)
     change(context, -OUTSTANDING);
 }
 
-void attribution_unclaimed(int change)
+void attribution_unclaimed_begin(struct thread *self)
 {
-    __atomic_fetch_add(&unclaimed, change, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&unclaimed, 1, __ATOMIC_RELAXED);
+    self->current_unclaimed += self->current != NULL;
+}
+
+void attribution_unclaimed_end(void)
+{
+    __atomic_fetch_sub(&unclaimed, 1, __ATOMIC_RELAXED);
 }
 
 void attribution_leave(struct thread *self)
 {
     set_current(self, NULL);
 }
+
+const struct opener nobody_opened;
 
 static struct context *usable(const struct thread *self, struct context *context)
 {
@@ -320,34 +363,49 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
+bool attribution_somebody_starves(void)
+{
+    return are_more(&starved, __atomic_load_n(&unclaimed, __ATOMIC_RELAXED));
+}
+
 /* A thread that serves one request is sure of it while others wait with threads of their own. Who
  * has made a call that could not be attributed looks as if it waited: as many do as there are such
- * calls under way. */
+ * calls under way. Whom the thread is in does not, though it may have made those that are made
+ * here. */
 static bool somebody_waits(const struct thread *self)
 {
-    const int32_t *count = serves_one(self) ? &lost : &starved;
-    return __atomic_load_n(count, __ATOMIC_RELAXED) > __atomic_load_n(&unclaimed, __ATOMIC_RELAXED);
+    int32_t others = __atomic_load_n(&unclaimed, __ATOMIC_RELAXED) - self->current_unclaimed;
+    return are_more(serves_one(self) ? &lost : &starved, others);
 }
 
 static struct decision ambiguous(struct context *likeliest)
 {
+    if (likeliest != NULL)
+        likeliest->may_have_made_calls = true;
     return (struct decision){likeliest, RULE_AMBIGUOUS};
 }
 
-/* Timers' work begins after everything else of its unit, so what the thread has come to before may
- * be over. What it closes or opens since is a timer's own: so are time-outs told and calls made
- * again. */
-static bool timer_is_due(const struct thread *self)
+/* Its request and the answers to all its calls are there: what does not put work off does something
+ * for it now, before anything else. */
+static bool is_to_act(const struct thread *self)
 {
-    return self->timer_ns != 0 && !self->current_opened && process_monotonic_ns() >= self->timer_ns;
+    uint64_t state = __atomic_load_n(&self->current->state, __ATOMIC_RELAXED);
+    return is_starved(state - ATTACHED) && self->current_unclaimed == 0 &&
+           !__atomic_load_n(&puts_off, __ATOMIC_RELAXED);
+}
+
+/* Timers' work begins after everything else of its turn, so what the thread has come to before may
+ * be over. A time-out is told by closing what was too slow, and the call is made again at once. */
+static bool is_timers_work(const struct thread *self)
+{
+    return !self->current_retries && !is_to_act(self) && timers_may_be_due(&self->timers);
 }
 
 /* A program that was seen to put work off may have put off that of a request that has calls under
  * way besides, and so does not look as if it waited. */
 static bool is_doubtful(const struct thread *self)
 {
-    return self->touched_many || timer_is_due(self) ||
-           __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+    return self->touched_many || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
@@ -358,6 +416,8 @@ static struct decision carried(const struct thread *self)
     struct context *context = self->current;
     if (self->current_certain)
         return (struct decision){context, RULE_CARRIER};
+    if (self->current_guessed)
+        return ambiguous(context);
     bool is_tried = !context->ended && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
     bool is_trusted = __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
                       (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
@@ -370,20 +430,22 @@ static struct decision nobodys(void)
     return (struct decision){context, context == NULL ? RULE_NONE : RULE_PROCESS};
 }
 
-static struct decision decide(const struct thread *self, struct context *owner)
+static struct decision decide(const struct thread *self, const struct opener *owner)
 {
     if (self->current_carried)
         return carried(self);
-    struct context *opener = usable(self, owner);
+    struct context *opener = usable(self, owner->context);
     struct context *current = usable(self, self->current);
     if (current != NULL && serves_one(self))
         opener = NULL; /* whoever opened the connection */
     struct context *context = opener != NULL ? opener : current;
     if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
         return ambiguous(context);
+    if (owner->is_doubtful && !serves_one(self))
+        return ambiguous(context);
     if (context == NULL)
         return nobodys();
-    if (!serves_one(self) && is_doubtful(self))
+    if (!serves_one(self) && (is_doubtful(self) || (opener == NULL && is_timers_work(self))))
         return ambiguous(context);
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
@@ -391,23 +453,32 @@ static struct decision decide(const struct thread *self, struct context *owner)
 /* The decision is a call's, as it stands. */
 static struct decision noted(struct thread *self, struct decision decision)
 {
-    if (decision.parent != NULL && decision.parent->is_uncertain)
+    if (decision.parent != NULL && is_uncertain(decision.parent))
         decision = ambiguous(decision.parent);
-    if (self->current_carried)
+    if (self->current_carried && !self->current_guessed)
         self->current->has_called = true;
+    self->current_retries = false;
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;
 }
 
-struct decision attribution_parent(struct thread *self, struct context *owner)
+struct decision attribution_parent(struct thread *self, const struct opener *opener)
 {
-    return noted(self, decide(self, owner));
+    return noted(self, decide(self, opener));
+}
+
+struct opener attribution_opens(struct thread *self)
+{
+    struct decision decision = decide(self, &nobody_opened);
+    self->current_retries = false;
+    bool has_ended = self->current != NULL && self->current->ended;
+    return (struct opener){has_ended ? NULL : self->current, decision.rule == RULE_AMBIGUOUS};
 }
 
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)
 {
-    struct decision decision = decide(self, NULL);
+    struct decision decision = decide(self, &nobody_opened);
     if (was_doubtful && !self->current_carried)
         decision = ambiguous(decision.parent);
     decision.is_behind = true;
@@ -417,8 +488,26 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
 const struct context *attribution_at_work(void)
 {
     bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
-    struct decision decision = is_known ? decide(thread_self, NULL) : nobodys();
+    struct decision decision = is_known ? decide(thread_self, &nobody_opened) : nobodys();
     return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
+}
+
+/* A timer may write to the log, too. */
+static bool is_timers_line(const struct thread *self)
+{
+    return self->current == NULL ? timers_may_be_due(&self->timers) : is_timers_work(self);
+}
+
+const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t last_ns)
+{
+    const struct context *current = self->current;
+    bool is_loop = !self->current_carried && !serves_one(self);
+    if (is_loop && (self->current_strayed || is_doubtful(self) || is_timers_line(self)))
+        return NULL;
+    if (current == NULL && last_ns != 0 && self->answered_ns == last_ns && !somebody_waits(self))
+        return &self->answered;
+    bool is_its = current != NULL && !is_uncertain(current) && current->epoch == process.epoch;
+    return is_its && attribution_at_work() == current ? &current->ids : NULL;
 }
 
 static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
@@ -453,25 +542,4 @@ uint32_t attribution_candidates(
         context_drop(context);
     }
     return count;
-}
-
-void attribution_start(void)
-{
-    size_t length = strlen(config.traceparent);
-    struct trace_ids ids;
-    if (!traceparent_parse((const uint8_t *)config.traceparent, length, &ids))
-        return;
-    struct context *context = context_take();
-    if (context == NULL)
-        return;
-    context->ids = ids;
-    context->is_remote = true;
-    char tracestate[sizeof(config.tracestate)];
-    size_t cleaned = 0;
-    if (!tracestate_clean(
-            (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
-        cleaned = 0;
-    cleaned = sampling_tracestate_of_process(&ids, tracestate, cleaned);
-    context_set_texts(context, tracestate, (uint32_t)cleaned, "", 0);
-    attribution_process_context = context;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "context.h"
+#include "ours.h"
 #include "propagation.h"
 #include "thread.h"
 
@@ -35,12 +36,31 @@ void attribution_use(struct thread *self, struct context *context);
 void attribution_touch_unknown(struct thread *self);
 /* Answers to calls of several requests came in one read: which of them runs next is not known. */
 void attribution_touch_many(struct thread *self);
-/* The thread touches what the context had opened, or closes what it waits for: a retry may follow.
- * A carrier knows better, and so does a thread that serves one request. */
+/* The thread touches what the context had opened, or closes what it waits for. A carrier knows
+ * better, and so does a thread that serves one request. */
 void attribution_opened(struct thread *self, struct context *context);
+/* It has closed it: the next call may be the same one made again. */
+void attribution_closed(struct thread *self, const struct context *context);
+
+/* Who has opened a connection that has not been used yet. */
+struct opener {
+    struct context *context; /* NULL: no request */
+    bool is_doubtful;        /* another one may have, or none */
+};
+OURS const struct opener nobody_opened;
+
+/* The thread opens a connection: whose is it? The context is not held. */
+struct opener attribution_opens(struct thread *self);
+/* It touches one that has not been used yet. */
+void attribution_touch_opened(struct thread *self, const struct opener *opener);
+/* Requests have been read that nobody is seen at work on, and that may be asleep. Any thread. */
+bool attribution_somebody_starves(void);
+
 /* The program's runtime says whose task runs now on this thread; NULL: nobody's that it knows.
  * is_certain: also after the answer. */
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
+/* It says whose it may be: its calls are ambiguous. */
+void attribution_guess(struct thread *self, struct context *context);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
@@ -60,13 +80,16 @@ void attribution_answered(struct thread *self, struct context *context);
 /* A call or a connection attempt of the context begins and ends. */
 void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
-/* A call that may be of any request that waits begins (1) and ends (-1); not one that is behind
- * others of its connection, which may be of the same request. */
-void attribution_unclaimed(int change);
+/* A call that may be of any request that waits begins and ends; not one that is behind others of
+ * its connection, which may be of the same request. */
+void attribution_unclaimed_begin(struct thread *self);
+void attribution_unclaimed_end(void);
 /* Is the thread at work on a request, which is no message, as far as anybody knows? */
 bool attribution_is_engaged(const struct thread *self);
 /* It asks for other messages: it is not at work on this one any more. */
 void attribution_leave_message(struct thread *self, const struct context *context);
+/* It asks for another: if its message is over, so is the work on it. */
+void attribution_leave_ended(struct thread *self);
 /* The thread ends. */
 void attribution_leave(struct thread *self);
 /* In a forked child: what its parent's requests wait for is not the child's business. */
@@ -87,8 +110,8 @@ struct decision {
     bool is_behind; /* by attribution_parent_behind */
 };
 
-/* Whose is a call made now by this thread? owner: of a connection not used before, or NULL. */
-struct decision attribution_parent(struct thread *self, struct context *owner);
+/* Whose is a call made now by this thread? opener: of its connection. */
+struct decision attribution_parent(struct thread *self, const struct opener *opener);
 /* The same where others of its connection are under way. What is sent at once may have been
  * collected from several requests, or be one's. was_doubtful: the one sent before it, in this unit
  * of work, was ambiguous. */
@@ -99,6 +122,17 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
  * have left it. */
 const struct context *attribution_at_work(void);
 
+/* Whose is a line that the thread writes to a log now; NULL: nobody's that is sure. On an event
+ * loop also the request whose answer it has just ended, if it has done nothing since that could be
+ * another's. last_ns: its now_ns before the block that asks. */
+const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t last_ns);
+/* The thread has heard from somebody whose affairs are not known. No call of ours follows from
+ * that, but a line in a log may. */
+static inline void attribution_stray(struct thread *self)
+{
+    self->current_strayed = true;
+}
+
 /* Whose an ambiguous call may be: the likeliest, the one at work here, then those that
  * wait, the last to do so first. Returns how many. Any thread, in an observe block. */
 enum { CANDIDATES_MAX = 8 };
@@ -106,7 +140,7 @@ uint32_t attribution_candidates(
     struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX]);
 
 /* The process's own parent, from TRACEPARENT; NULL if none. */
-extern struct context *attribution_process_context;
+OURS struct context *attribution_process_context;
 void attribution_start(void);
 
 /* --- threads that a request starts ----------------------------------------------------------- */

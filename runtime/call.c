@@ -15,7 +15,7 @@ static struct exchange *begin(struct thread *self)
     struct exchange *exchange = process.broken ? NULL : exchange_take(self, 0, false);
     if (exchange == NULL)
         return NULL;
-    exchange_identify_client(self, exchange, attribution_parent(self, NULL));
+    exchange_identify_client(self, exchange, attribution_parent(self, &nobody_opened));
     exchange_uncount(exchange);
     if (exchange_is_recorded(exchange)) {
         exporter_need(); /* ahead of need, so that the span finds a ring */

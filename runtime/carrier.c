@@ -63,7 +63,8 @@ void carrier_enter(uint32_t handle, bool is_certain)
     struct context *context = handle == CARRIER_NONE ? NULL : context_at(handle);
     struct thread *self = thread_self;
     if (self != NULL && self->current == context &&
-        (context == NULL || (self->current_carried && self->current_certain == is_certain)))
+        (context == NULL || (self->current_carried && self->current_certain == is_certain &&
+                                !self->current_guessed)))
         return; /* the usual case: one task's steps follow each other */
     if ((self = observe_open()) == NULL)
         return;
@@ -71,11 +72,62 @@ void carrier_enter(uint32_t handle, bool is_certain)
     observe_close(self);
 }
 
+void carrier_enter_guess(uint32_t handle)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    attribution_guess(self, handle == CARRIER_NONE ? NULL : context_at(handle));
+    observe_close(self);
+}
+
+void carrier_parts(const struct carrier_part *parts)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    self->parts = parts;
+    self->part_at = 0;
+    observe_close(self);
+}
+
+void carrier_parted(void)
+{
+    if (thread_self != NULL)
+        thread_self->parts = NULL;
+}
+
+size_t carrier_part(struct thread *self)
+{
+    const struct carrier_part *part = self->parts;
+    while (part->end <= self->part_at)
+        part++;
+    struct context *context = part->handle == CARRIER_NONE ? NULL : context_at(part->handle);
+    if (self->current != context || !self->current_carried || self->current_guessed)
+        attribution_carry(self, context, false);
+    return part->end - self->part_at;
+}
+
+void carrier_follow(void)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    if (self->current != NULL)
+        self->current->is_followed = true;
+    observe_close(self);
+}
+
+bool carrier_somebody_starves(void)
+{
+    return attribution_somebody_starves();
+}
+
 struct carrier_view carrier_look(void)
 {
     const struct thread *self = thread_self;
     if (self == NULL || self->current == NULL)
-        return (struct carrier_view){CARRIER_NONE, false, false};
-    return (struct carrier_view){
-        self->current->index, self->current_carried, self->current_read_here};
+        return (struct carrier_view){CARRIER_NONE, false, false, false};
+    return (struct carrier_view){self->current->index, self->current_carried,
+        self->current_read_here, self->current->is_message};
 }

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ours.h"
+
 enum { CARRIER_NONE = 0 };
 
 /* The context that the thread is in now, held; to be given back by carrier_drop. */
@@ -34,18 +36,41 @@ bool carrier_is_live(uint32_t handle);
  * at work for another once it is over. */
 void carrier_enter(uint32_t handle, bool is_certain);
 
+/* It may be the handle's, or another's that waits. */
+void carrier_enter_guess(uint32_t handle);
+
+/* What this thread writes next has been put together for several: up to byte `end` it is the
+ * handle's. Read until carrier_parted; the last one's end is SIZE_MAX. */
+struct carrier_part {
+    size_t end;
+    uint32_t handle;
+};
+void carrier_parts(const struct carrier_part *parts);
+void carrier_parted(void);
+/* For streams: enters the part that is told next, and answers how long it is. */
+struct thread;
+size_t carrier_part(struct thread *self);
+
+/* Every task that comes of what the thread is in will be told with it: however much more is read
+ * before any of them runs, it is known which one is at work. */
+void carrier_follow(void);
+
+/* A task that is nobody's may be that of a request that was read before the task was known. */
+bool carrier_somebody_starves(void);
+
 /* Where the thread is now; not held. */
 struct carrier_view {
     uint32_t handle;
     bool is_carried; /* a carrier said so */
     bool is_request; /* this thread has read its request itself */
+    bool is_message; /* that request is a message */
 };
 struct carrier_view carrier_look(void);
 
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
  * their places. */
-extern void (*carrier_serving)(void);
+OURS void (*carrier_serving)(void);
 
 static inline void carrier_serves(void)
 {

@@ -65,17 +65,19 @@ static void set_defaults(struct config *config, bool root)
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;
     config->sampler_poll_ms = 60000;
-    static const char *const paths[SIGNAL_COUNT] = {
-        [SIGNAL_TRACES] = "/v1/traces", [SIGNAL_METRICS] = "/v1/metrics"};
+    static const char *const paths[SIGNAL_COUNT] = {[SIGNAL_TRACES] = "/v1/traces",
+        [SIGNAL_METRICS] = "/v1/metrics",
+        [SIGNAL_LOGS] = "/v1/logs"};
     for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
         config->signals[i].path = paths[i];
         config->signals[i].destination = DESTINATION_OTLP; /* until settled */
         config->signals[i].timeout_ms = 10000;
     }
+    config->signals[SIGNAL_LOGS].destination = DESTINATION_NONE; /* unless asked for */
     config->metric_interval_ms = 60000;
     config->schedule_delay_ms = 5000;
     config->queue_spans_max = 2048;
-    config->batch_spans_max = 512;
+    config->batch_spans_max = config->batch_logs_max = 512;
     config->exit_timeout_ms = 2000;
     config->stack_min_ns = 100 * 1000000ull;
     config->keeps_slow_ns = UINT64_MAX;
@@ -88,36 +90,98 @@ static void set_defaults(struct config *config, bool root)
         memcpy(config->store_directory, "/var/lib/burdock", sizeof("/var/lib/burdock"));
 }
 
+/* The relay stands between: it speaks what is not to enter a host. */
+static void settle_relay(struct reading *reading)
+{
+    struct config *config = reading->config;
+    bool is_wanted = false;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+        is_wanted |= config->signals[i].is_relayed;
+    if (!is_wanted)
+        return;
+    memcpy(config->relay_url, "unix://", 7);
+    if (config_relay_path(config, (uint32_t)sys(SYS_geteuid), config->relay_url + 7))
+        return;
+    parse_problem(reading, "BURDOCK_DIR",
+        "too long for the relay's socket: https and grpc are not sent, see BURDOCK_RELAY");
+    config->relay_url[0] = '\0';
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+        if (config->signals[i].is_relayed)
+            config->signals[i].destination = DESTINATION_STORE;
+        config->signals[i].is_relayed = false;
+    }
+    config->records_logs &= config->signals[SIGNAL_LOGS].destination != DESTINATION_STORE;
+}
+
+/* What becomes of a signal that cannot go where it was to go. */
+static const char *const kept_where[SIGNAL_COUNT][2] = {
+    [SIGNAL_TRACES] = {"otlp_file needs BURDOCK_OTLP_FILE: kept in the local store",
+        "off, and https and grpc are the relay's to speak: kept in the local store"},
+    [SIGNAL_METRICS] = {"", "off, and https and grpc are the relay's to speak: metrics are not "
+                            "sent"},
+    [SIGNAL_LOGS] = {"otlp_file needs BURDOCK_OTLP_LOGS_FILE: logs are not exported",
+        "off, and https and grpc are the relay's to speak: logs are not sent"}};
+
+static void settle_file(struct reading *reading, enum signal signal)
+{
+    static const char *const names[SIGNAL_COUNT] = {
+        [SIGNAL_TRACES] = "OTEL_TRACES_EXPORTER", [SIGNAL_LOGS] = "OTEL_LOGS_EXPORTER"};
+    struct config_signal *settings = &reading->config->signals[signal];
+    if (settings->destination != DESTINATION_FILE || settings->outlet != 0 ||
+        outlet_path_of(reading->config, signal)[0] != '\0')
+        return;
+    parse_problem(reading, names[signal], kept_where[signal][0]);
+    settings->destination = DESTINATION_STORE;
+}
+
 static void settle_destination(struct reading *reading, enum signal signal)
 {
     struct config_signal *settings = &reading->config->signals[signal];
     const char *endpoint_from = reading->signals[signal].endpoint_from;
-    bool is_https = reading->signals[signal].is_https;
-    if (settings->destination == DESTINATION_FILE && reading->config->outlet_descriptor == 0 &&
-        reading->config->outlet_path[0] == '\0') {
-        parse_problem(reading, "OTEL_TRACES_EXPORTER",
-            "otlp_file needs BURDOCK_OTLP_FILE: kept in the local store");
-        settings->destination = DESTINATION_STORE;
-    }
+    bool is_spoken = !reading->signals[signal].is_https && !settings->grpc;
+    settle_file(reading, signal);
     if (settings->destination != DESTINATION_OTLP)
         return;
-    if (endpoint_from && !is_https && !reading->signals[signal].is_elsewhere)
+    settings->is_relayed = endpoint_from && !is_spoken && !reading->config->relay_off;
+    if (endpoint_from && (is_spoken || settings->is_relayed))
         return;
     settings->destination = DESTINATION_STORE;
-    if (endpoint_from == NULL)
+    if (endpoint_from)
+        parse_problem(reading, "BURDOCK_RELAY", kept_where[signal][1]);
+    else if (signal == SIGNAL_LOGS)
+        parse_problem(reading, "OTEL_LOGS_EXPORTER", "otlp needs an endpoint: logs are not sent");
+}
+
+/* The exporter's thread takes one descriptor along. */
+static void settle_outlets(struct reading *reading)
+{
+    struct config *config = reading->config;
+    uint8_t spans = config->signals[SIGNAL_TRACES].outlet, *logs;
+    logs = &config->signals[SIGNAL_LOGS].outlet;
+    if (spans != 0 && *logs != 0 && *logs != spans) {
+        parse_problem(reading, "OTEL_LOGS_EXPORTER",
+            "spans go to the other one of stdout and stderr: logs do too, see BURDOCK_CONSOLE");
+        *logs = spans;
+    }
+    config->outlet_descriptor = spans != 0 ? spans : *logs;
+}
+
+static void settle_logs(struct reading *reading)
+{
+    struct config *config = reading->config;
+    enum destination destination = config->signals[SIGNAL_LOGS].destination;
+    if (destination != DESTINATION_NONE && !config->joins_logs) {
+        parse_problem(reading, "OTEL_LOGS_EXPORTER", "without effect: BURDOCK_LOGS names no log");
+        config->signals[SIGNAL_LOGS].destination = DESTINATION_NONE;
+        config->signals[SIGNAL_LOGS].outlet = 0;
         return;
-    const char *from = is_https ? endpoint_from : reading->signals[signal].protocol_from;
-    if (signal == SIGNAL_METRICS)
-        parse_problem(reading, from,
-            "https and grpc are not spoken inside the process: metrics are not sent");
-    else if (is_https)
-        parse_problem(reading, from,
-            "https is not spoken inside the process: kept in the local store; send with burdock "
-            "export");
-    else
-        parse_problem(reading, from,
-            "grpc is not spoken inside the process: kept in the local store; send with burdock "
-            "export");
+    }
+    settle_destination(reading, SIGNAL_LOGS);
+    destination = config->signals[SIGNAL_LOGS].destination;
+    config->records_logs = !config->sdk_disabled && destination != DESTINATION_NONE &&
+                           destination != DESTINATION_STORE;
+    if (destination == DESTINATION_CONSOLE)
+        config->batch_logs_max = 1;
 }
 
 static void settle(struct reading *reading)
@@ -127,6 +191,9 @@ static void settle(struct reading *reading)
     config->w3c_of_all = config->w3c && config->trust == TRUST_ALL;
     settle_destination(reading, SIGNAL_TRACES);
     settle_destination(reading, SIGNAL_METRICS);
+    settle_logs(reading);
+    settle_outlets(reading);
+    settle_relay(reading);
     if (config->scraped && config->delta) {
         parse_problem(reading, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
             "ignored: with prometheus all is cumulative");
@@ -137,14 +204,14 @@ static void settle(struct reading *reading)
             "ignored: prometheus' text has explicit buckets only");
         config->exponential = false;
     }
+    bool traces =
+        !config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE;
     config->measures =
         !config->sdk_disabled &&
         (config->scraped || config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP);
-    config->records =
-        config->measures ||
-        (!config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE);
-    config->keeps = config->keeps && !config->sdk_disabled &&
-                    config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE;
+    config->records = config->measures || traces;
+    config->keeps = config->keeps && traces;
+    config->answer_headers = traces ? config->answer_headers : 0;
     config->records_unsampled = config->measures || config->keeps;
     enum destination destination = config->signals[SIGNAL_TRACES].destination;
     if (destination != DESTINATION_OTLP && destination != DESTINATION_NONE && !reading->delay_given)

@@ -108,10 +108,11 @@ static const struct exporter_name {
     enum destination destination;
     uint8_t descriptor;
     bool is_of[SIGNAL_COUNT];
-} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, {true, true}},
-    {"none", DESTINATION_NONE, 0, {true, true}}, {"console", DESTINATION_CONSOLE, 2, {true, false}},
-    {"otlp_file", DESTINATION_FILE, 0, {true, false}},
-    {"otlp/stdout", DESTINATION_FILE, 1, {true, false}},
+} exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, {true, true, true}},
+    {"none", DESTINATION_NONE, 0, {true, true, true}},
+    {"console", DESTINATION_CONSOLE, 2, {true, false, true}},
+    {"otlp_file", DESTINATION_FILE, 0, {true, false, true}},
+    {"otlp/stdout", DESTINATION_FILE, 1, {true, false, true}},
     {"prometheus", DESTINATION_NONE, 0, {false, true}}}; /* scraped, beside a destination */
 
 static const struct exporter_name *exporter_named(struct slice name, enum signal signal)
@@ -132,9 +133,9 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
         const struct exporter_name *named = exporter_named(item, signal);
         if (named == NULL) {
             parse_problem(reading, variable->name,
-                signal == SIGNAL_TRACES
-                    ? "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none"
-                    : "an exporter was ignored: otlp, prometheus, none");
+                signal == SIGNAL_METRICS
+                    ? "an exporter was ignored: otlp, prometheus, none"
+                    : "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none");
             continue;
         }
         config->scraped |= signal == SIGNAL_METRICS && slice_is(item, "prometheus");
@@ -146,8 +147,7 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
     if (chosen == NULL)
         return;
     config->signals[signal].destination = chosen->destination;
-    config->outlet_descriptor =
-        signal == SIGNAL_TRACES ? chosen->descriptor : config->outlet_descriptor;
+    config->signals[signal].outlet = chosen->descriptor;
 }
 
 void parse_console(struct reading *reading, const struct variable *variable, const char *value)
@@ -156,24 +156,31 @@ void parse_console(struct reading *reading, const struct variable *variable, con
     bool is_stdout = slice_is(name, "stdout");
     if (!is_stdout && !slice_is(name, "stderr"))
         parse_problem(reading, variable->name, "ignored: neither stderr nor stdout");
-    else if (reading->config->signals[SIGNAL_TRACES].destination == DESTINATION_CONSOLE)
-        reading->config->outlet_descriptor = is_stdout ? 1 : 2;
+    for (unsigned i = 0; i < SIGNAL_COUNT && (is_stdout || slice_is(name, "stderr")); i++)
+        if (reading->config->signals[i].destination == DESTINATION_CONSOLE)
+            reading->config->signals[i].outlet = is_stdout ? 1 : 2;
 }
 
 void parse_protocol(struct reading *reading, const struct variable *variable, const char *value)
 {
     struct slice name = slice_trim(whole(value));
-    bool elsewhere = slice_is(name, "grpc"), json = slice_is(name, "http/json");
-    if (!elsewhere && !json && !slice_is(name, "http/protobuf")) {
+    bool grpc = slice_is(name, "grpc"), json = slice_is(name, "http/json");
+    if (!grpc && !json && !slice_is(name, "http/protobuf")) {
         parse_problem(reading, variable->name, "ignored: unknown protocol");
         return;
     }
     struct range range = signals_of(variable);
     for (unsigned i = range.first; i < range.end; i++) {
-        reading->signals[i].is_elsewhere = elsewhere;
-        reading->signals[i].protocol_from = variable->name;
+        reading->config->signals[i].grpc = grpc;
         reading->config->signals[i].json = json;
     }
+}
+
+void parse_insecure(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct range range = signals_of(variable);
+    for (unsigned i = range.first; i < range.end; i++)
+        reading->config->signals[i].insecure = slice_is(slice_trim(whole(value)), "true");
 }
 
 void parse_compression(struct reading *reading, const struct variable *variable, const char *value)
@@ -196,6 +203,35 @@ void parse_timeout(struct reading *reading, const struct variable *variable, con
         return;
     for (unsigned i = range.first; i < range.end; i++)
         reading->config->signals[i].timeout_ms = (uint32_t)ms;
+}
+
+static void set_file(
+    struct reading *reading, const struct variable *variable, const char *value, size_t member)
+{
+    struct range range = signals_of(variable);
+    size_t length = strlen(value);
+    if (length >= CONFIG_TEXT_MAX) {
+        parse_problem(reading, variable->name, "ignored: too long");
+        return;
+    }
+    for (unsigned i = range.first; i < range.end; i++)
+        memcpy((char *)&reading->config->tls[i] + member, value, length + 1);
+}
+
+void parse_certificate(struct reading *reading, const struct variable *variable, const char *value)
+{
+    set_file(reading, variable, value, offsetof(struct config_tls, certificate));
+}
+
+void parse_client_certificate(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    set_file(reading, variable, value, offsetof(struct config_tls, client_certificate));
+}
+
+void parse_client_key(struct reading *reading, const struct variable *variable, const char *value)
+{
+    set_file(reading, variable, value, offsetof(struct config_tls, client_key));
 }
 
 /* Stands below the exporter's own timeouts, so those are final here. */
@@ -280,33 +316,50 @@ static const char *added_to(const struct url *url, const char *path, bool is_bas
     return is_base ? path : has_path ? "" : "/";
 }
 
-void parse_endpoint(struct reading *reading, const struct variable *variable, const char *value)
+/* An endpoint of grpc may be host:port alone; then another variable says whether TLS is meant. */
+static const char *missing_scheme(const struct config_signal *settings, struct slice text)
 {
-    struct slice text = slice_trim(whole(value));
-    struct range range = signals_of(variable);
+    if (!settings->grpc || memmem(text.data, text.length, "://", 3) != NULL)
+        return "";
+    return settings->insecure ? "http://" : "https://";
+}
+
+/* Answers why it cannot be, or NULL. */
+static const char *set_endpoint(
+    struct reading *reading, unsigned signal, struct slice text, bool is_base)
+{
+    const struct config_signal *settings = &reading->config->signals[signal];
+    const char *scheme = missing_scheme(settings, text);
+    size_t scheme_bytes = strlen(scheme), length = scheme_bytes + text.length;
     char copy[CONFIG_TEXT_MAX];
     struct url url;
-    if (text.length >= sizeof(copy)) {
-        parse_problem(reading, variable->name, "ignored: too long");
-        return;
-    }
-    memcpy(copy, text.data, text.length);
-    copy[text.length] = 0;
-    if (!url_parse(copy, &url)) {
-        parse_problem(reading, variable->name,
-            "ignored: not a URL http://host[:port][/path] or unix:///path without user name");
-        return;
-    }
+    if (length >= sizeof(copy))
+        return "ignored: too long";
+    memcpy(copy, scheme, scheme_bytes);
+    memcpy(copy + scheme_bytes, text.data, text.length);
+    copy[length] = 0;
+    if (!url_parse(copy, &url))
+        return "ignored: not a URL http://host[:port][/path] or unix:///path without user name";
+    if (!build_endpoint(reading->config->urls[signal], (struct slice){copy, length},
+            added_to(&url, settings->path, is_base)))
+        return "ignored: too long";
+    reading->signals[signal].is_https = url.scheme == URL_HTTPS;
+    return NULL;
+}
+
+void parse_endpoint(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct range range = signals_of(variable);
+    const char *why = NULL;
     for (unsigned i = range.first; i < range.end; i++) {
-        const char *path = reading->config->signals[i].path;
-        bool is_base = range.end - range.first > 1;
-        if (!build_endpoint(reading->config->urls[i], text, added_to(&url, path, is_base))) {
-            parse_problem(reading, variable->name, "ignored: too long");
-            continue;
-        }
-        reading->signals[i].endpoint_from = variable->name;
-        reading->signals[i].is_https = url.scheme == URL_HTTPS;
+        const char *unfit =
+            set_endpoint(reading, i, slice_trim(whole(value)), range.end - range.first > 1);
+        if (unfit == NULL)
+            reading->signals[i].endpoint_from = variable->name;
+        why = unfit != NULL ? unfit : why;
     }
+    if (why != NULL)
+        parse_problem(reading, variable->name, why);
 }
 
 /* ---- headers ---- */

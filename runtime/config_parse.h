@@ -19,13 +19,12 @@ struct reading {
     bool root;
     struct {
         bool is_https;             /* the endpoint that counts is https:// */
-        bool is_elsewhere;         /* grpc: not spoken in the process */
         const char *endpoint_from; /* the variable that gave the endpoint, NULL: none did */
-        const char *protocol_from;
     } signals[SIGNAL_COUNT];
     bool service_given;
     bool delay_given;
     bool state_home_given;
+    bool config_done;
 };
 
 struct variable;

@@ -4,11 +4,26 @@
 #include "probability.h"
 #include "url.h"
 
+/* Those who can be asked. */
+static const struct remote {
+    const char *url, *path;
+    const char *interval; /* its name, and in what */
+    uint32_t unit_ms, poll_ms;
+    double ratio;
+} remotes[] = {
+    [SAMPLER_JAEGER] = {"http://localhost:5778", "/sampling", "pollingIntervalMs", 1, 60000, 0.001},
+    [SAMPLER_XRAY] = {"http://127.0.0.1:2000", "/GetSamplingRules", "polling_interval", 1000,
+        300000, 0.05},
+};
+
 static void use_remote_defaults(struct config *config)
 {
-    static const char url[] = "http://localhost:5778/sampling";
-    config->sampler_ratio = 0.001;
-    memcpy(config->sampler_url, url, sizeof(url));
+    const struct remote *remote = &remotes[config->sampler];
+    size_t length = strlen(remote->url);
+    config->sampler_ratio = remote->ratio;
+    config->sampler_poll_ms = remote->poll_ms;
+    memcpy(config->sampler_url, remote->url, length);
+    memcpy(config->sampler_url + length, remote->path, strlen(remote->path) + 1);
 }
 
 void parse_sampler(struct reading *reading, const struct variable *variable, const char *value)
@@ -18,14 +33,12 @@ void parse_sampler(struct reading *reading, const struct variable *variable, con
         enum sampler_kind kind;
         bool parent_based;
     } samplers[] = {
-        {"always_on", SAMPLER_ALWAYS_ON, false},
-        {"always_off", SAMPLER_ALWAYS_OFF, false},
-        {"traceidratio", SAMPLER_RATIO, false},
-        {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
+        {"always_on", SAMPLER_ALWAYS_ON, false}, {"always_off", SAMPLER_ALWAYS_OFF, false},
+        {"traceidratio", SAMPLER_RATIO, false}, {"parentbased_always_on", SAMPLER_ALWAYS_ON, true},
         {"parentbased_always_off", SAMPLER_ALWAYS_OFF, true},
-        {"parentbased_traceidratio", SAMPLER_RATIO, true},
-        {"jaeger_remote", SAMPLER_JAEGER, false},
+        {"parentbased_traceidratio", SAMPLER_RATIO, true}, {"jaeger_remote", SAMPLER_JAEGER, false},
         {"parentbased_jaeger_remote", SAMPLER_JAEGER, true},
+        {"xray", SAMPLER_XRAY, true}, /* as SDKs have it: there is no other */
     };
     for (size_t i = 0; i < sizeof(samplers) / sizeof(samplers[0]); i++) {
         if (!slice_is(slice_trim(whole(value)), samplers[i].name))
@@ -33,7 +46,7 @@ void parse_sampler(struct reading *reading, const struct variable *variable, con
         reading->config->sampler = samplers[i].kind;
         reading->config->sampler_parent_based = samplers[i].parent_based;
         reading->sampler_given = true;
-        if (samplers[i].kind == SAMPLER_JAEGER)
+        if (samplers[i].kind >= SAMPLER_JAEGER)
             use_remote_defaults(reading->config);
         return;
     }
@@ -66,28 +79,32 @@ static bool ratio_parse(struct slice text, double *ratio)
     return true;
 }
 
-/* Where the endpoint has no path, the one that Jaeger's has. */
+/* Where the endpoint has no path, the one that is usual. */
 static bool use_endpoint(struct config *config, struct slice value)
 {
+    const char *path = remotes[config->sampler].path;
     char text[CONFIG_TEXT_MAX];
     struct url url;
-    if (value.length + sizeof("/sampling") > sizeof(text))
+    if (value.length + strlen(path) >= sizeof(text))
         return false;
     memcpy(text, value.data, value.length);
     text[value.length] = '\0';
     if (!url_parse(text, &url) || url.scheme != URL_HTTP)
         return false;
     if (url.path.length <= 1 && (url.path.length == 0 || url.path.data[0] == '/'))
-        memcpy(text + value.length - url.path.length, "/sampling", sizeof("/sampling"));
+        memcpy(text + value.length - url.path.length, path, strlen(path) + 1);
     memcpy(config->sampler_url, text, strlen(text) + 1);
     return true;
 }
 
-/* endpoint=http://host:5778,pollingIntervalMs=5000,initialSamplingRate=0.25 */
+/* endpoint=http://host:5778,pollingIntervalMs=5000,initialSamplingRate=0.25; of X-Ray
+ * endpoint=http://host:2000,polling_interval=300 */
 static void parse_remote(
     struct reading *reading, const struct variable *variable, const char *value)
 {
     struct config *config = reading->config;
+    const struct remote *remote = &remotes[config->sampler];
+    bool is_xray = config->sampler == SAMPLER_XRAY;
     struct slice item, rest = whole(value);
     while (slice_split(&rest, ',', &item)) {
         struct slice text = item, name;
@@ -96,14 +113,17 @@ static void parse_remote(
         bool is_right = false;
         if (slice_is(name, "endpoint"))
             is_right = use_endpoint(config, text);
-        else if (slice_is(name, "pollingIntervalMs")) {
-            is_right = number_parse(text, INT32_MAX, &ms) && ms > 0;
-            config->sampler_poll_ms = is_right ? (uint32_t)ms : config->sampler_poll_ms;
-        } else if (slice_is(name, "initialSamplingRate"))
+        else if (slice_is(name, remote->interval)) {
+            is_right = number_parse(text, INT32_MAX / remote->unit_ms, &ms) && ms > 0;
+            config->sampler_poll_ms =
+                is_right ? (uint32_t)ms * remote->unit_ms : config->sampler_poll_ms;
+        } else if (!is_xray && slice_is(name, "initialSamplingRate"))
             is_right = ratio_parse(text, &config->sampler_ratio);
         if (!is_right)
             parse_problem(reading, variable->name,
-                "ignored in part: endpoint=http://..., pollingIntervalMs=, initialSamplingRate=");
+                is_xray ? "ignored in part: endpoint=http://..., polling_interval= in seconds"
+                        : "ignored in part: endpoint=http://..., pollingIntervalMs=, "
+                          "initialSamplingRate=");
     }
 }
 
@@ -111,7 +131,7 @@ void parse_sampler_argument(
     struct reading *reading, const struct variable *variable, const char *value)
 {
     double ratio;
-    if (reading->sampler_given && reading->config->sampler == SAMPLER_JAEGER)
+    if (reading->sampler_given && reading->config->sampler >= SAMPLER_JAEGER)
         parse_remote(reading, variable, value);
     if (!reading->sampler_given || reading->config->sampler != SAMPLER_RATIO)
         return;
@@ -286,10 +306,10 @@ void parse_trust(struct reading *reading, const struct variable *variable, const
 void config_settle_sampling(struct config *config)
 {
     static const double all[] = {[SAMPLER_ALWAYS_ON] = 1, [SAMPLER_ALWAYS_OFF] = 0};
-    bool is_ratio = config->sampler == SAMPLER_RATIO || config->sampler == SAMPLER_JAEGER;
+    bool is_ratio = config->sampler >= SAMPLER_RATIO;
     config->sampler_threshold =
         probability_threshold(is_ratio ? config->sampler_ratio : all[config->sampler]);
     config->samples_plainly = config->sampler_parent_based && config->sampler_threshold == 0 &&
                               config->rule_count == 0 && config->span_cost_ns == 0 &&
-                              config->sampler != SAMPLER_JAEGER;
+                              config->sampler < SAMPLER_JAEGER;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Variables that stand alone: truth values, numbers, texts, directories. */
 #include "config_parse.h"
+#include "logs_edit.h"
 
 void parse_problem(struct reading *reading, const char *variable, const char *why)
 {
@@ -117,10 +118,16 @@ void parse_context(struct reading *reading, const struct variable *variable, con
     parse_text(reading, variable, value);
 }
 
+void parse_config_done(struct reading *reading, const struct variable *variable, const char *value)
+{
+    reading->config_done = true;
+}
+
 void parse_config_file(struct reading *reading, const struct variable *variable, const char *value)
 {
-    parse_problem(reading, variable->name,
-        "declarative configuration is not read: set the variables themselves");
+    if (!reading->config_done)
+        parse_problem(reading, variable->name,
+            "only burdock run reads it: start with it, or set the variables themselves");
 }
 
 /* ---- choices ---- */
@@ -189,6 +196,15 @@ void parse_carriers(struct reading *reading, const struct variable *variable, co
     static const struct bit_name names[] = {
         {"python", CARRIER_PYTHON}, {"node", CARRIER_NODE}, {"none", 0}, {NULL, 0}};
     parse_bits(reading, variable, value, names, "a runtime was ignored: python, node, none");
+}
+
+void parse_answer_headers(
+    struct reading *reading, const struct variable *variable, const char *value)
+{
+    static const struct bit_name names[] = {{"traceresponse", ANSWER_TRACERESPONSE},
+        {"server-timing", ANSWER_SERVER_TIMING}, {"none", 0}, {NULL, 0}};
+    parse_bits(reading, variable, value, names,
+        "a header was ignored: traceresponse, server-timing, none");
 }
 
 void parse_methods(struct reading *reading, const struct variable *variable, const char *value)
@@ -268,6 +284,42 @@ void parse_bytes(struct reading *reading, const struct variable *variable, const
         *(uint64_t *)parse_target(reading, variable) = number << shift;
     else
         parse_problem(reading, variable->name, "ignored: not a number of bytes, K, M or G");
+}
+
+/* --- logs --- */
+
+static bool is_number_of_log(struct slice item)
+{
+    return item.length == 1 && (item.data[0] == '1' || item.data[0] == '2');
+}
+
+void parse_logs(struct reading *reading, const struct variable *variable, const char *value)
+{
+    struct slice item, rest = whole(value);
+    struct config *config = reading->config;
+    if (!parse_text(reading, variable, value))
+        return;
+    static const char suffix[] = " trace_id={trace_id} span_id={span_id}";
+    config->joins_logs = true;
+    memcpy(config->logs_suffix, suffix, sizeof(suffix)); /* BURDOCK_LOGS_SUFFIX stands below */
+    while (slice_split(&rest, ',', &item)) {
+        if (is_number_of_log(item))
+            config->logs_descriptors |= 1u << (item.data[0] - '0');
+        else if (slice_is(item, "syslog"))
+            config->joins_syslog = true;
+        else if (item.length < 2 || item.data[0] != '/')
+            parse_problem(
+                reading, variable->name, "an item was ignored: 1, 2, syslog or an absolute path");
+    }
+}
+
+void parse_logs_suffix(struct reading *reading, const struct variable *variable, const char *value)
+{
+    if (logs_suffix_is_usable(value))
+        parse_text(reading, variable, value);
+    else
+        parse_problem(
+            reading, variable->name, "ignored: too long, not of one line, or without {trace_id}");
 }
 
 /* It becomes part of a file's name. */

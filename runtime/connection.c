@@ -9,6 +9,7 @@
 
 #include "counters.h"
 #include "descriptor.h"
+#include "logs.h"
 #include "pool.h"
 #include "sys.h"
 #include "text_pool.h"
@@ -83,6 +84,7 @@ static void destroy(struct thread *self, struct connection *connection, int fd)
     stream_end(self, connection, fd);
     __atomic_fetch_add(&connection->generation, 1, __ATOMIC_SEQ_CST);
     uint32_t index = connection->index;
+    __atomic_store_n(&connection->counted, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&connection->orphan, false, __ATOMIC_SEQ_CST);
     unlock(self, connection);
     pool_give(&connections, index);
@@ -165,7 +167,7 @@ struct connection *connection_make(
     connection_release(self, fd);
     struct connection *connection = make(self, (uint32_t)fd < descriptor_limit, origin);
     if (connection == NULL) {
-        descriptor_set(fd, SLOT_PLAIN);
+        descriptor_set(fd, logs_unfollowed());
         return NULL;
     }
     if (peer != NULL)
@@ -209,7 +211,7 @@ static void classify_socket(struct thread *self, int fd)
         return; /* not connected yet: connect will tell */
     address_set(&peer, (struct sockaddr *)&storage, length);
     if (peer.family == 0) {
-        descriptor_set(fd, SLOT_PLAIN);
+        descriptor_set(fd, logs_unfollowed());
         return;
     }
     struct connection *connection = connection_make(self, fd, ORIGIN_UNKNOWN, &peer);
@@ -217,11 +219,12 @@ static void classify_socket(struct thread *self, int fd)
         connection_leave(self, connection);
 }
 
-/* First sight of a number. Files and pipes leave with one system call and no thread block. */
+/* First sight of a number. Files and pipes leave with one system call and no thread block, unless
+ * logs are asked for. */
 __attribute__((noinline)) static void classify(int fd)
 {
     if (!process_may_call() || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
-        descriptor_set(fd, SLOT_PLAIN);
+        descriptor_set(fd, logs_classify(fd));
         return;
     }
     if (socket_option(fd, SO_ACCEPTCONN) == 1) {
@@ -306,7 +309,8 @@ bool connection_enter(struct thread *self, const struct sight *sight)
         return false;
     if (!lock(self, connection)) {
         counter_add(COUNTER_CONNECTIONS_CONTENDED, 1);
-        if (descriptor_replace(sight->fd, entry_of(connection, sight->generation), SLOT_PLAIN))
+        if (descriptor_replace(
+                sight->fd, entry_of(connection, sight->generation), logs_unfollowed()))
             connection_drop(connection);
         return false;
     }
@@ -352,8 +356,10 @@ void connection_share(struct thread *self, int from, int to)
         return;
     connection_release(self, to);
     if ((uint32_t)entry >= SLOT_FIRST && !share(self, from, entry))
-        entry = SLOT_PLAIN;
-    set_entry(self, to, entry); /* what is not followed here is not followed there */
+        entry = logs_unfollowed();
+    else if (entry == SLOT_PLAIN || (uint32_t)entry == SLOT_LOG)
+        entry = logs_classify(to); /* it may be one by its number, or not be one by it */
+    set_entry(self, to, entry);    /* what is not followed here is not followed there */
 }
 
 void connection_release(struct thread *self, int fd)
@@ -375,11 +381,54 @@ void connection_ignore(struct thread *self, struct connection *connection, int f
     connection->state = CONNECTION_IGNORED;
     if (connection->pending.text_index != 0)
         return; /* the host's next bytes must find us: half a line of ours is out */
-    if (descriptor_replace(fd, entry_of(connection, connection->generation), SLOT_PLAIN))
+    if (descriptor_replace(fd, entry_of(connection, connection->generation), logs_unfollowed()))
         connection_drop(connection);
 }
 
 bool connection_is_same(const struct connection *connection, int fd)
 {
     return connection->identity == 0 || connection_identity(fd) == connection->identity;
+}
+
+/* ---- how many there are ---- */
+
+static uint32_t begun[CONNECTION_PROTOCOLS_MAX][CONNECTION_SIDES];
+
+void connection_count_in(struct connection *connection)
+{
+    unsigned row = connection->row, side = connection->requests_out;
+    if (row >= CONNECTION_PROTOCOLS_MAX)
+        return;
+    __atomic_fetch_add(&begun[row][side], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&connection->counted, CONNECTION_SIDES * row + side + 1, __ATOMIC_RELAXED);
+}
+
+/* Those that a parent knew and this process has not used are not its own. */
+void connection_count(struct connection_counts *out)
+{
+    uint32_t last = __atomic_load_n(&connections.fresh, __ATOMIC_ACQUIRE);
+    memset(out->open, 0, sizeof(out->open));
+    memcpy(out->begun, begun, sizeof(out->begun));
+    for (uint32_t index = 1; index <= last; index++) {
+        const struct connection *connection = pool_block(&connections, index);
+        uint32_t counted = __atomic_load_n(&connection->counted, __ATOMIC_RELAXED);
+        if (counted != 0 && __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED) == process.epoch)
+            out->open[(counted - 1) / CONNECTION_SIDES][(counted - 1) % CONNECTION_SIDES]++;
+    }
+}
+
+void connection_counts_forked(void)
+{
+    memset(begun, 0, sizeof(begun));
+}
+
+const char *connection_protocol_name(uint32_t row)
+{
+    uint32_t at = 0;
+    while (at < row && protocol_rows[at] != NULL)
+        at++;
+    if (protocol_rows[at] == NULL)
+        return NULL;
+    const char *name = protocol_rows[at]->name;
+    return strcmp(name, "http1") == 0 ? "http" : name; /* its version is another attribute */
 }

@@ -19,6 +19,8 @@
 
 #include "../protocols/protocol.h"
 #include "address.h"
+#include "attribution.h"
+#include "connection_counts.h"
 #include "exchange.h"
 #include "kept.h"
 #include "thread.h"
@@ -35,6 +37,7 @@ struct pending {
     uint32_t text_index; /* big block; 0: none */
     uint32_t sent;
     uint32_t length;
+    uint32_t covers; /* 1: they stand for the host's next byte, too, which it has to send again */
 };
 
 /* In the order of use: what every call needs lies in the first lines of the cache, and the parser's
@@ -56,10 +59,12 @@ struct connection {
     bool switched;       /* the protocol said that something else follows */
     bool tunnels;        /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out; /* the last wait for this connection ended by time */
+    bool reads_ahead;    /* its program asks for messages before it works on those it has */
     bool shake_told;     /* an exchange tells how the session inside TLS began */
     bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
     uint8_t row;         /* CLAIMED: of protocol in protocol_rows */
     uint8_t unseen;      /* enum unseen. Any thread may set it to STREAM_LOST */
+    uint8_t counted;     /* 2 * row + side + 1 while it is CLAIMED, else 0. Any thread reads */
     uint32_t sending;    /* odd: a head is with the kernel and not yet fed. Any thread */
     uint32_t sent_late;  /* the value of sending that was waited for in vain */
     uint32_t feeds;      /* how often the parser's state was advanced */
@@ -68,8 +73,9 @@ struct connection {
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct context *current;   /* of the first exchange, once its request is complete; its hold */
     struct context
-        *previous;         /* held: of the last call here, until the next one: its end may follow */
-    struct context *owner; /* held: the context that opened this connection; see R3 */
+        *previous; /* held: of the last call here, until the next one: its end may follow */
+    struct opener
+        opener; /* until it is used; its context is held, and waits for it */
     const struct protocol *protocol;
     struct pending pending;
     union {

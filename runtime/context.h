@@ -29,7 +29,10 @@ struct context {
     uint32_t epoch;    /* the process that began it */
     bool is_message;   /* it is a message's that was delivered, no request's */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
+    bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
+    bool is_followed; /* its runtime tells of every task that works for it */
     bool has_made_calls;
+    bool may_have_made_calls; /* a call was in doubt while it was the likeliest */
     /* While tasks that are not certain carry it: */
     bool has_starved;
     bool has_called;        /* a call was, or would have been, named its */

@@ -4,7 +4,7 @@
 #include "memory.h"
 
 uint64_t *descriptor_table AT_START;
-uint32_t descriptor_limit;
+uint32_t descriptor_limit AT_START;
 uint32_t descriptor_highest;
 
 bool descriptor_start(void)

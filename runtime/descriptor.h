@@ -2,9 +2,10 @@
 /*
  * What each descriptor number stands for: a flat table, two loads to ask.
  *
- *   table[fd] is SLOT_UNKNOWN (never seen, or closed), SLOT_PLAIN (nothing to observe),
- *   SLOT_LISTENER, or SLOT_FIRST + index of a connection in its lower half and that connection's
- *   generation in its upper half: which connection it is, is known without touching it
+ *   table[fd] is SLOT_UNKNOWN (never seen, or closed), SLOT_PLAIN (nothing to observe), SLOT_LOG
+ *   or SLOT_STRANGE (logs.h: only if logs are joined), SLOT_LISTENER, or SLOT_FIRST + index of a
+ *   connection in its lower half and that connection's generation in its upper half: which
+ *   connection it is, is known without touching it
  *   descriptor_limit == 0 while inert: every number is then plain
  *
  * | who                              | may                                          |
@@ -18,11 +19,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SLOT_UNKNOWN, SLOT_PLAIN, SLOT_LISTENER, SLOT_FIRST, DESCRIPTORS_MAX = 1024 * 1024 };
+#include "ours.h"
 
-extern uint64_t *descriptor_table;
-extern uint32_t descriptor_limit;
-extern uint32_t descriptor_highest; /* no slot above it was ever set */
+enum {
+    SLOT_UNKNOWN,
+    SLOT_PLAIN,
+    SLOT_LOG,
+    SLOT_STRANGE,
+    SLOT_LISTENER,
+    SLOT_FIRST,
+    DESCRIPTORS_MAX = 1024 * 1024
+};
+
+OURS uint64_t *descriptor_table;
+OURS uint32_t descriptor_limit;
+OURS uint32_t descriptor_highest; /* no slot above it was ever set */
 
 bool descriptor_start(void); /* constructor; false: no memory, stay inert */
 

@@ -43,7 +43,7 @@ void exchange_uncount(struct exchange *exchange)
     if (exchange->counts_as_call)
         attribution_call_end(exchange->context);
     if (exchange->is_unclaimed && exchange->epoch == process.epoch)
-        attribution_unclaimed(-1);
+        attribution_unclaimed_end();
     exchange->counts_as_call = exchange->is_unclaimed = false;
 }
 
@@ -331,7 +331,7 @@ void exchange_identify_client(
             (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
         exchange->is_unclaimed = !decision.is_behind;
         if (exchange->is_unclaimed)
-            attribution_unclaimed(1);
+            attribution_unclaimed_begin(self);
     }
     exchange->has_ids = true;
     if (parent != NULL) {
@@ -360,7 +360,7 @@ void exchange_adopt(struct exchange *exchange)
 {
     struct extracted own;
     counter_add(COUNTER_INJECT_ADOPTED, 1);
-    exchange->adopted = true;
+    exchange->marks |= RECORD_ADOPTED;
     extract_any(exchange, &own);
     if (own.found != FOUND_PARENT || config.sdk_disabled)
         return;
@@ -370,6 +370,21 @@ void exchange_adopt(struct exchange *exchange)
     exchange->rule = RULE_HEADER;
     exchange->has_parent = true;
     exchange->parent_is_remote = true;
+}
+
+void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length)
+{
+    struct trace_link *links = exchange->links;
+    struct trace_ids ids;
+    if (exchange->link_count == CANDIDATES_MAX || !traceparent_parse(traceparent, length, &ids))
+        return;
+    struct trace_link *link = &links[exchange->link_count];
+    memcpy(link->trace_id, ids.trace_id, sizeof(link->trace_id));
+    memcpy(link->span_id, ids.span_id, sizeof(link->span_id));
+    for (const struct trace_link *other = links; other < link; other++)
+        if (memcmp(other, link, sizeof(*link)) == 0)
+            return;
+    exchange->link_count++;
 }
 
 void exchange_link_parent(struct exchange *exchange)

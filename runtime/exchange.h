@@ -15,6 +15,7 @@
 #include "../protocols/protocol.h"
 #include "attribution.h"
 #include "config.h"
+#include "counters.h"
 #include "probability.h"
 #include "propagation.h"
 #include "record.h"
@@ -40,12 +41,13 @@ struct exchange {
     bool behind;    /* its request was complete before an earlier one was answered */
     bool injected;  /* our lines went out, or were not wanted: look no further */
     bool forwarded; /* the head passes the incoming traceparent on; we put our ids in its place */
-    bool adopted;   /* the head carries the application's own context */
+    uint8_t marks;  /* RECORD_ADOPTED, RECORD_UNTOUCHED */
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
     bool is_delivery;    /* a message that came in; is_server, too */
     bool is_settled;     /* SETTLE will end it */
+    bool is_grouped;     /* maybe together with those before it */
     bool is_complete;    /* it is all here */
     bool is_left;        /* the program has asked for more since */
     bool tells_shake;    /* how the session inside TLS began */
@@ -92,7 +94,16 @@ void exchange_doubt(struct thread *self, struct exchange *exchange);
 void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context);
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
+/* It goes out without a context, since it could not be edited safely: counted, and the span says
+ * so. */
+static inline void exchange_untouched(struct exchange *exchange)
+{
+    counter_add(COUNTER_INJECT_SKIPPED, 1);
+    exchange->marks |= RECORD_UNTOUCHED;
+}
 
+/* Its span is linked to that one, too, as far as there is room; what is no traceparent, is not. */
+void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length);
 /* Its span is linked to its parent's, too. */
 void exchange_link_parent(struct exchange *exchange);
 /* A delivery that has been recorded: what is recorded next is its acknowledgement. */
@@ -103,6 +114,14 @@ void exchange_uncount(struct exchange *exchange);
 
 /* Writes the lines to insert into `out` of TEXT_BIG_BYTES; returns their length, 0: none. */
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf);
+/* Which headers its answer gets at this ANSWER: enum answer_header_bits; and their lines. */
+uint32_t exchange_answer_headers(const struct exchange *exchange, const struct event *answer);
+size_t exchange_answer_lines(
+    const struct exchange *exchange, const struct event *answer, char *out);
+/* The same, behind `length` of those: the line of X-Ray's that a queue takes a message's context
+ * from, if it is not among them. */
+size_t exchange_queue_line(
+    const struct exchange *exchange, char *lines, size_t length, bool bare_lf);
 /* The values of traceparent, tracestate and baggage, of length 0 what there is none of or the head
  * has of its own. They lie in `own` and in the context. values: zeroed. */
 struct exchange_own {

@@ -15,12 +15,18 @@ static char *put_line_end(char *out, bool bare_lf)
     return out;
 }
 
+static char *put_text(char *out, const char *text)
+{
+    size_t length = strlen(text);
+    memcpy(out, text, length);
+    return out + length;
+}
+
 static char *put_line(char *out, const char *name, const char *value, size_t length, bool bare_lf)
 {
-    size_t name_length = strlen(name);
-    memcpy(out, name, name_length);
-    memcpy(out + name_length, value, length);
-    return put_line_end(out + name_length + length, bare_lf);
+    out = put_text(out, name);
+    memcpy(out, value, length);
+    return put_line_end(out + length, bare_lf);
 }
 
 static char *put_traceparent(char *out, const struct trace_ids *ids, bool bare_lf)
@@ -29,6 +35,36 @@ static char *put_traceparent(char *out, const struct trace_ids *ids, bool bare_l
     memcpy(out, name, sizeof(name) - 1);
     traceparent_format(out + sizeof(name) - 1, ids);
     return put_line_end(out + sizeof(name) - 1 + TRACEPARENT_LENGTH, bare_lf);
+}
+
+/* An answer names the span of its request, which is this process's to tell. */
+uint32_t exchange_answer_headers(const struct exchange *exchange, const struct event *answer)
+{
+    if (!exchange->is_server || !exchange->has_ids || exchange->epoch != process.epoch)
+        return 0;
+    return config.answer_headers & ~(answer->has_own ? (uint32_t)ANSWER_TRACERESPONSE : 0);
+}
+
+/* Trace Context Level 2 (W3C, Candidate Recommendation), 4; Server Timing (W3C), 3, with the name
+ * that browsers' SDKs look for. */
+size_t exchange_answer_lines(const struct exchange *exchange, const struct event *answer, char *out)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name, *end;
+    } rows[] = {{ANSWER_TRACERESPONSE, "traceresponse: ", ""},
+        {ANSWER_SERVER_TIMING, "Server-Timing: traceparent;desc=\"", "\""}};
+    uint32_t headers = exchange_answer_headers(exchange, answer);
+    char *at = out;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if ((headers & rows[i].bit) == 0)
+            continue;
+        at = put_text(at, rows[i].name);
+        traceparent_format(at, &exchange->ids);
+        at = put_text(at + TRACEPARENT_LENGTH, rows[i].end);
+        at = put_line_end(at, answer->bare_lf);
+    }
+    return (size_t)(at - out);
 }
 
 /* Of a call that begins a trace. */
@@ -81,6 +117,16 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
     return (size_t)(at - out);
 }
 
+size_t exchange_queue_line(
+    const struct exchange *exchange, char *lines, size_t length, bool bare_lf)
+{
+    bool is_wanted = (config.propagators & PROPAGATOR_TRACECONTEXT) != 0 &&
+                     (config.propagators & PROPAGATOR_XRAY) == 0;
+    return is_wanted ? propagators_inject_xray(
+                           &exchange->ids, lines + length, TEXT_BIG_BYTES - length, bare_lf)
+                     : 0;
+}
+
 void exchange_values(
     const struct exchange *exchange, struct exchange_own *own, struct fact values[3])
 {
@@ -102,8 +148,9 @@ size_t exchange_insert(const struct exchange *exchange, const struct protocol *p
     const struct event *splice, char *out)
 {
     struct exchange_own own;
-    struct insertion insertion = {
-        .replaced = {splice->text, (uint32_t)splice->length}, .key = splice->key};
+    struct insertion insertion = {.replaced = {splice->text, (uint32_t)splice->length},
+        .key = splice->key,
+        .room = TEXT_BIG_BYTES};
     const struct fact *values = insertion.values;
     exchange_values(exchange, &own, insertion.values);
     size_t most = values[0].length + values[1].length + values[2].length + splice->length;

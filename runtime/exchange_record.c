@@ -25,10 +25,10 @@ static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct ex
     const struct context *context = exchange->context;
     char *clean = self->lines; /* nothing is being sent now */
     size_t length = 0;
-    if (!exchange->adopted && context != NULL && context->tracestate_length > 0)
+    if (!(exchange->marks & RECORD_ADOPTED) && context != NULL && context->tracestate_length > 0)
         return record_put_text(
             at, RECORD_TEXT_TRACE_STATE, context_texts(context), context->tracestate_length);
-    if (!exchange->adopted)
+    if (!(exchange->marks & RECORD_ADOPTED))
         return __builtin_expect(exchange->threshold == 0, 1)
                    ? at
                    : put_threshold(at, exchange->threshold);
@@ -59,8 +59,7 @@ static void fill_record(
     uint64_t offset = process_clock_offset_ns();
     record->marks = (exchange->is_server ? RECORD_SERVER : 0) |
                     (exchange->has_parent ? RECORD_HAS_PARENT : 0) |
-                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0) |
-                    (exchange->adopted ? RECORD_ADOPTED : 0);
+                    (exchange->has_response ? RECORD_HAS_RESPONSE : 0) | exchange->marks;
     record->rule = exchange->rule;
     record->flags = exchange->ids.flags | 0x100u | (exchange->parent_is_remote ? 0x200u : 0);
     record->peer_port = peer.port;

@@ -164,6 +164,7 @@ static void recover_others(void)
 {
     struct metrics *ours = delivery.metrics;
     struct tail *our_tail = delivery.tail;
+    delivery.holds_logs = false;
     delivery.telling->name_code = NULL;
     delivery.metrics = NULL;
     delivery.tail = NULL;
@@ -171,6 +172,7 @@ static void recover_others(void)
     delivery.telling->name_code = symbols_find;
     delivery.metrics = ours;
     delivery.tail = our_tail;
+    delivery.holds_logs = true;
 }
 
 static void *run(void *unused)
@@ -192,9 +194,10 @@ static void *run(void *unused)
         delivery_stop_by(
             &delivery, &config, process_monotonic_ns() + config.exit_timeout_ms * 1000000ull);
     delivery.telling->name_code = symbols_find;
+    delivery.holds_logs = true;
     metrics_init(&metrics, &config);
     delivery.metrics = config.measures ? &metrics : NULL;
-    sampler_remote_start(delivery.http.scratch);
+    sampler_remote_start(delivery.ways[SIGNAL_TRACES].http.scratch);
     delivery.tail = tail_open(&tail, &config) ? &tail : NULL;
     if (rings_are_exposed()) /* what was recorded before the file was there is not durable */
         drain();
@@ -262,7 +265,7 @@ void exporter_need(void)
     uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
     if (__builtin_expect(now != LIFE_NONE && now != LIFE_RETIRED, 1))
         return;
-    if (!config.records)
+    if (!config.records && !config.records_logs)
         return;
     if (__atomic_compare_exchange_n(
             &life, &expected, LIFE_RINGS_ONLY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {

@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ours.h"
+
 struct thread;
 
 /* Makes sure that the exporter runs, or that it is known that it cannot. */
@@ -29,7 +31,7 @@ void exporter_need(void);
 bool exporter_adds_rings(void);
 
 enum exporter_work { WORK_NONE, WORK_SOON, WORK_NOW };
-extern uint32_t exporter_work; /* futex: what the thread has been asked to do */
+OURS uint32_t exporter_work; /* futex: what the thread has been asked to do */
 void exporter_ask(uint32_t wanted);
 
 /* Something was written to a ring. urgent: do not wait for the schedule delay. */

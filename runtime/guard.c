@@ -6,26 +6,19 @@
 #include <sys/stat.h>
 
 #include "format.h"
+#include "hash.h"
 #include "sys.h"
 
 static const char magic[8] = "BRDKGRD";
 
-/* FNV-1a, 64 bits: a name may hold what a file's name may not. */
-static uint64_t hash_of(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
-    return hash;
-}
-
+/* The name of a service may hold what a file's name may not. */
 static bool make_path(const struct config *config, uint32_t user, char out[GUARD_PATH_BYTES])
 {
     struct format path;
     format_start(&path, out, GUARD_PATH_BYTES);
     format_text(&path, config->run_directory);
     format_text(&path, "/burdock-");
-    format_hex(&path, hash_of(config->service_name));
+    format_hex(&path, hash_text(hash_start(), config->service_name));
     format_text(&path, "-");
     format_number(&path, user);
     format_text(&path, GUARD_SUFFIX);

@@ -39,5 +39,5 @@ bool guard_read(const struct config *config, uint32_t user, struct guard *guard)
 /* Constructor: is this service, under this user, to be left alone? */
 bool guard_denies(const struct config *config);
 
-/* Exporter thread: one or more processes of this service have just been found dead early. */
+/* Exporter thread: a process of this service has just been found dead early. */
 void guard_count(const struct config *config, uint64_t now_s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Insertion of context into requests inside the host's own call.
+ * Insertion of context into requests, and if asked for into the heads of answers, inside the host's
+ * own call.
  *
  * The parser's state advances only over bytes that the kernel took. To find the place, a copy of
  * the state looks ahead over what the host offers. One edit per system call:
@@ -8,12 +9,16 @@
  *     host's bytes before | lines (inserted) or ids (in place) | host's bytes up to the next head
  *
  * What is inserted may stand in the place of some of the host's bytes. Those count as taken with
- * its first byte: the host never gets to see a place in the middle of them.
+ * its first byte: the host never gets to see a place in the middle of them. If nothing of a request
+ * follows, the last of them does not count until all that is inserted has gone: the host offers it
+ * again, and the rest goes out in its place. What is to be replaced has to lie in one piece: small
+ * buffers of one call are copied together first.
  *
  * Promises to the host: it gets the count of its own bytes; never 0 for a call that offered some;
  * never short unless the kernel was short; EAGAIN only from the kernel. Lines stand before the
- * final empty line of the head, so the host is bound to send more: what the kernel did not take of
- * them is `pending` and goes out before the host's next byte.
+ * final empty line of the head, or take the place of a byte that is offered again, so the host is
+ * bound to send more: what the kernel did not take of them is `pending` and goes out before the
+ * host's next byte.
  */
 #include <errno.h>
 #include <string.h>
@@ -46,7 +51,7 @@ static int assemble(struct thread *self, const struct pending *pending, const st
     const struct plan *plan)
 {
     int count = 0;
-    size_t from = plan->from;
+    size_t from = plan->from + pending->covers;
     if (pending->text_index != 0)
         self->iov[count++] = (struct iovec){
             text_block(true, pending->text_index) + pending->sent, pending->length - pending->sent};
@@ -71,23 +76,35 @@ struct division {
     size_t inserted;
 };
 
-static struct division divide(const struct plan *plan, size_t pending, size_t taken)
+/* The last byte of those that are replaced is still to be offered again. */
+static bool is_covering(const struct plan *plan, const struct division *division)
 {
-    struct division division = {.pending = smaller(taken, pending)};
+    return division->inserted < plan->length && plan->removed > 0 &&
+           plan->offset + plan->removed == plan->limit;
+}
+
+static struct division divide(const struct plan *plan, const struct pending *pending, size_t taken)
+{
+    size_t due = pending->length - pending->sent;
+    struct division division = {.pending = smaller(taken, due)};
     taken -= division.pending;
-    division.host = taken;
-    size_t before = plan->offset - plan->from;
+    division.host = taken + (division.pending == due ? pending->covers : 0);
+    size_t before = plan->offset - plan->from - pending->covers;
     if (plan->kind == EDIT_INSERT && taken > before) {
         division.inserted = smaller(taken - before, plan->length);
-        division.host = taken - division.inserted + plan->removed;
+        division.host += plan->removed - division.inserted;
+        if (is_covering(plan, &division))
+            division.host--;
     }
     return division;
 }
 
-static void keep_rest(struct thread *self, struct pending *pending, size_t sent, size_t length)
+static void keep_rest(struct thread *self, struct pending *pending, const struct plan *plan,
+    const struct division *division)
 {
-    *pending = (struct pending){self->spare_text, (uint32_t)sent, (uint32_t)length};
-    memcpy(text_block(true, self->spare_text), self->lines, length);
+    *pending = (struct pending){self->spare_text, (uint32_t)division->inserted,
+        (uint32_t)plan->length, is_covering(plan, division)};
+    memcpy(text_block(true, self->spare_text), self->lines, plan->length);
     self->spare_text = 0;
 }
 
@@ -101,16 +118,20 @@ static void account(struct thread *self, struct connection *connection, const st
     if (division->inserted == 0)
         return;
     struct exchange *exchange = stream_find(connection, plan->serial);
-    if (exchange != NULL)
+    if (exchange != NULL) {
         exchange->injected = true;
+        if (exchange->is_server)
+            stream_touch(&(struct visit){self, connection, errno}, DIRECTION_OUT);
+    }
     if (division->inserted < plan->length)
-        keep_rest(self, pending, division->inserted, plan->length);
+        keep_rest(self, pending, plan, division);
 }
 
 struct send {
     struct thread *self;
     const struct sight *sight;
     const struct outgoing *out;
+    int saved_errno;
     bool gone; /* the connection was closed or taken from us while we sent */
     bool failed;
 };
@@ -144,7 +165,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     struct connection *connection = send->sight->connection;
     struct thread *self = send->self;
     int count = assemble(self, &connection->pending, send->out, plan);
-    size_t pending = connection->pending.length - connection->pending.sent;
+    struct pending pending = connection->pending; /* as it was offered */
     size_t offered = total_of(self->iov, count);
     int more = plan->limit < plan->total ? MSG_MORE : 0;
     uint32_t feeds = connection->feeds;
@@ -153,7 +174,7 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     int error = errno;
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);
-    struct division division = divide(plan, pending, taken < 0 ? 0 : (size_t)taken);
+    struct division division = divide(plan, &pending, taken < 0 ? 0 : (size_t)taken);
     send->failed = taken < 0;
     if (send->gone) {
         errno = error;
@@ -203,12 +224,47 @@ static bool is_ours_to_edit(struct send *send)
 }
 
 /* An answer may come back before we do: whoever reads it waits for us. */
-static void note_head(struct connection *connection)
+static void note_head(struct connection *connection, const struct plan *plan)
 {
     const struct exchange *last = connection->last;
     uint32_t sending = __atomic_load_n(&connection->sending, __ATOMIC_RELAXED);
-    if (connection->prepared != NULL || (last != NULL && !last->requested))
+    if (connection->prepared != NULL || plan->is_greeting ||
+        (last != NULL && !last->requested && connection->requests_out))
         __atomic_store_n(&connection->sending, (sending + 1) | 1, __ATOMIC_RELEASE);
+}
+
+static bool may_replace(const struct connection *connection)
+{
+    return connection->state == CONNECTION_CLAIMED && connection->edits &&
+           connection->protocol->insert != NULL;
+}
+
+/* A call with several buffers, in one piece: from here on it is as if the host had made it so. */
+struct gathered {
+    struct iovec whole;
+    struct outgoing out;
+    char bytes[];
+};
+
+/* Answers how many bytes there are. They lie in a block of the thread's own, not of this call: that
+ * may be cut short by a jump. */
+__attribute__((noinline)) static size_t gather(struct send *send)
+{
+    const struct outgoing *out = send->out;
+    struct thread *self = send->self;
+    size_t total = total_of(out->iov, out->count), used = 0;
+    if (total > TEXT_BIG_BYTES - sizeof(struct gathered) || !may_replace(send->sight->connection))
+        return total;
+    if (self->gathered_text == 0 && (self->gathered_text = text_take(true)) == 0)
+        return total;
+    void *block = text_block(true, self->gathered_text);
+    struct gathered *gathered = block;
+    for (int i = 0; i < out->count; used += out->iov[i++].iov_len)
+        memcpy(gathered->bytes + used, out->iov[i].iov_base, out->iov[i].iov_len);
+    gathered->whole = (struct iovec){gathered->bytes, total};
+    gathered->out = (struct outgoing){.iov = &gathered->whole, .count = 1, .flags = out->flags};
+    send->out = &gathered->out;
+    return total;
 }
 
 /* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */
@@ -216,14 +272,14 @@ static bool send_all(struct send *send, ssize_t *result)
 {
     struct connection *connection = send->sight->connection;
     struct plan *plan = &send->self->plan;
-    int saved_errno = errno;
-    size_t total = total_of(send->out->iov, send->out->count), sent = 0;
+    bool is_one = send->out->count == 1;
+    size_t total = is_one ? send->out->iov->iov_len : gather(send), sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         *plan = (struct plan){.from = sent, .limit = total, .total = total};
         if (connection->state != CONNECTION_IGNORED)
             look_ahead(send->self, connection, send->out, plan);
-        note_head(connection);
+        note_head(connection, plan);
         bool edits = plan->kind != EDIT_NONE || plan->splits || connection->pending.text_index != 0;
         if (!acted && (!edits || !is_ours_to_edit(send)))
             return false;
@@ -239,7 +295,7 @@ static bool send_all(struct send *send, ssize_t *result)
     if (acted)
         *result = sent > 0 ? (ssize_t)sent : -1;
     if (sent > 0)
-        errno = saved_errno;
+        errno = send->saved_errno;
     return acted;
 }
 
@@ -275,12 +331,11 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
         return false;
     }
     struct connection *connection = sight->connection;
-    struct send send = {.self = self, .sight = sight, .out = out};
+    struct send send = {.self = self, .sight = sight, .out = out, .saved_errno = saved_errno};
     bool done = false;
     bool is_ours = connection->state != CONNECTION_IGNORED && connection->unseen != STREAM_SECURE;
     if (is_ours || connection->pending.text_index != 0) {
-        touch_owner(self, connection);
-        errno = saved_errno;
+        touch_opened(self, connection);
         done = send_all(&send, result);
     }
     int error = errno;
@@ -308,7 +363,8 @@ bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
     }
     struct send send = {.self = self, .sight = sight, .out = &out};
     bool clear = true;
-    while (clear && !send.gone && stream_is_pending(sight)) {
+    while (
+        clear && !send.gone && stream_is_pending(sight) && sight->connection->pending.covers == 0) {
         struct plan plan = {0};
         bool stopped;
         clear = send_plan(&send, &plan, &stopped) >= 0;

@@ -70,10 +70,12 @@ static bool skip_value(struct reader *r)
 
 struct slice json_find(struct slice json, const char *key)
 {
-    struct reader r = {json.data, json.data + json.length};
     const struct slice none = {NULL, 0};
+    if (json.length == 0)
+        return none;
+    struct reader r = {json.data, json.data + json.length};
     size_t length = strlen(key);
-    if (json.length == 0 || !skip_char(&r, '{'))
+    if (!skip_char(&r, '{'))
         return none;
     do {
         skip_blanks(&r);

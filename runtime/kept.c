@@ -155,13 +155,6 @@ static void text_drop(uint32_t handle)
     }
 }
 
-/* The chains may be half changed: what is in them is never freed, only forgotten. */
-void kept_forked(void)
-{
-    memset(buckets, 0, sizeof(buckets));
-    lock = 0;
-}
-
 /* --- what a connection keeps --------------------------------------------------------------- */
 
 struct entry {
@@ -280,9 +273,42 @@ static void alias(struct kept *kept, uint64_t key, uint64_t other)
     set(kept, key, entry->text);
 }
 
+/* --- what all connections know ------------------------------------------------------------- */
+
+static struct kept common;
+static uint32_t common_lock;
+
+static bool enter_common(void)
+{
+    for (int i = 0; i < LOCK_TRIES; i++)
+        if (__atomic_exchange_n(&common_lock, 1, __ATOMIC_ACQUIRE) == 0)
+            return true;
+    return false;
+}
+
+static void leave_common(void)
+{
+    __atomic_store_n(&common_lock, 0, __ATOMIC_RELEASE);
+}
+
+/* What the connection keeps under `other`; nothing: what is known stays. */
+__attribute__((noinline)) static void alias_common(struct kept *kept, const struct event *event)
+{
+    const struct entry *entry = find(kept, event->other);
+    if (entry == NULL || !enter_common())
+        return;
+    __atomic_fetch_add(&text_at(entry->text)->references, 1, __ATOMIC_RELAXED);
+    set(&common, event->key, entry->text);
+    leave_common();
+}
+
+/* --- events -------------------------------------------------------------------------------- */
+
 void kept_event(struct kept *kept, const struct event *event)
 {
-    if (event->kind == EVENT_ALIAS)
+    if (event->is_common)
+        alias_common(kept, event);
+    else if (event->kind == EVENT_ALIAS)
         alias(kept, event->key, event->other);
     else if (event->kind == EVENT_DROP)
         drop(kept, event->key);
@@ -292,7 +318,7 @@ void kept_event(struct kept *kept, const struct event *event)
         keep_piece(kept, event);
 }
 
-void kept_recall(struct kept *kept, struct exchange *exchange, const struct event *event)
+static void recall(struct kept *kept, struct exchange *exchange, const struct event *event)
 {
     const struct entry *entry = find(kept, event->key);
     if (entry == NULL)
@@ -307,9 +333,28 @@ void kept_recall(struct kept *kept, struct exchange *exchange, const struct even
     exchange_add_text(exchange, &told);
 }
 
+void kept_recall(struct kept *kept, struct exchange *exchange, const struct event *event)
+{
+    if (!event->is_common) {
+        recall(kept, exchange, event);
+    } else if (enter_common()) {
+        recall(&common, exchange, event);
+        leave_common();
+    }
+}
+
 void kept_end(struct kept *kept)
 {
     end_pieces(kept);
     while (kept->first != 0)
         drop(kept, entry_at(kept->first)->key);
+}
+
+/* The chains may be half changed: what is in them is never freed, only forgotten. */
+void kept_forked(void)
+{
+    memset(buckets, 0, sizeof(buckets));
+    lock = 0;
+    common = (struct kept){0};
+    common_lock = 0;
 }

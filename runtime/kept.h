@@ -31,7 +31,7 @@ struct kept {
     uint64_t key; /* of that text */
 };
 
-/* KEEP, ALIAS, DROP. */
+/* KEEP, ALIAS, DROP. What is common to the process is kept likewise, under a lock that is tried. */
 void kept_event(struct kept *kept, const struct event *event);
 /* RECALL. */
 void kept_recall(struct kept *kept, struct exchange *exchange, const struct event *event);

@@ -17,6 +17,7 @@ struct scan {
     size_t base;      /* offset of the chunk being fed */
     bool beyond;      /* in a head behind the one that this system call is about */
     bool feeding_old; /* replaying the prefix: those bytes are sent already */
+    uint32_t present; /* bits of enum field, of a protocol that EDITS_ENTRIES */
     bool records;     /* the head began here: what it says is kept, in case all of it goes out */
 };
 
@@ -160,6 +161,28 @@ static bool is_offered(const struct scan *scan, const struct event *splice, size
                                       offset - splice->length >= scan->plan->from);
 }
 
+/* What somebody has signed is not ours to edit: the head carries the application's context. */
+__attribute__((noinline)) static void keep(
+    struct plan *plan, struct exchange *exchange, const struct event *splice)
+{
+    if (!(splice->key & SPLICE_SIGNED) || plan->kind != EDIT_REPLACE)
+        return;
+    plan->kind = EDIT_NONE;
+    exchange->forwarded = false;
+}
+
+static size_t lines_of(
+    const struct scan *scan, const struct exchange *exchange, const struct event *splice)
+{
+    char *lines = scan->self->lines;
+    if (scan->protocol->insert != NULL)
+        return exchange_insert(exchange, scan->protocol, splice, lines);
+    size_t length = exchange_lines(exchange, lines, splice->bare_lf);
+    if (__builtin_expect((splice->key & SPLICE_XRAY) != 0, 0))
+        length += exchange_queue_line(exchange, lines, length, splice->bare_lf);
+    return length;
+}
+
 static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     struct plan *plan = scan->plan;
@@ -167,23 +190,80 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     if (config.inserts_inbound && (exchange->rule == RULE_THREAD || exchange->rule == RULE_OWNER) &&
         (exchange->present & EXCHANGE_HAS_CONTEXT) == 0)
         exchange_doubt(scan->self, exchange);
-    if (exchange->injected || (exchange->present & EXCHANGE_HAS_CONTEXT))
+    if (exchange->injected || (exchange->present & EXCHANGE_HAS_CONTEXT)) {
+        if (exchange->forwarded && scan->protocol->insert == NULL)
+            keep(plan, exchange, event);
         return true;
+    }
     size_t offset = scan->base + event->offset;
     if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self) ||
         !is_offered(scan, event, offset))
         return true;
-    plan->length = scan->protocol->insert == NULL
-                       ? exchange_lines(exchange, scan->self->lines, event->bare_lf)
-                       : exchange_insert(exchange, scan->protocol, event, scan->self->lines);
-    if (plan->length == 0) {
-        exchange->injected = true;
+    plan->length = lines_of(scan, exchange, event);
+    if (plan->length == 0) { /* no lines are wanted, or they cannot be put there: counted later */
+        exchange->injected =
+            scan->protocol->insert == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT);
         return true;
     }
     plan->kind = EDIT_INSERT;
     plan->removed = event->length;
     plan->offset = offset - event->length;
     plan->serial = exchange->serial;
+    return true;
+}
+
+/* Of an answer that goes out. One edit per system call here, too. */
+__attribute__((noinline)) static void on_answer(
+    struct scan *scan, const struct exchange *exchange, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    size_t offset = scan->base + event->offset;
+    if (exchange->injected || exchange_answer_headers(exchange, event) == 0)
+        return;
+    if (plan->kind != EDIT_NONE) {
+        plan->splits = true;
+        limit_at(scan, offset);
+        return;
+    }
+    if (!look_ahead_has_block(scan->self))
+        return;
+    plan->kind = EDIT_INSERT;
+    plan->length = exchange_answer_lines(exchange, event, scan->self->lines);
+    plan->offset = offset;
+    plan->serial = exchange->serial;
+}
+
+/* EDITS_ENTRIES: of few requests. An exchange is made ready for one that will be, and
+ * a system call ends where the next one begins. */
+static void on_seldom_splice(struct scan *scan, const struct event *event)
+{
+    struct plan *plan = scan->plan;
+    size_t offset = scan->base + event->offset;
+    if ((scan->present & EXCHANGE_HAS_CONTEXT) || !is_offered(scan, event, offset))
+        return;
+    if (plan->kind != EDIT_NONE) {
+        plan->splits = true;
+        limit_at(scan, offset - event->length);
+        return;
+    }
+    stream_unprepare(scan->connection);
+    struct event begin = {.kind = EVENT_BEGIN, .exchange = event->exchange};
+    struct exchange *exchange = stream_prepare(scan->self, scan->connection, &begin);
+    if (exchange == NULL)
+        return;
+    exchange->present = scan->present;
+    on_splice(scan, exchange, event);
+}
+
+static bool on_seldom(struct sink *base, const struct event *event)
+{
+    struct scan *scan = (struct scan *)base;
+    if (event->kind == EVENT_BEGIN)
+        scan->present = 0;
+    else if (event->kind == EVENT_TEXT)
+        scan->present |= 1u << event->field;
+    else if (event->kind == EVENT_SPLICE)
+        on_seldom_splice(scan, event);
     return true;
 }
 
@@ -196,6 +276,8 @@ static bool on_event(struct sink *base, const struct event *event)
     }
     if (event->kind >= EVENT_OF_CONNECTION) {
         scan->records = false;
+        if (event->kind == EVENT_DOUBT)
+            stream_doubt(scan->self);
         return true;
     }
     if (scan->beyond) {
@@ -215,8 +297,13 @@ static bool on_event(struct sink *base, const struct event *event)
         exchange->numbers[event->field] = event->number;
     else if (event->kind == EVENT_REQUEST)
         scan->plan->is_request = true;
-    else if (event->kind == EVENT_END)
-        scan->records = false; /* more than a head: it is read again */
+    else if (event->kind == EVENT_ANSWER)
+        on_answer(scan, exchange, event);
+    else if (event->kind == EVENT_KEYED) {
+        exchange->key = event->key;
+        exchange->is_settled |= event->is_settled;
+    } else if (event->kind == EVENT_RECALL || event->kind == EVENT_END || event->kind == EVENT_LINK)
+        scan->records = false; /* a text that is elsewhere, more than a head: it is read again */
     return true;
 }
 
@@ -249,6 +336,8 @@ __attribute__((noinline)) static const struct protocol *scan_start(
         if (!connection->edits)
             return NULL;
         scan->protocol = claimed;
+        if (claimed->edits == EDITS_ENTRIES)
+            scan->sink.event = on_seldom;
         memcpy(self->scan_state, connection->protocol_state, claimed->state_bytes);
         return claimed;
     }
@@ -261,9 +350,11 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     if (connection->origin == ORIGIN_ACCEPTED ||
         stream_probe(connection, prefixes, DIRECTION_OUT, bytes,
             gather(out, scan->plan->from, bytes), &protocol, &requests, &refused) != VERDICT_YES ||
-        requests != DIRECTION_OUT || !protocol->edits)
+        requests != DIRECTION_OUT || !is_edited(protocol))
         return NULL;
     scan->protocol = protocol;
+    if (protocol->edits == EDITS_ENTRIES)
+        scan->sink.event = on_seldom;
     protocol->start(self->scan_state, requests);
     scan->feeding_old = true;
     if (sent > 0 && protocol->feed(self->scan_state, DIRECTION_OUT, prefixes[DIRECTION_OUT].bytes,
@@ -289,8 +380,10 @@ void look_ahead(struct thread *self, struct connection *connection, const struct
         }
         if (++buffers > THREAD_IOV_MAX - 4)
             limit_at(&scan, base);
-        if (protocol == NULL && buffers == 1)
+        if (protocol == NULL && buffers == 1) {
             protocol = scan_start(&scan, out);
+            plan->is_greeting = protocol != NULL && connection->state == CONNECTION_UNDECIDED;
+        }
         scan.base = base + skip;
         if (protocol == NULL || protocol->feed(self->scan_state, DIRECTION_OUT,
                                     (const uint8_t *)out->iov[i].iov_base + skip, length - skip,

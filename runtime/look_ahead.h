@@ -26,10 +26,10 @@ static inline bool is_candidate(const struct connection *connection)
 bool look_ahead_has_block(struct thread *self);
 
 /* A connection that has not been used yet is about to be written to. */
-static inline void touch_owner(struct thread *self, struct connection *connection)
+static inline void touch_opened(struct thread *self, struct connection *connection)
 {
-    if (!connection->used && connection->owner != NULL)
-        attribution_opened(self, connection->owner);
+    if (!connection->used)
+        attribution_touch_opened(self, &connection->opener);
 }
 
 static inline size_t smaller(size_t a, size_t b)

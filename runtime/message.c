@@ -17,7 +17,7 @@ static struct exchange *begin(struct thread *self, bool is_handed)
     exporter_need();
     if (is_handed)
         return exchange; /* what it carries names its parent */
-    exchange_identify_client(self, exchange, attribution_parent(self, NULL));
+    exchange_identify_client(self, exchange, attribution_parent(self, &nobody_opened));
     exchange_uncount(exchange);
     return exchange;
 }

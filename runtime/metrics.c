@@ -15,23 +15,29 @@ static const struct bounds http_bounds = {
     14, {5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}};
 static const struct bounds database_bounds = {9, {1, 5, 10, 50, 100, 500, 1000, 5000, 10000}};
 
-const struct histogram_row histogram_rows[HISTOGRAM_COUNT] = {
+const struct measure_row measure_rows[MEASURE_COUNT] = {
 #define HISTOGRAM(id, name, description, bounds) {name, description, &bounds},
-#define DIMENSION(attribute, histograms)
+#define SUM(id, name, description) {name, description, NULL},
+#define DIMENSION(attribute, measures)
 #include "metrics.def"
 #undef HISTOGRAM
+#undef SUM
 #undef DIMENSION
 };
 
-#define BIT(id) (1u << HISTOGRAM_##id)
+#define BIT(id) (1u << MEASURE_##id)
+#define MESSAGES (BIT(MESSAGING) | BIT(PROCESS) | BIT(SENT) | BIT(CONSUMED))
 static const uint8_t dimensions[ATTRIBUTE_COUNT] = {
 #define HISTOGRAM(id, name, description, bounds)
-#define DIMENSION(attribute, histograms) [ATTRIBUTE_##attribute] = (histograms),
+#define SUM(id, name, description)
+#define DIMENSION(attribute, measures) [ATTRIBUTE_##attribute] = (measures),
 #include "metrics.def"
 #undef HISTOGRAM
+#undef SUM
 #undef DIMENSION
 };
 #undef BIT
+#undef MESSAGES
 
 void metrics_init(struct metrics *metrics, const struct config *config)
 {
@@ -39,21 +45,21 @@ void metrics_init(struct metrics *metrics, const struct config *config)
     metrics->config = config;
 }
 
-static int histogram_of(const struct span *span)
+static int duration_of(const struct span *span)
 {
     for (unsigned i = 0; i < span->attribute_count; i++) {
         if (span->attributes[i].key == ATTRIBUTE_HTTP_REQUEST_METHOD)
-            return span->kind == SPAN_KIND_SERVER ? HISTOGRAM_HTTP_SERVER : HISTOGRAM_HTTP_CLIENT;
+            return span->kind == SPAN_KIND_SERVER ? MEASURE_HTTP_SERVER : MEASURE_HTTP_CLIENT;
         if (span->attributes[i].key == ATTRIBUTE_DB_SYSTEM_NAME)
-            return HISTOGRAM_DATABASE;
+            return MEASURE_DATABASE;
         if (span->attributes[i].key == ATTRIBUTE_MESSAGING_SYSTEM)
-            return span->kind == SPAN_KIND_CONSUMER ? HISTOGRAM_PROCESS : HISTOGRAM_MESSAGING;
+            return span->kind == SPAN_KIND_CONSUMER ? MEASURE_PROCESS : MEASURE_MESSAGING;
     }
     return -1;
 }
 
 /* 0: longer than a key may be. */
-static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key)
+static size_t make_key(const struct span *span, unsigned measure, uint8_t *key)
 {
     size_t used = 0;
     for (unsigned i = 0; i < span->attribute_count; i++) {
@@ -61,7 +67,7 @@ static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key
         size_t length = value->kind != SPAN_VALUE_TEXT ? sizeof(value->number) : value->text.length;
         struct key_head head = {
             (uint16_t)value->key, value->kind != SPAN_VALUE_TEXT ? KEY_NUMBER : (uint16_t)length};
-        if (!(dimensions[value->key] & 1u << histogram))
+        if (!(dimensions[value->key] & 1u << measure))
             continue;
         if (length > SERIES_KEY_BYTES_MAX - used - sizeof(head) ||
             used + sizeof(head) > SERIES_KEY_BYTES_MAX)
@@ -78,9 +84,9 @@ static size_t make_key(const struct span *span, unsigned histogram, uint8_t *key
 }
 
 /* Multiply and fold, eight bytes at a time; what follows the key's end is zero. */
-static uint64_t hash_of(const uint8_t *key, size_t bytes, unsigned histogram)
+static uint64_t hash_of(const uint8_t *key, size_t bytes, unsigned measure)
 {
-    uint64_t hash = 0x9E3779B97F4A7C15u + histogram;
+    uint64_t hash = 0x9E3779B97F4A7C15u + measure;
     for (size_t at = 0; at < bytes; at += 8) {
         uint64_t word;
         memcpy(&word, key + at, sizeof(word));
@@ -90,47 +96,47 @@ static uint64_t hash_of(const uint8_t *key, size_t bytes, unsigned histogram)
     return hash;
 }
 
-static struct series *begin_series(struct metrics_memory *memory, unsigned histogram)
+static struct series *begin_series(struct metrics_memory *memory, unsigned measure)
 {
     struct series *series = &memory->series[memory->series_count++];
-    series->histogram = (uint8_t)histogram;
+    series->measure = (uint8_t)measure;
     if (memory->exponentials != NULL)
         exponential_reset(&memory->exponentials[memory->series_count - 1]);
-    memory->counts[histogram]++;
+    memory->counts[measure]++;
     return series;
 }
 
-static struct series *overflow(struct metrics_memory *memory, unsigned histogram)
+static struct series *overflow(struct metrics_memory *memory, unsigned measure)
 {
-    if (memory->overflow[histogram] == 0) {
-        struct series *made = begin_series(memory, histogram);
+    if (memory->overflow[measure] == 0) {
+        struct series *made = begin_series(memory, measure);
         made->is_overflow = true;
-        memory->overflow[histogram] = (uint16_t)memory->series_count;
+        memory->overflow[measure] = (uint16_t)memory->series_count;
     }
-    return &memory->series[memory->overflow[histogram] - 1];
+    return &memory->series[memory->overflow[measure] - 1];
 }
 
-/* One series of each histogram is kept for its overflow. */
-static bool has_room(const struct metrics_memory *memory, unsigned histogram, size_t bytes)
+/* One series of each is kept for its overflow. */
+static bool has_room(const struct metrics_memory *memory, unsigned measure, size_t bytes)
 {
-    return memory->counts[histogram] < TELLS_APART_MAX - 1 &&
-           memory->series_count < SERIES_MAX - HISTOGRAM_COUNT &&
+    return memory->counts[measure] < TELLS_APART_MAX - 1 &&
+           memory->series_count < SERIES_MAX - MEASURE_COUNT &&
            bytes <= KEYS_BYTES - memory->keys_used;
 }
 
-static struct series *find(struct metrics_memory *memory, unsigned histogram, const uint8_t *key,
+static struct series *find(struct metrics_memory *memory, unsigned measure, const uint8_t *key,
     size_t bytes, uint64_t hash)
 {
     uint32_t at = (uint32_t)(hash % INDEX_SIZE);
     for (; memory->index[at] != 0; at = (at + 1) % INDEX_SIZE) {
         struct series *series = &memory->series[memory->index[at] - 1];
-        if (series->hash == hash && series->histogram == histogram && series->key_bytes == bytes &&
+        if (series->hash == hash && series->measure == measure && series->key_bytes == bytes &&
             memcmp(memory->keys + series->key_at, key, bytes) == 0)
             return series;
     }
-    if (!has_room(memory, histogram, bytes))
-        return overflow(memory, histogram);
-    struct series *series = begin_series(memory, histogram);
+    if (!has_room(memory, measure, bytes))
+        return overflow(memory, measure);
+    struct series *series = begin_series(memory, measure);
     series->hash = hash;
     series->key_at = memory->keys_used;
     series->key_bytes = (uint16_t)bytes;
@@ -156,7 +162,7 @@ static void note_exemplar(const struct metrics *metrics, struct exemplar *exempl
 static void count(const struct metrics *metrics, struct series *series, const struct span *span)
 {
     uint64_t duration_ns = span->end_ns > span->start_ns ? span->end_ns - span->start_ns : 0;
-    const struct bounds *bounds = histogram_rows[series->histogram].bounds;
+    const struct bounds *bounds = measure_rows[series->measure].bounds;
     unsigned bucket = 0;
     while (bucket < bounds->count && duration_ns > bounds->ms[bucket] * 1000000ull)
         bucket++;
@@ -190,24 +196,63 @@ static bool begin(struct metrics *metrics, const struct span *span)
     return true;
 }
 
-void metrics_add(struct metrics *metrics, const struct span *span)
+/* NULL: there is no memory. */
+static struct series *series_of(struct metrics *metrics, const struct span *span, unsigned measure)
 {
     uint8_t key[SERIES_KEY_BYTES_MAX + 8];
-    int histogram = histogram_of(span);
-    if (histogram < 0)
-        return;
     if (metrics->memory == NULL && !begin(metrics, span)) {
         counter_add(COUNTER_METRICS_DROPPED, 1);
-        return;
+        return NULL;
     }
-    size_t bytes = make_key(span, (unsigned)histogram, key);
+    size_t bytes = make_key(span, measure, key);
     memset(key + bytes, 0, 8);
-    struct series *series = bytes == 0 ? overflow(metrics->memory, (unsigned)histogram)
-                                       : find(metrics->memory, (unsigned)histogram, key, bytes,
-                                             hash_of(key, bytes, (unsigned)histogram));
-    count(metrics, series, span);
     metrics->is_changed = true;
+    return bytes == 0 ? overflow(metrics->memory, measure)
+                      : find(metrics->memory, measure, key, bytes, hash_of(key, bytes, measure));
+}
+
+static bool is_text(const struct span_attribute *value, const char *text)
+{
+    size_t length = strlen(text);
+    return value->text.length == length && memcmp(value->text.text, text, length) == 0;
+}
+
+/* Each message counts once. What a receive brought is counted as it is worked on; but of what is
+ * fetched ahead nobody knows when that is. */
+static void count_messages(struct metrics *metrics, const struct span *span)
+{
+    int64_t messages = 1;
+    bool is_sent = false, is_fetched = false, is_error = false, is_batch = false;
+    for (unsigned i = 0; i < span->attribute_count; i++) {
+        const struct span_attribute *value = &span->attributes[i];
+        if (value->key == ATTRIBUTE_MESSAGING_OPERATION_TYPE)
+            is_sent = is_text(value, "send");
+        else if (value->key == ATTRIBUTE_MESSAGING_OPERATION_NAME)
+            is_fetched = is_text(value, "fetch");
+        else if (value->key == ATTRIBUTE_MESSAGING_BATCH_MESSAGE_COUNT) {
+            messages = value->number;
+            is_batch = true;
+        }
+        is_error |= value->key == ATTRIBUTE_ERROR_TYPE;
+    }
+    bool is_consumed = span->kind == SPAN_KIND_CONSUMER || is_fetched;
+    if ((!is_sent && !is_consumed) || (is_fetched && is_error && !is_batch))
+        return;
+    struct series *series = series_of(metrics, span, is_sent ? MEASURE_SENT : MEASURE_CONSUMED);
+    if (series != NULL)
+        series->count += (uint64_t)messages;
+}
+
+void metrics_add(struct metrics *metrics, const struct span *span)
+{
+    int measure = duration_of(span);
+    struct series *series = measure < 0 ? NULL : series_of(metrics, span, (unsigned)measure);
+    if (series == NULL)
+        return;
+    count(metrics, series, span);
     metrics->added++;
+    if (measure == MEASURE_MESSAGING || measure == MEASURE_PROCESS)
+        count_messages(metrics, span);
 }
 
 void metrics_sent(struct metrics *metrics, const struct metrics_part *part)

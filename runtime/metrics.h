@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Durations of all operations, sampled or not, as OTLP histograms; and with them the library's own
- * counters and figures of the process (OpenTelemetry metrics data model 1.60; opentelemetry-proto
- * 1.11: ExportMetricsServiceRequest).
+ * Durations of all operations, sampled or not, as OTLP histograms, and how many messages they were
+ * about; and with them the library's own counters and figures of the process (OpenTelemetry metrics
+ * data model 1.60; opentelemetry-proto 1.11: ExportMetricsServiceRequest).
  *
  * The exporter thread alone adds and sends. Memory is mapped when the first operation is added: at
- * most SERIES_MAX series, and TELLS_APART_MAX of one histogram, after which operations of a new
+ * most SERIES_MAX series, and TELLS_APART_MAX of one metric, after which operations of a new
  * combination of attributes count in one series with otel.metric.overflow (the specification's
  * cardinality limit). What a request did not bring to the collector stays, and goes with the next.
  */
@@ -19,13 +19,15 @@
 #include "otlp.h"
 #include "span.h"
 
-enum histogram {
-#define HISTOGRAM(id, name, description, bounds) HISTOGRAM_##id,
+enum measure {
+#define HISTOGRAM(id, name, description, bounds) MEASURE_##id,
+#define SUM(id, name, description) MEASURE_##id,
 #define DIMENSION(attribute, histograms)
 #include "metrics.def"
 #undef HISTOGRAM
+#undef SUM
 #undef DIMENSION
-    HISTOGRAM_COUNT
+    MEASURE_COUNT
 };
 
 enum {
@@ -49,7 +51,7 @@ struct metrics {
 
 void metrics_init(struct metrics *metrics, const struct config *config);
 
-/* Adds a finished operation, if there is a histogram of its kind. */
+/* Adds a finished operation, if there is a metric of its kind. */
 void metrics_add(struct metrics *metrics, const struct span *span);
 
 /* What of a request's metrics stands in a batch, for metrics_sent. */

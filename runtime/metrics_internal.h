@@ -19,7 +19,7 @@ struct series {
     uint64_t hash;
     uint32_t key_at; /* in keys */
     uint16_t key_bytes;
-    uint8_t histogram;
+    uint8_t measure;
     bool is_overflow;
     uint64_t count, sum_ns, least_ns, most_ns;
     uint64_t buckets[BUCKETS_MAX];
@@ -29,10 +29,10 @@ struct series {
 struct metrics_memory {
     uint32_t series_count;
     uint32_t keys_used;
-    uint32_t counts[HISTOGRAM_COUNT];   /* series of each */
-    uint16_t overflow[HISTOGRAM_COUNT]; /* their number + 1; 0: none */
-    uint16_t index[INDEX_SIZE];         /* numbers + 1, by hash; 0: free */
-    struct exponential *exponentials;   /* by series, mapped apart; NULL: buckets are explicit */
+    uint32_t counts[MEASURE_COUNT];   /* series of each */
+    uint16_t overflow[MEASURE_COUNT]; /* their number + 1; 0: none */
+    uint16_t index[INDEX_SIZE];       /* numbers + 1, by hash; 0: free */
+    struct exponential *exponentials; /* by series, mapped apart; NULL: buckets are explicit */
     struct series series[SERIES_MAX];
     uint8_t keys[KEYS_BYTES];
 };
@@ -51,12 +51,12 @@ struct bounds {
     uint16_t ms[BOUNDS_MAX]; /* upper, inclusive */
 };
 
-struct histogram_row {
+struct measure_row {
     const char *name, *description;
-    const struct bounds *bounds;
+    const struct bounds *bounds; /* NULL: a sum */
 };
 
-extern const struct histogram_row histogram_rows[HISTOGRAM_COUNT];
+extern const struct measure_row measure_rows[MEASURE_COUNT];
 
 /* Figures of the process, for metrics_write.c; those that cannot be had are -1. */
 struct process_figures {

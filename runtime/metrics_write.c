@@ -13,9 +13,13 @@ enum {
     POINT_BYTES = 2048,
     EXPONENTIAL_BYTES = EXPONENTIAL_BUCKETS_MAX * 10,
     METRIC_BYTES = 512,
-    NUMBERS_BYTES = 24 * 1024
+    CONNECTION_POINT_BYTES = 160,
+    NUMBERS_BYTES = 48 * 1024
 };
-_Static_assert((COUNTER_COUNT + 8) * 400 < NUMBERS_BYTES, "room for all of them");
+_Static_assert((COUNTER_COUNT + 10) * 400 +
+                       2 * CONNECTION_PROTOCOLS_MAX * CONNECTION_SIDES * CONNECTION_POINT_BYTES <
+                   NUMBERS_BYTES,
+    "room for all of them");
 
 struct times {
     uint64_t start_ns, now_ns;
@@ -56,7 +60,7 @@ static void put_name(struct writer *w, const char *name, const char *description
     put_prefix(w, 2, end); /* ScopeMetrics.metrics */
 }
 
-/* --- histograms ---------------------------------------------------------------------------- */
+/* --- of operations ------------------------------------------------------------------------- */
 
 static void put_exemplars(struct writer *w, unsigned field, const struct series *series)
 {
@@ -134,7 +138,7 @@ static void put_series(struct writer *w, const struct metrics_memory *memory,
     put_double(w, 11, seconds(series->least_ns));
     put_attributes(w, 9, memory, series);
     put_exemplars(w, 8, series);
-    put_buckets(w, series, histogram_rows[series->histogram].bounds);
+    put_buckets(w, series, measure_rows[series->measure].bounds);
     put_counts(w, series, times);
     put_prefix(w, 1, end);
 }
@@ -167,31 +171,69 @@ static void put_exponential(struct writer *w, const struct metrics_memory *memor
     put_prefix(w, 1, end);
 }
 
-static uint32_t put_histogram(struct writer *w, const struct metrics_memory *memory,
-    unsigned histogram, const struct metrics_part *part, const struct times *times)
+enum shape { SHAPE_COUNTER, SHAPE_LEVEL };
+
+/* What follows the points of a Sum. */
+static void begin_sum(struct writer *w, enum shape shape, const struct times *times)
 {
-    const struct histogram_row *row = &histogram_rows[histogram];
-    const uint8_t *end = w->at;
-    struct writer before = *w;
-    uint32_t points = 0;
-    put_varint(w, times->temporality);
+    if (shape == SHAPE_COUNTER) {
+        put_varint(w, 1);
+        put_varint(w, TAG(3, WIRE_VARINT));
+    }
+    put_varint(w, shape == SHAPE_COUNTER ? times->temporality : TEMPORALITY_CUMULATIVE);
     put_varint(w, TAG(2, WIRE_VARINT));
+}
+
+static void put_total(struct writer *w, const struct metrics_memory *memory,
+    const struct series *series, const struct times *times)
+{
+    const uint8_t *end = w->at;
+    put_attributes(w, 7, memory, series);
+    put_number(w, 6, series->count);
+    put_number(w, 3, times->now_ns);
+    put_number(w, 2, times->start_ns);
+    put_prefix(w, 1, end);
+}
+
+static uint32_t put_points(struct writer *w, const struct metrics_memory *memory, unsigned measure,
+    const struct metrics_part *part, const struct times *times)
+{
+    uint32_t points = 0;
     for (uint32_t i = part->end; i-- > part->first;) {
         const struct series *series = &memory->series[i];
-        if (series->histogram != histogram || series->count == 0)
+        if (series->measure != measure || series->count == 0)
             continue;
-        if (memory->exponentials != NULL)
+        if (measure_rows[measure].bounds == NULL)
+            put_total(w, memory, series, times);
+        else if (memory->exponentials != NULL)
             put_exponential(w, memory, series, times);
         else
             put_series(w, memory, series, times);
         points++;
     }
+    return points;
+}
+
+static uint32_t put_measure(struct writer *w, const struct metrics_memory *memory, unsigned measure,
+    const struct metrics_part *part, const struct times *times)
+{
+    const struct measure_row *row = &measure_rows[measure];
+    const uint8_t *end = w->at;
+    struct writer before = *w;
+    bool is_sum = row->bounds == NULL;
+    if (is_sum) {
+        begin_sum(w, SHAPE_COUNTER, times);
+    } else {
+        put_varint(w, times->temporality);
+        put_varint(w, TAG(2, WIRE_VARINT));
+    }
+    uint32_t points = put_points(w, memory, measure, part, times);
     if (points == 0) {
         *w = before;
         return 0;
     }
-    put_prefix(w, memory->exponentials != NULL ? 10 : 9, end);
-    put_name(w, row->name, row->description, "s", end);
+    put_prefix(w, is_sum ? 7 : memory->exponentials != NULL ? 10 : 9, end);
+    put_name(w, row->name, row->description, is_sum ? "{message}" : "s", end);
     return points;
 }
 
@@ -202,8 +244,6 @@ static size_t room_for(const struct series *series)
 }
 
 /* --- numbers ------------------------------------------------------------------------------- */
-
-enum shape { SHAPE_COUNTER, SHAPE_LEVEL };
 
 /* One point; of CPU time by mode. */
 static void put_point(struct writer *w, const struct times *times, int64_t number,
@@ -223,17 +263,6 @@ static void put_point(struct writer *w, const struct times *times, int64_t numbe
     put_number(w, 3, times->now_ns);
     put_number(w, 2, times->start_ns);
     put_prefix(w, 1, end);
-}
-
-/* What follows the points of a Sum. */
-static void begin_sum(struct writer *w, enum shape shape, const struct times *times)
-{
-    if (shape == SHAPE_COUNTER) {
-        put_varint(w, 1);
-        put_varint(w, TAG(3, WIRE_VARINT));
-    }
-    put_varint(w, shape == SHAPE_COUNTER ? times->temporality : TEMPORALITY_CUMULATIVE);
-    put_varint(w, TAG(2, WIRE_VARINT));
 }
 
 static void put_sum(struct writer *w, enum shape shape, const char *name, const char *description,
@@ -282,15 +311,63 @@ static void put_figures(struct writer *w, const struct times *times)
     put_cpu_time(w, &figures, times);
 }
 
+/* One point by protocol and side. */
+static void put_connection_point(struct writer *w, const struct times *times, uint32_t number,
+    const char *protocol, const char *side)
+{
+    const uint8_t *end = w->at;
+    const struct span_attribute attributes[] = {
+        {.key = ATTRIBUTE_NETWORK_PROTOCOL_NAME, .text = {protocol, (uint32_t)strlen(protocol)}},
+        {.key = ATTRIBUTE_BURDOCK_CONNECTION_SIDE, .text = {side, (uint32_t)strlen(side)}}};
+    otlp_put_attribute(w, 7, &attributes[1], UINT32_MAX);
+    otlp_put_attribute(w, 7, &attributes[0], UINT32_MAX);
+    put_number(w, 6, number);
+    put_number(w, 3, times->now_ns);
+    put_number(w, 2, times->start_ns);
+    put_prefix(w, 1, end);
+}
+
+/* Of what ever was there. Always cumulative, as CPU time is. */
+static void put_connections(struct writer *w, const struct connection_counts *counts,
+    enum shape shape, const struct times *times)
+{
+    static const char *const sides[CONNECTION_SIDES] = {"server", "client"};
+    const struct times all = {times->start_ns, times->now_ns, TEMPORALITY_CUMULATIVE};
+    const struct writer before = *w;
+    const uint8_t *end = w->at;
+    bool has_points = false;
+    begin_sum(w, shape, &all);
+    for (unsigned i = CONNECTION_PROTOCOLS_MAX * CONNECTION_SIDES; i-- > 0;) {
+        unsigned row = i / CONNECTION_SIDES, side = i % CONNECTION_SIDES;
+        const char *name = connection_protocol_name(row);
+        if (counts->begun[row][side] == 0 || name == NULL)
+            continue;
+        has_points = true;
+        put_connection_point(w, &all,
+            shape == SHAPE_LEVEL ? counts->open[row][side] : counts->begun[row][side], name,
+            sides[side]);
+    }
+    if (!has_points) {
+        *w = before;
+        return;
+    }
+    put_prefix(w, 7, end);
+    if (shape == SHAPE_LEVEL)
+        put_name(w, "burdock.connections", "Connections that are open and followed.",
+            "{connection}", end);
+    else
+        put_name(w, "burdock.connections.begun",
+            "Connections that were accepted or made, once it is known what they speak.",
+            "{connection}", end);
+}
+
 /* Those that have counted: most never do. */
 static void put_counters(struct writer *w, const struct metrics *metrics, struct metrics_part *part,
     const struct times *times)
 {
     for (unsigned i = COUNTER_COUNT; i-- > 0;) {
         char name[64] = "burdock.";
-        part->counters[i] = i == COUNTER_SPANS_RECORDED
-                                ? rings_recorded()
-                                : __atomic_load_n(&counters[i], __ATOMIC_RELAXED);
+        part->counters[i] = rings_counter((enum counter)i);
         if (part->counters[i] == 0)
             continue;
         memcpy(name + 8, counter_names[i], strnlen(counter_names[i], sizeof(name) - 9));
@@ -309,7 +386,7 @@ bool metrics_write(
     bool is_first = !part->has_numbers && part->end == 0;
     size_t room = (size_t)(batch->start - batch->base);
     size_t needed = OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX +
-                    HISTOGRAM_COUNT * METRIC_BYTES + (is_first ? NUMBERS_BYTES : 0);
+                    MEASURE_COUNT * METRIC_BYTES + (is_first ? NUMBERS_BYTES : 0);
     if (memory == NULL || room < needed || (!is_first && part->end == memory->series_count))
         return false;
     struct writer writer = {.at = batch->start};
@@ -318,7 +395,11 @@ bool metrics_write(
         metrics->config->delta ? TEMPORALITY_DELTA : TEMPORALITY_CUMULATIVE};
     part->has_numbers = is_first;
     if (is_first) {
+        struct connection_counts counts;
+        connection_count(&counts);
         put_counters(&writer, metrics, part, &times);
+        put_connections(&writer, &counts, SHAPE_COUNTER, &times);
+        put_connections(&writer, &counts, SHAPE_LEVEL, &times);
         put_figures(&writer, &times);
         batch->spans++;
     }
@@ -328,8 +409,8 @@ bool metrics_write(
             break;
     }
     writer.slack = room; /* paid for by room_for */
-    for (unsigned i = HISTOGRAM_COUNT; i-- > 0;)
-        batch->spans += put_histogram(&writer, memory, i, part, &times);
+    for (unsigned i = MEASURE_COUNT; i-- > 0;)
+        batch->spans += put_measure(&writer, memory, i, part, &times);
     batch->start = writer.at;
     return true;
 }

@@ -48,7 +48,8 @@ static void note_ended(
         ended->last_ns = record->end_ns;
     for (unsigned i = 0; i < OPEN_SLOTS; i++) {
         const struct open_slot *slot = &slots_of(file)[i];
-        if (slot->is_open && memcmp(exchange_of(slot).ids.span_id, record->span_id, 8) == 0)
+        if (slot->is_open && record->kind != RECORD_LOG &&
+            memcmp(exchange_of(slot).ids.span_id, record->span_id, 8) == 0)
             ended->of[i] = true;
     }
 }

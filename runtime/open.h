@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "exchange.h"
+#include "ours.h"
 
 struct ring;
 struct ring_file;
@@ -44,7 +45,7 @@ struct open_slot {
 };
 _Static_assert(sizeof(struct open_slot) == 192, "three lines of the cache");
 
-extern struct open_slot *open_slots; /* the one of index 0, which no exchange has; NULL: no file */
+OURS struct open_slot *open_slots; /* the one of index 0, which no exchange has; NULL: no file */
 
 /* Its request is complete. False: there is no file yet. */
 static inline bool open_note(struct exchange *exchange, uint8_t protocol)

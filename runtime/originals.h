@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include "ours.h"
+
 struct originals {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     int (*pthread_attr_setstacksize)(pthread_attr_t *, size_t);
@@ -19,6 +21,7 @@ struct originals {
     /* Cancellation points, as the host's calls are. */
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
     ssize_t (*send)(int, const void *, size_t, int);
+    ssize_t (*write)(int, const void *, size_t);
 };
 
-extern struct originals originals;
+OURS struct originals originals;

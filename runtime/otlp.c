@@ -215,6 +215,11 @@ void otlp_put_attribute(
     put_pair(w, field, attribute, characters);
 }
 
+void otlp_put_text(struct writer *w, unsigned field, const void *text, size_t length)
+{
+    put_text_field(w, field, text, length, UINT32_MAX);
+}
+
 static void put_status(struct writer *w, uint8_t status)
 {
     const uint8_t *end = w->at;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OTLP trace messages (opentelemetry-proto 1.11: ExportTraceServiceRequest). The encoder writes
+ * OTLP messages of traces and logs (opentelemetry-proto 1.11). The encoder writes
  * backwards into a caller's buffer and allocates nothing; a property test holds it byte for byte
  * against protobuf-c. Exporter thread and command-line tool; no function here keeps state.
  */
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "log.h"
 #include "span.h"
 
 enum {
@@ -37,6 +38,12 @@ void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes);
  * counted in dropped_attributes_count. OTLP strings are UTF-8: each byte of a text that is not part
  * of a well-formed sequence becomes U+FFFD. False: no room, the batch is unchanged. */
 bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const struct config *config);
+
+/* The same of a line of a log, in a batch of such: ExportLogsServiceRequest has the fields of
+ * ExportTraceServiceRequest around it. The limit of characters is for attributes, not for the line.
+ */
+bool otlp_batch_add_log(
+    struct otlp_batch *batch, const struct log *log, const struct config *config);
 
 /* Wraps the spans into a complete request: [start, limit) is then ready to send.
  * resource: encoded Resource message. False: no room, or no spans (an empty request must not be

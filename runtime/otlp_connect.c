@@ -183,6 +183,15 @@ bool otlp_connection_ours(const struct otlp_http *http)
            identity == http->identity;
 }
 
+bool otlp_peer_is_ours(const struct otlp_http *http)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    return otlp_connection_ours(http) &&
+           sys(SYS_getsockopt, http->descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+           (peer.uid == 0 || peer.uid == (uid_t)sys(SYS_geteuid));
+}
+
 /* ---- connecting ---- */
 
 /* Programs close a low number and count on the next open to return it; ours should not be there. */

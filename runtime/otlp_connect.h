@@ -24,6 +24,10 @@ bool patience_poll(const struct patience *patience, int descriptor, short events
 /* Is the number still the socket that we opened? */
 bool otlp_connection_ours(const struct otlp_http *http);
 
+/* Does our user, or root, listen at the socket? In a directory for all anybody could have put it
+ * there. */
+bool otlp_peer_is_ours(const struct otlp_http *http);
+
 /* Connects to one of the addresses of the URL. False: none answered; errno in *error. */
 bool otlp_connect(
     struct otlp_http *http, const struct url *url, const struct patience *patience, int *error);

@@ -38,6 +38,7 @@ struct request {
     size_t head_bytes;
     const uint8_t *body;
     size_t body_bytes;
+    bool is_relay;
 };
 
 /* How an attempt on one connection ended. */
@@ -45,6 +46,13 @@ enum attempt { ATTEMPT_ANSWERED, ATTEMPT_BROKE_OFF, ATTEMPT_LATE, ATTEMPT_SILENT
 
 struct otlp_target otlp_target_of(const struct config *config, enum signal signal)
 {
+    if (config->signals[signal]
+            .is_relayed) /* headers, compression, JSON: it has its own settings */
+        return (struct otlp_target){.url = config->relay_url,
+            .path = config->signals[signal].path,
+            .headers = "",
+            .signal = signal,
+            .is_relay = true};
     return (struct otlp_target){.url = config->urls[signal],
         .path = config->signals[signal].path,
         .headers = config->headers[signal],
@@ -175,13 +183,14 @@ static bool compress_body(
 static bool build_request(struct otlp_http *http, const struct otlp_target *target,
     const uint8_t *body, size_t length, struct request *request)
 {
-    if (target->json) {
+    if (target->json && !target->is_written) {
         struct json_text json = otlp_json(target->signal, body, length);
         body = (const uint8_t *)json.text;
         length = json.length;
     }
     request->body = body;
     request->body_bytes = length;
+    request->is_relay = target->is_relay;
     bool is_told = !target->json || body != NULL; /* else there was no memory for it as JSON */
     if (!is_told || http->scratch_bytes < OTLP_HTTP_SCRATCH_BYTES ||
         !url_parse(target->url, &request->url) || request->url.scheme == URL_HTTPS)
@@ -297,6 +306,11 @@ static enum attempt try_once(struct otlp_http *http, const struct request *reque
         otlp_http_close(http);
         if (!otlp_connect(http, &request->url, patience, error))
             return ATTEMPT_LATE;
+        if (request->is_relay && !otlp_peer_is_ours(http)) {
+            otlp_http_close(http);
+            *error = EPERM;
+            return ATTEMPT_LATE;
+        }
     }
     return exchange(http, request, patience, reader);
 }
@@ -339,16 +353,19 @@ void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, co
         counter_add(COUNTER_EXPORT_FAILED, 1);
 }
 
-bool otlp_http_get(struct otlp_http *http, const char *url, uint64_t deadline_ns,
-    const uint64_t *stop, struct slice *body)
+bool otlp_http_ask(struct otlp_http *http, const char *url, const char *question,
+    uint64_t deadline_ns, const uint64_t *stop, struct slice *body)
 {
-    struct otlp_target target = {.url = url, .path = "/", .headers = ""};
+    bool asks = question != NULL;
+    struct otlp_target target = {
+        .url = url, .path = "/", .headers = "", .json = asks, .is_written = asks};
     struct patience patience = {deadline_ns, stop};
     struct request request;
     struct http_answer reader;
     bool kept;
     int error;
-    if (!build_request(http, &target, NULL, 0, &request))
+    if (!build_request(
+            http, &target, (const uint8_t *)question, asks ? strlen(question) : 0, &request))
         return false;
     http_answer_init(&reader, NULL, 0, 0);
     enum attempt attempt = try_once(http, &request, &patience, &reader, &kept, &error);

@@ -3,6 +3,7 @@
  * OTLP/HTTP over HTTP/1.1 in plaintext, TCP or Unix socket (opentelemetry-proto 1.11, OTLP/HTTP).
  * Raw system calls only; nothing here is seen by our own hooks. One thread at a time per object:
  * the exporter thread, or the command-line tool.
+ * What https:// and grpc need goes to the relay's socket, and the relay sends it on.
  * URLs: http://host[:port]/path, port 80 if absent; unix:///path/to.sock (then POST to the signal's
  * path).
  *
@@ -44,8 +45,10 @@ struct otlp_target {
     const char *path;    /* of the request, where the URL is that of a socket */
     const char *headers; /* "Name: value\r\n"..., or "" */
     bool gzip;
-    bool json; /* else protobuf; the body is given as protobuf in any case */
+    bool json;       /* else protobuf; the body is given as protobuf in any case, */
+    bool is_written; /* but for one that is JSON already */
     enum signal signal;
+    bool is_relay; /* whoever listens there has to be of our user, or root */
 };
 
 /* As the configuration says it. */
@@ -70,8 +73,9 @@ void otlp_http_init(struct otlp_http *http, uint8_t *scratch, size_t scratch_byt
 void otlp_http_post(struct otlp_http *http, const struct otlp_target *target, const uint8_t *body,
     size_t length, uint64_t deadline_ns, const uint64_t *stop, struct otlp_answer *answer);
 
-/* Asks http:// for a document. True: *body is all of a good answer's, in the scratch memory. */
-bool otlp_http_get(struct otlp_http *http, const char *url, uint64_t deadline_ns,
-    const uint64_t *stop, struct slice *body);
+/* Asks http:// for a document: GET, or with a question in JSON, POST. True: *body is all of a good
+ * answer's, in the scratch memory. */
+bool otlp_http_ask(struct otlp_http *http, const char *url, const char *question,
+    uint64_t deadline_ns, const uint64_t *stop, struct slice *body);
 
 void otlp_http_close(struct otlp_http *http);

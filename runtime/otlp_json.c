@@ -40,6 +40,10 @@ enum message {
     ANY_VALUE,
     ARRAY_VALUE,
     LIST_VALUE,
+    LOGS,
+    RESOURCE_LOGS,
+    SCOPE_LOGS,
+    LOG_RECORD,
     METRICS,
     RESOURCE_METRICS,
     SCOPE_METRICS,
@@ -69,6 +73,17 @@ static const struct rule rules[MESSAGE_COUNT][RULES_MAX + 1] = {
     [TRACES] = {{1, FORM_MANY, RESOURCE_SPANS, "resourceSpans"}},
     [RESOURCE_SPANS] = {{1, FORM_ONE, RESOURCE, "resource"},
         {2, FORM_MANY, SCOPE_SPANS, "scopeSpans"}, {3, FORM_TEXT, 0, "schemaUrl"}},
+    [LOGS] = {{1, FORM_MANY, RESOURCE_LOGS, "resourceLogs"}},
+    [RESOURCE_LOGS] = {{1, FORM_ONE, RESOURCE, "resource"}, {2, FORM_MANY, SCOPE_LOGS, "scopeLogs"},
+        {3, FORM_TEXT, 0, "schemaUrl"}},
+    [SCOPE_LOGS] = {{1, FORM_ONE, SCOPE, "scope"}, {2, FORM_MANY, LOG_RECORD, "logRecords"},
+        {3, FORM_TEXT, 0, "schemaUrl"}},
+    [LOG_RECORD] = {{1, FORM_UNSIGNED, 0, "timeUnixNano"},
+        {11, FORM_UNSIGNED, 0, "observedTimeUnixNano"}, {2, FORM_NUMBER, 0, "severityNumber"},
+        {3, FORM_TEXT, 0, "severityText"}, {5, FORM_ONE, ANY_VALUE, "body"},
+        {6, FORM_MANY, KEY_VALUE, "attributes"}, {7, FORM_NUMBER, 0, "droppedAttributesCount"},
+        {8, FORM_NUMBER, 0, "flags"}, {9, FORM_HEX, 0, "traceId"}, {10, FORM_HEX, 0, "spanId"},
+        {12, FORM_TEXT, 0, "eventName"}},
     [RESOURCE] = {{1, FORM_MANY, KEY_VALUE, "attributes"},
         {2, FORM_NUMBER, 0, "droppedAttributesCount"}},
     [SCOPE_SPANS] = {{1, FORM_ONE, SCOPE, "scope"}, {2, FORM_MANY, SPAN, "spans"},
@@ -292,10 +307,12 @@ struct json_text otlp_json_end(const struct json_writer *w)
 
 struct json_text otlp_json(enum signal signal, const uint8_t *request, size_t length)
 {
+    static const uint8_t messages[SIGNAL_COUNT] = {
+        [SIGNAL_TRACES] = TRACES, [SIGNAL_METRICS] = METRICS, [SIGNAL_LOGS] = LOGS};
     struct json_writer w;
     if (!otlp_json_begin(&w, length))
         return (struct json_text){NULL, 0};
-    put_message(&w, NULL, signal == SIGNAL_TRACES ? TRACES : METRICS, request, length, 0);
+    put_message(&w, NULL, (enum message)messages[signal], request, length, 0);
     json_put_raw(&w, "\n", 1);
     struct json_text made = otlp_json_end(&w);
     made.length--;

@@ -24,6 +24,8 @@ struct json_text otlp_json(enum signal signal, const uint8_t *request, size_t le
 /* Each span of a request of traces as a line of its own, in the order in which they stand there:
  * what `burdock show --json` prints, as far as a single span tells it. */
 struct json_text otlp_json_events(const uint8_t *request, size_t length);
+/* The same of a request of logs. */
+struct json_text otlp_json_logs(const uint8_t *request, size_t length);
 
 /* Between the files: the memory, with room for the JSON of so many bytes; and what it holds. */
 bool otlp_json_begin(struct json_writer *w, size_t length);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Spans for people and jq: the form of `burdock show --json`. Field numbers are those of OTLP. The
- * spans are of this library, whose attributes are texts, numbers and truth values. */
+/* Spans for people and jq: the form of `burdock show --json`; and lines of logs beside them. Field
+ * numbers are those of OTLP. They are of this library, whose attributes are texts, numbers and
+ * truth values. */
 #include "otlp_json.h"
 #include "otlp_read.h"
 #include "utc.h"
@@ -150,18 +151,51 @@ static struct wire_field service_of(const struct wire_field *resource)
     return (struct wire_field){.data = resource->data};
 }
 
-struct json_text otlp_json_events(const uint8_t *request, size_t length)
+static void put_log(
+    struct json_writer *w, const struct wire_field *log, const struct wire_field *service)
+{
+    struct wire_field body = find(log, 5, WIRE_BYTES), word = find(log, 3, WIRE_BYTES);
+    w->need_comma = false;
+    json_put_open(w, NULL, '{');
+    json_put_integer(w, "v", 1);
+    put_time(w, "observed", find(log, 11, WIRE_FIXED64).value);
+    put_hex(w, "trace_id", log, 9);
+    put_hex(w, "span_id", log, 10);
+    json_put_text(w, "service", service->data, service->length);
+    json_put_integer(w, "severity_number", (int64_t)find(log, 2, WIRE_VARINT).value);
+    json_put_text(w, "severity", word.data, word.length);
+    json_put_key(w, "body", 4);
+    put_value(w, &body);
+    put_attributes(w, log, 6);
+    json_put_close(w, '}');
+    json_put_raw(w, "\n", 1);
+}
+
+typedef void putter(
+    struct json_writer *w, const struct wire_field *item, const struct wire_field *service);
+
+static struct json_text each(const uint8_t *request, size_t length, putter *put)
 {
     struct json_writer w;
-    struct wire_field whole = {.data = request, .length = length}, spans, scope, span;
+    struct wire_field whole = {.data = request, .length = length}, of, scope, item;
     if (!otlp_json_begin(&w, length))
         return (struct json_text){NULL, 0};
-    for (const uint8_t *at = request; next(&at, &whole, 1, &spans);) {
-        struct wire_field resource = find(&spans, 1, WIRE_BYTES);
+    for (const uint8_t *at = request; next(&at, &whole, 1, &of);) {
+        struct wire_field resource = find(&of, 1, WIRE_BYTES);
         struct wire_field service = service_of(&resource);
-        for (const uint8_t *in = spans.data; next(&in, &spans, 2, &scope);)
-            for (const uint8_t *of = scope.data; next(&of, &scope, 2, &span);)
-                put_span(&w, &span, &service);
+        for (const uint8_t *in = of.data; next(&in, &of, 2, &scope);)
+            for (const uint8_t *items = scope.data; next(&items, &scope, 2, &item);)
+                put(&w, &item, &service);
     }
     return otlp_json_end(&w);
+}
+
+struct json_text otlp_json_events(const uint8_t *request, size_t length)
+{
+    return each(request, length, put_span);
+}
+
+struct json_text otlp_json_logs(const uint8_t *request, size_t length)
+{
+    return each(request, length, put_log);
 }

@@ -82,6 +82,9 @@ __attribute__((always_inline)) static inline void put_field(
     put_prefix(w, field, end);
 }
 
+/* A text, well-formed whatever it was. */
+void otlp_put_text(struct writer *w, unsigned field, const void *text, size_t length);
+
 /* KeyValue as a field of this number; texts are cut to so many characters. */
 void otlp_put_attribute(
     struct writer *w, unsigned field, const struct span_attribute *attribute, uint32_t characters);

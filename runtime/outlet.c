@@ -75,18 +75,26 @@ static bool append(
     return is_written;
 }
 
-bool outlet_write(const struct config *config, const uint8_t *request, size_t length,
-    uint64_t deadline_ns, const uint64_t *stop)
+static struct json_text made_of(
+    const struct config *config, enum signal signal, const uint8_t *request, size_t length)
+{
+    if (config->signals[signal].destination == DESTINATION_CONSOLE)
+        return signal == SIGNAL_LOGS ? otlp_json_logs(request, length)
+                                     : otlp_json_events(request, length);
+    struct json_text json = otlp_json(signal, request, length);
+    json.length++; /* the line's end */
+    return json;
+}
+
+bool outlet_write(const struct config *config, enum signal signal, const uint8_t *request,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop)
 {
     struct patience patience = {deadline_ns, stop};
-    bool is_console = config->signals[SIGNAL_TRACES].destination == DESTINATION_CONSOLE;
-    struct json_text json =
-        is_console ? otlp_json_events(request, length) : otlp_json(SIGNAL_TRACES, request, length);
+    struct json_text json = made_of(config, signal, request, length);
     if (json.text == NULL)
         return false;
-    json.length += !is_console; /* the line's end */
-    if (config->outlet_descriptor == 0)
-        return append(config->outlet_path, json.text, json.length, &patience);
+    if (config->signals[signal].outlet == 0)
+        return append(outlet_path_of(config, signal), json.text, json.length, &patience);
     int descriptor = outlet_kept(config);
     return descriptor >= 0 && write_all(descriptor, json.text, json.length, &patience);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spans to where the program's own output goes, or to a file, since the user asked for it: as JSON
- * lines on the descriptor 1 or 2 that the process was started with (OTEL_TRACES_EXPORTER=console,
+ * Spans and lines of logs to where the program's own output goes, or to a file, since the user
+ * asked for it: as JSON lines on the descriptor 1 or 2 that the process was started with (console,
  * otlp/stdout) or in a file of the OTLP file exporter (otlp_file).
  *
  * The exporter's thread leaves the process's descriptor table; it takes that one descriptor along,
@@ -28,6 +28,6 @@ void outlet_start(const struct config *config);
 /* The descriptor to take along, or -1. */
 int outlet_kept(const struct config *config);
 
-/* Writes a request of traces in the form that the configuration says. False: not all of it. */
-bool outlet_write(const struct config *config, const uint8_t *request, size_t length,
-    uint64_t deadline_ns, const uint64_t *stop);
+/* Writes a request in the form that the configuration says. False: not all of it. */
+bool outlet_write(const struct config *config, enum signal signal, const uint8_t *request,
+    size_t length, uint64_t deadline_ns, const uint64_t *stop);

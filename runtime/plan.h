@@ -14,9 +14,10 @@ struct plan {
     size_t from;
     size_t limit; /* end of what goes out in this system call */
     size_t total;
-    bool splits;     /* another head begins at limit, which needs a look of its own */
-    bool is_told;    /* the look-ahead began with this head and told all there is up to limit */
-    bool is_request; /* ... and the head is complete */
+    bool splits;      /* another head begins at limit, which needs a look of its own */
+    bool is_told;     /* the look-ahead began with this head and told all there is up to limit */
+    bool is_request;  /* ... and the head is complete */
+    bool is_greeting; /* the first bytes, of a protocol that we know */
     enum edit_kind kind;
     size_t offset;  /* of the edit */
     size_t length;  /* of the edit's bytes; for REPLACE also of the host's */

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <time.h>
 
+#include "connection_counts.h"
 #include "counters.h"
 #include "descriptor.h"
 #include "exporter.h"
@@ -24,17 +25,17 @@ enum { PAGE_BYTES = 4096 };
 struct process process AT_START;
 static uint64_t clock_offset_ns;
 
-static union {
-    struct process_page page;
-    uint8_t bytes[PAGE_BYTES];
-} whole __attribute__((aligned(PAGE_BYTES)));
+/* The whole page that lies in here. Were it aligned by the linker, all that is zero at first would
+ * begin a page of its own behind what the loader has written to. */
+static uint8_t pages[2 * PAGE_BYTES];
 
 bool process_start(void)
 {
-    if (sys(SYS_madvise, &whole, PAGE_BYTES, MADV_WIPEONFORK) != 0)
+    void *page = (void *)(((uintptr_t)pages + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1));
+    if (sys(SYS_madvise, page, PAGE_BYTES, MADV_WIPEONFORK) != 0)
         return false;
     process.epoch = 1;
-    process.page = &whole.page;
+    process.page = page;
     process.page->alive = 1;
     return true;
 }
@@ -56,6 +57,7 @@ bool process_forked(void)
         return expected == 1 || await_set_up();
     process.epoch++;
     memset(counters, 0, sizeof(counters));
+    connection_counts_forked();
     exporter_forked();
     kept_forked();
     rings_forked();

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ours.h"
+
 struct process_page {
     uint32_t alive; /* 0: a forked child that has not been set up yet; 2: it is being set up */
 };
@@ -25,7 +27,7 @@ struct process {
     const char *broken_why;
 };
 
-extern struct process process;
+OURS struct process process;
 
 /* Constructor. False: the kernel cannot do what we need (Linux < 4.14); stay inert. */
 bool process_start(void);

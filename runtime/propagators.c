@@ -88,6 +88,14 @@ size_t propagators_inject(const struct carrying *carrying, char *out, size_t roo
     return (size_t)(writer.at - out);
 }
 
+size_t propagators_inject_xray(const struct trace_ids *ids, char *out, size_t room, bool bare_lf)
+{
+    struct writer writer = {.at = out, .end = out + room, .bare_lf = bare_lf};
+    traceparent_format(writer.digits, ids);
+    propagators_put_xray(&writer, &(struct carrying){.ids = ids});
+    return writer.is_full ? 0 : (size_t)(writer.at - out);
+}
+
 /* Where in its value a header has the span id; SIZE_MAX: in none of 16 digits. */
 static size_t span_at(enum context_header header, struct slice value)
 {

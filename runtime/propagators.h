@@ -46,6 +46,9 @@ void propagators_extract(const struct carried *carried, struct extracted *extrac
 /* Writes the lines of all configured ones, in their order. One that has no room is left out. */
 size_t propagators_inject(const struct carrying *carrying, char *out, size_t room, bool bare_lf);
 
+/* The line of X-Ray's alone, configured or not; 0: no room, or no ids. */
+size_t propagators_inject_xray(const struct trace_ids *ids, char *out, size_t room, bool bare_lf);
+
 /* Is the last line of `context` one that ends a whole context? Then *ids is that, and *at where in
  * the line's value, of `length` bytes, the 16 digits of the span id stand. */
 bool propagators_locate(struct slice context, struct trace_ids *ids, size_t *at, size_t *length);

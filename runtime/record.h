@@ -23,14 +23,24 @@
 enum { RECORD_ALIGNMENT = 8, RECORD_BYTES_MAX = 48 * 1024 };
 
 /* PADDING fills the end of a ring's data; only its first 8 bytes are read. A CALL is an exchange
- * that a library was asked for, not a connection. */
-enum record_kind { RECORD_PADDING, RECORD_EXCHANGE, RECORD_CONNECT, RECORD_HANDSHAKE, RECORD_CALL };
+ * that a library was asked for, not a connection. A LOG is no span: it has the span that was at
+ * work (no trace: none was), both times when its line was written, and of what follows only what is
+ * said there. */
+enum record_kind {
+    RECORD_PADDING,
+    RECORD_EXCHANGE,
+    RECORD_CONNECT,
+    RECORD_HANDSHAKE,
+    RECORD_CALL,
+    RECORD_LOG
+};
 
 enum record_mark {
     RECORD_SERVER = 1,
     RECORD_HAS_PARENT = 2,
     RECORD_HAS_RESPONSE = 4,
-    RECORD_ADOPTED = 8 /* it carries the application's own context */
+    RECORD_ADOPTED = 8,   /* it carries the application's own context */
+    RECORD_UNTOUCHED = 16 /* it went out without one: it could not be edited safely */
 };
 
 /* Why it is told though its trace is not sampled: tail.h. */
@@ -45,6 +55,8 @@ enum record_text_kind {
     RECORD_TEXT_LINKS, /* struct trace_link, one after the other */
     RECORD_TEXT_UNFINISHED, /* struct record_unfinished: the process died before the exchange ended
                              */
+    RECORD_TEXT_BODY,       /* of a LOG: its line */
+    RECORD_TEXT_PATH,       /* of the file that it was written to */
     RECORD_TEXTS
 };
 
@@ -68,7 +80,8 @@ struct record_unfinished {
 struct record {
     uint32_t bytes;
     uint8_t kind;     /* enum record_kind */
-    uint8_t protocol; /* index in protocol_rows; of a CALL: enum library */
+    uint8_t protocol; /* index in protocol_rows; of a CALL: enum library; of a LOG: 1 or 2, where
+                       * it went to by that descriptor */
     uint8_t marks;    /* bits of enum record_mark */
     uint8_t rule;     /* enum rule: attribution.h */
     uint32_t flags;   /* as in struct span */
@@ -79,7 +92,7 @@ struct record {
     uint8_t parent_id[8];
     uint64_t start_ns; /* since the Unix epoch */
     uint64_t end_ns;
-    int64_t numbers[FIELD_NUMBERS];
+    int64_t numbers[FIELD_NUMBERS]; /* of a LOG the first: bytes of its line that were cut off */
 };
 
 _Static_assert(sizeof(struct record) % RECORD_ALIGNMENT == 0, "texts follow at once");

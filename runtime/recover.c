@@ -16,6 +16,8 @@
 #include "process.h"
 #include "sys.h"
 
+enum { STILLBORN_AFTER_S = 2 }; /* st_mtim is of a coarser clock than ours */
+
 static bool has_name(const char *name)
 {
     size_t length = strlen(name);
@@ -118,22 +120,34 @@ static bool is_ours(const struct stat *status, bool is_command)
 }
 
 /* Opened and not claimed by its living owner or another recoverer, or -1. */
-static int claim(int directory, const char *name, bool is_command, uint64_t *bytes)
+static int claim(int directory, const char *name, bool is_command, struct stat *status)
 {
-    struct stat status;
     long descriptor =
         sys(SYS_openat, directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return -1;
     if (sys(SYS_flock, descriptor, LOCK_EX | LOCK_NB) == 0 &&
-        sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 &&
-        is_ours(&status, is_command) && status.st_size >= RING_FILE_HEADER_BYTES &&
-        status.st_size <= RING_FILE_HEADER_BYTES + (off_t)RINGS_MAX * RING_BYTES) {
-        *bytes = (uint64_t)status.st_size;
+        sys(SYS_newfstatat, descriptor, "", status, AT_EMPTY_PATH) == 0 &&
+        is_ours(status, is_command) &&
+        status->st_size <= RING_FILE_HEADER_BYTES + (off_t)RINGS_MAX * RING_BYTES)
         return (int)descriptor;
-    }
     sys(SYS_close, descriptor);
     return -1;
+}
+
+/* Its maker died before the header was whole: there is nothing in it, and nobody to finish it. The
+ * name tells who that was; in another namespace of process ids he may live, and needs the time. */
+static bool is_stillborn(int descriptor, const char *name, const struct stat *status)
+{
+    char magic[8] = "";
+    long pid = 0;
+    for (const char *at = name + strlen("burdock-"); *at >= '0' && *at <= '9' && pid < 1 << 30;
+         at++)
+        pid = pid * 10 + (*at - '0');
+    sys(SYS_pread64, descriptor, magic, sizeof(magic), 0);
+    return memcmp(magic, (char[8]){0}, sizeof(magic)) == 0 && pid > 0 &&
+           sys(SYS_kill, pid, 0) == -ESRCH &&
+           unix_ns() > ((uint64_t)status->st_mtim.tv_sec + STILLBORN_AFTER_S) * 1000000000u;
 }
 
 /* A copy, not a mapping: a mapped file that somebody shortens would raise SIGBUS in us, or in the
@@ -151,9 +165,9 @@ static bool copy_file(int descriptor, uint8_t *out, uint64_t bytes)
 
 struct wanted {
     struct delivery *delivery;
+    const struct config *config;
     const char *service_name;
     const char *run_id;
-    bool died_early; /* one of them did */
 };
 
 /* Its exporter holds the lock to an orderly end. */
@@ -163,26 +177,37 @@ static bool died_early(const struct ring_file *file, const char *service_name)
            unix_ns() - file->start_ns < GUARD_EARLY_S * 1000000000ull;
 }
 
+static void take_over(
+    struct wanted *wanted, int descriptor, uint64_t bytes, int directory, const char *name)
+{
+    struct ring_file *file = memory_map(bytes);
+    if (file == NULL)
+        return;
+    if (copy_file(descriptor, (uint8_t *)file, bytes) &&
+        settle_file(wanted->delivery, file, bytes, wanted->service_name, wanted->run_id)) {
+        /* Before the file goes: we, too, may be about to crash. */
+        if (wanted->config->crash_guard && died_early(file, wanted->service_name))
+            guard_count(wanted->config, unix_ns() / 1000000000u);
+        sys(SYS_unlinkat, directory, name, 0);
+        metrics_file_remove(directory, name);
+    } else if (wanted->delivery->is_stuck) {
+        write_tails(descriptor, file);
+    }
+    memory_unmap(file, bytes);
+}
+
 static void recover_file(struct wanted *wanted, int directory, const char *name)
 {
-    uint64_t bytes;
+    struct stat status;
     if (wanted->delivery->is_stuck)
         return; /* nothing can be delivered now */
-    int descriptor = claim(directory, name, wanted->service_name == NULL, &bytes);
+    int descriptor = claim(directory, name, wanted->service_name == NULL, &status);
     if (descriptor < 0)
         return;
-    struct ring_file *file = memory_map(bytes);
-    if (file != NULL) {
-        if (copy_file(descriptor, (uint8_t *)file, bytes) &&
-            settle_file(wanted->delivery, file, bytes, wanted->service_name, wanted->run_id)) {
-            wanted->died_early |= died_early(file, wanted->service_name);
-            sys(SYS_unlinkat, directory, name, 0);
-            metrics_file_remove(directory, name);
-        } else if (wanted->delivery->is_stuck) {
-            write_tails(descriptor, file);
-        }
-        memory_unmap(file, bytes);
-    }
+    if (is_stillborn(descriptor, name, &status))
+        sys(SYS_unlinkat, directory, name, 0);
+    else if (status.st_size >= RING_FILE_HEADER_BYTES)
+        take_over(wanted, descriptor, (uint64_t)status.st_size, directory, name);
     sys(SYS_close, descriptor);
 }
 
@@ -214,12 +239,11 @@ static void visit_dead(void *argument, int directory, const char *name)
 uint64_t recover_dead(struct delivery *delivery, const struct config *config,
     const char *service_name, const char *run_id)
 {
-    struct wanted wanted = {delivery, service_name, run_id, false};
-    uint64_t before = delivery->delivered;
+    struct wanted wanted = {delivery, config, service_name, run_id};
+    const uint64_t *sent = &delivery->ways[SIGNAL_TRACES].fates[FATE_EXPORTED];
+    uint64_t before = *sent;
     for_each_file(config, visit_dead, &wanted);
-    if (wanted.died_early && config->crash_guard)
-        guard_count(config, unix_ns() / 1000000000u);
-    return delivery->delivered - before;
+    return *sent - before;
 }
 
 struct sought {

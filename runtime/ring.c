@@ -24,7 +24,7 @@ static struct ring_file *file; /* NULL: none */
 static uint64_t used_max;      /* bytes */
 static char file_path[CONFIG_TEXT_MAX + 64];
 
-enum { WAKE_BYTES = RING_CAPACITY / 4 };
+enum { WAKE_BYTES = RING_CAPACITY / 4, LOGS_BYTES_MAX = RING_CAPACITY / 4 * 3 };
 
 static bool is_error(long result)
 {
@@ -122,7 +122,7 @@ static struct ring *acquire(void)
 }
 
 /* A thread that was too early for the file moves to it as soon as it can. */
-static void settle(struct thread *self)
+static inline __attribute__((always_inline)) void settle(struct thread *self)
 {
     if (self->ring == NULL) {
         self->ring = acquire();
@@ -145,11 +145,12 @@ static void pad_to_end(struct ring *ring, uint64_t head, size_t position)
     __atomic_store_n(&ring->head, head + padding->bytes, __ATOMIC_RELEASE);
 }
 
-struct record *ring_reserve(struct thread *self, size_t bytes)
+static inline __attribute__((always_inline)) struct record *reserve(
+    struct thread *self, size_t bytes, size_t bytes_max, enum counter no_ring, enum counter no_room)
 {
     settle(self);
     if (self->ring == NULL) {
-        counter_add(COUNTER_SPANS_DROPPED_MEMORY, 1);
+        counter_add(no_ring, 1);
         return NULL;
     }
     struct ring *ring = self->ring;
@@ -158,8 +159,8 @@ struct record *ring_reserve(struct thread *self, size_t bytes)
     size_t position = head % RING_CAPACITY;
     size_t to_end = RING_CAPACITY - position;
     size_t needed = bytes > to_end ? bytes + to_end : bytes;
-    if (used + needed > RING_CAPACITY) {
-        counter_add(COUNTER_SPANS_DROPPED_RING, 1);
+    if (used + needed > bytes_max) {
+        counter_add(no_room, 1);
         exporter_wake(true);
         return NULL;
     }
@@ -170,14 +171,36 @@ struct record *ring_reserve(struct thread *self, size_t bytes)
     return (struct record *)(ring->data + position);
 }
 
-void ring_commit(struct thread *self, const struct record *record)
+struct record *ring_reserve(struct thread *self, size_t bytes)
 {
-    struct ring *ring = self->ring;
+    return reserve(
+        self, bytes, RING_CAPACITY, COUNTER_SPANS_DROPPED_MEMORY, COUNTER_SPANS_DROPPED_RING);
+}
+
+struct record *ring_reserve_log(struct thread *self, size_t bytes)
+{
+    return reserve(
+        self, bytes, LOGS_BYTES_MAX, COUNTER_LOGS_DROPPED_RING, COUNTER_LOGS_DROPPED_RING);
+}
+
+static inline __attribute__((always_inline)) void commit(
+    struct ring *ring, const struct record *record, uint64_t *count)
+{
     uint64_t head = ring->head + record->bytes;
     __atomic_store_n(&ring->head, head, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&ring->records, ring->records + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
     uint64_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
     exporter_wake(used > WAKE_BYTES || ring->is_private); /* a private one dies with the process */
+}
+
+void ring_commit(struct thread *self, const struct record *record)
+{
+    commit(self->ring, record, &self->ring->records);
+}
+
+void ring_commit_log(struct thread *self, const struct record *record)
+{
+    commit(self->ring, record, &self->ring->logs);
 }
 
 void ring_release(struct thread *self)
@@ -289,9 +312,10 @@ static bool add_ring(int descriptor)
     return false;
 }
 
-static void fill_header(const struct config *config, const uint8_t *resource, size_t bytes)
+/* The magic comes last: whoever dies before has left a file that nobody believes. */
+static void fill_header(
+    const struct config *config, const uint8_t *resource, size_t bytes, bool locked)
 {
-    memcpy(file->magic, "BURDOCK", 8);
     file->version = RING_VERSION;
     file->pid = (uint32_t)sys(SYS_getpid);
     file->clock_offset_ns = process_clock_offset_ns();
@@ -300,6 +324,9 @@ static void fill_header(const struct config *config, const uint8_t *resource, si
     memcpy(file->service_name, config->service_name, sizeof(file->service_name));
     file->resource_bytes = (uint32_t)bytes;
     memcpy(file->resource, resource, bytes);
+    file->is_locked = locked;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    memcpy(file->magic, "BURDOCK", 8);
 }
 
 bool rings_open_file(
@@ -326,8 +353,7 @@ bool rings_open_file(
     bool locked = sys(SYS_flock, opened, LOCK_EX | LOCK_NB) == 0;
     file = map_pages(*descriptor, 0, RING_FILE_HEADER_BYTES);
     if (file != NULL) {
-        fill_header(config, resource, resource_bytes);
-        file->is_locked = locked;
+        fill_header(config, resource, resource_bytes, locked);
         if (add_ring(*descriptor)) {
             __atomic_store_n(&open_slots,
                 (struct open_slot *)((uint8_t *)file + RING_FILE_OPEN_AT) - 1, __ATOMIC_RELEASE);
@@ -358,15 +384,32 @@ bool rings_are_exposed(void)
     return false;
 }
 
-uint64_t rings_recorded(void)
+static uint64_t sum(bool of_logs)
 {
     uint64_t records = 0;
     for (uint32_t i = 0; i < rings_count(); i++) {
         struct ring *ring = rings_at(i);
         if (ring != NULL)
-            records += __atomic_load_n(&ring->records, __ATOMIC_RELAXED);
+            records += __atomic_load_n(of_logs ? &ring->logs : &ring->records, __ATOMIC_RELAXED);
     }
     return records;
+}
+
+uint64_t rings_recorded(void)
+{
+    return sum(false);
+}
+
+uint64_t rings_recorded_logs(void)
+{
+    return sum(true);
+}
+
+uint64_t rings_counter(enum counter counter)
+{
+    if (counter == COUNTER_SPANS_RECORDED || counter == COUNTER_LOGS_RECORDED)
+        return sum(counter == COUNTER_LOGS_RECORDED);
+    return __atomic_load_n(&counters[counter], __ATOMIC_RELAXED);
 }
 
 uint64_t rings_used_max(void)
@@ -389,10 +432,12 @@ void rings_look_at_use(void)
 static void note_health(void)
 {
     static const uint8_t losses[] = {COUNTER_SPANS_DROPPED_RING, COUNTER_SPANS_DROPPED_MEMORY,
-        COUNTER_SPANS_DROPPED_EXPORT, COUNTER_SPANS_REJECTED, COUNTER_EXPORT_FAILED};
+        COUNTER_SPANS_DROPPED_EXPORT, COUNTER_SPANS_REJECTED, COUNTER_EXPORT_FAILED,
+        COUNTER_LOGS_DROPPED_RING, COUNTER_LOGS_DROPPED_EXPORT, COUNTER_LOGS_REJECTED};
     struct ring_health *health = &file->health;
     uint64_t now = process_monotonic_ns() + process_clock_offset_ns();
-    if (counters[COUNTER_SPANS_EXPORTED] > file->counters[COUNTER_SPANS_EXPORTED])
+    if (counters[COUNTER_SPANS_EXPORTED] > file->counters[COUNTER_SPANS_EXPORTED] ||
+        counters[COUNTER_LOGS_EXPORTED] > file->counters[COUNTER_LOGS_EXPORTED])
         health->exported_ns = now;
     for (size_t i = 0; i < sizeof(losses); i++)
         if (counters[losses[i]] > file->counters[losses[i]])
@@ -410,6 +455,8 @@ void rings_publish_counters(void)
     file->alive_ns = process_monotonic_ns() + file->clock_offset_ns;
     memcpy(file->counters, counters, sizeof(file->counters));
     file->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
+    file->counters[COUNTER_LOGS_RECORDED] = rings_recorded_logs();
+    connection_count(&file->connections);
     if (__atomic_load_n(&process.broken, __ATOMIC_ACQUIRE) && process.broken_why != NULL &&
         !file->broken) {
         struct format why;

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "connection_counts.h"
 #include "counters.h"
 #include "record.h"
 
@@ -42,12 +43,13 @@ enum {
     RING_FILE_OPEN_BYTES = 48 * 1024,
     RING_FILE_HEADER_BYTES = RING_FILE_OPEN_AT + RING_FILE_OPEN_BYTES,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
-    RING_VERSION = 8
+    RING_VERSION = 10
 };
 
 struct ring {
     _Alignas(64) uint64_t head;
-    uint64_t records; /* committed ever; the producer's */
+    uint64_t records; /* committed ever, but for those of logs; the producer's */
+    uint64_t logs;    /* those */
     _Alignas(64) uint64_t tail;
     _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
     uint32_t is_private;
@@ -81,6 +83,7 @@ struct ring_file {
     struct ring_health health;
     uint64_t alive_ns;        /* since the epoch: when the exporter last was at it */
     uint64_t clock_offset_ns; /* Unix time minus monotonic time, then */
+    struct connection_counts connections;
 };
 
 /* --- host threads -------------------------------------------------------------------------- */
@@ -89,6 +92,9 @@ struct ring_file {
  * after writing record->bytes <= bytes; or forget it. */
 struct record *ring_reserve(struct thread *self, size_t bytes);
 void ring_commit(struct thread *self, const struct record *record);
+/* The same for a line of a log. Lines leave a part of the ring to spans. */
+struct record *ring_reserve_log(struct thread *self, size_t bytes);
+void ring_commit_log(struct thread *self, const struct record *record);
 void ring_release(struct thread *self); /* the thread ends */
 void rings_forked(void);                /* drop the parent's rings: they are shared memory */
 
@@ -119,8 +125,11 @@ bool rings_are_exposed(void);
 /* Looks how full the rings are; before they are drained. */
 void rings_look_at_use(void);
 uint64_t rings_used_max(void);
-/* Spans that this process has recorded. */
+/* Spans, and lines of logs, that this process has recorded. */
 uint64_t rings_recorded(void);
+uint64_t rings_recorded_logs(void);
+/* A counter as it is now: those two are counted in the rings. */
+uint64_t rings_counter(enum counter counter);
 /* Publishes counters for outside readers. */
 void rings_publish_counters(void);
 bool rings_have_file(void);

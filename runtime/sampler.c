@@ -27,8 +27,7 @@ struct sampler_answer sampler_by_threshold(
 
 /* --- rules ---------------------------------------------------------------------------------- */
 
-/* The path alone: without the query, and where a proxy is asked without scheme and host. */
-static struct slice path_of(struct slice target)
+struct slice sampler_path(struct slice target)
 {
     size_t end = 0, start = 0;
     while (end < target.length && target.data[end] != '?' && target.data[end] != '#')
@@ -56,7 +55,7 @@ static const struct config_rule *rule_of(const struct sampler_question *question
 {
     struct slice path = {"", 0};
     if (question->is_served && config.rule_count > 0)
-        path = path_of(question->target);
+        path = sampler_path(question->target);
     for (uint32_t i = 0; i < config.rule_count; i++) {
         const struct config_rule *rule = &config.rules[i];
         bool is_general = rule->path.length == 0 && rule->method.length == 0;
@@ -95,7 +94,7 @@ struct sampler_answer sampler_decide(const struct sampler_question *question)
     if (has_word && (rule == NULL || rule->is_ratio))
         return (struct sampler_answer){.is_sampled = question->parent_flags & FLAG_SAMPLED};
     struct sampler_answer answer;
-    if (rule == NULL && config.sampler == SAMPLER_JAEGER)
+    if (rule == NULL && config.sampler >= SAMPLER_JAEGER)
         answer = sampler_remote_decide(question);
     else
         answer = sampler_by_threshold(

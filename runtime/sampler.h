@@ -15,11 +15,11 @@
 
 struct sampler_question {
     const uint8_t *trace_id;
-    int parent_flags;        /* W3C flags of the parent, or -1 for a root */
-    struct slice tracestate; /* of the parent */
-    bool is_served;          /* a request that came in, else a call */
-    struct slice method, target;
-    uint64_t now_ns; /* monotonic */
+    int parent_flags;                  /* W3C flags of the parent, or -1 for a root */
+    struct slice tracestate;           /* of the parent */
+    bool is_served;                    /* a request that came in, else a call */
+    struct slice method, target, host; /* of a call nothing is known: empty */
+    uint64_t now_ns;                   /* monotonic */
 };
 
 struct sampler_answer {
@@ -28,6 +28,10 @@ struct sampler_answer {
     bool is_ours;       /* not the caller's word: what that said of the probability is void */
     uint64_t threshold; /* that alone decided, to be told: probability.h; 0: nothing is */
 };
+
+/* The path alone of a target: without the query, and where a proxy is asked without scheme and
+ * host. */
+struct slice sampler_path(struct slice target);
 
 struct sampler_answer sampler_decide(const struct sampler_question *question);
 

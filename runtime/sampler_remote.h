@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sampler jaeger_remote: the exporter's thread asks for the strategy now and then, host threads
- * decide by the last one that was told; until there is one, by the initial rate.
+ * The samplers jaeger_remote and xray: the exporter's thread asks for the strategy, or the rules,
+ * now and then, host threads decide by the last one that was told; until there is one, by the
+ * initial rate.
  *
  * | sampler_remote_decide | any host thread, at any time      |
  * | the others            | the exporter's thread             |

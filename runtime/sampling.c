@@ -22,6 +22,7 @@ static struct sampler_question question_of(
     if (exchange->is_server) {
         question.method = text_of(exchange, FIELD_METHOD);
         question.target = text_of(exchange, FIELD_TARGET);
+        question.host = text_of(exchange, FIELD_HOST);
     }
     return question;
 }
@@ -36,7 +37,7 @@ static bool pay(const struct exchange *exchange, bool is_sampled)
 
 static bool ask(struct exchange *exchange, const struct sampler_question *question)
 {
-    if (config.sampler == SAMPLER_JAEGER)
+    if (config.sampler >= SAMPLER_JAEGER)
         exporter_need(); /* whoever asks for the strategy; nothing may ever be recorded without */
     struct sampler_answer answer = sampler_decide(question);
     exchange->is_ours = answer.is_ours;

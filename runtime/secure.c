@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "logs.h"
 #include "memory.h"
 #include "passing.h"
 #include "pool.h"
@@ -139,13 +140,14 @@ static void adopt(struct thread *self, struct session *session, const struct sig
         stream_forget(connection, exchange);
     stream_unprepare(connection);
     kept_end(&connection->kept);
-    if (connection->state == CONNECTION_CLAIMED && connection->protocol->secured != NULL)
+    if (connection->state == CONNECTION_CLAIMED && connection->protocol->secured != NULL) {
         connection->protocol->secured(connection->protocol_state);
-    else
-        connection->state = CONNECTION_UNDECIDED;
+    } else {
+        connection->state = CONNECTION_UNDECIDED; /* the state's bytes are those of the prefixes */
+        memset(connection->prefixes, 0, sizeof(connection->prefixes));
+    }
     connection->refused = 0;
     connection->switched = connection->tunnels = connection->shake_told = false;
-    memset(connection->prefixes, 0, sizeof(connection->prefixes));
     __atomic_store_n(&connection->unseen, STREAM_SECURE, __ATOMIC_RELAXED);
     session->sight = *sight;
 }
@@ -167,13 +169,18 @@ static void adopt_bare(struct session *session, bool is_server)
     observe_close(self);
 }
 
+static bool is_unfollowed(int fd)
+{
+    return descriptor_slot(fd) == logs_unfollowed();
+}
+
 static void adopt_descriptor(struct session *session, int fd)
 {
     struct sight sight;
-    if (descriptor_slot(fd) == SLOT_PLAIN)
+    if (is_unfollowed(fd))
         descriptor_set(fd, SLOT_UNKNOWN); /* what went before was of no protocol that we know */
     if (!stream_look(fd, &sight)) {
-        session->ignored = descriptor_slot(fd) == SLOT_PLAIN; /* else it is not connected yet */
+        session->ignored = is_unfollowed(fd); /* else it is not connected yet */
         return;
     }
     struct thread *self = observe_open();

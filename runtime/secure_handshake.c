@@ -60,11 +60,11 @@ static bool is_told(const struct session *session, bool is_server, const char *e
 static void refuse(struct thread *self, struct session *session, struct connection *connection,
     bool is_server, const char *error)
 {
-    struct context *owner = connection == NULL ? NULL : connection->owner;
     struct decision decision = {0};
     struct peer peer = {.address = ""};
     if (!is_server)
-        decision = attribution_parent(self, owner);
+        decision =
+            attribution_parent(self, connection == NULL ? &nobody_opened : &connection->opener);
     if (connection != NULL)
         peer = stream_peer(connection);
     session->was_refused = true;

@@ -62,7 +62,7 @@ static void plan_next(struct session *session, const char *host, size_t length)
         struct outgoing out = {.iov = &iov, .count = 1, .editable = true};
         struct plan *plan = &visit.self->plan;
         *plan = (struct plan){.limit = length, .total = length};
-        touch_owner(visit.self, connection);
+        touch_opened(visit.self, connection);
         look_ahead(visit.self, connection, &out, plan);
         session->edit.piece = plan->limit;
         if (plan->kind != EDIT_NONE && look_ahead_has_block(visit.self) &&

@@ -10,30 +10,30 @@
 #include "counters.h"
 #include "crc32c.h"
 #include "format.h"
+#include "hash.h"
 #include "memory.h"
 #include "sys.h"
 
-enum { REMOVAL_BYTES = 2 * 1024 * 1024 };
+enum { REMOVAL_BYTES = 2 * 1024 * 1024, LOGS_MARK = 'l' };
 
 /* ---- where ---- */
 
-static uint64_t hash_of(const char *text)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
-    return hash;
-}
-
 /* Of the headers, which hold secrets, too little remains to guess them from: enough to keep two
  * tenants of one collector apart. */
-static void make_tag(const struct config *config, char out[SPOOL_TAG_BYTES])
+static void make_tag(const struct config *config, enum signal signal, char out[SPOOL_TAG_BYTES])
 {
-    uint64_t url = hash_of(config->urls[SIGNAL_TRACES]);
-    uint64_t headers = hash_of(config->headers[SIGNAL_TRACES]);
+    uint64_t url = hash_text(hash_start(), config->urls[signal]);
+    uint64_t headers = hash_text(hash_start(), config->headers[signal]);
     struct format tag;
     format_start(&tag, out, SPOOL_TAG_BYTES);
     format_hex(&tag, (url & ~UINT64_C(0xffff)) | ((headers >> 48) ^ (headers & 0xffff)));
+    if (signal == SIGNAL_LOGS)
+        out[0] = LOGS_MARK;
+}
+
+static enum signal signal_of(const char *name)
+{
+    return strrchr(name, '-')[1] == LOGS_MARK ? SIGNAL_LOGS : SIGNAL_TRACES;
 }
 
 /* Its own directory, or one in the store's. */
@@ -52,14 +52,15 @@ static bool make_directory_name(struct spool *spool, const struct config *config
 
 static bool remove_oldest(void *context, int directory, const char *name);
 
-void spool_open(struct spool *spool, const struct config *config)
+void spool_open(struct spool *spool, const struct config *config, enum signal signal)
 {
     memset(spool, 0, sizeof(*spool));
     spool->descriptor = -1;
     spool->writer.held = -1;
-    if (!spool_is_wanted(config) || !make_directory_name(spool, config))
+    spool->signal = signal;
+    if (!spool_is_wanted(config, signal) || !make_directory_name(spool, config))
         return;
-    make_tag(config, spool->tag);
+    make_tag(config, signal, spool->tag);
     uint64_t share = config->spool_bytes_max / 64;
     struct store_place place = {.directory = spool->directory,
         .tag = spool->tag,
@@ -92,7 +93,9 @@ static void make_directories(const struct spool *spool)
 void spool_make(const struct config *config)
 {
     struct spool spool;
-    spool_open(&spool, config);
+    spool_open(&spool, config, SIGNAL_TRACES);
+    if (!spool.is_on)
+        spool_open(&spool, config, SIGNAL_LOGS);
     if (!spool.is_on)
         return;
     make_directories(&spool);
@@ -132,21 +135,22 @@ static bool next_field(const uint8_t **at, const uint8_t *end, uint32_t *number,
     return *length <= (uint64_t)(end - *at);
 }
 
-/* ExportTraceServiceRequest.resource_spans, .scope_spans, .spans: fields 1, 2, 2. */
+/* ExportTraceServiceRequest.resource_spans, .scope_spans, .spans: fields 1, 2, 2. Those of
+ * ExportLogsServiceRequest have the same numbers. */
 static uint32_t count_below(const uint8_t *at, const uint8_t *end, unsigned depth)
 {
     static const uint32_t wanted[] = {1, 2, 2};
-    uint32_t spans = 0, number;
+    uint32_t items = 0, number;
     uint64_t length;
     while (next_field(&at, end, &number, &length)) {
         if (number == wanted[depth])
-            spans += depth == 2 ? 1 : count_below(at, at + length, depth + 1);
+            items += depth == 2 ? 1 : count_below(at, at + length, depth + 1);
         at += length;
     }
-    return spans;
+    return items;
 }
 
-uint32_t spool_spans(const uint8_t *payload, size_t length)
+uint32_t spool_items(const uint8_t *payload, size_t length)
 {
     return count_below(payload, payload + length, 0);
 }
@@ -194,22 +198,23 @@ static size_t read_frame(int descriptor, uint64_t *offset, uint8_t *buffer, size
 static bool remove_oldest(void *context, int directory, const char *name)
 {
     struct spool *spool = context;
-    uint64_t offset = 0, spans = 0;
+    uint64_t offset = 0, items = 0;
     size_t length;
     int descriptor = claim(spool, directory, name);
     if (descriptor < 0)
         return false;
     uint8_t *buffer = memory_map(REMOVAL_BYTES);
     while (buffer != NULL && (length = read_frame(descriptor, &offset, buffer, REMOVAL_BYTES)) != 0)
-        spans += spool_spans(buffer, length);
+        items += spool_items(buffer, length);
     bool is_removed = buffer != NULL && sys(SYS_unlinkat, directory, name, 0) == 0;
     if (buffer != NULL)
         memory_unmap(buffer, REMOVAL_BYTES);
     sys(SYS_close, descriptor);
     if (!is_removed)
         return false;
-    counter_add(COUNTER_SPANS_DROPPED_SPOOL, spans);
-    spool->dropped += spans;
+    counter_add(
+        signal_of(name) == SIGNAL_LOGS ? COUNTER_LOGS_DROPPED_SPOOL : COUNTER_SPANS_DROPPED_SPOOL,
+        items);
     return true;
 }
 
@@ -231,6 +236,8 @@ static const char *own_name(const struct spool *spool)
 /* Our own is finished when its turn has come. */
 static bool take(struct spool *spool, int directory, const char *name)
 {
+    if (signal_of(name) != spool->signal)
+        return false;
     if (strcmp(name, own_name(spool)) == 0)
         store_release(&spool->writer);
     spool->descriptor = claim(spool, directory, name);

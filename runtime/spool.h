@@ -6,7 +6,8 @@
  *
  * Files and frames are those of the local store (store.h) in a directory of their own, with a file
  * name that ends in a hash of where the requests go: URL and headers. Only who sends there, with
- * the same headers, takes them up; neither is written down.
+ * the same headers, takes them up; neither is written down. Requests with lines of logs have files
+ * of their own there, whose hash begins with an `l`; the room is for both.
  *
  * | a file is            | and its lock (flock)    | may be                                       |
  * | being written        | held by its writer      | appended to by that process                  |
@@ -35,27 +36,29 @@ enum { SPOOL_FILE_BYTES_MAX = 4 * 1024 * 1024, SPOOL_TAG_BYTES = 17 };
 struct spool {
     bool is_on;
     bool takes_others; /* files of other users too: a command by hand, as root */
-    bool takes_all;    /* meant for whichever endpoint: to be stored, not sent */
+    bool takes_all;    /* of this signal, meant for whichever endpoint: to be stored, not sent */
+    enum signal signal;
     struct store_writer writer;
     char directory[CONFIG_TEXT_MAX];
     char parent[CONFIG_TEXT_MAX]; /* the store, if it is a directory of it; else "" */
     char tag[SPOOL_TAG_BYTES];
-    uint64_t dropped; /* spans removed to make room, since open */
-    int descriptor;   /* of the file being sent, locked; -1: none */
+    int descriptor; /* of the file being sent, locked; -1: none */
     char name[STORE_NAME_BYTES_MAX];
     char after[STORE_NAME_BYTES_MAX]; /* a file that is sent and cannot be removed; "": none */
     uint64_t offset;                  /* of its next frame */
     uint64_t frame_offset, frame_end; /* of the one that spool_next told */
 };
 
-/* Do requests of this configuration wait in a spool, if it can be? */
-static inline bool spool_is_wanted(const struct config *config)
+/* Do requests of this signal wait in a spool, if it can be? Those of metrics never do. */
+static inline bool spool_is_wanted(const struct config *config, enum signal signal)
 {
-    return !config->spool_off && config->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP;
+    return !config->spool_off && signal != SIGNAL_METRICS &&
+           config->signals[signal].destination == DESTINATION_OTLP;
 }
 
-/* Where requests with spans of this configuration wait; off unless they go to a collector. */
-void spool_open(struct spool *spool, const struct config *config);
+/* Where requests with spans or logs of this configuration wait; off unless they go to a collector.
+ */
+void spool_open(struct spool *spool, const struct config *config, enum signal signal);
 /* Whatever is being sent or written is left to others. */
 void spool_close(struct spool *spool);
 
@@ -77,5 +80,5 @@ void spool_rest(struct spool *spool);
 /* Bytes of all files that are there. */
 uint64_t spool_bytes(const struct spool *spool);
 
-/* Spans of a request. Pure; 0 for what is none. */
-uint32_t spool_spans(const uint8_t *payload, size_t length);
+/* Spans or lines of a request. Pure; 0 for what is none. */
+uint32_t spool_items(const uint8_t *payload, size_t length);

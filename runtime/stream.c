@@ -7,6 +7,7 @@
 
 #include "carrier.h"
 #include "config.h"
+#include "logs.h"
 #include "memory.h"
 #include "passing.h"
 #include "stream_internal.h"
@@ -77,8 +78,11 @@ void stream_touch(struct visit *visit, enum direction direction)
     else if (direction == DIRECTION_IN && connection->previous != NULL &&
              !connection->previous->ended)
         attribution_touch(visit->self, connection->previous); /* what follows its answer: the end */
-    else if (connection->owner != NULL && !connection->used)
-        attribution_opened(visit->self, connection->owner);
+    else if (!connection->used &&
+             (connection->opener.context != NULL || connection->opener.is_doubtful))
+        attribution_touch_opened(visit->self, &connection->opener);
+    else if (direction == DIRECTION_IN)
+        attribution_stray(visit->self);
 }
 
 static void ended_by_peer(struct visit *visit)
@@ -139,8 +143,12 @@ static inline __attribute__((always_inline)) ssize_t receive(
     const struct sight *sight, const struct iovec *iov, int count, ssize_t result, bool is_editable)
 {
     struct visit visit;
-    if ((result < 0 && errno == EAGAIN) || !stream_enter(&visit, sight))
+    if (result < 0 && errno == EAGAIN)
         return result;
+    if (!stream_enter(&visit, sight)) {
+        logs_stray();
+        return result;
+    }
     if (result > 0 && !is_told(&visit, sight))
         return result;
     bool inserts = is_editable && result > 0 && config.inserts_inbound;
@@ -157,7 +165,7 @@ static inline __attribute__((always_inline)) ssize_t receive(
         stream_failed(visit.self, visit.connection, sight->fd, visit.saved_errno);
     else if (has_room(iov, count))
         ended_by_peer(&visit);
-    if (__builtin_expect(visit.connection->held != NULL, 0) && !visit.connection->held->is_settled)
+    if (__builtin_expect(visit.connection->held != NULL, 0))
         note_unsettled(visit.self, sight->fd);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);

@@ -18,6 +18,7 @@
 
 #include "connection.h"
 #include "descriptor.h"
+#include "ours.h"
 
 /* Nothing to observe on fd: two loads. A hook asks this first and leaves by a tail call, so that
  * what is none of our business costs next to nothing. False before the constructor and while inert:
@@ -89,8 +90,9 @@ void stream_unknown(int fd);              /* a descriptor that came from elsewhe
 /* --- waiting ------------------------------------------------------------------------------- */
 
 /* Before a wait for fd, or for a set of epoll (-1): messages that nobody acknowledges are over when
- * the thread that read them asks for more. Two loads where there never were any. */
-extern bool stream_has_unsettled;
+ * the thread that read them asks for more, and so is work after an acknowledgement. Two loads where
+ * there never were any. */
+OURS bool stream_has_unsettled;
 void stream_asks_for_more(int fd);
 static inline void stream_asks(int fd)
 {

@@ -61,25 +61,52 @@ static void serve(struct thread *self, struct exchange *exchange)
     exchange->behind = false;
 }
 
+static void take_up(struct stream_sink *sink, struct exchange *exchange)
+{
+    if (attribution_is_engaged(sink->self))
+        leave(sink->connection, exchange); /* a request that is at work has asked for it */
+    else if (sink->connection->held == exchange)
+        serve(sink->self, exchange);
+}
+
 void stream_delivered(struct stream_sink *sink, struct exchange *exchange)
 {
-    struct thread *self = sink->self;
-    exchange_identify_server(self, exchange);
+    struct exchange *first = sink->connection->held;
+    exchange_identify_server(sink->self, exchange);
     exchange_link_parent(exchange);
     if (exchange->context == NULL)
         return;
     exchange->context->is_message = true;
-    if (attribution_is_engaged(self))
-        leave(sink->connection, exchange); /* a request that is at work has asked for it */
-    else if (sink->connection->held == exchange)
-        serve(self, exchange);
+    take_up(sink, exchange);
+    /* Until that one is complete it is not known which of them is worked on. */
+    if (first != NULL && first != exchange && !first->is_complete && first->context != NULL)
+        first->context->is_uncertain = true;
+}
+
+/* All of it is here, or what makes it valid: now at the latest it is worked on. Whoever reads that
+ * is done with what it had. */
+static void come_complete(struct stream_sink *sink, struct exchange *exchange)
+{
+    exchange->is_complete = true;
+    if (exchange->context == NULL || sink->connection->held != exchange)
+        return;
+    exchange->context->is_uncertain &= sink->self->multiplexes;
+    exchange->context->has_made_calls = false; /* those were made for another one, it may be */
+    take_up(sink, exchange);
 }
 
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange)
 {
+    bool is_parted = exchange->is_settled && !exchange->is_grouped && !sink->self->multiplexes &&
+                     !sink->connection->protocol->pulls;
+    come_complete(sink, exchange);
+    /* Of several that were asked for one by one, nothing tells which is worked on first. */
+    if (sink->connection->protocol->pulls && exchange->context != NULL &&
+        sink->connection->delivered != exchange)
+        exchange->context->is_uncertain = true;
+    if (sink->connection->reads_ahead && !exchange->is_settled && exchange->context != NULL)
+        exchange->context->is_of_many = true;
     const struct exchange *first = sink->connection->held;
-    bool is_parted = exchange->is_settled && !sink->self->multiplexes;
-    exchange->is_complete = true;
     if (exchange->is_left && !exchange->is_settled) {
         stream_end_delivery(sink, exchange); /* nothing else will */
         return;
@@ -163,36 +190,108 @@ static struct exchange *next_meant(struct exchange *exchange, const struct event
     return exchange;
 }
 
+static void settle(struct stream_sink *sink, struct exchange *exchange, const struct event *event)
+{
+    add_code(exchange, event);
+    if (event->is_delivery)
+        end(sink, exchange, event->reason == END_COMPLETE);
+    else
+        stream_end_exchange(sink, exchange, event->reason);
+}
+
+/* Those before the one that is meant; of what nobody acknowledges, none. */
+static void settle_before(struct stream_sink *sink, const struct event *event)
+{
+    struct connection *connection = sink->connection;
+    struct exchange *last = next_meant(connection->delivered, event), *next;
+    for (struct exchange *exchange = connection->delivered; last != NULL && exchange != last;
+         exchange = next) {
+        next = exchange->next;
+        if (exchange->is_settled)
+            settle(sink, exchange, event);
+    }
+}
+
 void stream_settle(struct stream_sink *sink, const struct event *event)
 {
     struct connection *connection = sink->connection;
-    struct exchange *first = event->is_delivery ? connection->delivered : connection->first;
-    struct exchange *exchange = next_meant(first, event);
+    if (event->is_through)
+        settle_before(sink, event);
+    struct exchange *exchange =
+        next_meant(event->is_delivery ? connection->delivered : connection->first, event);
     while (exchange != NULL) {
         struct exchange *next = next_meant(exchange->next, event);
-        add_code(exchange, event);
-        if (event->is_delivery)
-            end(sink, exchange, event->reason == END_COMPLETE);
-        else
-            stream_end_exchange(sink, exchange, event->reason);
+        settle(sink, exchange, event);
         exchange = next;
     }
 }
 
+void stream_release(struct stream_sink *sink, const struct event *event)
+{
+    struct exchange *exchange = next_meant(sink->connection->delivered, event);
+    while (exchange != NULL) {
+        struct exchange *next = next_meant(exchange->next, event);
+        if (!exchange->is_complete)
+            stream_delivery_received(sink, exchange);
+        exchange = next;
+    }
+}
+
+void stream_doubt(struct thread *self)
+{
+    if (self->current != NULL && self->current->is_message)
+        self->current->is_uncertain = true;
+}
+
+/* It asks for more before it did anything for what it has: its library reads ahead, it may be, and
+ * what is done from now on may be for one of those. */
+static void note_haste(struct stream_sink *sink)
+{
+    const struct exchange *first = sink->connection->held;
+    const struct context *context = first == NULL ? NULL : first->context;
+    sink->connection->reads_ahead |=
+        sink->self->multiplexes && context != NULL && !context->is_followed && first->is_complete &&
+        !first->is_settled && !context->has_made_calls && !context->may_have_made_calls;
+}
+
 /* It asks for more: what it has is out of its hands, or done with. */
+static void leave_all(struct stream_sink *sink, bool only_unsettled)
+{
+    struct exchange *next;
+    note_haste(sink);
+    for (struct exchange *exchange = sink->connection->held; exchange != NULL; exchange = next) {
+        next = next_held(exchange->next);
+        if (!exchange->is_complete || (only_unsettled && exchange->is_settled))
+            continue;
+        leave(sink->connection, exchange);
+        attribution_leave_message(sink->self, exchange->context);
+        if (!exchange->is_settled)
+            stream_end_delivery(sink, exchange);
+    }
+}
+
 void stream_leave_deliveries(struct thread *self, struct connection *connection)
 {
     struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
-    if (connection->first != NULL)
-        return; /* it may ask for that answer */
-    struct exchange *next;
-    for (struct exchange *exchange = connection->held; exchange != NULL; exchange = next) {
-        next = next_held(exchange->next);
-        if (!exchange->is_complete)
-            continue;
-        leave(connection, exchange);
-        attribution_leave_message(self, exchange->context);
-        if (!exchange->is_settled)
-            stream_end_delivery(&sink, exchange);
-    }
+    if (connection->first == NULL) /* else it may ask for that answer */
+        leave_all(&sink, connection->protocol->pulls);
+}
+
+void stream_ask(struct stream_sink *sink)
+{
+    leave_all(sink, false);
+    attribution_leave_ended(sink->self);
+}
+
+/* What is to be acknowledged may be the work of a task that it waits for, too. */
+void stream_rest(struct thread *self, struct connection *connection, int fd)
+{
+    const struct exchange *held = connection->held;
+    const struct context *current = self->current;
+    if (held != NULL && held->is_settled)
+        self->unsettled_fd = fd + 1;
+    else if (held != NULL)
+        stream_leave_deliveries(self, connection);
+    else if (current != NULL && current->is_message && current->ended)
+        attribution_leave_message(self, current); /* it was acknowledged before the work was done */
 }

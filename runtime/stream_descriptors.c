@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "logs.h"
 #include "readable.h"
 #include "stream_internal.h"
 #include "sys.h"
@@ -19,6 +20,7 @@ void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_
     address_set(&address, peer, length);
     if (descriptor_slot(listener) != SLOT_LISTENER)
         descriptor_set(listener, SLOT_LISTENER);
+    attribution_stray(self);
     if (self->current != NULL && self->current->ended)
         attribution_leave(self); /* the next request is somebody else's */
     struct connection *connection = connection_make(self, fd, ORIGIN_ACCEPTED, &address);
@@ -53,7 +55,7 @@ static void connect_reported(struct thread *self, int fd, const struct address *
     bool in_progress = result != 0 && (error == EINPROGRESS || error == EINTR);
     if (!is_stream(fd)) {
         connection_release(self, fd);
-        descriptor_set(fd, SLOT_PLAIN);
+        descriptor_set(fd, logs_unfollowed());
         return;
     }
     if (result != 0 && !in_progress && stream_error_type(error)[0] == '_')
@@ -64,7 +66,7 @@ static void connect_reported(struct thread *self, int fd, const struct address *
     connection->connecting = result != 0;
     connection->connect_ns = start_ns;
     connection->connect_unit = self->unit;
-    stream_own(connection, self->current);
+    stream_own(self, connection);
     if (result != 0 && !in_progress) {
         stream_connect_failed(self, connection, stream_error_type(error));
         connection_release(self, fd); /* it ends when we leave it */
@@ -120,6 +122,19 @@ void stream_socket_error(int fd, int error)
     stream_leave(&visit);
 }
 
+/* A server on an event loop gives up what it had asked for a request before it logs that. Whoever
+ * closes another's has come to it by an event, or a timer. */
+static bool is_aside(struct thread *self, int fd)
+{
+    struct sight sight;
+    if (!config.joins_logs || !stream_look(fd, &sight) || !connection_enter(self, &sight))
+        return false;
+    bool is_aside =
+        sight.connection->origin == ORIGIN_CONNECTED && stream_any(sight.connection) == NULL;
+    connection_leave(self, sight.connection);
+    return is_aside;
+}
+
 void stream_closing(int fd)
 {
     uint32_t slot = descriptor_slot(fd);
@@ -131,9 +146,13 @@ void stream_closing(int fd)
         return;
     }
     int saved_errno = errno;
+    uint64_t last_ns = thread_self == NULL ? 0 : thread_self->now_ns;
     struct thread *self = observe_open();
     if (self != NULL) {
+        bool aside = is_aside(self, fd);
         connection_release(self, fd);
+        if (aside)
+            self->now_ns = last_ns;
         observe_close(self);
     } else
         connection_abandon(fd); /* inside a signal handler: never left stale */
@@ -153,9 +172,12 @@ void stream_duplicated(int from, int to)
 {
     if (from == to || thread_in_vfork != 0 || thread_is_exempt())
         return;
-    if (descriptor_slot(from) < SLOT_LISTENER && descriptor_slot(to) < SLOT_LISTENER) {
-        if (descriptor_slot(to) != descriptor_slot(from))
-            descriptor_set(to, descriptor_slot(from));
+    uint32_t slot = descriptor_slot(from);
+    if (slot < SLOT_LISTENER && descriptor_slot(to) < SLOT_LISTENER) {
+        /* A log may be one by its number. */
+        uint64_t entry = slot == SLOT_UNKNOWN ? SLOT_UNKNOWN : logs_classify(to);
+        if (descriptor_entry(to) != entry)
+            descriptor_set(to, entry);
         return;
     }
     int saved_errno = errno;
@@ -183,7 +205,7 @@ void stream_plain(int fd)
 {
     stream_closing(fd);
     if (thread_in_vfork == 0 && !thread_is_exempt())
-        descriptor_set(fd, SLOT_PLAIN);
+        descriptor_set(fd, logs_unfollowed());
 }
 
 void stream_unknown(int fd)

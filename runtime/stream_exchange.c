@@ -110,21 +110,28 @@ void stream_disown(struct connection *connection)
 {
     context_drop(connection->previous);
     connection->previous = NULL;
-    struct context *owner = connection->owner;
-    connection->owner = NULL;
-    if (owner == NULL)
+    struct context *opener = connection->opener.context;
+    connection->opener = nobody_opened;
+    if (opener == NULL)
         return;
-    attribution_call_end(owner);
-    context_drop(owner);
+    attribution_call_end(opener);
+    context_drop(opener);
 }
 
-void stream_own(struct connection *connection, struct context *context)
+void stream_own(struct thread *self, struct connection *connection)
 {
-    if (context == NULL || context->ended)
+    struct opener opener = attribution_opens(self);
+    connection->opener = opener;
+    if (opener.context == NULL)
         return;
-    context_hold(context);
-    attribution_call_begin(context);
-    connection->owner = context;
+    context_hold(opener.context);
+    attribution_call_begin(opener.context);
+}
+
+/* Of its next request. */
+static const struct opener *opener_of(const struct connection *connection)
+{
+    return connection->used ? &nobody_opened : &connection->opener;
 }
 
 struct exchange *stream_prepare(
@@ -134,8 +141,7 @@ struct exchange *stream_prepare(
     if (exchange == NULL)
         return NULL;
     exchange->key = begin->key;
-    struct context *owner = connection->used ? NULL : connection->owner;
-    exchange_identify_client(self, exchange, attribution_parent(self, owner));
+    exchange_identify_client(self, exchange, attribution_parent(self, opener_of(connection)));
     connection->prepared = exchange;
     return exchange;
 }
@@ -181,10 +187,9 @@ static void requested_server(struct stream_sink *sink, struct exchange *exchange
 static struct decision parent_of(
     struct thread *self, struct connection *connection, const struct exchange *exchange)
 {
-    struct context *owner = connection->used ? NULL : connection->owner;
     struct decision decision =
         connection->first == exchange
-            ? attribution_parent(self, owner)
+            ? attribution_parent(self, opener_of(connection))
             : attribution_parent_behind(self, connection->doubtful_unit == self->unit);
     if (decision.rule == RULE_AMBIGUOUS)
         connection->doubtful_unit = self->unit;
@@ -198,8 +203,9 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
         exchange_identify_client(sink->self, exchange, parent_of(sink->self, connection, exchange));
     if ((exchange->present & EXCHANGE_HAS_CONTEXT) && !exchange->forwarded)
         exchange_adopt(exchange);
-    else if (connection->protocol->edits && !exchange->injected && config.propagators != 0)
-        counter_add(COUNTER_INJECT_SKIPPED, 1);
+    else if (connection->protocol->edits == EDITS_ALWAYS && !exchange->injected &&
+             !exchange->forwarded && config.propagators != 0)
+        exchange_untouched(exchange);
     stream_disown(connection);
 }
 
@@ -331,34 +337,41 @@ static void note_inbound(struct thread *self, const struct event *event)
         (struct inbound){inbound->splices + 1, event->exchange, event->offset, event->bare_lf};
 }
 
-static bool on_event(struct sink *base, const struct event *event)
+/* Of no exchange that there is. Never inlined, and so are the rarer ones of an exchange: texts and
+ * numbers are most of all events, and what these do not need they should not pay for. */
+__attribute__((noinline)) static void on_connection(
+    struct stream_sink *sink, const struct event *event)
 {
-    struct stream_sink *sink = (struct stream_sink *)base;
-    struct connection *connection = sink->connection;
-    if (event->kind == EVENT_BEGIN) {
-        begin(sink, event);
-        return true;
-    }
-    if (event->kind >= EVENT_OF_CONNECTION) {
-        if (event->kind == EVENT_UNTOLD)
-            counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
-        else if (event->kind == EVENT_SETTLE)
-            stream_settle(sink, event);
-        else
-            kept_event(&connection->kept, event);
-        return true;
-    }
-    struct exchange *exchange = find(connection, event->exchange);
-    if (exchange == NULL)
-        return true; /* there was no memory for it: counted then */
     switch (event->kind) {
-    case EVENT_TEXT:
-        exchange->present |= 1u << event->field;
-        exchange_add_text(exchange, event);
+    case EVENT_BEGIN:
+        begin(sink, event);
         break;
-    case EVENT_NUMBER:
-        on_number(exchange, event);
+    case EVENT_UNTOLD:
+        counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
         break;
+    case EVENT_SETTLE:
+        stream_settle(sink, event);
+        break;
+    case EVENT_DOUBT:
+        stream_doubt(sink->self);
+        break;
+    case EVENT_RELEASE:
+        stream_release(sink, event);
+        break;
+    case EVENT_LEAVE:
+        stream_ask(sink);
+        break;
+    default:
+        kept_event(&sink->connection->kept, event);
+        break;
+    }
+}
+
+__attribute__((noinline)) static void on_stage(
+    struct stream_sink *sink, struct exchange *exchange, const struct event *event)
+{
+    struct connection *connection = sink->connection;
+    switch (event->kind) {
     case EVENT_REQUEST:
         on_request(sink, exchange);
         break;
@@ -389,20 +402,53 @@ static bool on_event(struct sink *base, const struct event *event)
         stream_forget(connection, exchange);
         break;
     case EVENT_SPLICE:
+        if (connection->protocol->edits == EDITS_ENTRIES && connection->edits &&
+            !exchange->injected && !(exchange->present & EXCHANGE_HAS_CONTEXT))
+            exchange_untouched(exchange);
         if (connection->protocol->insert == NULL) /* passing.h is about lines */
             note_inbound(sink->self, event);
+        break;
+    case EVENT_ANSWER:
+        if (!exchange->injected && exchange_answer_headers(exchange, event) != 0)
+            counter_add(COUNTER_INJECT_SKIPPED, 1);
+        break;
+    case EVENT_KEYED:
+        exchange->key = event->key;
+        exchange->is_settled |= event->is_settled;
+        exchange->is_grouped = event->is_through;
         break;
     case EVENT_RECALL:
         kept_recall(&connection->kept, exchange, event);
         break;
-    case EVENT_BEGIN:
-    case EVENT_KEEP:
-    case EVENT_ALIAS:
-    case EVENT_DROP:
-    case EVENT_UNTOLD:
-    case EVENT_SETTLE:
+    case EVENT_UNASKED:
+        exchange_identify_client(sink->self, exchange, (struct decision){0});
+        exchange->injected = true; /* nothing of it goes out */
+        break;
+    case EVENT_LINK:
+        exchange_link(exchange, event->text, event->length);
+        break;
+    default:
         break;
     }
+}
+
+static bool on_event(struct sink *base, const struct event *event)
+{
+    struct stream_sink *sink = (struct stream_sink *)base;
+    if (event->kind == EVENT_BEGIN || event->kind >= EVENT_OF_CONNECTION) {
+        on_connection(sink, event);
+        return true;
+    }
+    struct exchange *exchange = find(sink->connection, event->exchange);
+    if (exchange == NULL)
+        return true; /* there was no memory for it: counted then */
+    if (event->kind == EVENT_TEXT) {
+        exchange->present |= 1u << event->field;
+        exchange_add_text(exchange, event);
+    } else if (event->kind == EVENT_NUMBER)
+        on_number(exchange, event);
+    else
+        on_stage(sink, exchange, event);
     return true;
 }
 

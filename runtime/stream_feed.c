@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/prctl.h>
 
+#include "carrier.h"
 #include "counters.h"
 #include "exporter.h"
 #include "secure.h"
@@ -66,6 +68,14 @@ static uint8_t row_of(const struct protocol *protocol)
     return row;
 }
 
+/* Is the thread one of a library's own, whose calls are told by our hooks of the library? */
+static bool is_librarys(const char *prefix)
+{
+    char name[16];
+    return prefix != NULL && process_may_call() && sys(SYS_prctl, PR_GET_NAME, name) == 0 &&
+           strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 /* Is the connection claimed, now that these bytes have been seen? If so they are still to be fed.
  */
 __attribute__((noinline)) static bool decide(struct thread *self, struct connection *connection,
@@ -87,7 +97,8 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     case VERDICT_YES:
         break;
     }
-    if (protocol->client_only && requests == DIRECTION_IN) {
+    if ((protocol->client_only && requests == DIRECTION_IN) ||
+        is_librarys(protocol->library_threads)) {
         stream_give_up(self, connection, fd);
         return false;
     }
@@ -96,7 +107,8 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     connection->protocol = protocol;
     connection->row = row_of(protocol);
     connection->requests_out = requests == DIRECTION_OUT;
-    connection->edits = connection->requests_out && protocol->edits;
+    connection->edits = connection->requests_out ? is_edited(protocol) : is_answer_edited(protocol);
+    connection_count_in(connection);
     protocol->start(connection->protocol_state, requests);
     /* What was seen before: in which order the two sides spoke is not known any more; a protocol in
      * which it matters decides on the first byte of the second side. */
@@ -117,6 +129,7 @@ static bool after_switch(struct thread *self, struct connection *connection, int
     }
     connection->switched = false;
     connection->state = CONNECTION_UNDECIDED;
+    __atomic_store_n(&connection->counted, 0, __ATOMIC_RELAXED);
     connection->refused = 0;
     memset(connection->prefixes, 0, sizeof(connection->prefixes));
     return true;
@@ -144,6 +157,21 @@ void stream_feed(struct thread *self, struct connection *connection, int fd,
     }
 }
 
+/* The same of what was put together for several: each hears of its own part. */
+static void feed_parts(struct thread *self, struct connection *connection, int fd,
+    enum direction direction, const uint8_t *data, size_t length)
+{
+    while (length > 0) {
+        size_t part = carrier_part(self);
+        if (part > length)
+            part = length;
+        stream_feed(self, connection, fd, direction, data, part);
+        self->part_at += part;
+        data += part;
+        length -= part;
+    }
+}
+
 void stream_feed_range(struct thread *self, struct connection *connection, int fd,
     enum direction direction, const struct iovec *iov, int count, size_t from, size_t length)
 {
@@ -155,7 +183,11 @@ void stream_feed_range(struct thread *self, struct connection *connection, int f
         size_t part = iov[i].iov_len - from;
         if (part > length)
             part = length;
-        stream_feed(self, connection, fd, direction, (const uint8_t *)iov[i].iov_base + from, part);
+        const uint8_t *data = (const uint8_t *)iov[i].iov_base + from;
+        if (__builtin_expect(self->parts != NULL, 0))
+            feed_parts(self, connection, fd, direction, data, part);
+        else
+            stream_feed(self, connection, fd, direction, data, part);
         length -= part;
         from = 0;
     }
@@ -200,7 +232,7 @@ static void end_all(
 
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
 {
-    struct decision decision = attribution_parent(self, connection->owner);
+    struct decision decision = attribution_parent(self, &connection->opener);
     connection->connecting = false;
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
@@ -247,13 +279,16 @@ static void end_in_host(struct thread *self, struct connection *connection)
 void stream_end(struct thread *self, struct connection *connection, int fd)
 {
     /* The program closes what it had opened for a context: it is at work on that context. */
-    struct context *context = connection->owner;
+    struct context *context = connection->opener.context;
     if (context == NULL && connection->requests_out)
         context = connection->current;
-    if (context != NULL)
+    if (connection->opener.is_doubtful)
+        attribution_touch_opened(self, &connection->opener);
+    else if (context != NULL)
         attribution_opened(self, context);
     notice_peer(connection, fd);
     end_in_host(self, connection);
+    attribution_closed(self, context);
     stream_unprepare(connection);
     if (connection->pending.text_index != 0)
         text_give(true, connection->pending.text_index);

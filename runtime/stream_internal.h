@@ -2,6 +2,7 @@
 /* What the files of stream.h share. Under the connection's lock, unless said otherwise. */
 #pragma once
 
+#include "config.h"
 #include "stream.h"
 
 /* Why an exchange ends that did not end by itself. */
@@ -28,12 +29,25 @@ void stream_leave(struct visit *visit);
 /* The thread works for whoever the connection belongs to. */
 void stream_touch(struct visit *visit, enum direction direction);
 
+static inline bool is_edited(const struct protocol *protocol)
+{
+    return protocol->edits == EDITS_ALWAYS ||
+           (protocol->edits == EDITS_STATEMENTS && config.comments_statements) ||
+           (protocol->edits == EDITS_ENTRIES && config.redis_streams);
+}
+
+/* Of what a server's side sends. */
+static inline bool is_answer_edited(const struct protocol *protocol)
+{
+    return config.answer_headers != 0 && protocol->edits_answers;
+}
+
 /* stream_exchange.c */
 struct stream_sink stream_sink_for(
     struct thread *self, struct connection *connection, enum cause cause, const char *error);
 const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
 struct peer stream_peer(struct connection *connection);
-void stream_own(struct connection *connection, struct context *context);
+void stream_own(struct thread *self, struct connection *connection);
 void stream_disown(struct connection *connection);
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
@@ -48,14 +62,20 @@ void stream_record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error);
 
 /* stream_deliveries.c */
-/* BEGIN, REQUEST, RECEIVED and END of one that is delivered; SETTLE of either kind. */
+/* BEGIN, REQUEST, RECEIVED and END of one that is delivered; SETTLE of either kind; LEAVE. */
 void stream_deliver(struct stream_sink *sink, const struct event *event);
 void stream_delivered(struct stream_sink *sink, struct exchange *exchange);
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange);
 void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange);
 void stream_settle(struct stream_sink *sink, const struct event *event);
+void stream_release(struct stream_sink *sink, const struct event *event);
+/* What is sent now may be for another message than the one that the thread is at work on. */
+void stream_doubt(struct thread *self);
+void stream_ask(struct stream_sink *sink);
 /* More was read: the program has asked for it. */
 void stream_leave_deliveries(struct thread *self, struct connection *connection);
+/* It waits for more, there. */
+void stream_rest(struct thread *self, struct connection *connection, int fd);
 
 /* stream_feed.c */
 /* Nothing more can be followed here: what is open is abandoned and counted. */
@@ -82,7 +102,7 @@ void stream_feed_range(struct thread *self, struct connection *connection, int f
 static inline void stream_feed_taken(struct thread *self, struct connection *connection, int fd,
     enum direction direction, const struct iovec *iov, int count, size_t length)
 {
-    if (count == 1)
+    if (count == 1 && __builtin_expect(self->parts == NULL, 1))
         stream_feed(self, connection, fd, direction, iov->iov_base, length);
     else
         stream_feed_range(self, connection, fd, direction, iov, count, 0, length);

@@ -47,7 +47,7 @@ bool stream_is_own(int fd)
     const struct connection *connection = sight.connection;
     const struct context *current = thread_self->current;
     return __atomic_load_n(&connection->current, __ATOMIC_RELAXED) == current ||
-           __atomic_load_n(&connection->owner, __ATOMIC_RELAXED) == current;
+           __atomic_load_n(&connection->opener.context, __ATOMIC_RELAXED) == current;
 }
 
 void stream_asks_for_more(int fd)
@@ -60,7 +60,7 @@ void stream_asks_for_more(int fd)
     thread_self->unsettled_fd = 0;
     if (!stream_look(of_thread, &sight) || !stream_enter(&visit, &sight))
         return;
-    stream_leave_deliveries(visit.self, visit.connection);
+    stream_rest(visit.self, visit.connection, of_thread);
     stream_leave(&visit);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "source_lines.h"
 #include "sys.h"
 #include "unwind.h"
 
@@ -51,52 +52,17 @@ static struct known *place_of(uintptr_t address, const struct symbol *used[], si
 
 /* --- names in an object's file ------------------------------------------------------------- */
 
-/* Files are read, not mapped: one that gets shorter meanwhile would be the host's SIGBUS. */
-static bool read_at(long fd, uint64_t offset, void *out, size_t bytes)
-{
-    return offset <= INT64_MAX && sys(SYS_pread64, fd, out, bytes, offset) == (long)bytes;
-}
-
-static bool read_header(long fd, ElfW(Ehdr) * header)
-{
-    return read_at(fd, 0, header, sizeof(*header)) &&
-           memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
-           header->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) &&
-           header->e_phentsize == sizeof(ElfW(Phdr)) && header->e_shentsize == sizeof(ElfW(Shdr));
-}
-
-/* Where the linker put the byte at this offset of the file. */
-static bool linked_address(long fd, const ElfW(Ehdr) * header, uint64_t offset, uint64_t *address)
-{
-    ElfW(Phdr) part;
-    for (unsigned i = 0; i < header->e_phnum; i++)
-        if (read_at(fd, header->e_phoff + i * sizeof(part), &part, sizeof(part)) &&
-            part.p_type == PT_LOAD && offset >= part.p_offset &&
-            offset - part.p_offset < part.p_filesz) {
-            *address = offset - part.p_offset + part.p_vaddr;
-            return true;
-        }
-    return false;
-}
-
-static bool read_section(long fd, const ElfW(Ehdr) * header, unsigned index, ElfW(Shdr) * out)
-{
-    return index < header->e_shnum &&
-           read_at(fd, header->e_shoff + index * sizeof(*out), out, sizeof(*out));
-}
-
 /* The table of symbols, the whole one if there is one, and that of their names. */
-static bool find_tables(
-    long fd, const ElfW(Ehdr) * header, ElfW(Shdr) * symbols, ElfW(Shdr) * names)
+static bool find_tables(const struct elf_file *file, ElfW(Shdr) * symbols, ElfW(Shdr) * names)
 {
     ElfW(Shdr) section;
     *symbols = (ElfW(Shdr)){.sh_type = SHT_NULL};
-    for (unsigned i = 0; i < header->e_shnum && read_section(fd, header, i, &section); i++)
+    for (unsigned i = 0; elf_section(file, i, &section); i++)
         if (section.sh_type == SHT_SYMTAB ||
             (section.sh_type == SHT_DYNSYM && symbols->sh_type == SHT_NULL))
             *symbols = section;
     return symbols->sh_type != SHT_NULL && symbols->sh_entsize == sizeof(ElfW(Sym)) &&
-           read_section(fd, header, symbols->sh_link, names);
+           elf_section(file, symbols->sh_link, names);
 }
 
 static bool is_function_at(const ElfW(Sym) * symbol, uint64_t address)
@@ -115,7 +81,7 @@ static bool find_function(long fd, const ElfW(Shdr) * table, uint64_t address, E
         size_t part = count - from < sizeof(some) / sizeof(some[0])
                           ? (size_t)(count - from)
                           : sizeof(some) / sizeof(some[0]);
-        if (!read_at(fd, table->sh_offset + from * sizeof(some[0]), some, part * sizeof(some[0])))
+        if (!file_read(fd, table->sh_offset + from * sizeof(some[0]), some, part * sizeof(some[0])))
             return false;
         for (size_t i = 0; i < part; i++)
             if (is_function_at(&some[i], address)) {
@@ -126,19 +92,16 @@ static bool find_function(long fd, const ElfW(Shdr) * table, uint64_t address, E
     return false;
 }
 
-static void find_name(long fd, uint64_t offset, struct symbol *out)
+static void find_name(const struct elf_file *file, uint64_t address, struct symbol *out)
 {
-    ElfW(Ehdr) header;
     ElfW(Shdr) table, names;
     ElfW(Sym) function;
-    uint64_t address;
-    if (!read_header(fd, &header) || !linked_address(fd, &header, offset, &address) ||
-        !find_tables(fd, &header, &table, &names) ||
-        !find_function(fd, &table, address, &function) || function.st_name >= names.sh_size)
+    if (!find_tables(file, &table, &names) ||
+        !find_function(file->fd, &table, address, &function) || function.st_name >= names.sh_size)
         return;
     uint64_t room = names.sh_size - function.st_name;
     size_t length = room < sizeof(out->name) - 1 ? (size_t)room : sizeof(out->name) - 1;
-    if (!read_at(fd, names.sh_offset + function.st_name, out->name, length))
+    if (!file_read(file->fd, names.sh_offset + function.st_name, out->name, length))
         length = 0;
     out->name[length] = '\0'; /* a longer one is cut */
     if (out->name[0] != '\0')
@@ -184,6 +147,13 @@ static struct mapping read_line(const char *line)
     return mapping;
 }
 
+/* The call is one byte before the address that it returns to. */
+static bool is_within(const struct mapping *mapping, uint64_t address, uint64_t *offset)
+{
+    *offset = address - 1 - mapping->begin + mapping->offset;
+    return address - 1 >= mapping->begin && address - 1 < mapping->end;
+}
+
 /* -1 if the file is not the one that was mapped. */
 static long open_object(const struct mapping *mapping)
 {
@@ -213,23 +183,62 @@ struct question {
     size_t count;
 };
 
+/* What is asked of one object, in ascending order. */
+struct asked {
+    struct line_wanted wanted[UNWIND_FRAMES_MAX];
+    struct known *places[UNWIND_FRAMES_MAX];
+    size_t count;
+};
+
+static void ask(struct asked *asked, uint64_t address, struct known *place)
+{
+    size_t at = asked->count++;
+    for (; at > 0 && asked->wanted[at - 1].address > address; at--) {
+        asked->wanted[at] = asked->wanted[at - 1];
+        asked->places[at] = asked->places[at - 1];
+    }
+    asked->wanted[at] = (struct line_wanted){.address = address, .answer = &place->symbol.source};
+    asked->places[at] = place;
+}
+
+static void answer_file(const struct question *question, const struct mapping *mapping)
+{
+    struct elf_file file;
+    struct asked asked = {.count = 0};
+    long fd = open_object(mapping);
+    if (fd < 0)
+        return;
+    bool is_object = elf_open(&file, fd);
+    for (size_t i = 0; i < question->count && is_object; i++) {
+        struct known *place = question->places[i];
+        uint64_t address, offset;
+        if (place == NULL || !is_within(mapping, question->addresses[i], &offset) ||
+            !elf_linked_address(&file, offset, &address))
+            continue;
+        find_name(&file, address, &place->symbol);
+        ask(&asked, address, place);
+    }
+    if (!source_lines_find(&file, mapping->path, asked.wanted, asked.count))
+        for (size_t i = 0; i < asked.count; i++)
+            asked.places[i]->address = 0; /* to be asked again */
+    sys(SYS_close, fd);
+}
+
 static void answer(const struct question *question, const struct mapping *mapping)
 {
     const char *slash = mapping->path[0] == '/' ? strrchr(mapping->path, '/') : NULL;
-    long fd = -1;
+    bool is_asked = false;
     for (size_t i = 0; i < question->count && slash != NULL; i++) {
-        uint64_t address = question->addresses[i] - 1;
         struct known *place = question->places[i];
-        if (place == NULL || address < mapping->begin || address >= mapping->end)
+        uint64_t offset;
+        if (place == NULL || !is_within(mapping, question->addresses[i], &offset))
             continue;
-        uint64_t offset = address - mapping->begin + mapping->offset;
         set_object(&place->symbol, slash + 1);
         place->symbol.offset = offset + 1;
-        if (fd >= 0 || (fd = open_object(mapping)) >= 0)
-            find_name(fd, offset, &place->symbol);
+        is_asked = true;
     }
-    if (fd >= 0)
-        sys(SYS_close, fd);
+    if (is_asked)
+        answer_file(question, mapping);
 }
 
 static void read_maps(const struct question *question)

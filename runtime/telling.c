@@ -150,6 +150,20 @@ static bool take_texts(const struct record *record, struct fact texts[RECORD_TEX
     return true;
 }
 
+/* Inlined where spans are told, which is where it is counted. */
+static inline __attribute__((always_inline)) const struct record *take(
+    struct telling *telling, const struct record *original, struct fact texts[RECORD_TEXTS])
+{
+    const struct record *record = copy(telling, original);
+    return record != NULL && take_texts(record, texts) ? record : NULL;
+}
+
+const struct record *telling_take(
+    struct telling *telling, const struct record *original, struct fact texts[RECORD_TEXTS])
+{
+    return take(telling, original, texts);
+}
+
 static bool is_protocol(uint32_t index)
 {
     uint32_t row = 0;
@@ -210,8 +224,8 @@ static void tell_attempt(
 static void begin(struct telling *telling, const struct record *record, struct fact trace_state)
 {
     struct span *span = &telling->span;
-    telling->describer = (struct describer){
-        on_text, on_number, on_open, on_append, on_close, on_name, on_error, on_kind};
+    telling->describer = (struct describer){on_text, on_number, on_open, on_append, on_close,
+        on_name, on_error, on_kind, &telling->statements};
     telling->open = NULL;
     telling->text_used = 0;
     span->kind = record->marks & RECORD_SERVER ? SPAN_KIND_SERVER : SPAN_KIND_CLIENT;
@@ -276,8 +290,8 @@ const struct span *telling_span(
     struct telling *telling, const struct record *original, const struct config *config)
 {
     struct fact texts[RECORD_TEXTS] = {0};
-    const struct record *record = copy(telling, original);
-    if (record == NULL || !take_texts(record, texts))
+    const struct record *record = take(telling, original, texts);
+    if (record == NULL)
         return NULL;
     begin(telling, record, texts[RECORD_TEXT_TRACE_STATE]);
     describe *describe = describe_of(record);
@@ -290,6 +304,8 @@ const struct span *telling_span(
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_kept(telling, record->kept);
+    if (record->marks & RECORD_UNTOUCHED)
+        telling_number(telling, ATTRIBUTE_BURDOCK_CONTEXT_SENT, SPAN_VALUE_BOOLEAN, false);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     tell_unfinished(telling, texts[RECORD_TEXT_UNFINISHED]);
     if (texts[FIELD_TLS].length > 0)

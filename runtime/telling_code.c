@@ -18,10 +18,10 @@ static bool is_go_between(const struct symbol *symbol)
     return false;
 }
 
-/* "PQexec+0x35 (libpq.so.5.15)", a line each. */
+/* "look_up+0x35 (shop) /src/shop.c:12", a line each. */
 static void tell_frame(struct describer *out, uintptr_t address, const struct symbol *symbol)
 {
-    char line[SYMBOL_NAME_MAX + SYMBOL_OBJECT_MAX + 40];
+    char line[SYMBOL_NAME_MAX + SYMBOL_OBJECT_MAX + SOURCE_PATH_MAX + 64];
     struct format format;
     format_start(&format, line, sizeof(line));
     if (symbol->object[0] == '\0') {
@@ -37,8 +37,26 @@ static void tell_frame(struct describer *out, uintptr_t address, const struct sy
         format_text(&format, symbol->object);
         format_text(&format, ")");
     }
+    if (symbol->source.path[0] != '\0') {
+        format_text(&format, " ");
+        format_text(&format, symbol->source.path);
+        format_text(&format, ":");
+        format_number(&format, symbol->source.line);
+    }
     format_text(&format, "\n");
     out->append(out, line, (size_t)(format.at - line));
+}
+
+/* Inlined code is told by the function that it is in, and by its own line. */
+static void tell_maker(struct describer *out, const struct symbol *symbol)
+{
+    const struct source_line *source = &symbol->source;
+    if (symbol->name[0] != '\0')
+        out->text(out, ATTRIBUTE_CODE_FUNCTION_NAME, symbol->name, strlen(symbol->name));
+    if (source->path[0] == '\0')
+        return;
+    out->text(out, ATTRIBUTE_CODE_FILE_PATH, source->path, strlen(source->path));
+    out->number(out, ATTRIBUTE_CODE_LINE_NUMBER, source->line);
 }
 
 void telling_code(struct telling *telling, struct fact stack)
@@ -53,9 +71,8 @@ void telling_code(struct telling *telling, struct fact stack)
     telling->name_code(addresses, count, symbols);
     while (maker < count && is_go_between(symbols[maker]))
         maker++;
-    if (maker < count && symbols[maker]->name[0] != '\0')
-        out->text(
-            out, ATTRIBUTE_CODE_FUNCTION_NAME, symbols[maker]->name, strlen(symbols[maker]->name));
+    if (maker < count)
+        tell_maker(out, symbols[maker]);
     out->open(out, ATTRIBUTE_CODE_STACKTRACE);
     for (size_t i = 0; i < count; i++)
         tell_frame(out, addresses[i], symbols[i]);

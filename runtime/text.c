@@ -37,15 +37,20 @@ struct slice slice_trim(struct slice slice)
     return slice;
 }
 
+static inline bool is_byte(char byte, char wanted, bool is_loose)
+{
+    return byte == wanted || (is_loose && (wanted == '?' || lower(byte) == lower(wanted)));
+}
+
 /* What the last `*` took grows until the rest fits. */
-bool slice_matches(struct slice text, struct slice pattern)
+static inline bool matches(struct slice text, struct slice pattern, bool is_loose)
 {
     size_t at = 0, in = 0, star = SIZE_MAX, taken = 0;
     while (at < text.length) {
         if (in < pattern.length && pattern.data[in] == '*') {
             star = in++;
             taken = at;
-        } else if (in < pattern.length && pattern.data[in] == text.data[at]) {
+        } else if (in < pattern.length && is_byte(text.data[at], pattern.data[in], is_loose)) {
             in++;
             at++;
         } else if (star != SIZE_MAX) {
@@ -57,6 +62,16 @@ bool slice_matches(struct slice text, struct slice pattern)
     while (in < pattern.length && pattern.data[in] == '*')
         in++;
     return in == pattern.length;
+}
+
+bool slice_matches(struct slice text, struct slice pattern)
+{
+    return matches(text, pattern, false);
+}
+
+bool slice_matches_loosely(struct slice text, struct slice pattern)
+{
+    return matches(text, pattern, true);
 }
 
 bool slice_split(struct slice *rest, char separator, struct slice *item)

@@ -24,6 +24,8 @@ struct slice slice_trim(struct slice slice);
 
 /* Is all of it as the pattern says, in which `*` stands for any bytes, or none? */
 bool slice_matches(struct slice text, struct slice pattern);
+/* The same in either case, and `?` stands for any one byte. */
+bool slice_matches_loosely(struct slice text, struct slice pattern);
 
 /* Takes the text before the next `separator` off the front of *rest, trimmed. False: *rest is
  * used up. "a,,b" has three items, "" has none. */

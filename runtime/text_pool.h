@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ours.h"
 #include "pool.h"
 
 enum {
@@ -16,7 +17,7 @@ enum {
     TEXT_CARRIED_MAX = TEXT_BIG_BYTES - 256 /* tracestate and baggage; leaves room for names */
 };
 
-extern struct pool text_pools[2]; /* indexed by "is big" */
+OURS struct pool text_pools[2]; /* indexed by "is big" */
 
 static inline uint32_t text_take(bool big)
 {

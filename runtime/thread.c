@@ -44,6 +44,8 @@ static void thread_exited(void *block)
     pool_cache_empty(&self->contexts);
     if (self->spare_text != 0)
         text_give(true, self->spare_text);
+    if (self->gathered_text != 0)
+        text_give(true, self->gathered_text);
     thread_self = NULL;
     pool_give(&threads, self->index);
 }

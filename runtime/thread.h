@@ -24,11 +24,15 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "ours.h"
 #include "plan.h"
 #include "pool.h"
 #include "process.h"
+#include "propagation.h"
+#include "timers.h"
 #include "unwind.h"
 
+struct carrier_part;
 struct context;
 struct ring;
 
@@ -62,27 +66,38 @@ struct thread {
     struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
     bool wait_timed_out;     /* the thread's last wait ended by time */
-    bool current_read_here;  /* this thread itself read the request of `current` */
-    bool current_carried;    /* a carrier of the program's runtime said `current`: carrier.h */
-    bool current_certain;    /* and is sure of it, also after its answer */
+    bool current_certain;    /* the carrier is sure of it, also after its answer */
+    bool current_guessed;    /* or only guesses; of no meaning unless current_carried */
     bool current_parked;     /* it waits for another thread, which may work for `current` */
-    bool current_opened;     /* it came to it by what that one had opened, when timers were due */
-    bool touched_many;       /* since its last wait, answers of several requests' calls at once */
-    bool touched_unknown;    /* or one of a call that nobody is known to have made */
-    struct ring *ring;       /* NULL: not needed yet */
-    uint64_t random[4];      /* xoshiro256** state; all zero: not seeded */
-    uint64_t unit;     /* of work: another one after each wait for anybody; of no two threads */
-    uint64_t woke_ns;  /* return from its last wait for anybody; 0: none */
-    uint64_t timer_ns; /* from then on the program's timers may be due; 0: they never are */
-    uint64_t now_ns;   /* clock of this observe block, 0: not read yet */
-    struct secure_mark secure; /* the TLS call that the thread is in */
-    uint32_t spare_text;       /* a big text block kept for lines cut short; 0: none yet */
+    /* Of its present stay in `current`, ended by one store: */
+    bool current_read_here; /* this thread itself read the request of `current` */
+    bool current_carried;   /* a carrier of the program's runtime said `current`: carrier.h */
+    bool current_retries;   /* it came to it by closing something of its, and has not called yet */
+    bool current_strayed;   /* since then it heard from others: attribution_stray */
+    int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
+    bool touched_many;         /* since its last wait, answers of several requests' calls at once */
+    bool touched_unknown;      /* or one of a call that nobody is known to have made */
+    struct ring *ring;         /* NULL: not needed yet */
+    uint64_t random[4];        /* xoshiro256** state; all zero: not seeded */
+    uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
+    struct timers timers; /* of its event loop */
+    uint64_t now_ns;      /* clock of this observe block, 0: not read yet */
+    const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */
+    size_t part_at;                   /* how much of that has been told */
+    struct secure_mark secure;        /* the TLS call that the thread is in */
+    uint32_t spare_text;              /* a big text block kept for lines cut short; 0: none yet */
+    struct trace_ids answered; /* the request that it answered last, on an event loop, if logs are
+                                * joined */
+    uint64_t answered_ns; /* now_ns of that block; 0: none. Nobody has opened one since if it is
+                           * now_ns still */
     uintptr_t readable_pages[THREAD_PAGES_MAX]; /* numbers of pages, by their last bits */
     struct pool_cache exchanges, contexts;
     struct exchange *messages; /* that a library has handed to it: message.h */
     uint32_t message_count;
-    _Alignas(16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
-    int unsettled_fd; /* one more than where it got messages that end with its next wait there; 0 */
+    uint32_t gathered_text; /* a big text block for what is sent in several buffers; 0: none yet */
+    _Alignas(
+        16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
+    int unsettled_fd; /* one more than where it got messages and has not waited since; 0 */
     struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
@@ -92,8 +107,8 @@ struct thread {
     char lines[THREAD_LINES_MAX]; /* to be inserted by the call being made; else scratch */
 };
 
-extern __thread struct thread *thread_self;
-extern __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory; see vfork.S */
+OURS __thread struct thread *thread_self;
+OURS __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory; see vfork.S */
 
 /* Slow paths of observe_open. */
 struct thread *thread_attach(void);

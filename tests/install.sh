@@ -63,4 +63,4 @@ install() {
 }
 
 build_packages=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev
-    zlib1g-dev python3)
+    zlib1g-dev libyaml-dev python3)

@@ -19,6 +19,7 @@ SERVICE = "workload"
 APPS = os.path.join(HERE, "apps")
 PROGRAMS = os.path.join(harness.BUILD, "bench/attribution")
 MODULES = os.path.join(PROGRAMS, "node")  # what run.py --install puts there
+CARRIERS = {name: os.environ[name] for name in ("BURDOCK_CARRIERS",) if name in os.environ}
 SECONDS_MAX = 120  # a load that takes longer is given up, and said to have failed
 WARM = "w"
 
@@ -27,7 +28,7 @@ class Stage(harness.Scene):
     """A scene with a backend, and the ways to start a workload in it."""
 
     def __init__(self, cell="", delay_us=(1000, 12000), traced=True):
-        super().__init__(APP_CELL=cell)
+        super().__init__(APP_CELL=cell, **CARRIERS)
         self.traced = traced
         self.port = harness.free_port()
         self.back = SimpleNamespace(**{name: harness.free_port()

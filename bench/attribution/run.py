@@ -7,6 +7,7 @@ they called is logged behind them, and the spans are held against the log.
     bench/attribution/run.py                              # every cell, five runs: hours
     bench/attribution/run.py --runs 1 W6                  # nginx
     bench/attribution/run.py --runs 1 -c 128 W6/kept      # one cell
+    BURDOCK_CARRIERS=node bench/attribution/run.py W11    # with that runtime's carrier
     bench/attribution/run.py --write docs/ATTRIBUTION.md  # the tables, between two marks
 
 See score.py for what is counted. A cell whose program is not installed, or whose protocol Burdock
@@ -99,10 +100,10 @@ def tell(row, cell, concurrency, result, arguments):
             name, load["answered"], load["requests"], load["failures"], load["first_failure"]),
             file=sys.stderr)
     for span, root in counts.examples[:arguments.strangers]:
-        print("%s: stranger: %s below %s" % (
+        print("%s: stranger: %s below %s by %s" % (
             name, span.attributes.get("url.full", span.name),
-            root.attributes.get("url.path") if root else "nobody (%s)" % span.parent),
-            file=sys.stderr)
+            root.attributes.get("url.path") if root else "nobody (%s)" % span.parent,
+            span.attributes.get("burdock.attribution")), file=sys.stderr)
     odd = {counter: count for counter, count in result.counters.items() if count and
            counter.startswith(("spans.dropped", "spans.abandoned", "connections.", "observe."))}
     if odd:

@@ -5,8 +5,20 @@
  * of Node are not needed for more. Their values are pointers to what only Node knows; a status is 0
  * when all went well.
  *
- * take(fd) is the context of the request that fd's connection was just read for, as a number;
- * enter(number) tells that what runs now is that context's. Neither throws.
+ * | function | |
+ * |---|---|
+ * | take(fd) | the context of the request that fd's connection was just read for, as a number |
+ * | enter(number) | what runs now is that context's |
+ * | guess(number) | it is that context's or another's; that one's for certain if it is alone |
+ * | parts([end, number, ...]) | the write made next is of several: bytes up to `end` are the
+ * number's; nothing: it is over |
+ * | wrap(original, name, before, after) | a function that calls before(this, arguments), which may
+ * answer other arguments; the original; after(this, arguments, result) |
+ * | run(get, enter, context, callback, ...) | calls back in the context, and enters what was before
+ * |
+ *
+ * None of them throws, but what the functions that they call throw passes through. Functions in C
+ * stand on no stack that the program can see.
  */
 #include "addon.h"
 
@@ -43,6 +55,17 @@ static struct {
     int (*get_value_int32)(struct napi_env *, struct napi_value *, int32_t *);
     int (*create_int32)(struct napi_env *, int32_t, struct napi_value **);
     int (*add_env_cleanup_hook)(struct napi_env *, void (*)(void *), void *);
+    int (*call_function)(struct napi_env *, struct napi_value *receiver,
+        struct napi_value *function, size_t, struct napi_value *const *, struct napi_value **);
+    int (*get_array_length)(struct napi_env *, struct napi_value *, uint32_t *);
+    int (*get_element)(struct napi_env *, struct napi_value *, uint32_t, struct napi_value **);
+    int (*set_element)(struct napi_env *, struct napi_value *, uint32_t, struct napi_value *);
+    int (*create_array)(struct napi_env *, struct napi_value **);
+    int (*get_undefined)(struct napi_env *, struct napi_value **);
+    int (*create_reference)(struct napi_env *, struct napi_value *, uint32_t, void **);
+    int (*get_reference_value)(struct napi_env *, void *, struct napi_value **);
+    int (*get_value_string_utf8)(
+        struct napi_env *, struct napi_value *, char *, size_t, size_t *length);
 } napi;
 
 static struct hook_row functions[] = {
@@ -53,6 +76,15 @@ static struct hook_row functions[] = {
     {"napi_get_value_int32", (void **)&napi.get_value_int32},
     {"napi_create_int32", (void **)&napi.create_int32},
     {"napi_add_env_cleanup_hook", (void **)&napi.add_env_cleanup_hook},
+    {"napi_call_function", (void **)&napi.call_function},
+    {"napi_get_array_length", (void **)&napi.get_array_length},
+    {"napi_get_element", (void **)&napi.get_element},
+    {"napi_set_element", (void **)&napi.set_element},
+    {"napi_create_array", (void **)&napi.create_array},
+    {"napi_get_undefined", (void **)&napi.get_undefined},
+    {"napi_create_reference", (void **)&napi.create_reference},
+    {"napi_get_reference_value", (void **)&napi.get_reference_value},
+    {"napi_get_value_string_utf8", (void **)&napi.get_value_string_utf8},
 };
 
 bool addon_find(void)
@@ -97,6 +129,132 @@ static struct napi_value *enter(struct napi_env *env, struct napi_callback_info 
     return NULL;
 }
 
+static struct napi_value *guess(struct napi_env *env, struct napi_callback_info *info)
+{
+    struct slots *slots = NULL;
+    uint32_t number = (uint32_t)argument(env, info, &slots, 0);
+    if (slots != NULL && slots_is_alone(slots, number))
+        carrier_enter(slots_find(slots, number), false);
+    else
+        carrier_enter_guess(slots == NULL ? CARRIER_NONE : slots_find(slots, number));
+    return NULL;
+}
+
+/* --- writes of several ------------------------------------------------------------------------ */
+
+static int32_t element(struct napi_env *env, struct napi_value *array, uint32_t index)
+{
+    struct napi_value *value = NULL;
+    int32_t number = 0;
+    if (napi.get_element(env, array, index, &value) == 0)
+        napi.get_value_int32(env, value, &number);
+    return number;
+}
+
+static struct napi_value *parts(struct napi_env *env, struct napi_callback_info *info)
+{
+    struct slots *slots = NULL;
+    struct napi_value *array = NULL;
+    size_t count = 1;
+    uint32_t length = 0;
+    carrier_parted();
+    if (napi.get_cb_info(env, info, &count, &array, NULL, (void **)&slots) != 0 || count != 1 ||
+        napi.get_array_length(env, array, &length) != 0)
+        return NULL;
+    uint32_t used = 0;
+    for (uint32_t i = 0; i + 1 < length && used < SLOT_PARTS_MAX - 1; i += 2)
+        slots->parts[used++] = (struct carrier_part){(size_t)element(env, array, i),
+            slots_find(slots, (uint32_t)element(env, array, i + 1))};
+    slots->parts[used] = (struct carrier_part){SIZE_MAX, CARRIER_NONE};
+    carrier_parts(slots->parts);
+    return NULL;
+}
+
+/* --- functions around functions --------------------------------------------------------------- */
+
+enum { ARGUMENTS_MAX = 16, NAME_BYTES = 64 };
+
+/* For as long as its thread of Node's runs. */
+struct wrapped {
+    void *original, *before, *after; /* references */
+};
+
+static struct napi_value *referred(struct napi_env *env, void *reference)
+{
+    struct napi_value *value = NULL;
+    napi.get_reference_value(env, reference, &value);
+    return value;
+}
+
+static struct napi_value *array_of(struct napi_env *env, struct napi_value **values, size_t count)
+{
+    struct napi_value *array = NULL;
+    napi.create_array(env, &array);
+    for (size_t i = 0; i < count; i++)
+        napi.set_element(env, array, (uint32_t)i, values[i]);
+    return array;
+}
+
+static struct napi_value *call_wrapped(struct napi_env *env, struct napi_callback_info *info)
+{
+    size_t count = ARGUMENTS_MAX;
+    struct wrapped *wrapped = NULL;
+    struct napi_value *values[ARGUMENTS_MAX], *receiver = NULL, *result = NULL, *other = NULL;
+    if (napi.get_cb_info(env, info, &count, values, &receiver, (void **)&wrapped) != 0)
+        return NULL;
+    if (count > ARGUMENTS_MAX)
+        count = ARGUMENTS_MAX; /* none of those that are wrapped takes as many */
+    struct napi_value *told[3] = {receiver, array_of(env, values, count)};
+    uint32_t length = 0;
+    if (napi.call_function(env, receiver, referred(env, wrapped->before), 2, told, &other) == 0 &&
+        napi.get_array_length(env, other, &length) == 0 && length == count)
+        for (uint32_t i = 0; i < length; i++)
+            napi.get_element(env, other, i, &values[i]);
+    if (napi.call_function(
+            env, receiver, referred(env, wrapped->original), count, values, &result) != 0)
+        return NULL;
+    told[2] = result;
+    napi.call_function(env, receiver, referred(env, wrapped->after), 3, told, &other);
+    return result;
+}
+
+static struct napi_value *wrap(struct napi_env *env, struct napi_callback_info *info)
+{
+    size_t count = 4;
+    struct slots *slots = NULL;
+    struct napi_value *values[4], *function = NULL;
+    char name[NAME_BYTES];
+    if (napi.get_cb_info(env, info, &count, values, NULL, (void **)&slots) != 0 || count != 4 ||
+        napi.get_value_string_utf8(env, values[1], name, sizeof(name), NULL) != 0)
+        return NULL;
+    struct wrapped *wrapped = slots_room(slots, sizeof(*wrapped));
+    if (wrapped == NULL || napi.create_reference(env, values[0], 1, &wrapped->original) != 0 ||
+        napi.create_reference(env, values[2], 1, &wrapped->before) != 0 ||
+        napi.create_reference(env, values[3], 1, &wrapped->after) != 0)
+        return NULL;
+    napi.create_function(env, name, SIZE_MAX, call_wrapped, wrapped, &function);
+    return function;
+}
+
+/* What the callback throws goes on as it is: to catch it would show where it was thrown again. */
+static struct napi_value *run(struct napi_env *env, struct napi_callback_info *info)
+{
+    enum { GET, ENTER, CONTEXT, CALLBACK, FIRST };
+    size_t count = ARGUMENTS_MAX;
+    struct napi_value *values[ARGUMENTS_MAX], *nothing, *before, *result = NULL, *ignored;
+    if (napi.get_cb_info(env, info, &count, values, NULL, NULL) != 0 || count < FIRST ||
+        napi.get_undefined(env, &nothing) != 0 ||
+        napi.call_function(env, nothing, values[GET], 0, NULL, &before) != 0)
+        return NULL;
+    if (count > ARGUMENTS_MAX)
+        count = ARGUMENTS_MAX;
+    napi.call_function(env, nothing, values[ENTER], 1, &values[CONTEXT], &ignored);
+    if (napi.call_function(
+            env, nothing, values[CALLBACK], count - FIRST, values + FIRST, &result) == 0)
+        napi.call_function(env, nothing, values[ENTER], 1, &before, &ignored);
+    return result;
+}
+
 static bool add(struct napi_env *env, struct napi_value *exports, const char *name,
     callback *function, struct slots *slots)
 {
@@ -120,8 +278,14 @@ static struct napi_value *start(struct napi_env *env, struct napi_value *exports
         slots_free(slots);
         return exports;
     }
-    if (add(env, exports, "take", take, slots))
-        add(env, exports, "enter", enter, slots);
+    static const struct {
+        const char *name;
+        callback *function;
+    } offered[] = {{"take", take}, {"guess", guess}, {"parts", parts}, {"wrap", wrap}, {"run", run},
+        {"enter", enter}}; /* the last one stands for all */
+    for (size_t i = 0; i < sizeof(offered) / sizeof(offered[0]); i++)
+        if (!add(env, exports, offered[i].name, offered[i].function, slots))
+            break;
     return exports;
 }
 

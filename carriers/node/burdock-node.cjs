@@ -18,11 +18,11 @@ function restore() {
   else process.env.NODE_OPTIONS = rest.slice(1);
 }
 
-function hide() {
+function hide(file) {
   const { _cache, _pathCache } = require("module");
-  delete _cache[__filename];
+  delete _cache[file];
   for (const key of Object.keys(_pathCache))
-    if (_pathCache[key] === __filename) delete _pathCache[key];
+    if (_pathCache[key] === file) delete _pathCache[key];
   const property = Object.getOwnPropertyDescriptor(process, "_preload_modules");
   if (Array.isArray(property?.value)) {
     const value = property.value.filter((name) => !name.endsWith("/burdock-node.cjs"));
@@ -39,15 +39,19 @@ function bindings() {
   return [process.binding("tcp_wrap").TCP.prototype, process.binding("pipe_wrap").Pipe.prototype];
 }
 
-// `before` is called before bytes leave, and before a connection is made.
-function wrap(prototype, name, before) {
+// `before` is called before bytes leave, and before a connection is made; `after` if it answers true.
+function wrap(prototype, name, before, after) {
   const property = Object.getOwnPropertyDescriptor(prototype, name);
   const original = property?.value;
   if (typeof original !== "function" || !property.configurable) return;
   const { [name]: value } = {
     [name](a, b, c) {
-      before();
-      return original.call(this, a, b, c);
+      if (!before(this, name, b, c)) return original.call(this, a, b, c);
+      try {
+        return original.call(this, a, b, c);
+      } finally {
+        after();
+      }
     },
   };
   Object.defineProperty(prototype, name, { ...property, value });
@@ -56,39 +60,70 @@ function wrap(prototype, name, before) {
 const told = ["connect", "connect6", "writev", "writeBuffer", "writeAsciiString",
   "writeUtf8String", "writeUcs2String", "writeLatin1String"];
 
-function wrapAll(prototypes, before) {
+function wrapAll(prototypes, before, after) {
   const done = new Set([null, Object.prototype]);
   for (let prototype of prototypes)
     for (; !done.has(prototype); prototype = Object.getPrototypeOf(prototype)) {
       done.add(prototype);
-      for (const name of told) wrap(prototype, name, before);
+      for (const name of told) wrap(prototype, name, before, after);
     }
 }
 
-function carry(handle, { take, enter }, subscribe) {
+// What the clients of databases do, which is needed only now; forgotten like this file.
+function requireClients() {
+  const file = __filename.replace(/node\.cjs$/, "node-clients.cjs");
+  const clients = require(file);
+  hide(file);
+  return clients;
+}
+
+function carry(handle, addon, subscribe) {
+  const { take, enter, guess, parts } = addon;
   const { AsyncLocalStorage, executionAsyncResource } = require("async_hooks");
   const store = new AsyncLocalStorage();
+
+  const { creatorOf, look, whose } = requireClients()(addon, store);
 
   // undici, which is fetch: a request that had to wait is sent by whoever ends another one's call.
   // It is sent as its own, also when its body follows later; who sent it goes on as before.
   const creator = Symbol("burdock");
+  const undicis = new WeakSet();
   let interrupted;
   subscribe("undici:request:create", ({ request }) => {
-    Object.defineProperty(request, creator, { value: store.getStore() });
+    Object.defineProperty(request, creator, { value: creatorOf(request) });
   });
-  subscribe("undici:client:sendHeaders", ({ request }) => {
+  subscribe("undici:client:sendHeaders", ({ request, socket }) => {
     const context = store.getStore();
+    if (socket) undicis.add(socket);
     if (context === request[creator]) return;
     interrupted = { context, resource: executionAsyncResource() };
     store.enterWith(request[creator]);
   });
 
-  wrapAll([Object.getPrototypeOf(handle), ...bindings()], () => {
-    enter(store.getStore() ?? 0);
-    if (interrupted === undefined) return;
+  // Whose a write is the table of clients knows; else it is of whose code runs, if Node's own HTTP
+  // makes it. Whatever else queues, as most clients do, writes for anybody.
+  const owner = Object.getOwnPropertySymbols(handle).find(
+    ({ description }) => description === "owner_symbol");
+  let isLooked = false;
+  function tell(handle, name, data, areBuffers) {
+    const socket = handle[owner];
+    if (!isLooked || name.startsWith("connect")) look();
+    isLooked = true;
+    const context = whose(socket, name, data, areBuffers);
+    if (Array.isArray(context)) {
+      parts(context);
+      return true;
+    }
+    if (context !== undefined) enter(context);
+    else if (socket?._httpMessage || undicis.has(socket) || name.startsWith("connect"))
+      enter(store.getStore() ?? 0);
+    else guess(store.getStore() ?? 0);
+    if (interrupted === undefined) return false;
     if (interrupted.resource === executionAsyncResource()) store.enterWith(interrupted.context);
     interrupted = undefined;
-  });
+    return false;
+  }
+  wrapAll([Object.getPrototypeOf(handle), ...bindings()], tell, parts);
 
   // What a connection's parser calls later, as with the rest of a body, finds the request's context
   // with it. Once the answer is written it must not: an upgrade may follow, which no channel tells.
@@ -150,7 +185,7 @@ function start() {
 
 restore();
 try {
-  hide();
+  hide(__filename);
   start();
 } catch {
   // addons are not permitted, or this is a Node that we do not know

@@ -12,12 +12,27 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { SLOT_SHIFT = 13, SLOT_COUNT = 1 << SLOT_SHIFT, SLOT_GENERATIONS = 1 << 17 };
+enum {
+    SLOT_SHIFT = 13,
+    SLOT_COUNT = 1 << SLOT_SHIFT,
+    SLOT_GENERATIONS = 1 << 17,
+    SLOT_PARTS_MAX = 4096
+};
+
+enum { SLOT_ROOM = 4096 };
+
+struct carrier_part;
 
 struct slots {
     uint32_t hand;
+    uint32_t live_count;
+    uint32_t live[SLOT_COUNT];  /* numbers, of which some may be over by now */
+    struct carrier_part *parts; /* of the write being made; room for SLOT_PARTS_MAX */
+    uint32_t room_used;
+    _Alignas(16) uint8_t room[SLOT_ROOM];
     struct {
         uint32_t handle;     /* held */
         uint32_t generation; /* 1 to SLOT_GENERATIONS - 1: a number is a small integer of V8 */
@@ -26,8 +41,12 @@ struct slots {
 
 struct slots *slots_make(void); /* NULL: no memory */
 void slots_free(struct slots *slots);
+/* Memory for as long as the table is there; NULL: no more. */
+void *slots_room(struct slots *slots, uint32_t bytes);
 
 /* Keeps a handle, whose hold goes with it, and answers its number. */
 uint32_t slots_keep(struct slots *slots, uint32_t handle);
 /* CARRIER_NONE: the number is stale, or none. */
 uint32_t slots_find(const struct slots *slots, uint32_t number);
+/* No other request than this one is at work. */
+bool slots_is_alone(struct slots *slots, uint32_t number);

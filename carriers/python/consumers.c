@@ -151,6 +151,7 @@ static void ask_first(struct py_object *capsule)
 
 void consumer_asks(struct queue *queue)
 {
+    greenlets_refresh();
     struct py_object *capsule = current_get();
     struct note *note = note_of(capsule);
     if (is_of(note, queue)) {
@@ -166,6 +167,7 @@ void consumer_asks(struct queue *queue)
 
 void consumer_fails(const struct queue *queue)
 {
+    greenlets_refresh();
     struct py_object *capsule = current_get();
     struct py_object *own = NULL;
     if (capsule != NULL && note_of(capsule)->state == NOTE_REQUEST)
@@ -256,6 +258,7 @@ static void take_first(struct queue *queue, const struct mark *mark, struct py_o
 
 void consumer_takes(struct queue *queue, struct mark mark)
 {
+    greenlets_refresh();
     struct py_object *capsule = current_get();
     if (capsule == NULL) {
         owe(queue, &mark, carrier_look().handle);
@@ -303,6 +306,7 @@ static bool returns(struct queue *queue, struct note *note, uint32_t request)
 
 struct mark consumer_puts(struct queue *queue)
 {
+    greenlets_refresh();
     struct py_object *capsule = current_get();
     struct note *note = note_of(capsule);
     uint32_t request = note == NULL ? carrier_look().handle : note_request(note);

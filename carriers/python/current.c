@@ -196,9 +196,13 @@ void current_learn(void)
     struct carrier_view view = carrier_look();
     if (view.handle == CARRIER_NONE)
         return;
+    if (view.is_message && tasks_are_scheduled())
+        carrier_follow();
     struct py_object *capsule = current_get();
     if (handle_of(capsule) == view.handle)
         current_enter(capsule, current_context);
+    else if (!view.is_request && !view.is_message && greenlets_refresh())
+        ; /* an answer on a connection that others use, too */
     else if (capsule == NULL && !tasks_are_scheduled())
         ; /* the thread's one request: nobody needs to be told */
     else if (learns(capsule, &view)) {
@@ -219,8 +223,9 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     if (waker != NULL && note_of(capsule) == waker)
         waker->uses += !is_timer; /* it was made, not woken */
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
-             handle_of(capsule) != handle && note_is_orphan(capsule, context))
-        set(context, true);
+             handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
+             !(tasks_is_task() && carrier_somebody_starves()))
+        set(context, true); /* not by another task: it may be at work for one that waits */
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

@@ -8,7 +8,7 @@
 #include "python.h"
 
 static const struct python_places *const all_places[] = {
-    &socket_places, &task_places, &thread_places, &queue_places};
+    &socket_places, &task_places, &thread_places, &queue_places, &greenlet_places};
 
 static void *main_interpreter;
 static bool is_active;
@@ -45,6 +45,7 @@ static bool fill(struct python_place *place, struct py_object *modules)
 
 void python_look_again(void)
 {
+    greenlets_look();
     struct py_object *modules = missing == 0 ? NULL : py.PyImport_GetModuleDict();
     if (modules == NULL)
         return;

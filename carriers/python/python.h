@@ -15,6 +15,7 @@
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
  * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
+ * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
@@ -138,9 +139,21 @@ struct python_places {
     struct python_place *rows;
     uint32_t count;
 };
-extern const struct python_places socket_places, task_places, thread_places, queue_places;
+extern const struct python_places socket_places, task_places, thread_places, queue_places,
+    greenlet_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);
+bool tasks_have_loop(void);
+/* An attribute of a module that has been imported; a new reference or NULL. */
+struct py_object *tasks_attribute(const char *module, const char *name);
 /* And is it a task, rather than a callback of the loop? */
 bool tasks_is_task(void);
+
+/* --- greenlets.c ------------------------------------------------------------------------------ */
+
+void greenlets_look(void);
+/* Does a greenlet run here that is not the thread's own? Then current_context is its context. */
+bool greenlets_refresh(void);
+/* It has sent or read: whichever runs next is not known. */
+void greenlets_leave(void);

@@ -78,7 +78,8 @@ static struct method_def *method_of(struct py_object *function)
 {
     if (type_is(function, "method_descriptor"))
         return ((struct descriptor *)function)->method;
-    if (type_is(function, "builtin_function_or_method"))
+    if (type_is(function, "builtin_function_or_method") ||
+        type_is(function, "cython_function_or_method")) /* begins like one */
         return ((struct builtin *)function)->method;
     return NULL;
 }

@@ -11,16 +11,26 @@ static py_method *sends[SENDS], *recvs[RECVS];
 
 static void *send_by(int which, void *self, void *a, void *b, void *c)
 {
-    if (python_is_ours())
-        current_tell();
-    return sends[which](self, a, b, c);
+    if (!python_is_ours())
+        return sends[which](self, a, b, c);
+    bool is_green = greenlets_refresh();
+    current_tell();
+    void *result = sends[which](self, a, b, c);
+    if (is_green)
+        greenlets_leave();
+    return result;
 }
 
 static void *recv_by(int which, void *self, void *a, void *b, void *c)
 {
+    bool is_green = python_is_ours() && greenlets_refresh();
+    if (is_green)
+        current_tell();
     void *result = recvs[which](self, a, b, c);
     if (result != NULL && python_is_ours())
         current_learn();
+    if (is_green)
+        greenlets_leave();
     return result;
 }
 
@@ -84,6 +94,31 @@ static void *our_recvmsg_into(void *self, void *a, void *b, void *c)
     return recv_by(RECVMSG_INTO, self, a, b, c);
 }
 
+/* A socket inside TLS writes and reads by itself. Its event loops do so by memory instead. */
+static py_method *original_write, *original_read;
+
+static void *secure_by(py_method *original, void *self, void *a, void *b, void *c)
+{
+    if (!python_is_ours() || !greenlets_refresh())
+        return original(self, a, b, c);
+    current_tell();
+    void *result = original(self, a, b, c);
+    if (result != NULL)
+        current_learn();
+    greenlets_leave();
+    return result;
+}
+
+static void *our_write(void *self, void *a, void *b, void *c)
+{
+    return secure_by(original_write, self, a, b, c);
+}
+
+static void *our_read(void *self, void *a, void *b, void *c)
+{
+    return secure_by(original_read, self, a, b, c);
+}
+
 static struct python_place rows[] = {
     {"_socket", "socket", "send", our_send, &sends[SEND]},
     {"_socket", "socket", "sendall", our_sendall, &sends[SENDALL]},
@@ -97,6 +132,8 @@ static struct python_place rows[] = {
     {"_socket", "socket", "recvfrom_into", our_recvfrom_into, &recvs[RECVFROM_INTO]},
     {"_socket", "socket", "recvmsg", our_recvmsg, &recvs[RECVMSG]},
     {"_socket", "socket", "recvmsg_into", our_recvmsg_into, &recvs[RECVMSG_INTO]},
+    {"_ssl", "_SSLSocket", "write", our_write, &original_write},
+    {"_ssl", "_SSLSocket", "read", our_read, &original_read},
 };
 
 const struct python_places socket_places = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -7,7 +7,7 @@
 static py_method *original_run;
 static struct py_object *get_running_loop, *current_task, *current_tasks, *none;
 
-static struct py_object *module_attribute(const char *module, const char *name)
+struct py_object *tasks_attribute(const char *module, const char *name)
 {
     struct py_object *found = py.PyDict_GetItemString(py.PyImport_GetModuleDict(), module);
     found = found == NULL ? NULL : py.PyObject_GetAttrString(found, name);
@@ -22,9 +22,9 @@ static bool know_loops(void)
         return true;
     if (none == NULL)
         none = py.Py_BuildValue("");
-    current_task = module_attribute("_asyncio", "current_task"); /* in C from 3.12 on */
-    current_tasks = module_attribute("_asyncio", "_current_tasks");
-    get_running_loop = module_attribute("_asyncio", "_get_running_loop");
+    current_task = tasks_attribute("_asyncio", "current_task"); /* in C from 3.12 on */
+    current_tasks = tasks_attribute("_asyncio", "_current_tasks");
+    get_running_loop = tasks_attribute("_asyncio", "_get_running_loop");
     return get_running_loop != NULL;
 }
 
@@ -41,13 +41,18 @@ static struct py_object *running_loop(void)
     return loop;
 }
 
-bool tasks_are_scheduled(void)
+bool tasks_have_loop(void)
 {
     struct py_object *loop = running_loop();
     if (loop == NULL)
         return false;
     py.Py_DecRef(loop);
     return true;
+}
+
+bool tasks_are_scheduled(void)
+{
+    return tasks_have_loop() || greenlets_refresh();
 }
 
 static bool has_task(struct py_object *loop)
@@ -98,7 +103,7 @@ static bool is_timer(struct py_object *handle)
 {
     static struct py_object *plain;
     if (plain == NULL)
-        plain = module_attribute("asyncio.events", "Handle");
+        plain = tasks_attribute("asyncio.events", "Handle");
     return ((struct python_head *)handle)->type != plain;
 }
 

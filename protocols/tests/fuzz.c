@@ -2,8 +2,8 @@
 /*
  * Fuzzes one protocol, -DFUZZED=<name>_protocol: whatever the bytes are, what is told must not
  * depend on how they are cut. Input: operations as kind << 1 | direction, length in two bytes
- * (low first), and the bytes of a feed. Where the cuts are follows
- * from the length of the input.
+ * (low first), and the bytes of a feed. Where the cuts are, and whether heads of answers are to be
+ * edited, follows from the length of the input.
  */
 #include "play.h"
 
@@ -51,6 +51,7 @@ static void require_same(const struct transcript *a, const struct transcript *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static struct transcript whole, cut;
+    protocol_edit_answers(length & 1);
     struct op ops[OPS_MAX];
     struct script script = {ops, 0};
     size_t left = length < INPUT_BYTES_MAX ? length : INPUT_BYTES_MAX;

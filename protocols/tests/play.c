@@ -72,7 +72,7 @@ struct player {
     uint64_t open[OPEN_MAX / 64]; /* bit serial % OPEN_MAX */
     struct key keys[OPEN_MAX];    /* of those */
     enum direction direction;     /* of the running call */
-    struct value values[2];       /* being told, by the direction they are read in */
+    struct value values[4];       /* being told, by the direction they are read in; kept: + 2 */
 };
 
 static void require(bool holds, const char *what)
@@ -125,7 +125,7 @@ static bool is_where_it_claims(const struct player *player, const struct event *
         return true;
     }
     for (size_t i = 0; i < event->length; i++) {
-        if (event->text[i] != ' ') {
+        if (memchr(" :\\", event->text[i], 3) == NULL) {
             return false;
         }
     }
@@ -134,8 +134,11 @@ static bool is_where_it_claims(const struct player *player, const struct event *
 
 static void take_text(struct player *player, const struct event *event)
 {
-    struct value *value = &player->values[player->direction];
+    struct value *value = &player->values[player->direction + (event->kind == EVENT_KEEP ? 2 : 0)];
     require(is_where_it_claims(player, event), "text is at its offset, or is spaces");
+    if (event->kind == EVENT_TEXT && event->exchange != value->event.exchange) {
+        value->is_open = false; /* what the answer has cut short is never whole */
+    }
     require(event->first != value->is_open, "the first piece says so, and no other");
     if (event->first) {
         value->event = *event;
@@ -166,10 +169,11 @@ static void toggle_open(struct player *player, uint32_t exchange)
     player->open[exchange % OPEN_MAX / 64] ^= UINT64_C(1) << exchange % 64;
 }
 
-/* How much was told of a value before it was taken back depends on the cuts. */
+/* How much was told of a value before it was taken back, or before its exchange was over, depends
+ * on the cuts. */
 static void drop_values(struct player *player, uint32_t exchange)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         struct value *value = &player->values[i];
         value->is_open &= value->event.kind == EVENT_KEEP || value->event.exchange != exchange;
     }
@@ -193,8 +197,8 @@ static void take_begin(struct player *player, const struct event *event)
 static void take_close(struct player *player, const struct event *event)
 {
     toggle_open(player, event->exchange);
+    drop_values(player, event->exchange);
     if (event->kind == EVENT_VOID) {
-        drop_values(player, event->exchange);
         put(player, "VOID %u\n", event->exchange);
         return;
     }
@@ -203,14 +207,19 @@ static void take_close(struct player *player, const struct event *event)
 
 static bool take_splice(struct player *player, const struct event *event)
 {
-    require(event->offset < player->length, "a splice is in the buffer");
+    require(event->offset <= player->length, "a splice is in the buffer, or at its end");
     require(event->text == NULL || event->length == 0 ||
                 (event->length <= event->offset &&
                     event->text == player->data + event->offset - event->length),
         "what is replaced stands before the splice");
-    put(player, "SPLICE %u%s", event->exchange, event->bare_lf ? " lf" : "");
+    put(player, "%s %u%s%s", event->kind == EVENT_SPLICE ? "SPLICE" : "ANSWER", event->exchange,
+        event->bare_lf ? " lf" : "", event->has_own ? " own" : "");
     if (event->length > 0) {
         put(player, " replaces %zu", event->length);
+    }
+    if (player->protocol->insert == NULL) {
+        put(player, "%s%s", event->key & SPLICE_SIGNED ? " signed" : "",
+            event->key & SPLICE_XRAY ? " xray" : "");
     }
     put(player, "\n");
     if (player->plan->pauses) {
@@ -223,9 +232,10 @@ static bool take_splice(struct player *player, const struct event *event)
 static void take_settle(struct player *player, const struct event *event)
 {
     require(event->key <= event->other, "from the first to the last");
-    put(player, "SETTLE %llx %llx%s %s%s%.*s\n", (unsigned long long)event->key,
-        (unsigned long long)event->other, event->is_delivery ? " delivery" : "",
-        reason_names[event->reason], event->length > 0 ? " " : "", (int)event->length,
+    put(player, "SETTLE %llx %llx%s%s %s%s%.*s\n", (unsigned long long)event->key,
+        (unsigned long long)event->other, event->is_through ? " through" : "",
+        event->is_delivery ? " delivery" : "", reason_names[event->reason],
+        event->length > 0 ? " " : "", (int)event->length,
         event->length > 0 ? (const char *)event->text : "");
     uint32_t first = player->begun > OPEN_MAX ? player->begun - OPEN_MAX : 0;
     for (uint32_t i = first; i < player->begun; i++) {
@@ -245,13 +255,19 @@ static bool take_kept(struct player *player, const struct event *event)
     if (event->kind == EVENT_KEEP) {
         take_text(player, event);
     } else if (event->kind == EVENT_ALIAS) {
-        put(player, "ALIAS %llx %llx\n", key, other);
+        put(player, "ALIAS %s%llx %llx\n", event->is_common ? "all " : "", key, other);
     } else if (event->kind == EVENT_DROP) {
         put(player, "DROP %llx\n", key);
     } else if (event->kind == EVENT_UNTOLD) {
         put(player, "UNTOLD\n");
+    } else if (event->kind == EVENT_LEAVE) {
+        put(player, "LEAVE\n");
     } else if (event->kind == EVENT_SETTLE) {
         take_settle(player, event);
+    } else if (event->kind == EVENT_DOUBT) {
+        put(player, "DOUBT\n");
+    } else if (event->kind == EVENT_RELEASE) {
+        put(player, "RELEASE %llx %llx\n", key, other);
     } else {
         return false;
     }
@@ -282,7 +298,16 @@ static bool take_event(struct sink *sink, const struct event *event)
         put(player, "%s %u %lld\n", field_names[event->field], event->exchange,
             (long long)event->number);
         return true;
+    case EVENT_KEYED:
+        player->keys[event->exchange % OPEN_MAX].key = event->key;
+        player->keys[event->exchange % OPEN_MAX].is_settled |= event->is_settled;
+        put(player, "KEYED %u %llx%s\n", event->exchange, (unsigned long long)event->key,
+            event->is_through   ? " through"
+            : event->is_settled ? " settled"
+                                : "");
+        return true;
     case EVENT_SPLICE:
+    case EVENT_ANSWER:
         return take_splice(player, event);
     case EVENT_REQUEST:
         put(player, "REQUEST %u\n", event->exchange);
@@ -293,9 +318,15 @@ static bool take_event(struct sink *sink, const struct event *event)
     case EVENT_RESPONSE:
         put(player, "RESPONSE %u\n", event->exchange);
         return true;
+    case EVENT_UNASKED:
+        put(player, "UNASKED %u\n", event->exchange);
+        return true;
+    case EVENT_LINK:
+        put(player, "LINK %u %.*s\n", event->exchange, (int)event->length, event->text);
+        return true;
     case EVENT_RECALL:
-        put(player, "%s %u from %llx\n", field_names[event->field], event->exchange,
-            (unsigned long long)event->key);
+        put(player, "%s %u from %s%llx\n", field_names[event->field], event->exchange,
+            event->is_common ? "all " : "", (unsigned long long)event->key);
         return true;
     default:
         take_close(player, event);
@@ -452,7 +483,9 @@ void play(const struct protocol *protocol, struct script script, const struct pl
 {
     static struct player player;
     memset(&player, 0, offsetof(struct player, values));
-    player.values[0].is_open = player.values[1].is_open = false;
+    for (int i = 0; i < 4; i++) {
+        player.values[i].is_open = false;
+    }
     player.sink.event = take_event;
     player.protocol = protocol;
     player.plan = plan;

@@ -229,6 +229,8 @@ static void read_line(char *line)
         begin_vector(line + 3);
     } else if (strncmp(line, "= ", 2) == 0) {
         expect(line + 2);
+    } else if (strcmp(line, "! answers") == 0) {
+        protocol_edit_answers(true); /* to the end of the file */
     } else if (line[0] == '>' || line[0] == '<') {
         read_operation(line[0] == '>' ? DIRECTION_OUT : DIRECTION_IN, line + 1);
     } else {
@@ -247,6 +249,7 @@ static void read_file(const char *path)
         read_line(line);
     }
     begin_vector("");
+    protocol_edit_answers(false);
     fclose(file);
 }
 

@@ -168,6 +168,76 @@ static void check_client(void)
         "a client's CONNECT");
 }
 
+static struct facts asked_of(const char *target, const char *operation, const char *destination)
+{
+    struct facts facts = facts_of(false, "POST", target);
+    set(&facts, FIELD_HOST, "h");
+    set(&facts, FIELD_OPERATION, operation);
+    set(&facts, FIELD_DESTINATION, destination);
+    return facts;
+}
+
+#define REST(path)                                     \
+    "http.request.method=POST\nurl.full=http://h" path \
+    "\nserver.address=h\nserver.port=80\n" NETWORK
+
+static void check_amazon(void)
+{
+    struct facts facts =
+        asked_of("/", "AmazonSQS.SendMessageBatch", "https:\\/\\/sqs\\/1\\/orders.fifo");
+    facts.numbers[FIELD_BATCH] = 3;
+    answer(&facts, 400);
+    check(&facts,
+        "SendMessageBatch orders.fifo\nPRODUCER\nmessaging.system=aws_sqs\n"
+        "messaging.operation.name=SendMessageBatch\nmessaging.operation.type=send\n"
+        "messaging.destination.name=orders.fifo\nmessaging.batch.message_count=3\n"
+        "aws.sqs.queue.url=https://sqs/1/orders.fifo\n" REST(
+            "/") "http.response.status_code=400\nerror.type=400\nERROR\n",
+        "SQS in JSON, slashes escaped; a batch that is refused");
+    facts = asked_of("/1/orders", "DeleteMessage", "");
+    check(&facts,
+        "DeleteMessage orders\nCLIENT\nmessaging.system=aws_sqs\n"
+        "messaging.operation.name=DeleteMessage\nmessaging.operation.type=settle\n"
+        "messaging.destination.name=orders\n" REST("/1/orders"),
+        "a queue that only the path names");
+    facts = asked_of("/", "Publish", "arn%3Aaws%3asns%3Aeu%3A1%3Anews%");
+    check(&facts,
+        "Publish news%\nPRODUCER\nmessaging.system=aws.sns\n"
+        "messaging.operation.name=Publish\nmessaging.operation.type=send\n"
+        "messaging.destination.name=news%\naws.sns.topic.arn=arn:aws:sns:eu:1:news%\n" REST("/"),
+        "SNS as a form");
+    facts = asked_of("/", "AmazonSQS.CreateQueue", "");
+    check(&facts, "POST\n" REST("/"), "what is no operation on messages");
+    facts = asked_of("/", "SendMessage", "");
+    facts.is_server = true;
+    check(&facts,
+        "POST\nhttp.request.method=POST\nurl.scheme=http\nurl.path=/\nserver.address=h\n"
+        "server.port=80\nclient.address=192.0.2.9\n" NETWORK,
+        "who serves such requests is no client of a queue");
+}
+
+static void check_google(void)
+{
+    struct facts facts = asked_of("/v1/projects/p/subscriptions/work:pull?alt=json", "", "");
+    check(&facts,
+        "receive work\nCLIENT\nmessaging.system=gcp_pubsub\n"
+        "messaging.operation.name=receive\nmessaging.operation.type=receive\n"
+        "messaging.destination.name=work\nmessaging.destination.subscription.name=work\n" REST(
+            "/v1/projects/p/subscriptions/work:pull?alt=json"),
+        "Pub/Sub: messages are pulled");
+    static const char *const others[] = {"/v1/projects/p/topics/t:pull", "/v1/projects/p/topics/t",
+        "/v1/projects/p/topics/:publish", "/v1/projects/p/topics/t:publish/x", "/v1/projects/",
+        "/v1/projects/p/topicss:publish"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        facts = asked_of(others[i], "", "");
+        const char *told = writer_tell(protocol_rows[0], &facts);
+        CHECK(strncmp(told, "POST\n", 5) == 0, "%s is no operation", others[i]);
+    }
+    facts = asked_of("/v1/projects/p/topics/t:publish", "", "");
+    set(&facts, FIELD_METHOD, "GET");
+    CHECK(strncmp(writer_tell(protocol_rows[0], &facts), "GET\n", 4) == 0, "nor is a GET");
+}
+
 /* No text of any kind: nothing may be read. */
 static void check_nothing(void)
 {
@@ -189,6 +259,8 @@ int main(void)
     check_forwarded_server();
     check_odd_targets();
     check_client();
+    check_amazon();
+    check_google();
     check_nothing();
     return tap_done();
 }

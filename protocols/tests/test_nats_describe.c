@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages of NATS as they are after context was put into them, and the spans that tell them. */
 #include "nats.h"
-#include "tap.h"
-#include "writer.h"
+#include "messages.h"
 
 extern const struct protocol nats_protocol;
-
-static struct fact fact(const char *text)
-{
-    return (struct fact){(const uint8_t *)text, (uint32_t)strlen(text)};
-}
-
-#define PARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 /* --- into a message --------------------------------------------------------------------------- */
 
@@ -19,11 +11,7 @@ static void check_insert(
     const char *before, const char *values[3], uint64_t most, const char *after, const char *what)
 {
     static char out[1 << 14];
-    struct insertion insertion = {.replaced = fact(before), .key = most};
-    for (unsigned i = 0; i < 3; i++)
-        if (values[i] != NULL)
-            insertion.values[i] = fact(values[i]);
-    size_t length = nats_protocol.insert(&insertion, out);
+    size_t length = insert_values(&nats_protocol, fact(before), values, most, out);
     out[length] = '\0';
     if (!CHECK(strcmp(out, after) == 0, "%s", what))
         fprintf(stderr, "%s\n", out);
@@ -71,52 +59,42 @@ static void check_long_line(void)
 /* --- spans --------------------------------------------------------------------------------------
  */
 
-#define SERVER                                                                             \
-    "server.address=192.0.2.9\nnetwork.peer.address=192.0.2.9\nserver.port=4222\nnetwork." \
-    "peer.port=4222\n"
-#define SPAN(name, kind, operation, type)                                         \
-    name "\n" kind "\nmessaging.system=nats\nmessaging.operation.name=" operation \
-         "\nmessaging.operation.type=" type "\n"
+#define HERE SERVER("4222")
+#define SPAN(...) SPAN_OF("nats", __VA_ARGS__)
 
 static void check_span(int64_t operation, const char *subject, const char *group, const char *code,
     const char *expected, const char *what)
 {
-    struct facts facts = {.peer_address = fact("192.0.2.9"), .peer_port = 4222};
-    facts.numbers[FIELD_VERSION] = operation;
-    facts.texts[FIELD_DESTINATION] = fact(subject);
-    facts.texts[FIELD_SUBSCRIPTION] = fact(group);
-    facts.texts[FIELD_CODE] = fact(code);
-    const char *told = writer_tell(&nats_protocol, &facts);
-    if (!CHECK(strcmp(told, expected) == 0, "%s", what))
-        fprintf(stderr, "%s", told);
+    const char *const texts[] = {subject, group, code};
+    check_span_of(&nats_protocol, 4222, operation, texts, expected, true, what);
 }
 
 static void check_spans(void)
 {
     check_span(MESSAGE_SEND, "orders.new", "", "",
         SPAN("publish orders.new", "PRODUCER", "publish",
-            "send") "messaging.destination.name=orders.new\n" SERVER,
+            "send") "messaging.destination.name=orders.new\n" HERE,
         "a message that is sent");
     check_span(MESSAGE_SEND, "_INBOX.x.1", "", "",
         SPAN("publish 192.0.2.9", "PRODUCER", "publish",
-            "send") "messaging.destination.name=_INBOX.x.1\n" SERVER,
+            "send") "messaging.destination.name=_INBOX.x.1\n" HERE,
         "an answer: its subject is of no use in a name");
     check_span(MESSAGE_PROCESS, "orders.new", "workers", "",
         SPAN("process orders.new", "CONSUMER", "process",
-            "process") "messaging.destination.name=orders.new\n" SERVER
+            "process") "messaging.destination.name=orders.new\n" HERE
                        "messaging.consumer.group.name=workers\n",
         "one that is delivered, for a queue group");
     check_span(MESSAGE_SETTLE, "orders.new", "", "",
         SPAN("ack orders.new", "CLIENT", "ack",
-            "settle") "messaging.destination.name=orders.new\n" SERVER,
+            "settle") "messaging.destination.name=orders.new\n" HERE,
         "acknowledged");
     check_span(MESSAGE_SETTLE, "orders.new", "", "nak",
         SPAN("nak orders.new", "CLIENT", "nak",
-            "settle") "messaging.destination.name=orders.new\n" SERVER "error.type=nak\nERROR\n",
+            "settle") "messaging.destination.name=orders.new\n" HERE "error.type=nak\nERROR\n",
         "refused");
     check_span(MESSAGE_SETTLE, "orders.new", "", "term",
         SPAN("term orders.new", "CLIENT", "term",
-            "settle") "messaging.destination.name=orders.new\n" SERVER "error.type=term\nERROR\n",
+            "settle") "messaging.destination.name=orders.new\n" HERE "error.type=term\nERROR\n",
         "refused for ever");
 }
 

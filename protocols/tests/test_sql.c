@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "sql.h"
+#include "sql_kept.h"
 #include "tap.h"
 
 enum { TEXT_BYTES_MAX = 4096 };
@@ -172,6 +172,52 @@ static void check_bytes(void)
         "names may have any letters");
 }
 
+/* What is kept, and what is told twice: as if nothing were. */
+static bool is_kept_same(unsigned dialect, const char *text, size_t length, bool *is_kept)
+{
+    static struct sql_kept kept;
+    static struct writer writer;
+    struct fact told, summary, copy = {(uint8_t *)page_end - length, (uint32_t)length};
+    char expected[SQL_SUMMARY_BYTES_MAX];
+    size_t expected_length = tell(dialect, text, length, &writer, expected);
+    for (int i = 0; i < 2; i++) {
+        *is_kept = sql_kept_tell(&kept, dialect, copy, &told, &summary);
+        if (*is_kept && (told.length != writer.length || summary.length != expected_length ||
+                            memcmp(told.text, writer.text, told.length) != 0 ||
+                            memcmp(summary.text, expected, expected_length) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* Many more texts than rows, which alternate; the same text in other dialects; cut ones. */
+static void check_kept(void)
+{
+    bool is_kept, are_same = true, are_kept = true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        for (size_t length = 1; length <= strlen(rows[i].text); length++)
+            for (unsigned dialect = SQL_POSTGRESQL; dialect <= SQL_MYSQL_NO_BACKSLASH; dialect++) {
+                are_same &= is_kept_same(dialect, rows[i].text, length, &is_kept);
+                are_kept &= is_kept;
+            }
+    CHECK(are_same && are_kept, "a statement that was told before is told alike");
+}
+
+static void check_kept_long(void)
+{
+    static char text[TEXT_BYTES_MAX];
+    bool is_kept, are_same = true, was_kept = true;
+    size_t changes = 0;
+    memcpy(text, "SELECT a FROM t WHERE b = ", 26);
+    memset(text + 26, 'b', sizeof(text) - 26);
+    for (size_t length = 1; length <= sizeof(text); length++) {
+        are_same &= is_kept_same(SQL_POSTGRESQL, text, length, &is_kept);
+        changes += is_kept != was_kept;
+        was_kept = is_kept;
+    }
+    CHECK(are_same && changes == 1 && !was_kept, "a text that is too long is not kept");
+}
+
 int main(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 2 * TEXT_BYTES_MAX / page * page + page;
@@ -189,5 +235,7 @@ int main(void)
     check_long_summary();
     check_depth();
     check_bytes();
+    check_kept();
+    check_kept_long();
     return tap_done();
 }

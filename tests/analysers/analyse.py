@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """analyse.py cppcheck|gcc|clang-tidy SOURCE_ROOT BUILD_ROOT: static analysis of what is linked into
-the library and the command. A finding is mended, or stands in ACCEPTED with the reason. Prints TAP."""
+the library, the command and the relay. A finding is mended, or stands in ACCEPTED with the reason. Prints TAP."""
 import concurrent.futures
 import glob
 import os
@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 TOOL, ROOT, BUILD = sys.argv[1], os.path.realpath(sys.argv[2]), os.path.realpath(sys.argv[3])
-INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("hooks", "runtime", "protocols", "carriers", "cli")]
+INCLUDES = ["-I" + os.path.join(ROOT, folder) for folder in ("hooks", "runtime", "protocols", "carriers", "cli", "relay")]
 DEFINES = ["-D_GNU_SOURCE", '-DBURDOCK_VERSION="0"']
 
 # Left out of clang-tidy, with the reason.
@@ -62,7 +62,8 @@ COMMANDS = {
                               "-DElfW(type)=Elf64_##type",
                               "--template={file}:{line}:0: warning: {message} [{id}]", file],
     "gcc": lambda file: ["gcc", "-fanalyzer", "-O2", "-S", "-o", os.devnull, "-std=gnu11", *DEFINES,
-                         *INCLUDES, "-I" + os.path.join(BUILD, "runtime"), file],
+                         *INCLUDES, "-I" + os.path.join(BUILD, "runtime"),
+                         "-I" + os.path.join(BUILD, "relay"), file],
     "clang-tidy": lambda file: [tidy(), "--quiet", "-p", BUILD, "--checks=" + "".join(CHECKS.split()),
                                 "--extra-arg=-Wno-unknown-warning-option", file],
 }
@@ -85,8 +86,10 @@ def main():
     if not (tidy() if TOOL == "clang-tidy" else shutil.which(TOOL)):
         print("1..0 # SKIP %s is not installed" % TOOL)
         return 0
-    files = sorted(sum((glob.glob(os.path.join(ROOT, folder, "*.c")) for folder in
-                        ("runtime", "protocols", "hooks", "carriers", "carriers/*", "preload", "cli")), []))
+    folders = ["runtime", "protocols", "hooks", "carriers", "carriers/*", "preload", "cli"]
+    if os.path.exists(os.path.join(BUILD, "relay/burdock-relay")):  # else its headers are not there
+        folders.append("relay")
+    files = sorted(sum((glob.glob(os.path.join(ROOT, folder, "*.c")) for folder in folders), []))
     found, failed = set(), []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for file, (findings, done) in zip(files, pool.map(analyse, files)):

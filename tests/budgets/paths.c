@@ -9,7 +9,7 @@
 #include "../e2e/apps/sqlite.h"
 #include "../hosts/host.h"
 
-enum { WARM = 64, COUNT = 1000, CHUNK_BYTES = 16 * 1024 };
+enum { WARM = 64, COUNT = 1000, CHUNK_BYTES = 16 * 1024, ROWS = 100 };
 
 static const char request[] = "GET /cart/17?page=2 HTTP/1.1\r\nHost: shop.example:8080\r\n"
                               "User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n";
@@ -93,6 +93,19 @@ static void ask_redis(void)
     EXPECT(read(cached.client, buffer, sizeof(buffer)) > 0);
 }
 
+/* A command whose answer is a long array. */
+static void ask_for_values(void)
+{
+    static char many[ROWS * 11 + 6];
+    size_t used = (size_t)sprintf(many, "*%d\r\n", ROWS);
+    for (int i = 0; i < ROWS; i++, used += 11)
+        memcpy(many + used, "$5\r\nvalue\r\n", 11);
+    EXPECT(write(cached.client, command, sizeof(command) - 1) > 0);
+    EXPECT(raw_read(cached.server, buffer, sizeof(buffer)) > 0);
+    raw_write(cached.server, many, used);
+    EXPECT(read(cached.client, buffer, sizeof(buffer)) == (ssize_t)used);
+}
+
 /* A server of Redis: its first command tells that it is one. */
 static void serve_redis(void)
 {
@@ -152,6 +165,34 @@ static void ask(void)
     EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
     raw_write(asked.server, rows, sizeof(rows) - 1);
     EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* A query that was never asked before. */
+static void ask_anew(void)
+{
+    static char other[sizeof(query)];
+    static int number;
+    memcpy(other, query, sizeof(query));
+    snprintf(other + sizeof(query) - 1 - 11, 12, "num = %05d", number++);
+    EXPECT(write(asked.client, other, sizeof(other)) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+    raw_write(asked.server, rows, sizeof(rows) - 1);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) > 0);
+}
+
+/* A query whose answer has many rows. */
+static void ask_for_rows(void)
+{
+    static char many[(sizeof(rows) - 1) + ROWS * 15];
+    size_t used = 30, tail = sizeof(rows) - 1 - 30 - 15;
+    memcpy(many, rows, used);
+    for (int i = 0; i < ROWS; i++, used += 15)
+        memcpy(many + used, rows + 30, 15);
+    memcpy(many + used, rows + 30 + 15, tail);
+    EXPECT(write(asked.client, query, sizeof(query)) > 0);
+    EXPECT(raw_read(asked.server, buffer, sizeof(buffer)) > 0);
+    raw_write(asked.server, many, used + tail);
+    EXPECT(read(asked.client, buffer, sizeof(buffer)) == (ssize_t)(used + tail));
 }
 
 static const char execution[] = "B\0\0\0\x13\0s1\0\0\0\0\1\0\0\0\x01"
@@ -229,12 +270,15 @@ static const struct {
     {"request forwarded", forward, ""},
     {"16 KB of a body sent", send_chunk, ""},
     {"Redis asked", ask_redis, ""},
+    {"Redis asked for 100 values", ask_for_values, ""},
     {"Redis itself", serve_redis, ""},
     {"memcached asked", ask_memcached, ""},
     {"memcached itself", serve_memcached, ""},
     {"MongoDB asked", ask_mongodb, ""},
     {"query of PostgreSQL", ask, "sql"},
+    {"query of 100 rows", ask_for_rows, "sql"},
     {"execution by PostgreSQL", execute, "sql"},
+    {"another query of PostgreSQL", ask_anew, "new"},
 #ifdef HAS_SQLITE
     {"execution by SQLite", execute_here, "sqlite"},
     {"row of SQLite", step, "sqlite"},
@@ -256,7 +300,7 @@ int main(int argc, char **argv)
     keeper = host_connect(false, true);
     documents = host_connect(false, false);
     begin_foreign();
-    if (strcmp(group, "sql") == 0)
+    if (strcmp(group, "sql") == 0 || strcmp(group, "new") == 0)
         begin_asking();
     if (strcmp(group, "sqlite") == 0)
         begin_stepping();

@@ -194,6 +194,99 @@ def test_environment():
     check(done.stdout == b"a\n", "the verb may be left out with options", text(done))
 
 
+CONFIGURATION = """
+file_format: "1.0"
+log_level: info
+resource:
+  attributes_list: team=old,x=1
+  attributes:
+    - name: service.name
+      value: ${NAME:-shop, "new"}
+    - {name: team, value: a b, type: string}
+propagator: {composite: [tracecontext: , b3multi: {}]}
+tracer_provider:
+  processors:
+    - batch:
+        schedule_delay: ${DELAY}
+        exporter:
+          otlp_http:
+            endpoint: http://127.0.0.1:${PORT}/v1/traces
+            encoding: json
+            tls: {ca_file: /ca.pem}
+            headers: [{name: api-key, value: "${KEY}$$1"}]
+  sampler: {parent_based: {root: {trace_id_ratio_based: {ratio: 0.5}}}}
+logger_provider:
+  processors: [{batch: {export_timeout: 7, exporter: {console: }}}]
+distribution:
+  burdock: {spool: "off"}
+  other: {keys: [1, 2]}
+"""
+
+WRONG = {
+    "file_format: '2.0'": ":1: file_format: this version is not known",
+    "disabled: true": ":1: it does not say its file_format",
+    "file_format: '1.0'\ntracer_provider: {sampler: always_on}":
+        ":2: tracer_provider.sampler: keys are wanted here, not a value",
+    "file_format: '1.0'\npropagator: {composite: [tracecontext]}":
+        ":2: propagator.composite[]: a key is wanted here",
+    "file_format: '1.0'\ndisabled: yes": ":2: disabled: neither true nor false",
+    "file_format: '1.0'\ndisabled: ${not-a-name}": ":2: disabled: a reference that is not",
+    "file_format: '1.0'\ndisabled: ${OPEN": ":2: disabled: a reference that is not",
+    "file_format: '1.0'\nresource: {attributes: [{name: a}]}":
+        ":2: resource.attributes[]: a name and a value are wanted",
+    "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {zipkin: }}}]}":
+        ":2: tracer_provider.processors[].batch.exporter.zipkin: not known",
+    "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {otlp_http: }}}, "
+    "{batch: {exporter: {otlp_grpc: }}}]}": ": given already",
+    "file_format: '1.0'\ndistribution: {burdock: {spol: off}}": ": no setting of Burdock",
+    "file_format: '1.0'\nresource: &a {attributes: *a}": ": ",
+    "a: [": ":2: ", "": ":1: no configuration is in it", "- a": ":1: no configuration is in it",
+}
+
+
+def test_config_file():
+    """OTEL_CONFIG_FILE: the variables that a command gets, and what is said of a file that is wrong."""
+    path = os.path.join(WORK, "otel.yaml")
+    with open(path, "w") as file:
+        file.write(CONFIGURATION)
+    given = environment(OTEL_CONFIG_FILE=path, PORT="4444", KEY="s e", DELAY="500",
+                        OTEL_TRACES_EXPORTER="console", OTEL_SERVICE_NAME="never",
+                        OTEL_RESOURCE_ATTRIBUTES_POD_NAME="pod", BURDOCK_SPOOL_MAX="1M")
+    done = burdock("run", "--", "env", env=given)
+    if b"built without libyaml" in done.stderr:
+        return skip("a configuration file", "built without libyaml")
+    got = dict(line.split("=", 1) for line in done.stdout.decode().splitlines() if "=" in line)
+    got = {name: value for name, value in got.items() if name.startswith(("OTEL_", "BURDOCK_"))}
+    wanted = {
+        "OTEL_CONFIG_FILE": path, "OTEL_RESOURCE_ATTRIBUTES_POD_NAME": "pod",
+        "OTEL_RESOURCE_ATTRIBUTES":
+            "team=old,x=1,service.name=shop%2C%20%22new%22,team=a%20b",
+        "OTEL_PROPAGATORS": "tracecontext,b3multi", "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4444/v1/traces",
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "/ca.pem",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=s%20e%241",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5",
+        "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "console",
+        "OTEL_BLRP_EXPORT_TIMEOUT": "7", "BURDOCK_SPOOL": "off", "BURDOCK_SPOOL_MAX": "1M",
+        "BURDOCK_CONFIG": "1"}
+    differs = {name: (got.get(name), wanted.get(name)) for name in {*got, *wanted}
+               if got.get(name) != wanted.get(name) and name not in given | {"BURDOCK_RUN": 0}}
+    check(not differs and done.returncode == 0, "the variables of a configuration file", differs)
+    check(b"otel.yaml:3: log_level" in done.stderr, "what has no effect is said", done.stderr)
+    done = burdock("run", "-q", "-s", "mine", "--", "sh", "-c", "echo $OTEL_SERVICE_NAME", env=given)
+    check(done.stdout == b"mine\n" and not done.stderr, "options win, and --quiet", done)
+    for wrong, why in WRONG.items():
+        with open(path, "w") as file:
+            file.write(wrong)
+        done = burdock("run", "--", "echo", "started", env=given)
+        check(done.returncode == 125 and not done.stdout and why in done.stderr.decode() and
+              done.stderr.count(b"\n") == 1, "refused: " + repr(wrong), done)
+    os.unlink(path)
+    done = burdock("run", "--", "true", env=given)
+    check(done.returncode == 125 and b"No such file" in done.stderr, "refused: no file", done)
+
+
 def test_streams():
     done = subprocess.run([BURDOCK, "run", "--summary=always", "cat"], env=environment(),
                           input=b"\x00\xffbytes\n", capture_output=True)

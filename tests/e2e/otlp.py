@@ -12,6 +12,7 @@ import threading
 from types import SimpleNamespace
 
 from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -102,6 +103,19 @@ def points_of_request(payload):
     return found
 
 
+def logs_of_request(payload):
+    """Records of lines, in the order in which they were written."""
+    request = _parsed(payload, ExportLogsServiceRequest())
+    return sorted((SimpleNamespace(
+        resource=_attributes(of.resource.attributes), service=_attributes(
+            of.resource.attributes).get("service.name"), scope=scope.scope.name,
+        body=_value(log.body), trace=log.trace_id.hex(), span=log.span_id.hex(), flags=log.flags,
+        severity=log.severity_number, word=log.severity_text, time=log.time_unix_nano,
+        observed=log.observed_time_unix_nano, attributes=_attributes(log.attributes))
+        for of in request.resource_logs for scope in of.scope_logs for log in scope.log_records),
+        key=lambda log: log.observed)
+
+
 def _crc32c_table():
     table = []
     for value in range(256):
@@ -161,13 +175,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        is_metrics = self.path == collector.metrics_path
-        script = collector.metrics_script if is_metrics else collector.script
+        script, posts = {
+            collector.metrics_path: (collector.metrics_script, collector.metrics_posts),
+            collector.logs_path: (collector.logs_script, collector.logs_posts),
+        }.get(self.path, (collector.script, collector.posts))
         with collector.lock:
             answer = script.pop(0) if script else collector.default
             post = SimpleNamespace(path=self.path, headers=self.headers, body=body,
                                    peer=self.client_address, answer=answer)
-            (collector.metrics_posts if is_metrics else collector.posts).append(post)
+            posts.append(post)
         answer(self)
 
     def send(self, status, body=b"", **headers):
@@ -220,18 +236,23 @@ def nonsense(handler):
 
 
 class Collector:
-    """An OTLP/HTTP receiver. script: answers for the next requests; then default. Metrics are kept
-    apart."""
-    metrics_path = "/v1/metrics"
+    """An OTLP/HTTP receiver. script: answers for the next requests; then default. Metrics and logs
+    are kept apart."""
+    metrics_path, logs_path = "/v1/metrics", "/v1/logs"
 
-    def __init__(self, scene=None, script=(), default=accept, port=0):
+    def __init__(self, scene=None, script=(), default=accept, port=0, tls=None):
         self.posts, self.script, self.default = [], list(script), default
         self.metrics_posts, self.metrics_script = [], []
+        self.logs_posts, self.logs_script = [], []
         self.lock, self.released = threading.Lock(), threading.Event()
         http.server.ThreadingHTTPServer.daemon_threads = True
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self.server.collector = self
         self.server.handle_error = lambda *_: None
+        self.is_tls = tls is not None
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True,
+                                                 do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         if scene is not None:
@@ -239,7 +260,7 @@ class Collector:
 
     @property
     def endpoint(self):
-        return "http://127.0.0.1:%d" % self.port
+        return ("https://localhost:%d" if self.is_tls else "http://127.0.0.1:%d") % self.port
 
     def spans(self):
         """What was accepted."""
@@ -250,6 +271,11 @@ class Collector:
         """Data points of metrics that were accepted, in the order in which they came."""
         return [point for post in list(self.metrics_posts) if post.answer is accept
                 for point in points_of_request(post.body) if name in (None, point.name)]
+
+    def logs(self):
+        """Records that were accepted, in the order in which their lines were written."""
+        return sorted((log for post in list(self.logs_posts) if post.answer is accept
+                       for log in logs_of_request(post.body)), key=lambda log: log.observed)
 
     def close(self):
         self.released.set()

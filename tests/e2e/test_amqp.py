@@ -4,55 +4,21 @@ messages are what was sent."""
 import collections
 import os
 import re
-import socket
 import subprocess
 
 import harness
 from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, main, skip, wait_until)
+from rabbit import SERVER, Rabbit
 
 if harness.otlp:
     from otlp import Collector
 
 WORKER = [PYTHON, os.path.join(APPS, "amqp_worker.py")]
-SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HEADER = re.compile(r"(, )?'traceparent': '00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}'")
 
 
-class Rabbit:
-    """A broker of its own, and the port mapper of its Erlang, on loopback."""
-
-    def __init__(self, scene):
-        self.scene, self.port, self.mapper = scene, free_port(), free_port()
-        self.home = scene.path("rabbit")
-        os.mkdir(self.home)
-        scene.start(["epmd", "-port", str(self.mapper), "-address", "127.0.0.1"], "epmd", False,
-                    self.mapper)
-        self.start()
-
-    def start(self):
-        home = self.home
-        more = {"HOME": home, "RABBITMQ_BASE": home, "RABBITMQ_MNESIA_BASE": home + "/mnesia",
-                "RABBITMQ_LOG_BASE": home + "/log", "RABBITMQ_NODENAME": "burdock@localhost",
-                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": str(self.port),
-                "RABBITMQ_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": str(self.mapper),
-                "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_CONFIG_FILE": home + "/none",
-                "RABBITMQ_ENABLED_PLUGINS_FILE": home + "/plugins",
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
-                    "-kernel inet_dist_use_interface {127,0,0,1}"}
-        self.process = self.scene.start([SERVER], "rabbitmq", False, **more)
-        if not wait_until(self.answers, 90, 0.2):
-            raise RuntimeError("RabbitMQ does not answer: %r" % self.scene.stdout(self.process))
-
-    def answers(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as client:
-                client.settimeout(5)
-                client.sendall(b"AMQP\0\0\x09\x01")
-                return client.recv(1) == b"\1"
-        except OSError:
-            return False
-
+class Broker(Rabbit):
     def work(self, role, count, traced=True, **options):
         done = self.scene.run([*WORKER, role, str(self.port), str(count),
                                *("%s=%s" % item for item in options.items())], service=role,
@@ -259,7 +225,7 @@ def test_rabbitmq():
     with Scene() as scene:
         if scene.run([PYTHON, "-c", "import pika"], traced=False).returncode:
             return skip("messages through RabbitMQ", "python3-pika is not installed")
-        rabbit = Rabbit(scene)
+        rabbit = Broker(scene)
         for part in (test_messages, test_work_in_c, test_work_under_messages, test_confirmed_and_asked_for,
                      test_untraced_neighbours, test_rabbitmq_c, test_measured, test_broken_off):
             part(scene, rabbit)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from harness import RawServer, Scene, check, equal, main, read_head
+from harness import BUILD, RawServer, Scene, check, equal, main, read_head
 
 APPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps")
 SLOW = 0.15  # seconds; stacks are taken from 0.1 on
@@ -54,6 +54,56 @@ def test_slow_and_failed():
             check(not any("burdock" in name for name in frames), "our own frames are not told",
                   frames)
         equal(found["fine"], ([], None), "%s: what is quick and well says nothing" % mode)
+
+
+def line_of(text):
+    """Of calls.c: where it has this."""
+    with open(os.path.join(APPS, "calls.c")) as file:
+        return next(number for number, line in enumerate(file, 1) if text in line)
+
+
+def sources(*flags, separate=None):
+    """Of a slow call: the lines of its stack that are the program's own, and the attributes that say
+    which code made it; of a program that `separate` takes the debug information out of."""
+    with Scene() as scene:
+        program, server = build(scene, *flags), prices(scene)
+        for command in separate(program) if separate else []:
+            subprocess.run(command, check=True)
+        scene.as_bare([program, str(server.port), "blocking", "/slow"], "calls", spans=1)
+        span, = scene.spans()
+        shown = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "-a", span.trace],
+                          traced=False).stdout.decode()
+        own = [line for line in span.attributes["code.stacktrace"].splitlines() if "(calls)" in line]
+        return own, span.attributes, shown
+
+
+def check_lines(found, what):
+    """The first is where it waited, the next are who called that."""
+    own, attributes, shown = found
+    path = os.path.join(APPS, "calls.c")
+    marks = ["while (read(fd", "read_answer(fd);", "look_up_price(port, path);", "fill_cart(port, arg"]
+    expected = [":".join((path, str(line_of(mark)))) for mark in marks]
+    equal([line.split(") ")[-1] for line in own[:4]], expected, what + ": a line for each frame")
+    equal((attributes.get("code.file.path"), attributes.get("code.line.number")),
+          (path, line_of(marks[0])), what + ": where it was made")
+    for text in (expected[1], "code.file.path", "code.line.number"):
+        check(text in shown, what + ": burdock show prints " + text, shown)
+
+
+def test_lines():
+    check_lines(sources("-gdwarf-5"), "DWARF 5")
+    check_lines(sources("-gdwarf-4"), "DWARF 4, of a source by its whole path")
+    check_lines(sources("-gdwarf-5", separate=lambda program: [
+        ["objcopy", "--only-keep-debug", program, program + ".debug"], ["strip", "-g", program],
+        ["objcopy", "--add-gnu-debuglink=" + program + ".debug", program]]), "in a file of its own")
+
+
+def test_no_lines():
+    for flags, what in ((["-g0"], "without debug information"),
+                        (["-gdwarf-5", "-gz"], "where it is compressed")):
+        own, attributes, _ = sources(*flags)
+        check(own and all(line.endswith("(calls)") for line in own), what + " names alone", own)
+        equal(attributes.get("code.line.number"), None, what + " no line")
 
 
 def test_loop():

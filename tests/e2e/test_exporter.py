@@ -4,6 +4,7 @@ import glob
 import gzip
 import os
 import signal
+import subprocess
 import time
 
 import harness
@@ -311,6 +312,30 @@ def test_killed_at_any_moment():
         check(len(spans) > 100 and {span.service for span in spans} == {"busy"},
               "killed at any moment: what is stored is whole", len(spans))
         equal(os.listdir(scene.rings), [], "killed at any moment: no ring is left")
+
+
+def test_killed_before_it_was_whole():
+    """A ring file whose maker died in the midst of making it goes, once that is beyond doubt."""
+    with Scene() as scene:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        os.makedirs(scene.rings, exist_ok=True)
+        def leave(name, pid, size, age, begins=b""):
+            path = os.path.join(scene.rings, "burdock-%d-%s.ring" % (pid, name))
+            with open(path, "wb") as file:
+                file.write(begins)
+                file.truncate(size)
+            os.utime(path, (time.time() - age,) * 2)
+        for name, size in (("a", 0), ("b", 1 << 20)):
+            leave(name, dead.pid, size, 60)
+        kept = (("young", dead.pid, 0, -60), ("alive", os.getpid(), 0, 60),
+                ("other", dead.pid, 4096, 60, b"something"))
+        for what in kept:
+            leave(*what)
+        scene.run([os.path.join(VICTIMS, "hazards"), "exchanges"], "busy", HOST_TRACED="1")
+        equal(sorted(name.split("-")[2] for name in os.listdir(scene.rings)),
+              sorted(name + ".ring" for name, *_ in kept),
+              "killed before its ring file was whole: the file goes, others stay")
 
 
 def test_underscore_exit():

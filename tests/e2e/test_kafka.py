@@ -10,8 +10,8 @@ import os
 import re
 import sqlite3
 
-from harness import (BUILD, PYTHON, SOURCE, RawServer, Scene, check, equal, free_port, main, read_head, skip,
-                     wait_until)
+from harness import (BUILD, PYTHON, SOURCE, RawServer, Scene, check, equal, free_port, is_listening, main,
+                     read_head, skip, wait_until)
 
 CLIENT = os.path.join(BUILD, "tests/e2e/kafka_client")
 JARS = os.path.join(BUILD, "kafka")
@@ -25,7 +25,6 @@ COUNT = int(os.environ.get("KAFKA_COUNT", 1000 if IS_LONG else 40))
 SETTINGS = """process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:%(port)d,CONTROLLER://127.0.0.1:%(inner)d
-advertised.listeners=PLAINTEXT://127.0.0.1:%(port)d
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:%(inner)d
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
@@ -36,6 +35,17 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 num.partitions=2
 """
+
+
+def kafka_command(scene, port, more="", formatting=()):
+    """How Apache Kafka is started; its folder is made."""
+    settings = scene.write("kafka.properties", (SETTINGS + more) % {
+        "port": port, "inner": free_port(), "home": scene.path("kafka")})
+    java = ["java", "-Xmx512m", "-cp", JARS + "/*"]
+    done = scene.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk",
+                      "-c", settings, *formatting], traced=False)
+    assert done.returncode == 0, done.stderr
+    return [*java, "kafka.Kafka", settings]
 
 
 class Kafka(Scene):
@@ -58,16 +68,16 @@ class Kafka(Scene):
             os.close(self.write_end)
         super().__exit__(*how)
 
-    def start_kafka(self):
-        port = free_port()
-        settings = self.write("kafka.properties", SETTINGS % {
-            "port": port, "inner": free_port(), "home": self.path("kafka")})
-        java = ["java", "-Xmx512m", "-cp", JARS + "/*"]
-        done = self.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk",
-                         "-c", settings], traced=False)
-        assert done.returncode == 0, done.stderr
-        self.start([*java, "kafka.Kafka", settings], traced=False, port=port)
-        self.bootstrap = "127.0.0.1:%d" % port
+    def start_kafka(self, more="", formatting=()):
+        self.port = free_port()
+        self.command = kafka_command(self, self.port, more, formatting)
+        self.bootstrap = "127.0.0.1:%d" % self.port
+        self.start_broker()
+
+    def start_broker(self):
+        self.broker = self.start(self.command, traced=False)
+        wait_until(lambda: is_listening(self.port) or self.broker.poll() is not None, 120)
+        assert self.broker.poll() is None, self.stderr(self.broker)
 
     def topic(self):
         self.topics += 1
@@ -482,9 +492,14 @@ def test_memory():
                   "\n".join(errors) or done.stderr)
 
 
-if not os.path.exists(CLIENT):
-    print("1..0 # SKIP librdkafka-dev is not installed")
-elif IS_LONG and not glob.glob(JARS + "/kafka_*.jar"):
-    print("1..0 # SKIP Apache Kafka is not there")
-else:
-    main(globals())
+def run(cases):
+    if not os.path.exists(CLIENT):
+        print("1..0 # SKIP librdkafka-dev is not installed")
+    elif IS_LONG and not glob.glob(JARS + "/kafka_*.jar"):
+        print("1..0 # SKIP Apache Kafka is not there")
+    else:
+        main(cases)
+
+
+if __name__ == "__main__":
+    run(globals())

@@ -3,7 +3,7 @@
 its own, so that a wrong parent cannot hide."""
 from urllib.parse import quote
 
-from harness import Scene, check, equal, load, main
+from harness import Scene, check, equal, load, main, wait_until
 
 REQUESTS, CONCURRENCY = 10_000, 32
 
@@ -49,6 +49,8 @@ def check_parents(children, parents, text, roots_max=0):
 
 
 def check_nothing_lost(scene, text):
+    wait_until(lambda: all(ring.counters.get("spans.recorded") == ring.counters.get("spans.exported")
+                           for ring in scene.rings_left()))  # the counters are told a little later
     for ring in scene.rings_left():
         lost = {name: count for name, count in ring.counters.items()
                 if count and name.startswith(("spans.dropped", "spans.abandoned", "spans.rejected",

@@ -79,6 +79,7 @@ def of_memcached(spans):
 
 def watched(scene, memcached, command, what, ordered=True, **more):
     """Runs a program, and compares its spans with what the server's log has."""
+    wait_until(memcached.is_idle)  # what others have sent is in its log
     before = {span.id for span in scene.spans()}
     known = {key: len(names) for key, names in memcached.commands().items()}
     done = scene.run(command, **more)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durations of all requests as OTLP histograms, sampled or not."""
 import collections
+import http.client
+import json
+import os
 import time
 
 import harness
@@ -225,6 +228,35 @@ def test_database():
         equal([p.attributes["db.response.status_code"] for p in failed], ["ERR"], "and by error")
         check(all(p.attributes["db.system.name"] == "redis" and
                   p.attributes["server.port"] == port for p in points), "of this server")
+
+
+def test_connections():
+    """By protocol and side: open ones are there until they are closed, begun ones for ever."""
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = scene.service("app", **to(collector, **SOON))
+
+        def told(protocol, side):
+            """What the last export that has both says is open, and was begun."""
+            found = [[p for p in collector.points(name) if (p.attributes["network.protocol.name"],
+                      p.attributes["burdock.connection.side"]) == (protocol, side)]
+                     for name in ("burdock.connections", "burdock.connections.begun")]
+            return tuple(points[-1].value if points else 0 for points in found)
+        kept = [http.client.HTTPConnection("127.0.0.1", app.port, timeout=20) for _ in range(3)]
+        for connection in kept:
+            for _ in range(4):
+                connection.request("GET", "/status/200")
+                connection.getresponse().read()
+        check(wait_until(lambda: told("http", "server") == (3, 3)), "three are open", told("http", "server"))
+        for connection in kept[1:]:
+            connection.close()
+        check(wait_until(lambda: told("http", "server") == (1, 3)), "two are closed", told("http", "server"))
+        command = [os.path.join(harness.BUILD, "cli/burdock"), "status", "--json", str(app.pid)]
+        wanted = [{"protocol": "http", "side": "server", "open": 1, "begun": 3}]
+        check(wait_until(lambda: json.loads(scene.run(command, traced=False).stdout)[
+            "connections"] == wanted), "burdock status says so")
+        get(app.port, "/fetch?url=http://127.0.0.1:%d/" % collector.port)
+        check(wait_until(lambda: told("http", "client") == (0, 1)), "made ones apart", told("http", "client"))
 
 
 main(globals(), needs=["nginx", "redis-server"])

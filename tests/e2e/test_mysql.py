@@ -301,6 +301,60 @@ def test_parents():
               "each under a request of its own")
 
 
+COMMENT = re.compile(r" /\*traceparent='00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}'"
+                     r"(?:,tracestate='[^']*')?\*/")
+
+
+def commented(scene, server, command, what, **more):
+    """Each statement that the log has with a comment is the one of the span that this names.
+    Answers those without."""
+    before = len(scene.spans())
+    server.forget()
+    bare = scene.run(command, traced=False, **more)
+    plain = [text for _, kind, text in server.log() if kind in ("Query", "Execute")]
+    server.forget()
+    done = scene.run(command, BURDOCK_SQLCOMMENTER="1", **more)
+    said = [text for _, kind, text in server.log() if kind in ("Query", "Execute")]
+    equal((done.returncode, done.stdout), (bare.returncode, bare.stdout), what + ": as bare")
+    equal([COMMENT.sub("", text) for text in said], plain,
+          what + ": the same statements, but for comments (%d)" % len(said))
+    spans = of_server(scene.wait_spans(before + len(said))[before:])
+    texts = {(span.trace, span.id): span.attributes["db.query.text"].rstrip("; ") for span in spans
+             if "db.query.text" in span.attributes}
+    pairs = [(text, COMMENT.search(text)) for text in said]
+    equal([text for text, found in pairs
+           if found and texts.get(found.groups()) != sanitized(COMMENT.sub("", text))], [],
+          what + ": each comment names the span of its own statement (%d)"
+          % len([found for _, found in pairs if found]))
+    return [text for text, found in pairs if not found]
+
+
+def test_comments():
+    with Scene() as scene:
+        server = Server(scene)
+        tcp = cli(server, "-h127.0.0.1", "-P%d" % server.port)
+        left = commented(scene, server, tcp, "mariadb", stdin=SCRIPT)
+        equal(sorted(set(left)), ["show tables"], "mariadb: what has none")
+        driver = "/usr/bin/python3"
+        if subprocess.run([driver, "-c", "import pymysql"], capture_output=True).returncode != 0:
+            return skip("PyMySQL", "not installed")
+        left = commented(scene, server, [driver, "-c", QUERIES, str(server.port)], "PyMySQL")
+        equal([text for text in left if text.startswith(("select", "update"))],
+              ["select 'open -- no comment'"], "PyMySQL: what has none")
+
+
+QUERIES = """
+import sys, pymysql
+at = pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="app", password="correcthorse",
+                     database="shop").cursor()
+at.execute("select 'open -- no comment'")
+for number in range(100):
+    at.execute("select %s, %s, s from t where n = 1;", (number, "it's /" * (number % 60)))
+    print(at.fetchall())
+    at.execute("update t set s = %s where n = 1", ("x" * number,))
+    print(at.rowcount)
+"""
+
 KILLED = """
 import sys, pymysql
 connect = lambda: pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="app",

@@ -77,11 +77,20 @@ def squid(scene, port, back, **more):
 PROXIES = {"haproxy": haproxy, "varnishd": varnish, "squid": squid}
 
 
+def read_request(connection):
+    """With its body, in however many parts it comes."""
+    data = read_head(connection)
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", data)
+    while length and len(data) < data.index(b"\r\n\r\n") + 4 + int(length[1]):
+        data += connection.recv(65536) or b"\0cut"
+    return data
+
+
 def backend(scene, heads):
     def serve(connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while head := read_head(connection):
-            heads.append(head)
+        while request := read_request(connection):
+            heads.append(request)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
     return RawServer(scene, serve)
 

@@ -233,6 +233,23 @@ def test_libpq():
         watched(scene, server, [CLIENT, conninfo(server), "function"], "libpq, function call")
 
 
+def test_code():
+    """Of a slow statement: the function, the file and the line of who called libpq."""
+    with Scene() as scene:
+        server = Server(scene)
+        spans = watched(scene, server, [CLIENT, conninfo(server), "slow"], "a slow statement of libpq's")
+        slow, = [span for span in spans if "pg_sleep" in span.attributes.get("db.query.text", "")]
+        with open(os.path.join(APPS, "pg_client.c")) as file:
+            line = next(number for number, text in enumerate(file, 1) if "pg_sleep" in text)
+        equal(slow.attributes.get("code.function.name"), "close_day", "its function")
+        check(slow.attributes.get("code.file.path", "").endswith("apps/pg_client.c"),
+              "its file", slow.attributes)
+        equal(slow.attributes.get("code.line.number"), line, "its line")
+        check("apps/pg_client.c:%d\n" % line in slow.attributes["code.stacktrace"], "in its stack, too", slow.attributes)
+        quick, = [span for span in spans if "quick" in span.attributes.get("db.query.text", "")]
+        check("code.line.number" not in quick.attributes, "none of a quick one", quick.attributes)
+
+
 def test_drivers():
     with Scene() as scene:
         server = Server(scene)
@@ -304,6 +321,76 @@ def test_asyncpg():
 
 def test_sqlalchemy():
     pool("sqlalchemy")
+
+
+# --- context as a comment --------------------------------------------------------------------------
+
+COMMENT = re.compile(r" /\*traceparent='00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}'"
+                     r"(?:,tracestate='[^']*')?\*/")
+QUERIES = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|CALL)\b", re.I)
+
+
+def commented(scene, server, command, what, **more):
+    """Each query that the server's log has ends in a comment that names the span which tells it."""
+    before, start = {span.id for span in scene.spans()}, server.mark()
+    bare = scene.run(command, traced=False, timeout=60, **more)
+    middle = server.mark()
+    done = scene.run(command, timeout=60, BURDOCK_SQLCOMMENTER="1", **more)
+    said = server.said(middle, server.mark())
+    equal((done.returncode, done.stdout, done.stderr), (bare.returncode, bare.stdout, bare.stderr),
+          what + ": as bare")
+    plain = [[COMMENT.sub("", text), code] for text, code in said]
+    check(plain == server.said(start, middle) and plain,
+          what + ": the same statements, but for comments (%d)" % len(plain))
+    wait_until(lambda: len([s for s in of_postgresql(scene.spans()) if s.id not in before]) >= len(said), 10)
+    texts = {(span.trace, span.id): shown(span.attributes["db.query.text"])
+             for span in of_postgresql(scene.spans())
+             if span.id not in before and "db.query.text" in span.attributes}
+    named = [COMMENT.search(text) for text, _ in said]
+    equal([text for (text, _), found in zip(said, named)
+           if found and texts.get(found.groups()) != shown(COMMENT.sub("", text))], [],
+          what + ": each comment names the span of its own statement")
+    equal(len({found.groups() for found in named if found}), len([f for f in named if f]),
+          what + ": no two the same (%d)" % len({f.groups() for f in named if f}))
+    return [text for (text, _), found in zip(said, named) if not found and QUERIES.match(text)]
+
+
+def test_comments():
+    script = """CREATE TABLE t (a int, b text);
+INSERT INTO t SELECT i, 'secret ' || i FROM generate_series(1, 10) i;
+SELECT a, b FROM t WHERE b = 'it''s a ; secret';
+SELECT 1 AS "-- none";
+SELECT b FROM t; UPDATE t SET a = 5 WHERE a > 8;
+\\copy t FROM 'rows'
+SELECT 1/0;
+SELECT nothing FROM nowhere;
+BEGIN; DECLARE c CURSOR FOR SELECT a FROM t; FETCH 3 FROM c; COMMIT;
+WITH w AS (SELECT 1) SELECT * FROM w /* mine */ ;
+PREPARE p AS SELECT 1; EXECUTE p;
+SELECT 1 AS one \\; SELECT 2 AS two;
+DROP TABLE t;
+"""
+    with Scene() as scene:
+        server = Server(scene)
+        scene.write("rows", "1\tcopied\n")
+        script = scene.write("script.sql", script)
+        left = commented(scene, server, ["psql", *where(server), "-qAtX", "-f", script, "postgres"],
+                         "psql")
+        equal(left, ['SELECT 1 AS "-- none";', "WITH w AS (SELECT 1) SELECT * FROM w /* mine */ ;",
+                     "SELECT 1 AS one ; SELECT 2 AS two;"], "psql: what has none")
+        long = "SELECT '%s'" % ("x" * 40000)
+        equal(commented(scene, server, ["psql", *where(server), "-qAtX", "-f", "-", "postgres"],
+                        "psql, long", stdin=long.encode() + b";SELECT 2;"), [long + ";"],
+              "psql: too long a statement has none")
+        if os.path.exists(CLIENT):
+            for count in ("60", "1000"):
+                for which in ("synced", "mixed", "joined"):
+                    commented(scene, server, [CLIENT, conninfo(server), which, count],
+                              "libpq, pipeline, %s, %s" % (which, count))
+        if installed("psycopg2", PYTHON, "-c", "import psycopg2"):
+            commented(scene, server, [PYTHON, APPS + "/pg_psycopg2.py", str(server.port)], "psycopg2")
+        if installed("asyncpg", PYTHON, "-c", "import asyncpg"):
+            commented(scene, server, [PYTHON, APPS + "/pg_asyncpg.py", str(server.port)], "asyncpg")
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------

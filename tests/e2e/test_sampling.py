@@ -2,7 +2,9 @@
 """Which traces are kept, and what the tracestate says of how many each stands for."""
 import http.server
 import json
+import operator
 import os
+import re
 import threading
 import time
 
@@ -215,10 +217,12 @@ def test_keep():
         ids = {span.id for span in spans}
         check(all(span.parent in ids for span in kept if span.kind == "CLIENT"),
               "calls are under their requests")
-        wait_until(lambda: sum(r.counters["tail.kept"] for r in scene.rings_left()) == len(kept))
-        counters = scene.rings_left()[0].counters
-        equal((counters["tail.kept"], counters["spans.recorded"]),
-              (len(kept), counters["spans.measured"] + counters["spans.exported"]),
+        def tell_all():
+            counters = scene.rings_left()[0].counters
+            return (counters["tail.kept"], counters["spans.recorded"]), \
+                (len(kept), counters["spans.measured"] + counters["spans.exported"])
+        wait_until(lambda: operator.eq(*tell_all()))
+        equal(*tell_all(),
               "all that was recorded is exported, or counted as measured")
 
 
@@ -275,6 +279,125 @@ class Jaeger(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class XRay(http.server.BaseHTTPRequestHandler):
+    """The daemon, or a collector that stands for it."""
+    rules, asked, told, targets = [], [], [], None
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/SamplingTargets":
+            self.told.extend(asked["SamplingStatisticsDocuments"])
+            return self.answer(self.targets if isinstance(self.targets, bytes) else
+                               json.dumps(self.targets).encode())
+        self.asked.append((self.path, self.headers["Content-Type"], asked))
+        return self.answer(json.dumps({"SamplingRuleRecords": [{"SamplingRule": {
+            "Attributes": {}, "ResourceARN": "*", "ServiceType": "*", "ServiceName": "*", "Host": "*",
+            "HTTPMethod": "*", "URLPath": "*", "Priority": number, "ReservoirSize": 0, "FixedRate": 0,
+            **rule}} for number, rule in enumerate(self.rules)]}).encode())
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_xray():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), XRay)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    XRay.rules, XRay.asked = [
+        {"HTTPMethod": "GET", "URLPath": "/fetch", "ServiceName": "fr*", "FixedRate": 1},
+        {"ReservoirSize": 1}], []
+    argument = "endpoint=http://127.0.0.1:%d,polling_interval=1" % server.server_port
+    try:
+        with Scene(OTEL_TRACES_SAMPLER="xray", OTEL_TRACES_SAMPLER_ARG=argument) as scene:
+            pair = Pair(scene)
+            pair.parts()
+            check(wait_until(lambda: len(XRay.asked) > 1), "X-Ray is asked, and again")
+            equal(XRay.asked[0], ("/GetSamplingRules", "application/json", {}), "as it wants to be")
+            equal([pair.parts()[3][1] for _ in range(20)], ["3"] * 20, "all that a rule keeps")
+            began = time.monotonic()
+            for _ in range(40):
+                get(pair.front.port, "/echo")
+            took = time.monotonic() - began
+            echoes = lambda span: span.attributes.get("url.path") == "/echo"
+            kept = sum(map(echoes, scene.wait_spans(1, echoes)))
+            check(1 <= kept <= 2 + took, "one a second of what the next one borrows", (kept, took))
+            equal(pair.parts({"traceparent": UNSAMPLED})[3], "00", "a caller's word counts")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_xray_targets():
+    """What a rule was used for is told, each request once; the quota that comes back counts, until it
+    is over; nonsense changes nothing."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), XRay)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    XRay.rules = [{"RuleName": "echoes", "URLPath": "/echo", "ReservoirSize": 50},
+                  {"RuleName": "unused", "URLPath": "/nowhere"}]
+    XRay.asked, XRay.told, XRay.targets = [], [], b'{"SamplingTargetDocuments":[{"RuleName":"echoes",'
+    argument = "endpoint=http://127.0.0.1:%d" % server.server_port
+    made = 0
+
+    def echo(port, count):
+        nonlocal made
+        for _ in range(count):
+            get(port, "/echo")
+        made += count
+
+    def told(name):
+        return sum(document[name] for document in XRay.told)
+
+    def granted(quota, rate):
+        XRay.targets = {"LastRuleModification": 1.0, "UnprocessedStatistics": [], "SamplingTargetDocuments": [
+            {"RuleName": "echoes", "FixedRate": rate, "ReservoirQuota": quota, "Interval": 1,
+             "ReservoirQuotaTTL": time.time() + 600}]}
+    try:
+        with Scene(OTEL_TRACES_SAMPLER="xray", OTEL_TRACES_SAMPLER_ARG=argument) as scene:
+            app = scene.service("app")
+            get(app.port, "/first")  # the exporter's thread asks for rules
+            wait_until(lambda: XRay.asked)
+            echo(app.port, 20)
+            check(wait_until(lambda: XRay.told, 60), "X-Ray is told")
+            document = XRay.told[0]
+            equal({key: type(value) for key, value in document.items()}, dict(
+                RuleName=str, ClientID=str, Timestamp=int, RequestCount=int, SampledCount=int,
+                BorrowCount=int), "as it wants to be")
+            check(re.fullmatch("[0-9a-f]{24}", document["ClientID"]) and
+                  abs(document["Timestamp"] - time.time()) < 3600, "by whom, and when", document)
+            check(wait_until(lambda: any(ring.counters["sampler.remote_failed"] for ring in
+                                         scene.rings_left())), "an answer that is cut off is counted")
+            granted(1000000, 0)
+            echo(app.port, 20)
+            check(wait_until(lambda: told("RequestCount") == made, 60), "each request is told once",
+                  (XRay.told, made))
+            before = told("SampledCount"), told("BorrowCount")
+            echo(app.port, 100)
+            wait_until(lambda: told("RequestCount") == made, 60)
+            equal((told("SampledCount") - before[0], told("BorrowCount") - before[1]), (100, 0),
+                  "the quota keeps all of them, none is lent")
+            kept = lambda span: span.attributes.get("url.path") == "/echo"
+            equal(sum(map(kept, scene.wait_spans(before[0] + before[1] + 100, kept))),
+                  told("SampledCount") + told("BorrowCount"), "and spans are what was told")
+            granted(0, 0)
+            echo(app.port, 1)
+            wait_until(lambda: told("RequestCount") == made, 60)
+            before = told("SampledCount") + told("BorrowCount")
+            echo(app.port, 50)
+            wait_until(lambda: told("RequestCount") == made, 60)
+            equal(told("SampledCount") + told("BorrowCount") - before, 0, "a quota of nothing keeps none")
+            equal({document["RuleName"] for document in XRay.told}, {"echoes"}, "rules in use alone")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_jaeger():

@@ -42,8 +42,11 @@ def test_healthy():
         check(0 <= said["exported_s_ago"] < 20 and said["ring_used_max_bytes"] > 0,
               "with its last success, and how full the rings were", said)
         done = burdock(scene, "status", app.pid)
-        equal((done.returncode, done.stdout),
-              (0, b"healthy  50 spans recorded, 50 exported, 0 dropped\n"), "for people")
+        first, connections = done.stdout.splitlines()
+        equal((done.returncode, first),
+              (0, b"healthy  50 spans recorded, 50 exported, 0 dropped"), "for people")
+        check(re.fullmatch(rb"  http, as server: [0-4] connections open of [1-4]", connections),
+              "with the connections by protocol", connections)
         scene.stop(app)
 
 

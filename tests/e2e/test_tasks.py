@@ -54,7 +54,7 @@ LAZY = {"task": FEW, "tasks": FEW, "in_time": FEW, "in_time_4": FEW, "deep": FEW
 TICKS = 50
 
 
-def judge(spans, text, calls_of, total, is_followed):
+def judge(spans, text, calls_of, total, is_followed, missed):
     """Every call is there once, and under its own request: no stranger, none without a parent."""
     mine = [span for span in spans if span.service == "front"]
     servers = {span.id: span for span in mine if span.kind == "SERVER"}
@@ -68,12 +68,12 @@ def judge(spans, text, calls_of, total, is_followed):
               "%d of %d" % (len(strange), len(calls)))
         if not is_followed:
             continue
-        check(len(roots) <= MISSED.get(way, 0) * total * wanted,
+        check(len(roots) <= missed.get(way, 0) * total * wanted,
               "%s, %s: no call is without a parent but what is known to be" % (text, way),
               "%d of %d" % (len(roots), len(calls)))
 
 
-def play(text, start, calls_of, total=REQUESTS, is_followed=True, **environment):
+def play(text, start, calls_of, total=REQUESTS, is_followed=True, missed=MISSED, **environment):
     """Each way on its own, 32 requests at a time."""
     with Scene(**environment) as scene:
         front = start(scene, "http://127.0.0.1:%d" % backend(scene))
@@ -82,7 +82,7 @@ def play(text, start, calls_of, total=REQUESTS, is_followed=True, **environment)
             equal(failures[:3], [], "%s, %s: every request is answered" % (text, way))
         wanted = total * (len(calls_of) + sum(calls_of.values()))
         spans = scene.wait_spans(wanted, timeout=60)
-        judge(spans, text, calls_of, total, is_followed)
+        judge(spans, text, calls_of, total, is_followed, missed)
         rings = [ring for ring in scene.rings_left() if ring.service == "front"]
         check(any(ring.counters["carrier.python"] for ring in rings), text + ": the carrier is active")
         return scene.stderr(front)
@@ -172,6 +172,36 @@ def test_uvloop():
     if not has("aiohttp", "uvloop"):
         return skip("uvloop", "python3-aiohttp or python3-uvloop is not installed")
     play("uvloop", service("aio_service.py", "uvloop"), CALLS, is_followed=False)
+
+
+GREENLETS = dict.fromkeys(("sequence", "pool", "sleep", "connections", "spawn", "grouped", "thread",
+                           "offloaded", "background"), 2)
+
+
+POOLED = {"connections": 0.05}  # until the queue is known to be a pool
+
+
+def test_gevent():
+    if not has("gevent"):
+        return skip("gevent", "python3-gevent is not installed")
+    equal(play("gevent", service("gevent_service.py"), GREENLETS, missed=POOLED), b"",
+          "gevent: nothing is printed")
+
+
+def gunicorn(scene, target):
+    port = free_port()
+    front = scene.start(
+        [PYTHON, "-m", "gunicorn", "--chdir", APPS, "--worker-tmp-dir", scene.directory, "-k", "gevent",
+         "--log-level", "error", "--bind", "127.0.0.1:%d" % port, "gevent_service:application"],
+        "front", port=port, TARGET=target)
+    front.port = port
+    return front
+
+
+def test_gunicorn_gevent():
+    if not has("gevent", "gunicorn"):
+        return skip("gunicorn, gevent", "python3-gevent or gunicorn is not installed")
+    play("gunicorn, gevent", gunicorn, GREENLETS, missed=POOLED)
 
 
 def test_switched_off():

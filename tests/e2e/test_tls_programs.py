@@ -4,6 +4,7 @@ context, and the programs see what they see without us."""
 import glob
 import os
 import pwd
+import re
 import shutil
 import subprocess
 
@@ -358,6 +359,12 @@ def test_postgresql():
         equal((first.kind, first.attributes["db.system.name"], first.attributes["server.port"],
                first.attributes["tls.protocol.version"]), ("CLIENT", "postgresql", port, "1.3"),
               "psql over TLS: the first statement")
+        done = scene.run(["psql", "-qAtX", where, "-c", "select current_query();"],
+                         BURDOCK_SQLCOMMENTER="1")
+        last = scene.wait_spans(3)[-1]
+        equal(re.sub(r"-0[0-3]'", "-'", done.stdout.decode()),
+              "select current_query() /*traceparent='00-%s-%s-'*/;\n" % (last.trace, last.id),
+              "psql over TLS: a statement with a comment")
 
 
 main(globals(), needs=["openssl", "curl"])

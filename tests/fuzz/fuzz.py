@@ -21,16 +21,33 @@ FLOORS = {
         "runtime/exchange.c": 80, "runtime/telling.c": 85,
         "runtime/otlp.c": 85, # no TLS there, and so no events
         "protocols/http1_head.c": 95, "protocols/http1_describe.c": 95,
+        "protocols/http1_cloud.c": 90, "protocols/http1_cloud_body.c": 65,
+        "protocols/http1_cloud_names.c": 70, "protocols/http1_cloud_describe.c": 90,
+        "protocols/cgi_connection.c": 80, "protocols/uwsgi.c": 90, "protocols/scgi.c": 90,
     },
     "parsers": {
-        "runtime/config.c": 85, "runtime/config_otlp.c": 80, "runtime/config_values.c": 75,
+        "runtime/log_severity.c": 85, "runtime/telling_log.c": 85, "runtime/otlp_log.c": 85,
+        "runtime/config.c": 82, "runtime/config_otlp.c": 80, "runtime/config_values.c": 75,
         "runtime/url.c": 95, "runtime/propagation.c": 95, "runtime/http_answer.c": 90,
         "runtime/otlp_answer.c": 80, "runtime/service_name.c": 95, "runtime/address.c": 95,
         "runtime/telling_tls.c": 95,
     },
+    "json": {
+        "runtime/json_find.c": 95, "runtime/json_read.c": 95, "runtime/strategy.c": 95,
+        "runtime/xray_rules.c": 85, "runtime/xray_targets.c": 65,
+    },
+    "relay": {
+        "relay/request.c": 95, "relay/clients.c": 80, "relay/grpc.c": 70, "relay/transfer.c": 28, # the rest asks libcurl
+        "relay/tally.c": 80,
+    },
+    "lines": {
+        "runtime/line_program.c": 95, "runtime/line_names.c": 95, "runtime/line_bytes.c": 95,
+        "runtime/elf_file.c": 90, "runtime/debug_file.c": 90, "runtime/source_lines.c": 65,
+    },
     "sql": {
         "protocols/sql_lex.c": 95, "protocols/sql_read.c": 95, "protocols/sql_sanitize.c": 95,
-        "protocols/sql_summarize.c": 95,
+        "protocols/sql_summarize.c": 95, "protocols/sql_comment.c": 95,
+        "protocols/sql_kept.c": 80,
     },
 }
 

@@ -147,6 +147,9 @@ static void fuzz_ring(const uint8_t *data, size_t length)
         const struct span *span = telling_span(&telling, record, &config);
         if (span != NULL)
             otlp_batch_add(&batch, span, &config);
+        const struct log *log = telling_log(&telling, record);
+        if (log != NULL)
+            otlp_batch_add_log(&batch, log, &config);
     }
     require(batch.spans == 0 || otlp_batch_finish(&batch, NULL, 0), "what was added is finished");
     memset(ring->data + at, 0, length < room ? length : room);

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sql.h"
+#include "sql_comment.h"
+#include "sql_kept.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
@@ -67,6 +68,17 @@ static void fuzz_text(enum sql_dialect dialect, const uint8_t *text, size_t leng
     require(is_same(first.text, first.length, again.text, again.length) &&
                 is_same(first.summary, first.summary_length, again.summary, again.summary_length),
         "a text is read the same at another address");
+    static struct sql_kept kept;
+    struct fact told, summary;
+    for (int i = 0; i < 2 && length > 0; i++) {
+        bool is_kept =
+            sql_kept_tell(&kept, dialect, (struct fact){text, (uint32_t)length}, &told, &summary);
+        require(
+            !is_kept || (is_same(first.text, first.length, (const char *)told.text, told.length) &&
+                            is_same(first.summary, first.summary_length, (const char *)summary.text,
+                                summary.length)),
+            "a text that was told before is told alike");
+    }
     struct result second = run(dialect, first.text, first.length, 0);
     require(is_same(first.text, first.length, second.text, second.length),
         "what is sanitized stays as it is");
@@ -76,6 +88,33 @@ static void fuzz_text(enum sql_dialect dialect, const uint8_t *text, size_t leng
     free(first.text);
     free(again.text);
     free(second.text);
+}
+
+/* With a comment it is the same text but for that, and says the same. */
+static void fuzz_comment(enum sql_dialect dialect, const uint8_t *text, size_t length)
+{
+    static const uint8_t ids[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    struct insertion insertion = {.replaced = {text, (uint32_t)length},
+        .values = {{ids, sizeof(ids) - 1}, {text, (uint32_t)length}}};
+    char *out = malloc(sizeof(ids) - 1 + 2 * length + INSERT_BYTES_MAX);
+    size_t commented = sql_comment(&insertion, 0, dialect, out);
+    if (commented > 0) {
+        size_t added = commented - length, at = 0;
+        while (at < length && out[at] == (char)text[at])
+            at++;
+        if (at > 0 && memcmp(out + at, " /*", 3) != 0)
+            at--; /* white space follows */
+        require(added > sizeof(ids) && memcmp(out + at, " /*traceparent='", 16) == 0 &&
+                    memcmp(out + at + added, text + at, length - at) == 0,
+            "nothing but a comment is added");
+        struct result with = run(dialect, out, commented, 0),
+                      without = run(dialect, text, length, 0);
+        require(is_same(with.summary, with.summary_length, without.summary, without.summary_length),
+            "a statement with a comment says the same");
+        free(with.text);
+        free(without.text);
+    }
+    free(out);
 }
 
 enum { EVERY = 0x3f, POSTGRES = 1 << SQL_POSTGRESQL | 1 << SQL_POSTGRESQL_BACKSLASH };
@@ -164,5 +203,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         fuzz_literal(dialect, data + 2, length - 2);
     else
         fuzz_text(dialect, data + 2, length - 2);
+    fuzz_comment(dialect, data + 2, length - 2);
     return 0;
 }

@@ -27,6 +27,7 @@
 #include "otlp.h"
 #include "otlp.pb-c.h"
 #include "ring.h"
+#include "stream.h"
 #include "telling.h"
 #include "thread.h"
 
@@ -64,7 +65,9 @@ static bool begins_line(const struct stream *stream, size_t at, const char *name
 static bool begins_line_of_ours(const struct stream *stream, size_t at)
 {
     return begins_line(stream, at, "traceparent: ") || begins_line(stream, at, "tracestate: ") ||
-           begins_line(stream, at, "baggage: ");
+           begins_line(stream, at, "baggage: ") || begins_line(stream, at, "x-amzn-trace-id: ") ||
+           begins_line(stream, at, "traceresponse: ") ||
+           begins_line(stream, at, "server-timing: traceparent;desc=");
 }
 
 static bool begins(const uint8_t *bytes, size_t length, const char *word)
@@ -137,6 +140,17 @@ static void host_connect(int fd, uint8_t how)
     kernel.streams[fd - FIRST_FD].is_open = true;
 }
 
+/* What goes out is written anew, not only put between: that is test_cut's to check. */
+static void note_rewriting(int fd)
+{
+    struct sight sight;
+    if (stream_is_plain(fd) || !connection_look(fd, &sight))
+        return;
+    const struct connection *connection = sight.connection;
+    kernel.streams[fd - FIRST_FD].is_blurred |=
+        connection->state == CONNECTION_CLAIMED && connection->protocol->insert != NULL;
+}
+
 static void host_read(int fd, uint8_t how)
 {
     size_t length;
@@ -181,7 +195,8 @@ static void host_read(int fd, uint8_t how)
                     memmem(buffer, (size_t)result, "traceparent: ", 13) != NULL,
             "more is read only by a line of ours, and where there is room");
     else
-        require(result == (ssize_t)length || kernel.error != 0, "a read gives what the kernel gave");
+        require(
+            result == (ssize_t)length || kernel.error != 0, "a read gives what the kernel gave");
     free(buffer);
 }
 
@@ -198,8 +213,10 @@ static void host_write(int fd, uint8_t how)
         return;
     uint8_t *buffer = malloc(length + 1);
     memcpy(buffer, bytes, length);
-    if (begins(bytes, length, "AMQP"))
-        stream->is_blurred = true; /* its frames are written anew */
+    if (begins(bytes, length, "AMQP") || begins(bytes, length, "\x10") ||         /* MQTT */
+        (begins(bytes, length, "*") && memmem(bytes, length, "XADD", 4) != NULL)) /* Redis */
+        stream->is_blurred = true; /* its frames, or heads, are written anew, or one of its entries,
+                                    * also where what follows in the same call is no Redis */
     for (int tries = 0; tries < 4 && (sent < length || tries == 0); tries++) {
         size_t left = length - sent, cut = left * (how >> 4) / 16;
         struct iovec iov[2] = {{buffer + sent, cut}, {buffer + sent + cut, left - cut}};
@@ -219,6 +236,7 @@ static void host_write(int fd, uint8_t how)
             result = hooked_sendmsg(fd, &message, 0);
             break;
         }
+        note_rewriting(fd);
         require(result <= (ssize_t)left, "a write takes no more than was offered");
         require(result != 0 || left == 0, "a write of something does not answer 0");
         require(result >= 0 || errno == EAGAIN || kernel.error != 0, "no error but the kernel's");
@@ -352,12 +370,15 @@ static void drain(void)
 
 static void start(void)
 {
-    char *const no_environment[] = {"BURDOCK_DIR=/nonexistent", "BURDOCK_STORE=/nonexistent", NULL};
+    char *const environment[] = {"BURDOCK_DIR=/nonexistent", "BURDOCK_STORE=/nonexistent",
+        "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1",
+        "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing", NULL};
     char *const arguments[] = {"fuzz", NULL};
     kernel_start();
-    config_read(&config, no_environment, arguments, "fuzz");
+    config_read(&config, environment, arguments, "fuzz");
     require(descriptor_start() && thread_start() && process_start(), "the library starts");
     attribution_start();
+    protocol_edit_answers(true);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <syslog.h>
 
 #include "exchange.h"
 #include "hooked_pauses.h"
@@ -23,6 +25,8 @@ extern char **environ;
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
     const sigset_t *mask, size_t room);
+void __syslog_chk(int priority, int flag, const char *format, ...);
+void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
 ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
@@ -42,6 +46,7 @@ static struct {
 static void open_world(void)
 {
     struct epoll_event event = {.events = EPOLLIN};
+    setlogmask(LOG_MASK(LOG_EMERG));
     world.seen = host_connect(false, false);
     world.unseen = host_connect(false, false);
     world.listener = host_listen(false, &world.address, &world.length);
@@ -440,6 +445,49 @@ static long do_prctl(void)
     return prctl(PR_GET_DUMPABLE);
 }
 
+/* --- messages that the mask of their priority keeps back --------------------------------------- */
+
+static long do_syslog(void)
+{
+    syslog(LOG_DEBUG, "kept %s", "back");
+    return 0;
+}
+
+static long do_syslog_chk(void)
+{
+    __syslog_chk(LOG_DEBUG, 1, "kept %s", "back");
+    return 0;
+}
+
+static long say(void (*how)(const char *format, va_list arguments), const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    how(format, arguments);
+    va_end(arguments);
+    return 0;
+}
+
+static void by_vsyslog(const char *format, va_list arguments)
+{
+    vsyslog(LOG_DEBUG, format, arguments);
+}
+
+static void by_vsyslog_chk(const char *format, va_list arguments)
+{
+    __vsyslog_chk(LOG_DEBUG, 1, format, arguments);
+}
+
+static long do_vsyslog(void)
+{
+    return say(by_vsyslog, "kept %s", "back");
+}
+
+static long do_vsyslog_chk(void)
+{
+    return say(by_vsyslog_chk, "kept %s", "back");
+}
+
 /* --- the rows --------------------------------------------------------------------------------- */
 
 enum kind { SENDS, READS, UNSEEN, OTHER };
@@ -482,7 +530,9 @@ static const struct row {
     {"sem_wait", do_sem_wait, OTHER}, {"sem_timedwait", do_sem_timedwait, OTHER},
     {"sem_clockwait", do_sem_clockwait, OTHER}, {"nanosleep", do_nanosleep, OTHER},
     {"clock_nanosleep", do_clock_nanosleep, OTHER}, {"sleep", do_sleep, OTHER},
-    {"usleep", do_usleep, OTHER},
+    {"usleep", do_usleep, OTHER}, {"syslog", do_syslog, OTHER},
+    {"__syslog_chk", do_syslog_chk, OTHER}, {"vsyslog", do_vsyslog, OTHER},
+    {"__vsyslog_chk", do_vsyslog_chk, OTHER},
 };
 /* clang-format on */
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

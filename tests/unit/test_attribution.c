@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "attribution.h"
 #include "tap.h"
@@ -25,6 +26,10 @@ static const char *const rule_names[RULE_COUNT] = {
 static const struct {
     const char *what, *story;
 } stories[] = {
+    /* The first of all, since later ones put off: */
+    {"what has to act does it at once, though timers may be due: nothing was ever put off here",
+        "1 waits; 1 dozes; 1 reads a; 1 calls: thread a; 1 sends a; 1 calls: ambiguous a; 1 waits;"
+        "1 dozes; 1 receives a; 1 calls: thread a"},
     {"nothing at work", "1 calls: none"},
     {"a request that was read", "1 reads a; 1 calls: thread a"},
     {"each thread has its own", "1 reads a; 2 reads b; 1 calls: thread a; 2 calls: thread b"},
@@ -97,6 +102,30 @@ static const struct {
         "1 waits; 1 dozes; 1 reads a; 1 calls: ambiguous a"},
     {"what is closed then is a timer's own",
         "1 reads a; 1 opens a; 1 waits; 1 dozes; 1 closes a; 1 calls: thread a"},
+    {"once: then it is anybody's turn", "1 reads a; 1 opens a; 1 waits; 1 dozes; 1 closes a; 1 "
+                                        "calls: thread a; 1 calls: ambiguous a"},
+    {"or is a connection made for the same again",
+        "1 reads a; 1 opens a; 1 waits; 1 dozes; 1 closes a; 1 connects; 1 waits; 1 touches;"
+        "1 calls on it: owner a"},
+    {"what is opened when timers may be due is anybody's, also later",
+        "1 waits; 1 reads a; 1 sends a; 1 sends a; 1 dozes; 1 receives a; 1 connects; 1 waits;"
+        "1 reads b; 1 touches; 1 calls on it: ambiguous ab; 1 sends b; 1 waits; 1 touches; 1 "
+        "calls: none"},
+    {"so is what is opened while somebody waits",
+        "1 reads a; 1 waits; 1 reads b; 1 connects; 1 sends b; 1 answers a; 1 waits; 1 touches;"
+        "1 calls on it: ambiguous b"},
+    {"a thread that serves one opens for that one",
+        "2 waits; 2 reads b; 2 sends b; 2 dozes; 1 reads a; 1 connects; 1 touches; 1 calls on it: "
+        "thread a"},
+    {"a timer that is set now may be as short as another one was",
+        "1 waits; 1 rests; 1 dozes; 1 waits; 1 reads a; 1 calls: ambiguous a"},
+    {"what was set before and comes up tells nothing of how short they are",
+        "1 waits; 1 dozes; 1 dozes; 1 waits; 1 reads a; 1 calls: thread a"},
+    {"at first a look without a wait may hide that timers were set",
+        "1 rests; 1 rests; 1 looks; 1 lingers; 1 reads a; 1 calls: ambiguous a"},
+    {"a look without a wait says nothing of timers",
+        "1 waits; 1 dozes; 1 looks; 1 reads a; 1 calls: ambiguous a; 1 waits; 1 looks; 1 uses a;"
+        "1 calls: thread a"},
     {"who serves one has no timers",
         "1 waits; 1 reads a; 1 sends a; 1 dozes; 2 reads b; 2 calls: thread b"},
     {"who made a call that is nobody's does not wait",
@@ -109,8 +138,12 @@ static const struct {
         "1 waits; 1 reads a; 1 waits; 1 asks; 1 waits; 1 gets; 1 begins a; 1 answers a; 1 waits;"
         "1 reads b; 1 calls: thread b"},
     {"two that are sent at once after a doubtful one may be the same request's",
-        "1 waits; 1 reads a; 1 reads b; 1 calls: ambiguous ba; 1 asks; 1 calls: thread b;"
-        "1 calls behind: ambiguous ba"},
+        "1 waits; 1 reads a; 1 waits; 1 reads b; 1 waits; 1 asks; 1 asks; 1 sends b; 1 uses b;"
+        "1 calls: thread b; 1 calls behind: ambiguous ba"},
+    {"who has just made one may not have: the one that waits may",
+        "1 waits; 1 reads a; 1 reads b; 1 calls: ambiguous ba; 1 asks; 1 calls: ambiguous ba; 1 "
+        "waits;"
+        "1 uses b; 1 calls: thread b"},
     {"but a carrier knows whose each is",
         "1 reads a; 1 reads b; 1 carries a; 1 sends b; 1 calls behind: carrier a"},
     {"a carrier knows", "1 reads a; 1 reads b; 1 carries a; 1 sends b; 1 calls: carrier a"},
@@ -175,6 +208,25 @@ static void receive_many(struct thread *self, struct context *context)
     attribution_touch_many(self);
 }
 
+static void close_opened(struct thread *self, struct context *context)
+{
+    attribution_opened(self, context);
+    attribution_closed(self, context);
+}
+
+/* The one connection that nobody has sent on. */
+static struct opener opener;
+
+static void connect_to(struct thread *self, struct context *context)
+{
+    opener = attribution_opens(self);
+}
+
+static void touch_connected(struct thread *self, struct context *context)
+{
+    attribution_touch_opened(self, &opener);
+}
+
 /* The first bytes of an answer. */
 static void begin_answer(struct thread *self, struct context *context)
 {
@@ -228,16 +280,33 @@ static void wait_shortly(struct thread *self, struct context *context)
     attribution_wait(self, 1000000);
 }
 
+static void wait_long(struct thread *self, struct context *context)
+{
+    self->now_ns = 0;
+    attribution_wait(self, 3600 * INT64_C(1000000000));
+}
+
+/* Three milliseconds. */
+static void linger(struct thread *self, struct context *context)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+}
+
+static void look(struct thread *self, struct context *context)
+{
+    attribution_wait(self, 0);
+}
+
 /* A call that may be of anybody is under way, and its answer is there. */
 static void send_unclaimed(struct thread *self, struct context *context)
 {
-    attribution_unclaimed(1);
+    attribution_unclaimed_begin(self);
 }
 
 static void receive_unclaimed(struct thread *self, struct context *context)
 {
     attribution_touch_unknown(self);
-    attribution_unclaimed(-1);
+    attribution_unclaimed_end();
 }
 
 static const struct {
@@ -250,7 +319,9 @@ static const struct {
     {"receives", receive},
     {"uses", attribution_use},
     {"begins", begin_answer},
-    {"closes", attribution_opened},
+    {"closes", close_opened},
+    {"connects", connect_to},
+    {"touches", touch_connected},
     {"parks", park},
     {"queues", queue_behind},
     {"turns", come_first},
@@ -261,6 +332,9 @@ static const struct {
     {"answers", answer},
     {"waits", wait},
     {"dozes", wait_shortly},
+    {"rests", wait_long},
+    {"looks", look},
+    {"lingers", linger},
     {"asks", send_unclaimed},
     {"gets", receive_unclaimed},
     {"carries", carry},
@@ -280,17 +354,19 @@ static void name_parents(struct thread *self, struct decision decision, char *ou
     *out = '\0';
 }
 
-/* "1 calls [on a]: rule [a...]"; "1 calls behind: ...": behind one that was ambiguous. */
+/* "1 calls [on a]: rule [a...]": on a connection that a has opened; "on it": the one of the story;
+ * "1 calls behind: ...": behind one that was ambiguous. */
 static bool check_call(const char *sentence)
 {
-    char who, owner = '-', rule[WORD] = "", parents[WORD] = "", got[WORD];
+    char who, on[WORD] = "", rule[WORD] = "", parents[WORD] = "", got[WORD];
     bool is_behind = sscanf(sentence, " %c calls behind: %31s %31s", &who, rule, parents) >= 2;
     if (!is_behind &&
-        sscanf(sentence, " %c calls on %c: %31s %31s", &who, &owner, rule, parents) < 3)
+        sscanf(sentence, " %c calls on %31[a-z]: %31s %31s", &who, on, rule, parents) < 3)
         sscanf(sentence, " %c calls: %31s %31s", &who, rule, parents);
-    struct decision decision =
-        is_behind ? attribution_parent_behind(thread_of(who), true)
-                  : attribution_parent(thread_of(who), owner == '-' ? NULL : context_of(owner));
+    struct opener known = {on[0] == '\0' ? NULL : context_of(on[0]), false};
+    const struct opener *used = strcmp(on, "it") == 0 ? &opener : &known;
+    struct decision decision = is_behind ? attribution_parent_behind(thread_of(who), true)
+                                         : attribution_parent(thread_of(who), used);
     name_parents(thread_of(who), decision, got);
     bool good = strcmp(rule_names[decision.rule], rule) == 0 && strcmp(parents, got) == 0;
     if (!good)
@@ -354,7 +430,7 @@ static uint32_t regain_trust(void)
         thread_self = self;
         attribution_wait(self, -1);
         read_request(self, context_of('a'));
-        rule = attribution_parent(self, NULL).rule;
+        rule = attribution_parent(self, &nobody_opened).rule;
         begin_answer(self, contexts[0]);
         answers++;
         clear();
@@ -374,7 +450,7 @@ static uint32_t stand_trial(void)
         read_request(self, context_of('b'));
         attribution_wait(self, -1);
         carry(self, contexts[0]);
-        rule = attribution_parent(self, NULL).rule;
+        rule = attribution_parent(self, &nobody_opened).rule;
         begin_answer(self, contexts[0]);
         answers++;
         clear();

@@ -101,10 +101,20 @@ static void test_choices(void)
                   c.sampler_ratio == (ratio ? 0.25 : 1) && c.problem_count == 0,
             "sampler %s", rows[i].name);
     }
-    READ("OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_SAMPLER_ARG=0.5");
+    READ("OTEL_TRACES_SAMPLER=zipkin", "OTEL_TRACES_SAMPLER_ARG=0.5");
     CHECK(problem_with("OTEL_TRACES_SAMPLER") && c.sampler == SAMPLER_ALWAYS_ON &&
               c.sampler_parent_based && c.sampler_ratio == 1,
         "an unsupported sampler gives the default");
+    READ("OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_SAMPLER_ARG=polling_interval=10");
+    CHECK(c.sampler == SAMPLER_XRAY && c.sampler_parent_based && c.sampler_poll_ms == 10000 &&
+              strcmp(c.sampler_url, "http://127.0.0.1:2000/GetSamplingRules") == 0 &&
+              c.problem_count == 0,
+        "X-Ray's daemon is asked");
+    READ("OTEL_TRACES_SAMPLER=xray",
+        "OTEL_TRACES_SAMPLER_ARG=endpoint=http://a:1,initialSamplingRate=1");
+    CHECK(strcmp(c.sampler_url, "http://a:1/GetSamplingRules") == 0 && c.sampler_ratio == 0.05 &&
+              problem_with("OTEL_TRACES_SAMPLER_ARG"),
+        "where it is; what is Jaeger's is no argument of it");
     static const struct {
         const char *text;
         double ratio;
@@ -143,6 +153,15 @@ static void test_choices(void)
     CHECK(c.carriers == 0 && c.problem_count == 0, "no carriers");
     READ("BURDOCK_CARRIERS=node, cobol");
     CHECK(c.carriers == CARRIER_NODE && c.problem_count == 1, "known carriers");
+    READ("A=b");
+    CHECK(c.answer_headers == 0, "answers name no span by default");
+    READ("BURDOCK_RESPONSE_HEADERS=server-timing, traceresponse");
+    CHECK(c.answer_headers == (ANSWER_TRACERESPONSE | ANSWER_SERVER_TIMING) && c.problem_count == 0,
+        "headers of answers");
+    READ("BURDOCK_RESPONSE_HEADERS=traceresponse", "OTEL_TRACES_EXPORTER=none");
+    CHECK(c.answer_headers == 0, "no spans, none that an answer could name");
+    READ("BURDOCK_RESPONSE_HEADERS=x-trace");
+    CHECK(c.answer_headers == 0 && c.problem_count == 1, "an unknown header");
     READ("OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_NONE, "no exporter");
     READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h",
@@ -190,6 +209,46 @@ static void test_outlets(void)
               c.signals[SIGNAL_TRACES].json && !c.signals[SIGNAL_METRICS].json &&
               c.problem_count == 0,
         "JSON is spoken, by signal");
+}
+
+static void test_logs_exporter(void)
+{
+    READ("BURDOCK_LOGS=2", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h/x");
+    CHECK(!c.records_logs && c.signals[SIGNAL_LOGS].destination == DESTINATION_NONE &&
+              c.problem_count == 0,
+        "lines are no records unless asked for");
+    READ("BURDOCK_LOGS=2", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h/x", "OTEL_LOGS_EXPORTER=otlp",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS=a=b", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE=7");
+    CHECK(c.records_logs && strcmp(c.urls[SIGNAL_LOGS], "http://h/x/v1/logs") == 0 &&
+              strcmp(c.headers[SIGNAL_LOGS], "a: b\r\n") == 0 && !*c.headers[SIGNAL_TRACES] &&
+              c.batch_logs_max == 7 && c.problem_count == 0,
+        "asked for, they go beside the spans, by variables of their own");
+    READ("BURDOCK_LOGS=2", "OTEL_LOGS_EXPORTER=otlp");
+    CHECK(!c.records_logs && problem_with("OTEL_LOGS_EXPORTER"), "but for want of an endpoint");
+    READ("OTEL_LOGS_EXPORTER=console", "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none");
+    CHECK(!c.records_logs && !c.records && problem_with("OTEL_LOGS_EXPORTER"), "or of a log");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=none");
+    CHECK(!c.records_logs && c.problem_count == 0, "none");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=logging,prometheus");
+    CHECK(!c.records_logs && c.problem_count == 2 && problem_with("OTEL_LOGS_EXPORTER"),
+        "what is no exporter");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=console", "OTEL_SDK_DISABLED=true");
+    CHECK(!c.records_logs, "disabled");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=console", "OTEL_TRACES_EXPORTER=otlp/stdout");
+    CHECK(c.records_logs && c.outlet_descriptor == 1 && c.signals[SIGNAL_LOGS].outlet == 1 &&
+              problem_with("OTEL_LOGS_EXPORTER"),
+        "one descriptor for both");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=console", "OTEL_TRACES_EXPORTER=none");
+    CHECK(c.records_logs && !c.records && c.outlet_descriptor == 2 && c.batch_logs_max == 1 &&
+              c.problem_count == 0,
+        "the console, of logs alone");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=otlp_file");
+    CHECK(!c.records_logs && problem_with("OTEL_LOGS_EXPORTER"), "no file");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=https://h",
+        "BURDOCK_RELAY=off");
+    CHECK(!c.records_logs && problem_with("BURDOCK_RELAY"), "no relay");
+    READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=https://h");
+    CHECK(c.records_logs && c.signals[SIGNAL_LOGS].is_relayed, "by the relay");
 }
 
 static void test_orchestrators(void)
@@ -250,18 +309,11 @@ static void test_endpoint(void)
                   problem_with("OTEL_EXPORTER_OTLP_ENDPOINT"),
             "no endpoint: row %zu", i);
     }
-    READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h");
-    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE &&
-              problem_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") && c.schedule_delay_ms == 1000,
-        "https goes to the store, and says so");
-    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=GRPC");
-    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE &&
-              problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
-        "so does gRPC");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf");
-    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP && !c.measures &&
-              c.problem_count == 1 && problem_with("OTEL_EXPORTER_OTLP_PROTOCOL"),
+    CHECK(c.signals[SIGNAL_METRICS].grpc && c.signals[SIGNAL_METRICS].is_relayed && c.measures &&
+              !c.signals[SIGNAL_TRACES].grpc && !c.signals[SIGNAL_TRACES].is_relayed &&
+              c.problem_count == 0,
         "the signal's protocol wins");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h/p", "OTEL_METRIC_EXPORT_INTERVAL=500",
         "OTEL_EXPORTER_OTLP_HEADERS=a=1", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=b=2",
@@ -300,6 +352,56 @@ static void test_endpoint(void)
     READ("OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 0,
         "without endpoint no matter");
+}
+
+static void test_relay(void)
+{
+    char first[sizeof(c.relay_url)];
+    READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h", "BURDOCK_DIR=/d");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP &&
+              c.signals[SIGNAL_TRACES].is_relayed && !c.signals[SIGNAL_METRICS].is_relayed &&
+              c.problem_count == 0 && strncmp(c.relay_url, "unix:///d/burdock-relay-", 24) == 0,
+        "https goes to the relay: %s", c.relay_url);
+    memcpy(first, c.relay_url, sizeof(first));
+    static char *others[] = {"OTEL_EXPORTER_OTLP_HEADERS=a=1", "OTEL_EXPORTER_OTLP_CERTIFICATE=/ca",
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY=/key", "OTEL_EXPORTER_OTLP_PROTOCOL=GRPC",
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_TIMEOUT=1",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://h"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h", "BURDOCK_DIR=/d", others[i]);
+        CHECK(strcmp(c.relay_url, first) != 0 && c.relay_url[0] != '\0',
+            "other settings, another relay: %s", others[i]);
+    }
+    READ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h", "BURDOCK_DIR=/d", "OTEL_SERVICE_NAME=s");
+    CHECK(strcmp(c.relay_url, first) == 0, "the service is no matter");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=unix:///s", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        "BURDOCK_RELAY=/run/relay", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=/c",
+        "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE=/m");
+    CHECK(c.signals[SIGNAL_TRACES].grpc && strcmp(c.relay_url, "unix:///run/relay") == 0 &&
+              strcmp(c.tls[SIGNAL_TRACES].client_certificate, "/c") == 0 &&
+              strcmp(c.tls[SIGNAL_METRICS].client_certificate, "/m") == 0,
+        "so does gRPC; the socket can be named");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=h:4317", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        "OTEL_EXPORTER_OTLP_METRICS_INSECURE=true");
+    CHECK(strcmp(c.urls[SIGNAL_TRACES], "https://h:4317/v1/traces") == 0 &&
+              strcmp(c.urls[SIGNAL_METRICS], "http://h:4317/v1/metrics") == 0 &&
+              c.problem_count == 0,
+        "grpc's endpoints need no scheme");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=h:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc");
+    CHECK(c.signals[SIGNAL_TRACES].is_relayed && !c.measures && c.problem_count == 1, "others' do");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=https://h", "BURDOCK_RELAY=off");
+    CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && !c.measures &&
+              c.relay_url[0] == '\0' && problem_with("BURDOCK_RELAY") &&
+              c.schedule_delay_ms == 1000,
+        "without a relay spans go to the store, and that is said");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=https://h", "BURDOCK_RELAY=sock");
+    CHECK(c.signals[SIGNAL_TRACES].is_relayed && problem_with("BURDOCK_RELAY"), "no such place");
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_CERTIFICATE=/ca");
+    CHECK(c.relay_url[0] == '\0' && c.problem_count == 0, "plain http needs none");
+    char deep[CONFIG_TEXT_MAX] = "BURDOCK_DIR=/";
+    memset(deep + 13, 'd', 100);
+    READ("OTEL_EXPORTER_OTLP_ENDPOINT=https://h", deep);
+    CHECK(c.relay_url[0] == '\0' && problem_with("BURDOCK_DIR"), "a directory that is too deep");
 }
 
 static void test_lists(void)
@@ -463,8 +565,10 @@ int main(void)
     test_values();
     test_choices();
     test_outlets();
+    test_logs_exporter();
     test_orchestrators();
     test_endpoint();
+    test_relay();
     test_lists();
     test_service_name();
     test_names();

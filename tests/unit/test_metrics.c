@@ -342,9 +342,68 @@ static void test_exponential(void)
     CHECK(is_room, "and have room when they are wide");
 }
 
+/* What is told of an operation on messages; of no number: one, and no attribute. */
+static void message(uint8_t kind, const char *type, const char *name, int64_t many, bool fails)
+{
+    struct span span = span_of(kind, MS, true);
+    put(&span, text(ATTRIBUTE_MESSAGING_SYSTEM, "kafka"));
+    put(&span, text(ATTRIBUTE_MESSAGING_OPERATION_NAME, name));
+    put(&span, text(ATTRIBUTE_MESSAGING_OPERATION_TYPE, type));
+    put(&span, text(ATTRIBUTE_MESSAGING_DESTINATION_NAME, "orders"));
+    put(&span, text(ATTRIBUTE_MESSAGING_MESSAGE_ID, "of no interest"));
+    put(&span, text(ATTRIBUTE_MESSAGING_CONSUMER_GROUP_NAME, "stock"));
+    if (many > 0)
+        put(&span, number(ATTRIBUTE_MESSAGING_BATCH_MESSAGE_COUNT, many));
+    if (fails)
+        put(&span, text(ATTRIBUTE_ERROR_TYPE, "TIMEOUT"));
+    metrics_add(&metrics, &span);
+}
+
+/* The number of messages of the series with so many attributes; 0: there is none. */
+static int64_t messages_of(const char *name, size_t attributes)
+{
+    const Otlp__Metric *found = request_count > 0 ? metric(0, name) : NULL;
+    if (found == NULL || found->data_case != OTLP__METRIC__DATA_SUM || !found->sum->is_monotonic ||
+        strcmp(found->unit, "{message}") != 0)
+        return 0;
+    for (size_t i = 0; i < found->sum->n_data_points; i++)
+        if (found->sum->data_points[i]->n_attributes == attributes)
+            return found->sum->data_points[i]->as_int;
+    return 0;
+}
+
+#define SENT "messaging.client.sent.messages"
+#define CONSUMED "messaging.client.consumed.messages"
+
+static void test_messages(void)
+{
+    begin(true);
+    message(SPAN_KIND_PRODUCER, "send", "send", 0, false);
+    message(SPAN_KIND_CLIENT, "send", "send", 3, false); /* of somebody else's context */
+    message(SPAN_KIND_PRODUCER, "send", "send", 2, true);
+    message(SPAN_KIND_CLIENT, "settle", "ack", 0, false);
+    CHECK(export(BEGIN + 1, true, BUFFER_BYTES) && messages_of(SENT, 3) == 4 &&
+              messages_of(SENT, 4) == 2 && metric(0, SENT)->sum->aggregation_temporality == 1,
+        "messages that were sent, by system, operation, destination, and error");
+    CHECK(metric(0, CONSUMED) == NULL, "none came");
+    message(SPAN_KIND_CONSUMER, "process", "process", 0, false);
+    message(SPAN_KIND_CLIENT, "receive", "receive", 5, false);
+    CHECK(export(BEGIN + 2, true, BUFFER_BYTES) && messages_of(CONSUMED, 4) == 1 &&
+              metric(0, SENT) == NULL,
+        "those that came count once, as they are worked on");
+    message(SPAN_KIND_CLIENT, "receive", "fetch", 5, false);
+    message(SPAN_KIND_CLIENT, "receive", "fetch", 0, false);
+    message(SPAN_KIND_CLIENT, "receive", "fetch", 0, true);
+    message(SPAN_KIND_CLIENT, "receive", "fetch", 7, true);
+    CHECK(export(BEGIN + 3, true, BUFFER_BYTES) && messages_of(CONSUMED, 4) == 6 &&
+              messages_of(CONSUMED, 5) == 7,
+        "or as they are fetched; an error alone brings none");
+}
+
 int main(void)
 {
     test_histogram();
+    test_messages();
     test_temporality();
     test_many();
     test_numbers();

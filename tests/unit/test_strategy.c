@@ -89,6 +89,12 @@ static void test_bad(void)
         "{\"a\" 1,\"probabilisticSampling\":{}}", "{,\"probabilisticSampling\":{}}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CHECK(!told(bad[i]), "no strategy: %s", bad[i]);
+    char beyond[1024] = "{\"rateLimitingSampling\":{\"maxTracesPerSecond\":";
+    char *end = beyond + strlen(beyond);
+    memset(end, '9', 641); /* more digits before the point, and behind it, than a number holds */
+    end[320] = '.';
+    strcpy(end + 641, "}}");
+    CHECK(!told(beyond), "no strategy: what is no number");
     size_t whole = strlen(operations), wrong = 0;
     while (operations[whole - 1] == ' ')
         whole--;

@@ -144,6 +144,14 @@ static void escapes(void)
     run("RESET standard_conforming_strings");
 }
 
+/* Its span says which line this is. */
+__attribute__((noinline)) static void close_day(void)
+{
+    run("SELECT 1 AS quick");
+    PQclear(PQexec(connection, "SELECT pg_sleep(0.2)"));
+    __asm__ volatile("");
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argv[2];
@@ -170,6 +178,8 @@ int main(int argc, char **argv)
         function_call();
     else if (strcmp(what, "escapes") == 0)
         escapes();
+    else if (strcmp(what, "slow") == 0)
+        close_day();
     PQfinish(connection);
     return 0;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drivers of Node, as driver.py: driver.cjs NAME PORT plain|tls|compressed [HTTP_PORT]
+// As a service in a worker or in two processes of a cluster, by DRIVER_IN.
 const http = require("http");
+const cluster = require("cluster"), { Worker, isMainThread } = require("worker_threads");
 const [name, port, how, web] = process.argv.slice(2);
+const { DRIVER_IN } = process.env;
 const host = "127.0.0.1", tls = how === "tls" ? { rejectUnauthorized: false } : undefined;
 const mysql = { host, port: +port, user: "app", password: "correcthorse", database: "shop",
   ssl: tls, connectionLimit: web ? 16 : 1 };
@@ -138,6 +141,9 @@ async function refused(action) {
 }
 
 (async () => {
+  if (web && DRIVER_IN === "worker" && isMainThread)
+    return new Worker(__filename, { argv: process.argv.slice(2) });
+  if (web && DRIVER_IN === "cluster" && cluster.isPrimary) return [1, 2].forEach(() => cluster.fork());
   const driver = drivers[name], c = await driver.connect();
   if (!web) return driver.play(c);
   http.createServer(async (request, response) => {

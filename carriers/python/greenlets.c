@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * greenlets, which gevent makes: each has a context of its own (gr_context), which is empty at its
+ * start. One that gevent starts gets what its maker's has of us, in a new context that has nothing
+ * else. Nothing is told when another one runs, so a thread that runs them is in nothing but while
+ * one of them sends or reads.
+ */
+#include <stddef.h>
+
+#include "carrier.h"
+#include "python.h"
+
+static struct py_object *get_current, *none;
+
+void greenlets_look(void)
+{
+    if (get_current == NULL)
+        get_current = tasks_attribute("greenlet", "getcurrent");
+    if (none == NULL)
+        none = py.Py_BuildValue("");
+}
+
+/* What an event loop runs in greenlets is the loop's. */
+static bool is_switched(struct py_object *greenlet)
+{
+    struct py_object *parent = py.PyObject_GetAttrString(greenlet, "parent");
+    if (parent == NULL)
+        return false;
+    bool is_main = parent == none;
+    py.Py_DecRef(parent);
+    return !is_main && !tasks_have_loop();
+}
+
+bool greenlets_refresh(void)
+{
+    struct py_object *greenlet =
+        get_current == NULL ? NULL : py.PyObject_CallObject(get_current, NULL);
+    if (greenlet == NULL) {
+        if (get_current != NULL)
+            py.PyErr_Clear();
+        return false;
+    }
+    bool is_green = is_switched(greenlet);
+    struct py_object *context = is_green ? py.PyObject_GetAttrString(greenlet, "gr_context") : NULL;
+    if (is_green)
+        current_context = context == none ? NULL : context;
+    if (context != NULL)
+        py.Py_DecRef(context); /* the thread has it as long as it runs */
+    py.PyErr_Clear();
+    py.Py_DecRef(greenlet);
+    return is_green;
+}
+
+void greenlets_leave(void)
+{
+    carrier_enter(CARRIER_NONE, false);
+}
+
+/* --- what starts one -------------------------------------------------------------------------- */
+
+static py_method *original_start, *original_start_later;
+
+static void give(struct py_object *greenlet, struct py_object *capsule)
+{
+    struct py_object *context = py.PyContext_New();
+    if (context == NULL || py.PyContext_Enter(context) != 0)
+        return; /* what is raised is forgotten by who asks */
+    struct py_object *token = current_put(capsule);
+    py.PyContext_Exit(context);
+    if (token != NULL)
+        py.Py_DecRef(token);
+    py.PyObject_SetAttrString(greenlet, "gr_context", context);
+    py.Py_DecRef(context);
+}
+
+static void inherit(struct py_object *greenlet)
+{
+    struct python_error error = python_set_aside();
+    struct py_object *context = py.PyObject_GetAttrString(greenlet, "gr_context");
+    struct py_object *capsule = context == none ? current_get() : NULL;
+    if (capsule != NULL) {
+        give(greenlet, capsule);
+        py.Py_DecRef(capsule);
+    }
+    if (context != NULL)
+        py.Py_DecRef(context);
+    py.PyErr_Clear();
+    python_put_back(error);
+}
+
+static void *our_start(void *self, void *a, void *b, void *c)
+{
+    if (python_is_ours())
+        inherit(self);
+    return original_start(self, a, b, c);
+}
+
+static void *our_start_later(void *self, void *a, void *b, void *c)
+{
+    if (python_is_ours())
+        inherit(self);
+    return original_start_later(self, a, b, c);
+}
+
+static struct python_place rows[] = {
+    {"gevent._gevent_cgreenlet", "Greenlet", "start", our_start, &original_start},
+    {"gevent._gevent_cgreenlet", "Greenlet", "start_later", our_start_later, &original_start_later},
+};
+
+const struct python_places greenlet_places = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kafka on the wire: context into the records of a request, as headers of each that has none of
+ * that name. All of the request is written anew.
+ *
+ *   request | ... records: length, batches | ...      batch | length ... checksum ... | records
+ *
+ * If anything is not as it should be, the request stays as it is.
+ */
+#include "kafka_wire.h"
+
+enum {
+    LENGTH_AT = 8,
+    MAGIC_AT = 16,
+    CHECKSUM_AT = 17,
+    CHECKED_AT = 21,
+    ATTRIBUTES_AT = 21,
+    COUNT_AT = 57,
+    OPAQUE = 7 | 1 << 5, /* attributes: compressed, or of the broker's own */
+    LENGTH_BYTES_MAX = 5
+};
+
+static const struct fact names[3] = {{(const uint8_t *)"traceparent", 11},
+    {(const uint8_t *)"tracestate", 10}, {(const uint8_t *)"baggage", 7}};
+
+struct editor {
+    const struct insertion *insertion;
+    const uint8_t *from; /* the request */
+    size_t at, end;
+    char *out;
+    size_t used, room;
+    unsigned edited; /* records */
+    bool is_flexible, is_odd;
+};
+
+/* --- reading and writing ------------------------------------------------------------------- */
+
+static void put(struct editor *editor, const void *bytes, size_t length)
+{
+    editor->is_odd |= length > editor->room - editor->used;
+    if (editor->is_odd)
+        return;
+    memcpy(editor->out + editor->used, bytes, length);
+    editor->used += length;
+}
+
+static void copy(struct editor *editor, size_t length)
+{
+    editor->is_odd |= length > editor->end - editor->at;
+    if (editor->is_odd)
+        return;
+    put(editor, editor->from + editor->at, length);
+    editor->at += length;
+}
+
+static void put_variable(struct editor *editor, uint64_t number)
+{
+    for (; number > 0x7f; number >>= 7)
+        put(editor, &(uint8_t){(uint8_t)(number | 0x80)}, 1);
+    put(editor, &(uint8_t){(uint8_t)number}, 1);
+}
+
+/* In records numbers have a sign: their last bit. */
+static void put_signed(struct editor *editor, size_t number)
+{
+    put_variable(editor, (uint64_t)number << 1);
+}
+
+static unsigned signed_bytes(size_t number)
+{
+    unsigned bytes = 1;
+    for (uint64_t left = (uint64_t)number << 1; left > 0x7f; left >>= 7)
+        bytes++;
+    return bytes;
+}
+
+static void put_number_at(char *out, size_t number)
+{
+    for (int i = 3; i >= 0; i--, number >>= 8)
+        out[i] = (char)number;
+}
+
+static uint64_t variable(struct editor *editor)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 0; shift < 64 && editor->at < editor->end; shift += 7) {
+        uint8_t byte = editor->from[editor->at++];
+        number |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return number;
+    }
+    editor->is_odd = true;
+    return 0;
+}
+
+static int64_t signed_variable(struct editor *editor)
+{
+    uint64_t number = variable(editor);
+    return (int64_t)(number >> 1) ^ -(int64_t)(number & 1);
+}
+
+/* A length or a number of elements, which is copied; none is nothing. */
+static size_t copy_length(struct editor *editor, unsigned bytes)
+{
+    size_t from = editor->at;
+    uint64_t number = 0;
+    if (editor->is_flexible) {
+        number = variable(editor);
+        bytes = (unsigned)(editor->at - from);
+        editor->at = from;
+    }
+    copy(editor, bytes);
+    if (editor->is_flexible || editor->is_odd)
+        return number > 0 ? (size_t)(number - 1) : 0;
+    for (; from < editor->at; from++)
+        number = number << 8 | editor->from[from];
+    return number == (UINT64_C(1) << 8 * bytes) - 1 ? 0 : (size_t)number;
+}
+
+static void copy_text(struct editor *editor)
+{
+    copy(editor, copy_length(editor, 2));
+}
+
+/* Clients send none here. */
+static void copy_no_tags(struct editor *editor)
+{
+    if (!editor->is_flexible)
+        return;
+    editor->is_odd |= editor->at == editor->end || editor->from[editor->at] != 0;
+    copy(editor, 1);
+}
+
+/* CRC-32C (RFC 3720, appendix B.4), by halves of bytes: batches are short here. */
+static uint32_t checksum(const char *bytes, size_t length)
+{
+    static const uint32_t halves[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc,
+        0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+    uint32_t sum = UINT32_MAX;
+    for (size_t i = 0; i < length; i++) {
+        sum ^= (uint8_t)bytes[i];
+        sum = halves[sum & 15] ^ sum >> 4;
+        sum = halves[sum & 15] ^ sum >> 4;
+    }
+    return ~sum;
+}
+
+/* --- a record ------------------------------------------------------------------------------ */
+
+struct record {
+    size_t body, headers, behind, end; /* where it, the number of its headers, and they begin */
+    size_t count;                      /* of its headers */
+    unsigned has;                      /* bits: which of ours */
+};
+
+static void pass(struct editor *editor)
+{
+    int64_t length = signed_variable(editor);
+    editor->is_odd |= length > (int64_t)(editor->end - editor->at);
+    if (!editor->is_odd && length > 0)
+        editor->at += (size_t)length;
+}
+
+static void pass_header(struct editor *editor, struct record *record)
+{
+    size_t from = editor->at;
+    int64_t length = signed_variable(editor);
+    const uint8_t *name = editor->from + editor->at;
+    editor->at = from;
+    pass(editor);
+    for (unsigned i = 0; i < 3 && !editor->is_odd; i++)
+        if (length == names[i].length && memcmp(name, names[i].text, names[i].length) == 0)
+            record->has |= 1u << i;
+    pass(editor);
+}
+
+static struct record read_record(struct editor *editor, size_t batch_end)
+{
+    struct record record = {0};
+    int64_t length = signed_variable(editor);
+    record.body = editor->at;
+    editor->is_odd |= length < 1 || length > (int64_t)batch_end - (int64_t)editor->at;
+    if (editor->is_odd)
+        return record;
+    record.end = record.body + (size_t)length;
+    editor->at++;            /* attributes */
+    signed_variable(editor); /* timestamp */
+    signed_variable(editor); /* offset */
+    pass(editor);            /* key */
+    pass(editor);            /* value */
+    record.headers = editor->at;
+    int64_t count = signed_variable(editor);
+    record.behind = editor->at;
+    editor->is_odd |= count < 0 || count > length;
+    record.count = (size_t)count;
+    for (size_t i = 0; i < record.count && !editor->is_odd; i++)
+        pass_header(editor, &record);
+    editor->is_odd |= editor->at != record.end;
+    return record;
+}
+
+/* Which of ours it gets. */
+static unsigned choose(const struct editor *editor, const struct record *record)
+{
+    unsigned which = 0;
+    for (unsigned i = 0; i < 3; i++)
+        if (editor->insertion->values[i].length > 0 && !(record->has & 1u << i))
+            which |= 1u << i;
+    return which;
+}
+
+/* In front of the record's own. */
+static void put_headers(struct editor *editor, unsigned which)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        struct fact name = names[i], value = editor->insertion->values[i];
+        if (!(which >> i & 1))
+            continue;
+        put_signed(editor, name.length);
+        put(editor, name.text, name.length);
+        put_signed(editor, value.length);
+        put(editor, value.text, value.length);
+    }
+}
+
+static size_t headers_bytes(const struct editor *editor, unsigned which)
+{
+    struct editor counter = *editor;
+    put_headers(&counter, which);
+    return counter.used - editor->used;
+}
+
+static void edit_record(struct editor *editor, size_t batch_end)
+{
+    size_t start = editor->at;
+    struct record record = read_record(editor, batch_end);
+    if (editor->is_odd)
+        return;
+    unsigned which = choose(editor, &record);
+    if (which == 0 || (record.has & 1)) {
+        editor->at = start;
+        copy(editor, record.end - start);
+        return;
+    }
+    size_t count = record.count + (which & 1) + (which >> 1 & 1) + (which >> 2 & 1);
+    put_signed(editor, record.end - record.body + headers_bytes(editor, which) +
+                           signed_bytes(count) - (record.behind - record.headers));
+    editor->at = record.body;
+    copy(editor, record.headers - record.body);
+    put_signed(editor, count);
+    put_headers(editor, which);
+    editor->at = record.behind;
+    copy(editor, record.end - record.behind);
+    editor->edited++;
+}
+
+/* --- a request ----------------------------------------------------------------------------- */
+
+static void edit_batch(struct editor *editor, size_t records_end)
+{
+    const uint8_t *head = editor->from + editor->at;
+    size_t start = editor->used, room = records_end - editor->at;
+    editor->is_odd |= room < KAFKA_BATCH_HEAD_BYTES || head[MAGIC_AT] != 2;
+    size_t length = editor->is_odd ? 0 : LENGTH_AT + 4 + (size_t)kafka_number_at(head + LENGTH_AT);
+    editor->is_odd |= length < KAFKA_BATCH_HEAD_BYTES || length > room;
+    if (editor->is_odd || (head[ATTRIBUTES_AT + 1] & OPAQUE)) {
+        copy(editor, length);
+        return;
+    }
+    size_t end = editor->at + length;
+    copy(editor, KAFKA_BATCH_HEAD_BYTES);
+    for (uint32_t left = kafka_number_at(head + COUNT_AT); left > 0 && !editor->is_odd; left--)
+        edit_record(editor, end);
+    editor->is_odd |= editor->at != end;
+    if (editor->is_odd)
+        return;
+    char *batch = editor->out + start;
+    size_t whole = editor->used - start;
+    put_number_at(batch + LENGTH_AT, whole - LENGTH_AT - 4);
+    put_number_at(batch + CHECKSUM_AT, checksum(batch + CHECKED_AT, whole - CHECKED_AT));
+}
+
+/* How long they are is known behind them. */
+static void edit_records(struct editor *editor)
+{
+    size_t start = editor->used, length = copy_length(editor, 4), end = editor->at + length;
+    editor->is_odd |= length > editor->end - editor->at || start + LENGTH_BYTES_MAX > editor->room;
+    if (editor->is_odd || length == 0)
+        return;
+    editor->used = start + LENGTH_BYTES_MAX;
+    while (editor->at < end && !editor->is_odd)
+        edit_batch(editor, end);
+    size_t written = editor->used - start - LENGTH_BYTES_MAX;
+    editor->used = start;
+    if (editor->is_flexible)
+        put_variable(editor, written + 1);
+    else {
+        put_number_at(editor->out + start, written);
+        editor->used += 4;
+    }
+    memmove(editor->out + editor->used, editor->out + start + LENGTH_BYTES_MAX, written);
+    editor->used += written;
+}
+
+static void edit_topic(struct editor *editor, unsigned version)
+{
+    enum { VERSION_OF_IDS = 13, ID_BYTES = 16 };
+    if (version >= VERSION_OF_IDS)
+        copy(editor, ID_BYTES);
+    else
+        copy_text(editor);
+    for (size_t left = copy_length(editor, 4); left > 0 && !editor->is_odd; left--) {
+        copy(editor, 4); /* partition */
+        edit_records(editor);
+        copy_no_tags(editor);
+    }
+    copy_no_tags(editor);
+}
+
+static void edit_request(struct editor *editor)
+{
+    enum { VERSION_AT = 7, FLEXIBLE_FROM = 9 };
+    unsigned version = editor->from[VERSION_AT];
+    copy(editor, KAFKA_REQUEST_HEAD_BYTES);
+    copy_text(editor); /* client.id */
+    editor->is_flexible = version >= FLEXIBLE_FROM;
+    copy_no_tags(editor);
+    copy_text(editor); /* transactional.id */
+    copy(editor, 6);   /* acks, timeout */
+    for (size_t left = copy_length(editor, 4); left > 0 && !editor->is_odd; left--)
+        edit_topic(editor, version);
+    copy_no_tags(editor);
+}
+
+size_t kafka_insert(const struct insertion *insertion, char *out)
+{
+    struct editor editor = {.insertion = insertion,
+        .from = insertion->replaced.text,
+        .end = insertion->replaced.length,
+        .out = out,
+        .room = insertion->room};
+    if (insertion->values[0].length == 0)
+        return 0;
+    edit_request(&editor);
+    if (editor.is_odd || editor.at != editor.end || editor.edited == 0)
+        return 0;
+    put_number_at(out, editor.used - 4);
+    return editor.used;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SCGI (Neil Schemenauer, 2008; sections are not numbered): web servers to applications. The
+ * variables are a netstring: its length in digits, a colon, names and values that end in a zero
+ * each, a comma. CONTENT_LENGTH is the first. Answers are CGI's, or HTTP's.
+ *
+ * What is lost, though it might be SCGI: a block of more than CGI_BLOCK_BYTES_MAX bytes.
+ */
+#include <string.h>
+
+#include "cgi_connection.h"
+
+enum { DIGITS_MAX = 5, DIGIT_BASE = 10 };
+
+enum stage { STAGE_LENGTH, STAGE_NAME, STAGE_VALUE, STAGE_COMMA };
+
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+/* --- probe ------------------------------------------------------------------------------------ */
+
+static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
+{
+    static const char first[] = ":CONTENT_LENGTH"; /* with its zero */
+    const struct prefix *prefix = cgi_probe_first(prefixes, requests);
+    if (prefix == NULL)
+        return VERDICT_NO;
+    size_t at = 0, matched = 0;
+    while (at < prefix->length && at < DIGITS_MAX && is_digit(prefix->bytes[at]))
+        at++;
+    if (prefix->length > 0 && (at == 0 || prefix->bytes[0] == '0'))
+        return VERDICT_NO;
+    for (; at < prefix->length && matched < sizeof(first); at++, matched++)
+        if (prefix->bytes[at] != (uint8_t)first[matched])
+            return VERDICT_NO;
+    if (at == prefix->length)
+        return VERDICT_MORE;
+    return is_digit(prefix->bytes[at]) ? VERDICT_YES : VERDICT_NO;
+}
+
+/* --- the netstring ---------------------------------------------------------------------------- */
+
+static bool read_length(struct cgi_reader *reader)
+{
+    struct cgi_connection *connection = reader->connection;
+    uint8_t byte = reader->data[reader->at++];
+    if (byte == ':' && connection->at > 0) {
+        connection->stage = STAGE_NAME;
+        cgi_name_open(&connection->pair);
+        return connection->left > 0 && connection->left <= CGI_BLOCK_BYTES_MAX;
+    }
+    connection->left = connection->left * DIGIT_BASE + (uint32_t)(byte - '0');
+    return is_digit(byte) && connection->at++ < DIGITS_MAX;
+}
+
+/* How much there is of a text that ends in a zero. */
+static size_t text_there(const struct cgi_reader *reader, bool *is_whole)
+{
+    const uint8_t *text = reader->data + reader->at;
+    size_t there = cgi_block_there(reader);
+    const uint8_t *zero = memchr(text, '\0', there);
+    *is_whole = zero != NULL;
+    return zero == NULL ? there : (size_t)(zero - text);
+}
+
+static bool read_name(struct cgi_reader *reader)
+{
+    struct cgi_connection *connection = reader->connection;
+    bool is_whole;
+    size_t length = text_there(reader, &is_whole);
+    cgi_name_more(&connection->pair, reader->data + reader->at, length);
+    cgi_block_pass(reader, length + is_whole);
+    if (is_whole) {
+        cgi_name_close(&connection->pair);
+        connection->stage = STAGE_VALUE;
+    }
+    return connection->left > 0;
+}
+
+static bool read_value(struct cgi_reader *reader)
+{
+    struct cgi_connection *connection = reader->connection;
+    bool is_whole;
+    size_t length = text_there(reader, &is_whole);
+    cgi_value_read(reader, length, is_whole);
+    if (!is_whole)
+        return connection->left > 0;
+    cgi_block_pass(reader, 1);
+    connection->stage = connection->left > 0 ? STAGE_NAME : STAGE_COMMA;
+    cgi_name_open(&connection->pair);
+    return true;
+}
+
+static enum cgi_step read_netstring(struct cgi_reader *reader)
+{
+    bool is_one;
+    switch ((enum stage)reader->connection->stage) {
+    case STAGE_LENGTH:
+        is_one = read_length(reader);
+        break;
+    case STAGE_NAME:
+        is_one = read_name(reader);
+        break;
+    case STAGE_VALUE:
+        is_one = read_value(reader);
+        break;
+    default:
+        return reader->data[reader->at++] == ',' ? CGI_COMPLETE : CGI_LOST;
+    }
+    return is_one ? CGI_ON : CGI_LOST;
+}
+
+static size_t feed(
+    void *state, enum direction direction, const uint8_t *data, size_t length, struct sink *sink)
+{
+    return cgi_connection_feed(state, direction, data, length, sink, read_netstring);
+}
+
+/* --- what is inserted ------------------------------------------------------------------------- */
+
+static char *put_digits(char *out, size_t number)
+{
+    char digits[DIGITS_MAX];
+    size_t at = DIGITS_MAX;
+    do
+        digits[--at] = (char)('0' + number % DIGIT_BASE);
+    while ((number /= DIGIT_BASE) > 0);
+    memcpy(out, digits + at, DIGITS_MAX - at);
+    return out + DIGITS_MAX - at;
+}
+
+static char *put(char *out, struct fact text)
+{
+    memcpy(out, text.text, text.length);
+    out[text.length] = '\0';
+    return out + text.length + 1;
+}
+
+static size_t insert(const struct insertion *insertion, char *out)
+{
+    const struct fact *whole = &insertion->replaced, *values = insertion->values;
+    const uint8_t *content = (const uint8_t *)memchr(whole->text, ':', whole->length) + 1;
+    size_t size = whole->length - 1 - (size_t)(content - whole->text), added = 0, count = 0;
+    for (size_t i = 0; i < 3; i++)
+        if (values[i].length > 0) {
+            added += cgi_context_names[i].length + 1 + values[i].length + 1;
+            count++;
+        }
+    if (added == 0 ||
+        !cgi_block_may_grow(size + 2 * insertion->key, added + 2 * count, insertion->key))
+        return 0;
+    char *at = put_digits(out, size + added);
+    *at++ = ':';
+    memcpy(at, content, size);
+    at += size;
+    for (size_t i = 0; i < 3; i++)
+        if (values[i].length > 0)
+            at = put(put(at, cgi_context_names[i]), values[i]);
+    *at++ = ',';
+    return (size_t)(at - out);
+}
+
+const struct protocol scgi_protocol = {
+    .name = "scgi",
+    .state_bytes = sizeof(struct cgi_connection),
+    .edits = EDITS_ALWAYS,
+    .probe = probe,
+    .start = cgi_connection_start,
+    .feed = feed,
+    .skip = cgi_connection_skip,
+    .finish = cgi_connection_finish,
+    .insert = insert,
+    .describe = cgi_describe,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who has started the process, as its environment says. */
+#include <string.h>
+
+#include "attribution.h"
+#include "config.h"
+#include "sampling.h"
+
+struct context *attribution_process_context;
+
+void attribution_start(void)
+{
+    size_t length = strlen(config.traceparent);
+    struct trace_ids ids;
+    if (!traceparent_parse((const uint8_t *)config.traceparent, length, &ids))
+        return;
+    struct context *context = context_take();
+    if (context == NULL)
+        return;
+    context->ids = ids;
+    context->is_remote = true;
+    char tracestate[sizeof(config.tracestate)];
+    size_t cleaned = 0;
+    if (!tracestate_clean(
+            (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
+        cleaned = 0;
+    cleaned = sampling_tracestate_of_process(&ids, tracestate, cleaned);
+    context_set_texts(context, tracestate, (uint32_t)cleaned, "", 0);
+    attribution_process_context = context;
+}

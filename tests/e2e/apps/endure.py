@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A producer and a consumer that go on whatever breaks, and know nothing of tracing:
+
+  endure.py SYSTEM send PORT NAME COUNT      each is sent until the broker has it: "sent NUMBER KEY TRIES"
+  endure.py SYSTEM take PORT NAME DIE_AT     for each "came NUMBER KEY whole|broken CONTEXT", then it is
+      acknowledged: "done NUMBER"; kills itself with number DIE_AT in hand; ends by SIGTERM
+
+One message at a time. In its middle a message has a mark, `<<NUMBER>>`. After half of them the producer
+says "half" and waits for a line.
+"""
+import asyncio
+import hashlib
+import os
+import queue
+import signal
+import sys
+import time
+
+SYSTEM, ROLE, PORT, NAME, NUMBER = sys.argv[1:]
+PATIENCE = 120  # seconds for one message
+
+
+def body_of(number):
+    some = hashlib.sha256(b"%d" % number).digest()
+    return some * 5 + b"<<%d>>" % number + some * 9
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class Amqp:
+    def __init__(self):
+        import pika
+        self.properties = pika.BasicProperties
+        self.connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(PORT)))
+        self.channel = self.connection.channel()
+        self.channel.queue_declare(NAME, durable=True)
+        if ROLE == "send":
+            self.channel.confirm_delivery()
+        else:
+            self.channel.basic_qos(prefetch_count=1)
+            self.messages = self.channel.consume(NAME)
+
+    def send(self, number, body):
+        self.channel.basic_publish("", NAME, body, self.properties(message_id=str(number), delivery_mode=2))
+        return number
+
+    def take(self):
+        method, properties, body = next(self.messages)
+        self.tag = method.delivery_tag
+        return properties.message_id, body, (properties.headers or {}).get("traceparent")
+
+    def settle(self):
+        self.channel.basic_ack(self.tag)
+
+
+class Stomp:
+    def __init__(self):
+        import stomp
+        self.inbox = queue.Queue()
+        self.connection = stomp.Connection12([("127.0.0.1", int(PORT))], auto_decode=False, vhost="/",
+                                             reconnect_attempts_max=1)
+        self.connection.set_listener("", self)
+        self.connection.connect("guest", "guest", wait=True)
+        if ROLE == "take":
+            self.connection.subscribe("/queue/" + NAME, "1", "client-individual",
+                                      {"prefetch-count": "1"})
+
+    def __getattr__(self, name):
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        found = name[3:] if name in ("on_message", "on_receipt", "on_disconnected") else None
+        return lambda frame=None: found and self.inbox.put((found, frame))
+
+    def next(self):
+        what, frame = self.inbox.get(timeout=PATIENCE)
+        if what == "disconnected":
+            raise OSError(what)
+        return frame
+
+    def send(self, number, body):
+        self.connection.send("/queue/" + NAME, body, "application/octet-stream",
+                             {"number": str(number), "persistent": "true", "receipt": str(number)})
+        assert self.next().headers["receipt-id"] == str(number)
+        return number
+
+    def take(self):
+        frame = self.next()
+        self.tag = frame.headers["ack"]
+        return frame.headers["message-id"], frame.body, frame.headers.get("traceparent")
+
+    def settle(self):
+        self.connection.ack(self.tag)
+
+
+class Redis:
+    """What it had in hand when its connection ended comes first."""
+
+    def __init__(self):
+        import redis
+        self.client = redis.Redis("127.0.0.1", int(PORT), single_connection_client=True)
+        self.since = "0"
+        if ROLE == "take":
+            try:
+                self.client.xgroup_create(NAME, "workers", "0", mkstream=True)
+            except redis.ResponseError:  # it is there
+                pass
+
+    def send(self, number, body):
+        return text(self.client.xadd(NAME, {"body": body}))
+
+    def take(self):
+        while True:
+            found = self.client.xreadgroup("workers", "me", {NAME: self.since}, 1, 20000)
+            if found and found[0][1]:
+                break
+            self.since = ">"
+        (self.tag, fields), = found[0][1]
+        return text(self.tag), fields[b"body"], fields.get(b"traceparent")
+
+    def settle(self):
+        self.client.xack(NAME, "workers", self.tag)
+
+
+class Loop:
+    """Of a client that is asyncio's."""
+    loop = asyncio.new_event_loop()
+
+    def do(self, what, timeout=PATIENCE):
+        return self.loop.run_until_complete(asyncio.wait_for(what, timeout))
+
+    def __init__(self):
+        self.do(self.connect())
+
+    def settle(self):
+        self.do(self.settled())
+
+    def send(self, number, body):
+        return self.do(self.sent(number, body))
+
+
+class Nats(Loop):
+    async def connect(self):
+        import nats
+        self.client = await nats.connect("nats://127.0.0.1:" + PORT, allow_reconnect=False)
+        self.stream = self.client.jetstream()
+        await self.stream.add_stream(name=NAME, subjects=[NAME + ".*"])
+        if ROLE == "take":
+            config = nats.js.api.ConsumerConfig(ack_wait=1, max_ack_pending=1)
+            self.messages = await self.stream.pull_subscribe(NAME + ".*", "workers", config=config)
+
+    async def sent(self, number, body):
+        await self.stream.publish("%s.%d" % (NAME, number), body, timeout=2)
+        return "%s.%d" % (NAME, number)
+
+    def take(self):
+        self.message, = self.do(self.messages.fetch(1, timeout=5))
+        return self.message.subject, self.message.data, (self.message.headers or {}).get("traceparent")
+
+    async def settled(self):
+        await self.message.ack_sync()
+
+
+class Kafka(Loop):
+    """It comes again by itself."""
+
+    async def connect(self):
+        import aiokafka
+        common = {"bootstrap_servers": "127.0.0.1:" + PORT, "request_timeout_ms": 30000}
+        if ROLE == "send":
+            self.client = aiokafka.AIOKafkaProducer(enable_idempotence=True, **common)
+        else:
+            self.client = aiokafka.AIOKafkaConsumer(group_id=NAME, enable_auto_commit=False,
+                                                    auto_offset_reset="earliest", **common)
+            self.client.assign([aiokafka.TopicPartition(NAME, 0)])
+        await self.client.start()
+
+    async def sent(self, number, body):
+        await self.client.send_and_wait(NAME, body, b"%d" % number, 0)
+        return number
+
+    def take(self):
+        message = self.do(self.client.getone())
+        return text(message.key), message.value, dict(message.headers).get("traceparent")
+
+    async def settled(self):
+        await self.client.commit()
+
+
+def again(work):
+    """Until it is done; answers how often it was tried."""
+    global client
+    for tries in range(1, 20 * PATIENCE):
+        try:
+            client = client or SYSTEMS[SYSTEM]()
+            return work(), tries
+        except Exception as error:
+            print("#", repr(error)[:200], file=sys.stderr, flush=True)
+            client = None
+            time.sleep(0.05)
+    sys.exit(2)
+
+
+def send():
+    for number in range(int(NUMBER)):
+        key, tries = again(lambda: client.send(number, body_of(number)))
+        print("sent", number, key, tries, flush=True)
+        if number == int(NUMBER) // 2:
+            print("half", flush=True)
+            sys.stdin.readline()
+
+
+def take_one():
+    key, body, context = client.take()
+    number = int(body.split(b"<<")[1].split(b">>")[0])
+    print("came", number, key, "whole" if body == body_of(number) else "broken", text(context), flush=True)
+    if number == int(NUMBER):
+        os.kill(os.getpid(), signal.SIGKILL)
+    client.settle()
+    print("done", number, flush=True)
+
+
+def take():
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    while True:
+        again(take_one)
+
+
+SYSTEMS = {"amqp": Amqp, "stomp": Stomp, "redis": Redis, "nats": Nats, "kafka": Kafka}
+client = None
+{"send": send, "take": take}[ROLE]()
