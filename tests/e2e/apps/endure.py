@@ -3,7 +3,8 @@
 
   endure.py SYSTEM send PORT NAME COUNT      each is sent until the broker has it: "sent NUMBER KEY TRIES"
   endure.py SYSTEM take PORT NAME DIE_AT     for each "came NUMBER KEY whole|broken CONTEXT", then it is
-      acknowledged: "done NUMBER"; kills itself with number DIE_AT in hand; ends by SIGTERM
+      acknowledged: "done NUMBER", or "open NUMBER" when it is not known whether the broker has that;
+      kills itself with number DIE_AT in hand; ends by SIGTERM
 
 One message at a time. In its middle a message has a mark, `<<NUMBER>>`. After half of them the producer
 says "half" and waits for a line.
@@ -217,7 +218,11 @@ def take_one():
     print("came", number, key, "whole" if body == body_of(number) else "broken", text(context), flush=True)
     if number == int(NUMBER):
         os.kill(os.getpid(), signal.SIGKILL)
-    client.settle()
+    try:
+        client.settle()
+    except Exception:
+        print("open", number, flush=True)
+        raise
     print("done", number, flush=True)
 
 
