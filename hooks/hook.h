@@ -83,6 +83,9 @@ void hooks_resolve(void);
  * defines it: what is not there stays NULL. False: none does. Not in a signal handler. */
 bool hooks_find(struct hook_row *rows, size_t count);
 
+/* The hook of this name, for who has to call it by an address; NULL: there is none. */
+void *hooks_own(const char *name);
+
 /* Our own file, as the linker knows it; NULL before hooks_resolve. */
 const char *hooks_path(void);
 

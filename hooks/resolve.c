@@ -35,6 +35,7 @@ static void search(const struct object *object, struct hook_row *row, const stru
 
 static bool is_first = true;
 static const char *own_path AT_START;
+static uintptr_t own_base AT_START;
 
 static bool is_another_of_us(const struct object *object)
 {
@@ -49,6 +50,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
     if (object_dynamic(info) == _DYNAMIC) {
         *is_behind = true;
         own_path = info->dlpi_name;
+        own_base = info->dlpi_addr;
     } else if (!object_open(info, &object))
         return 0;
     else if (*is_behind)
@@ -85,6 +87,13 @@ bool hooks_find(struct hook_row *rows, size_t count)
 {
     struct search wanted = {rows, count};
     return dl_iterate_phdr(visit_any, &wanted) != 0;
+}
+
+void *hooks_own(const char *name)
+{
+    struct object own = object_of(own_base, _DYNAMIC);
+    const ElfW(Sym) *symbol = object_find(&own, object_hash(name), name);
+    return symbol == NULL ? NULL : object_address(&own, symbol);
 }
 
 const char *hooks_path(void)

@@ -37,6 +37,46 @@ uint32_t carrier_take_at(int fd)
     return CARRIER_NONE;
 }
 
+static uint64_t number_of(const struct sight *sight)
+{
+    return (uint64_t)sight->generation << 32 | sight->connection->index;
+}
+
+uint64_t carrier_calls_by(int fd)
+{
+    struct sight sight;
+    bool is_known = stream_look(fd, &sight) && sight.connection->origin != ORIGIN_ACCEPTED;
+    return is_known ? number_of(&sight) : 0;
+}
+
+uint64_t carrier_serves_by(int fd)
+{
+    struct sight sight;
+    bool is_known = stream_look(fd, &sight) && sight.connection->origin == ORIGIN_ACCEPTED;
+    return is_known ? number_of(&sight) : 0;
+}
+
+uint32_t carrier_take_of(int fd, uint64_t connection)
+{
+    struct sight sight;
+    if (!stream_look(fd, &sight) || number_of(&sight) != connection)
+        return CARRIER_NONE;
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return CARRIER_NONE;
+    struct context *context = NULL;
+    if (connection_enter(self, &sight)) {
+        context = sight.connection->current;
+        if (context != NULL && context->ended)
+            context = NULL;
+        if (context != NULL)
+            context_hold(context);
+        connection_leave(self, sight.connection);
+    }
+    observe_close(self);
+    return context == NULL ? CARRIER_NONE : context->index;
+}
+
 uint32_t carrier_hold(uint32_t handle)
 {
     if (handle != CARRIER_NONE)
@@ -127,7 +167,7 @@ struct carrier_view carrier_look(void)
 {
     const struct thread *self = thread_self;
     if (self == NULL || self->current == NULL)
-        return (struct carrier_view){CARRIER_NONE, false, false, false};
-    return (struct carrier_view){self->current->index, self->current_carried,
+        return (struct carrier_view){CARRIER_NONE, false, false, false, false};
+    return (struct carrier_view){self->current->index, self->current_carried, self->current_certain,
         self->current_read_here, self->current->is_message};
 }

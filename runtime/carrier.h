@@ -51,6 +51,13 @@ void carrier_parted(void);
 struct thread;
 size_t carrier_part(struct thread *self);
 
+/* A connection by its descriptor; no later one has the same number. 0: it is not known, or this
+ * process has accepted it (made it). */
+uint64_t carrier_calls_by(int fd);
+uint64_t carrier_serves_by(int fd);
+/* The request that this connection is at, held: complete, and not answered; else CARRIER_NONE. */
+uint32_t carrier_take_of(int fd, uint64_t connection);
+
 /* Every task that comes of what the thread is in will be told with it: however much more is read
  * before any of them runs, it is known which one is at work. */
 void carrier_follow(void);
@@ -62,6 +69,7 @@ bool carrier_somebody_starves(void);
 struct carrier_view {
     uint32_t handle;
     bool is_carried; /* a carrier said so */
+    bool is_certain; /* and is sure of it: carrier_enter */
     bool is_request; /* this thread has read its request itself */
     bool is_message; /* that request is a message */
 };

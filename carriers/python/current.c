@@ -148,17 +148,92 @@ void note_put(struct py_object *capsule, struct py_object *context)
     py.Py_DecRef(capsule);
 }
 
-/* The running context has what the thread is in. */
-static void set(struct py_object *context, bool is_woken)
+/* What replaces a context's capsule is for the same connection. */
+static void inherit_connection(struct note *note, struct py_object *context)
 {
-    struct py_object *capsule = current_capture();
+    struct py_object *old = current_get();
+    if (old == NULL)
+        return;
+    if (note_is_own(old, context)) {
+        note->fd = note_of(old)->fd;
+        note->connection = note_of(old)->connection;
+    }
+    py.Py_DecRef(old);
+}
+
+/* The running context has the handle, whose hold goes with it. */
+static void set(struct py_object *context, uint32_t handle, bool is_woken)
+{
+    struct py_object *capsule = handle == CARRIER_NONE ? NULL : note_make(handle);
     if (capsule == NULL)
         return;
-    note_of(capsule)->is_read = carrier_look().is_request;
-    note_of(capsule)->is_woken = is_woken;
-    note_of(capsule)->is_made =
-        context == NULL; /* a thread works for what it reads until it reads */
+    struct note *note = note_of(capsule);
+    note->is_read = !is_woken && carrier_look().is_request;
+    note->is_woken = is_woken;
+    note->is_made = context == NULL; /* a thread works for what it reads until it reads */
+    inherit_connection(note, context);
     note_put(capsule, context);
+}
+
+void current_serve(struct py_object *context, int fd, uint64_t connection)
+{
+    if (py.PyContext_Enter(context) != 0) {
+        py.PyErr_Clear();
+        return;
+    }
+    struct py_object *old = current_get();
+    struct py_object *capsule = note_is_orphan(old, context) ? note_make(CARRIER_NONE) : NULL;
+    if (capsule != NULL) {
+        note_of(capsule)->fd = fd;
+        note_of(capsule)->connection = connection;
+        note_put(capsule, context);
+    }
+    if (old != NULL)
+        py.Py_DecRef(old);
+    py.PyContext_Exit(context);
+}
+
+void current_attend(void)
+{
+    struct py_object *capsule = current_get();
+    const struct note *note = note_of(capsule);
+    if (note != NULL && note->connection != 0 && note_is_orphan(capsule, current_context))
+        set(current_context, carrier_take_of(note->fd, note->connection), true);
+    if (capsule != NULL)
+        py.Py_DecRef(capsule);
+}
+
+/* The context may be that of all connections of a server: nothing stays in it. */
+struct py_object *current_lend(struct py_object *context)
+{
+    struct carrier_view view = carrier_look();
+    if (view.handle == CARRIER_NONE || view.is_carried || py.PyContext_Enter(context) != 0) {
+        py.PyErr_Clear();
+        return NULL;
+    }
+    if (view.is_message)
+        carrier_follow();
+    struct py_object *capsule = current_capture(), *token = NULL;
+    if (capsule != NULL) {
+        note_of(capsule)->is_read = view.is_request;
+        note_of(capsule)->owner = py.PyWeakref_NewRef(context, NULL);
+        token = current_put(capsule);
+        py.Py_DecRef(capsule);
+    }
+    py.PyErr_Clear();
+    py.PyContext_Exit(context);
+    return token;
+}
+
+void current_return(struct py_object *context, struct py_object *token)
+{
+    if (py.PyContext_Enter(context) != 0) {
+        py.PyErr_Clear();
+        py.Py_DecRef(token);
+        return;
+    }
+    current_leave(token);
+    py.PyContext_Exit(context);
 }
 
 void current_enter(struct py_object *capsule, struct py_object *context)
@@ -206,7 +281,7 @@ void current_learn(void)
     else if (capsule == NULL && !tasks_are_scheduled())
         ; /* the thread's one request: nobody needs to be told */
     else if (learns(capsule, &view)) {
-        set(current_context, false);
+        set(current_context, carrier_take(), false);
         carrier_enter(view.handle, true);
     } else
         current_enter(capsule, current_context);
@@ -225,7 +300,8 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
              handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
              !(tasks_is_task() && carrier_somebody_starves()))
-        set(context, true); /* not by another task: it may be at work for one that waits */
+        set(context, carrier_take(),
+            true); /* not by another task: it may be at work for one that waits */
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

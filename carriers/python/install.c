@@ -8,7 +8,7 @@
 #include "python.h"
 
 static const struct python_places *const all_places[] = {
-    &socket_places, &task_places, &thread_places, &queue_places, &greenlet_places};
+    &socket_places, &task_places, &thread_places, &queue_places, &greenlet_places, &uvloop_places};
 
 static void *main_interpreter;
 static bool is_active;
@@ -37,7 +37,7 @@ static bool fill(struct python_place *place, struct py_object *modules)
     if (place->call != NULL)
         wrap_method(owner, place->name, place->call);
     else
-        replace_method(owner, place->name, place->method, place->original);
+        replace_method(owner, place->name, place->method, place->original, place->flags);
     if (owner != module)
         py.Py_DecRef(owner);
     return true;
@@ -57,6 +57,7 @@ void python_look_again(void)
             missing += !place->is_done;
             py.PyErr_Clear();
         }
+    uvloop_look();
 }
 
 /* A build that traces references has other layouts. */

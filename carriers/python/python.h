@@ -16,6 +16,7 @@
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
  * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
+ * | uvloop                     | uvloop.c: its handles enter contexts, its transports send later |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
  * Functions in C are replaced in their PyMethodDef, where nobody can see it; functions in Python by
@@ -95,6 +96,16 @@ void current_learn(void);
 /* Work in `context` was made or woken by what runs now; by a timer, if it is for later. */
 void current_adopt(struct py_object *context, bool is_timer);
 
+/* A callback in `context` is about to be told what its loop has read: it has that for as long as it
+ * runs. NULL: nothing; else to be given to current_return. */
+struct py_object *current_lend(struct py_object *context);
+void current_return(struct py_object *context, struct py_object *token);
+
+/* What runs in `context` was made for this connection, and serves it alone. */
+void current_serve(struct py_object *context, int fd, uint64_t connection);
+/* The running context, if it is such a one and nobody's, takes the request that is there. */
+void current_attend(void);
+
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
 
@@ -113,9 +124,13 @@ bool consumer_follows(
 /* A method by its calling convention may use any of the four registers. */
 typedef void *py_method(void *self, void *a, void *b, void *c);
 
-/* Puts `ours` in the place of the function `name` of the object (a module or a type). */
+/* Include/methodobject.h: how its arguments lie. */
+enum { METHOD_KEYWORDS = 2, METHOD_ONE = 8, METHOD_FAST = 0x80 };
+
+/* Puts `ours` in the place of the function `name` of the object (a module or a type). flags: what
+ * its calls look like; may be NULL. */
 bool replace_method(
-    struct py_object *owner, const char *name, py_method *ours, py_method **original);
+    struct py_object *owner, const char *name, py_method *ours, py_method **original, int *flags);
 
 /* --- wrap.c: functions in Python -------------------------------------------------------------- */
 
@@ -132,6 +147,7 @@ struct python_place {
     const char *module, *type, *name; /* type NULL: a function of the module */
     py_method *method;                /* in C... */
     py_method **original;
+    int *flags;         /* of it, for who asks */
     wrapped_call *call; /* ...or in Python */
     bool is_done;
 };
@@ -140,7 +156,7 @@ struct python_places {
     uint32_t count;
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
-    greenlet_places;
+    greenlet_places, uvloop_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);
@@ -157,3 +173,8 @@ void greenlets_look(void);
 bool greenlets_refresh(void);
 /* It has sent or read: whichever runs next is not known. */
 void greenlets_leave(void);
+
+/* --- uvloop.c --------------------------------------------------------------------------------- */
+
+void uvloop_look(void);
+bool uvloop_is_known(void);

@@ -85,7 +85,7 @@ static struct method_def *method_of(struct py_object *function)
 }
 
 bool replace_method(
-    struct py_object *owner, const char *name, py_method *ours, py_method **original)
+    struct py_object *owner, const char *name, py_method *ours, py_method **original, int *flags)
 {
     struct py_object *function = py.PyObject_GetAttrString(owner, name);
     if (function == NULL)
@@ -95,6 +95,8 @@ bool replace_method(
         method != NULL && is_static(method) && strcmp(method->name, name) == 0 && *original == NULL;
     if (is_known) {
         *original = method->function;
+        if (flags != NULL)
+            *flags = method->flags;
         method->function = ours;
     }
     py.Py_DecRef(function);

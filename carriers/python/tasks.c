@@ -79,9 +79,13 @@ bool tasks_is_task(void)
 
 static void *our_run(void *context, void *a, void *b, void *c)
 {
-    struct py_object *inner = NULL;
-    if (!python_is_ours() || !current_peek(context, &inner))
+    if (!python_is_ours())
         return original_run(context, a, b, c);
+    bool is_first = current_context == NULL && uvloop_is_known();
+    struct py_object *lent = is_first ? current_lend(context) : NULL;
+    struct py_object *inner = NULL;
+    if (!current_peek(context, &inner))
+        return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
     struct py_object *outer = current_get();
     struct py_object *outer_context = current_context;
     current_context = context;
@@ -90,6 +94,8 @@ static void *our_run(void *context, void *a, void *b, void *c)
         py.Py_DecRef(inner);
     void *result = original_run(context, a, b, c);
     struct python_error error = python_set_aside();
+    if (lent != NULL)
+        current_return(context, lent);
     current_context = outer_context;
     current_enter(outer, outer_context);
     if (outer != NULL)

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uvloop, 0.14 on: an event loop in C (Cython over libuv). What is not as in asyncio:
+ *
+ *   handles      enter their context by PyContext_Enter, with no Context.run that we could replace:
+ *                the object's own calls are led to us (hooks/bind.h)
+ *   streams      are read by libuv, which then calls in the context of the transport, often that of
+ *                a whole server: what was read is lent to it for that one call
+ *   connections  begin in a handle of that context, too; a task that is made there may take its
+ *                first step when its request has been read already
+ *   transports   send what was written when the loop turns: uvloop_writes.c
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "bind.h"
+#include "carrier.h"
+#include "hook.h"
+#include "process.h"
+#include "python.h"
+#include "uvloop.h"
+
+static bool is_known; /* its object, and all that we lead to us there */
+
+bool uvloop_is_known(void)
+{
+    return is_known;
+}
+
+/* --- handles run ------------------------------------------------------------------------------ */
+
+enum { DEPTH_MAX = 8 };
+static __thread struct entered {
+    struct py_object *context, *outer;
+} entered[DEPTH_MAX];
+static __thread uint32_t depth; /* may be more than there is room for */
+
+/* The connection whose transport is being made; -1: none. */
+static __thread int making_fd = -1;
+
+static void tell(struct py_object *context)
+{
+    making_fd = -1;
+    current_attend();
+    struct py_object *capsule = current_get();
+    current_enter(capsule, context);
+    if (capsule != NULL)
+        py.Py_DecRef(capsule);
+}
+
+static int our_enter(struct py_object *context)
+{
+    int result = py.PyContext_Enter(context);
+    if (result != 0 || !python_is_ours())
+        return result;
+    if (depth < DEPTH_MAX)
+        entered[depth] = (struct entered){context, current_context};
+    depth++;
+    current_context = context;
+    tell(context);
+    return result;
+}
+
+static int our_exit(struct py_object *context)
+{
+    int result = py.PyContext_Exit(context);
+    if (depth == 0 || !python_is_ours())
+        return result;
+    struct python_error error = python_set_aside();
+    depth--;
+    current_context = depth < DEPTH_MAX ? entered[depth].outer : NULL;
+    tell(current_context);
+    python_put_back(error);
+    return result;
+}
+
+/* --- handles are made ------------------------------------------------------------------------- */
+
+enum { SOON, SOON_THREADSAFE, LATER, MAKES };
+static py_method *makes[MAKES];
+static int flags[MAKES];
+
+/* A new task's first step. What else is made for later there may be another one's. */
+static bool is_step(int which, void *a)
+{
+    struct py_object *call =
+        flags[which] & METHOD_FAST ? *(struct py_object **)a : py.PyTuple_GetItem(a, 0);
+    struct py_object *type = call == NULL ? NULL : ((struct python_head *)call)->type;
+    struct py_object *text = type == NULL ? NULL : py.PyObject_GetAttrString(type, "__name__");
+    const char *name = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
+    bool is_it = name != NULL && strcmp(name, "TaskStepMethWrapper") == 0;
+    if (text != NULL)
+        py.Py_DecRef(text);
+    py.PyErr_Clear();
+    return is_it;
+}
+
+/* The parameter `context`; NULL: it is a copy of the running one. */
+static struct py_object *context_of(int which, void *a, void *b, void *c)
+{
+    struct py_object *found = NULL;
+    if (!(flags[which] & METHOD_FAST))
+        found = b == NULL ? NULL : py.PyDict_GetItemString(b, "context");
+    for (long i = 0; (flags[which] & METHOD_FAST) && c != NULL && i < py.PyObject_Size(c); i++) {
+        const char *name = py.PyUnicode_AsUTF8(py.PyTuple_GetItem(c, i));
+        if (name != NULL && strcmp(name, "context") == 0)
+            found = ((struct py_object **)a)[(intptr_t)b + i];
+    }
+    py.PyErr_Clear();
+    return found;
+}
+
+static void *make(int which, void *self, void *a, void *b, void *c)
+{
+    void *result = makes[which](self, a, b, c);
+    if (result == NULL || !is_known || !python_is_ours())
+        return result;
+    struct py_object *context = context_of(which, a, b, c);
+    if (context != NULL && making_fd >= 0 && which == SOON && is_step(which, a))
+        current_serve(context, making_fd, carrier_serves_by(making_fd));
+    if (context != NULL)
+        current_adopt(context, which == LATER);
+    else if (which != LATER) {
+        struct py_object *capsule = current_made();
+        if (capsule != NULL)
+            py.Py_DecRef(capsule);
+    }
+    return result;
+}
+
+static void *our_soon(void *self, void *a, void *b, void *c)
+{
+    return make(SOON, self, a, b, c);
+}
+
+static void *our_soon_threadsafe(void *self, void *a, void *b, void *c)
+{
+    return make(SOON_THREADSAFE, self, a, b, c);
+}
+
+static void *our_later(void *self, void *a, void *b, void *c)
+{
+    return make(LATER, self, a, b, c);
+}
+
+/* --- transports ------------------------------------------------------------------------------- */
+
+enum { WRITE, WRITELINES, PUTS };
+static py_method *puts_by[PUTS];
+static int put_flags[PUTS];
+
+static void *put(int which, void *self, void *a, void *b, void *c)
+{
+    struct py_object *data = a;
+    if (put_flags[which] & METHOD_FAST)
+        data = (intptr_t)b == 1 ? *(struct py_object **)a : NULL;
+    if (data != NULL && is_known && python_is_ours())
+        writes_put(self, data, which == WRITELINES);
+    return puts_by[which](self, a, b, c);
+}
+
+static void *our_write(void *self, void *a, void *b, void *c)
+{
+    return put(WRITE, self, a, b, c);
+}
+
+static void *our_writelines(void *self, void *a, void *b, void *c)
+{
+    return put(WRITELINES, self, a, b, c);
+}
+
+static struct python_place rows[] = {
+    {"uvloop.loop", "Loop", "call_soon", our_soon, &makes[SOON], &flags[SOON]},
+    {"uvloop.loop", "Loop", "call_soon_threadsafe", our_soon_threadsafe, &makes[SOON_THREADSAFE],
+        &flags[SOON_THREADSAFE]},
+    {"uvloop.loop", "Loop", "call_later", our_later, &makes[LATER], &flags[LATER]},
+    {"uvloop.loop", "UVStream", "write", our_write, &puts_by[WRITE], &put_flags[WRITE]},
+    {"uvloop.loop", "UVStream", "writelines", our_writelines, &puts_by[WRITELINES],
+        &put_flags[WRITELINES]},
+};
+
+const struct python_places uvloop_places = {rows, sizeof(rows) / sizeof(rows[0])};
+
+/* The first thing that is asked of a connection, before the program hears of it. */
+static int (*getpeername_on)(int fd, void *address, void *length);
+
+static int our_getpeername(int fd, void *address, void *length)
+{
+    int result = getpeername_on(fd, address, length);
+    if (result == 0 && depth > 0)
+        making_fd = fd;
+    return result;
+}
+
+static bool bind_peers(const char *path)
+{
+    struct hook_row found = {"getpeername", (void **)&getpeername_on, NULL, 0};
+    if (!hooks_find(&found, 1))
+        return false;
+    const struct bind_row row = {"getpeername", (void *)getpeername_on, our_getpeername};
+    return hooks_bind(path, &row, 1) + hooks_bind("/libuv.so.1", &row, 1) > 0;
+}
+
+static bool bind_contexts(const char *path)
+{
+    const struct bind_row rows[] = {{"PyContext_Enter", (void *)py.PyContext_Enter, our_enter},
+        {"PyContext_Exit", (void *)py.PyContext_Exit, our_exit}};
+    return hooks_bind(path, rows, 2) >= 2;
+}
+
+void uvloop_look(void)
+{
+    static bool is_asked;
+    if (is_asked || !rows[0].is_done || !process_may_call())
+        return;
+    is_asked = true;
+    struct py_object *file = tasks_attribute("uvloop.loop", "__file__");
+    const char *path = file == NULL ? NULL : py.PyUnicode_AsUTF8(file);
+    is_known = path != NULL && bind_contexts(path) && writes_bind(path) && bind_peers(path);
+    if (file != NULL)
+        py.Py_DecRef(file);
+    py.PyErr_Clear();
+}
