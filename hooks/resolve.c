@@ -92,6 +92,8 @@ bool hooks_find(struct hook_row *rows, size_t count)
 void *hooks_own(const char *name)
 {
     struct object own = object_of(own_base, _DYNAMIC);
+    if (own.symbols == NULL || own.names == NULL || own.hash == NULL)
+        return NULL;
     const ElfW(Sym) *symbol = object_find(&own, object_hash(name), name);
     return symbol == NULL ? NULL : object_address(&own, symbol);
 }

@@ -144,7 +144,7 @@ size_t carrier_part(struct thread *self)
         part++;
     struct context *context = part->handle == CARRIER_NONE ? NULL : context_at(part->handle);
     if (self->current != context || !self->current_carried || self->current_guessed)
-        attribution_carry(self, context, false);
+        attribution_carry(self, context, part->is_certain);
     return part->end - self->part_at;
 }
 

@@ -44,10 +44,12 @@ void carrier_enter_guess(uint32_t handle);
 struct carrier_part {
     size_t end;
     uint32_t handle;
+    bool is_certain; /* carrier_enter */
 };
 void carrier_parts(const struct carrier_part *parts);
 void carrier_parted(void);
-/* For streams: enters the part that is told next, and answers how long it is. */
+/* For streams: enters the part that is told next, and answers how long it is. Where it is depends
+ * on self->part_at. */
 struct thread;
 size_t carrier_part(struct thread *self);
 

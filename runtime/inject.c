@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "carrier.h"
 #include "counters.h"
 #include "memory.h"
 #include "originals.h"
@@ -267,6 +268,13 @@ __attribute__((noinline)) static size_t gather(struct send *send)
     return total;
 }
 
+/* Each head has a look of its own, in the context of whose it is. */
+__attribute__((noinline)) static void enter_part(struct thread *self, size_t sent)
+{
+    self->part_at = sent;
+    carrier_part(self);
+}
+
 /* Sends until everything is out or the kernel was short. False: nothing to insert, nothing done. */
 static bool send_all(struct send *send, ssize_t *result)
 {
@@ -277,6 +285,8 @@ static bool send_all(struct send *send, ssize_t *result)
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         *plan = (struct plan){.from = sent, .limit = total, .total = total};
+        if (__builtin_expect(send->self->parts != NULL, 0))
+            enter_part(send->self, sent);
         if (connection->state != CONNECTION_IGNORED)
             look_ahead(send->self, connection, send->out, plan);
         note_head(connection, plan);

@@ -165,7 +165,7 @@ static struct napi_value *parts(struct napi_env *env, struct napi_callback_info 
     for (uint32_t i = 0; i + 1 < length && used < SLOT_PARTS_MAX - 1; i += 2)
         slots->parts[used++] = (struct carrier_part){(size_t)element(env, array, i),
             slots_find(slots, (uint32_t)element(env, array, i + 1))};
-    slots->parts[used] = (struct carrier_part){SIZE_MAX, CARRIER_NONE};
+    slots->parts[used] = (struct carrier_part){SIZE_MAX, CARRIER_NONE, false};
     carrier_parts(slots->parts);
     return NULL;
 }

@@ -210,9 +210,9 @@ static uint32_t parts_of(int fd)
         if (entry->fd != fd)
             continue;
         end = entry->bytes == SIZE_MAX ? SIZE_MAX : end + entry->bytes;
-        waiting->parts[count++] = (struct carrier_part){end, entry->handle};
+        waiting->parts[count++] = (struct carrier_part){end, entry->handle, entry->is_certain};
     }
-    waiting->parts[count] = (struct carrier_part){SIZE_MAX, CARRIER_NONE};
+    waiting->parts[count] = (struct carrier_part){SIZE_MAX, CARRIER_NONE, false};
     return count;
 }
 

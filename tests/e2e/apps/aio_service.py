@@ -4,6 +4,7 @@
 aio_service.py PORT BACKEND [uvloop]
 """
 import asyncio
+import collections
 import queue as queues
 import sys
 import threading
@@ -175,9 +176,36 @@ async def pool_in_queue(app, number):
         app["workers"].put_nowait(worker)
 
 
+class Shared:
+    """One connection for all requests, which ask without waiting for each other."""
+
+    async def start(self):
+        host, port = BACKEND.rpartition("/")[2].split(":")
+        self.reader, self.writer = await asyncio.open_connection(host, port)
+        self.asked = collections.deque()
+        kept.add(asyncio.create_task(self.read()))
+
+    async def read(self):
+        while True:
+            await self.reader.readuntil(b"\r\n\r\n")
+            await self.reader.readexactly(2)
+            self.asked.popleft().set_result(None)
+
+    async def ask(self, path):
+        answer = asyncio.get_running_loop().create_future()
+        self.asked.append(answer)
+        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await answer
+
+
+async def shared(app, number):
+    for k in (1, 2):
+        await app["shared"].ask(f"/shared/{k}/{number}")
+
+
 HOWS = {function.__name__: function for function in (
     sequence, gather, pool, sleep, soon, executor, thread, background, streams, event,
-    queue, queue_of_threads, pool_in_queue)}
+    queue, queue_of_threads, pool_in_queue, shared)}
 
 
 async def handle(request):
@@ -197,7 +225,10 @@ async def sessions(app):
     for k in range(4):
         app["workers"].put_nowait(k)
         threading.Thread(target=work_in_thread, args=(app["threads"],), daemon=True).start()
+    app["shared"] = Shared()
+    await app["shared"].start()
     yield
+    app["shared"].writer.close()
     await app["session"].close()
     await app["small"].close()
 
