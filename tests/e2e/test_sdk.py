@@ -8,17 +8,21 @@ import ast
 import glob
 import os
 import re
+import shutil
 
-from harness import APPS, BUILD, Scene, check, equal, main, skip
+from harness import APPS, BUILD, PATH, Scene, check, equal, main, skip
 from rabbit import SERVER, Rabbit
 from test_kafka import CLIENT as MOCK, IS_LONG, JARS, Kafka
 
 PYTHON = os.path.join(BUILD, ".venv/bin/python")
-APP = os.path.join(APPS, "sdk_messages.py")
+APP = os.path.join(APPS, "sdk_messages")
 COUNT = int(os.environ.get("SDK_MESSAGES", 100))
 VALID = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-0[0-9a-f]")
 PLAIN, OURS, SDK, BOTH = ("bare", False), ("bare", True), ("sdk", False), ("sdk", True)
 MODULES = {"pika": "pika", "kafka": "kafka", "aiokafka": "aiokafka", "confluent": "confluent_kafka"}
+NODE_MODULES = os.path.join(BUILD, "node/node_modules")
+OF_NODE = ("amqplib", "kafkajs")
+OF_RABBIT = ("pika", "amqplib")
 
 
 class WithRabbit(Scene):
@@ -32,13 +36,21 @@ class WithRabbit(Scene):
     topic = Kafka.topic
 
 
+def trying(client):
+    """A command that ends well if the client and its instrumentation are."""
+    if client in OF_NODE:
+        names = (client, "@opentelemetry/sdk-trace-node", "@opentelemetry/instrumentation-" + client)
+        return ["node", "-e", ";".join("require('%s')" % name for name in names)]
+    return [PYTHON, "-c", "import %s, opentelemetry.sdk, opentelemetry.instrumentation.%s" % (
+        MODULES[client], MODULES[client])]
+
+
 def has(client):
-    with Scene() as scene:
-        need = "import %s, opentelemetry.sdk, opentelemetry.instrumentation.%s" % (
-            MODULES[client], MODULES[client])
-        broker = SERVER if client == "pika" else JARS + "/kafka_*.jar" if IS_LONG else MOCK
-        found = os.path.exists(PYTHON) and glob.glob(broker) and \
-            scene.run([PYTHON, "-c", need], traced=False).returncode == 0
+    with Scene(NODE_PATH=NODE_MODULES) as scene:
+        broker = SERVER if client in OF_RABBIT else JARS + "/kafka_*.jar" if IS_LONG else MOCK
+        command = trying(client)
+        found = shutil.which(command[0], path=PATH) and glob.glob(broker) and \
+            scene.run(command, traced=False).returncode == 0
     if not found:
         skip(client, "it, its broker or its instrumentation is not installed")
     return found
@@ -47,7 +59,8 @@ def has(client):
 def play(scene, client, role, program, topic):
     """What it told: messages, spans."""
     how, traced = program
-    done = scene.run([PYTHON, APP, client, role, how, scene.bootstrap, topic, str(COUNT)], role, traced,
+    program = ["node", APP + ".cjs"] if client in OF_NODE else [PYTHON, APP + ".py"]
+    done = scene.run([*program, client, role, how, scene.bootstrap, topic, str(COUNT)], role, traced,
                      120)
     what = "%s: %s, %s%s" % (client, role, how, ", traced" if traced else "")
     check(done.returncode == 0, what + ": runs", done.stderr.decode()[-1500:])
@@ -112,7 +125,7 @@ def check_continued(spans, contexts, client, what):
 
 def check_ours_continue(scene, client, topic, contexts, what):
     """Our spans of what came."""
-    if client in ("kafka", "aiokafka"):
+    if client in ("kafka", "aiokafka", "kafkajs"):
         def fetched(span):
             return span.name == "fetch " + topic
         spans = [span for span in scene.wait_spans(COUNT, fetched) if fetched(span)]
@@ -151,7 +164,8 @@ def check_sdk_sent(sent, contexts, what):
 def all_ways(client):
     if not has(client):
         return
-    with WithRabbit() if client == "pika" else Kafka() as scene:
+    broker = WithRabbit if client in OF_RABBIT else Kafka
+    with broker(NODE_PATH=NODE_MODULES) as scene:
         bare = exchange(scene, client, PLAIN, PLAIN)[0]
         equal([number for number, *_ in bare], list(range(COUNT)), client + ": all come, in order")
 
@@ -193,6 +207,14 @@ def test_aiokafka():
 
 def test_confluent_kafka():
     all_ways("confluent")
+
+
+def test_amqplib():
+    all_ways("amqplib")
+
+
+def test_kafkajs():
+    all_ways("kafkajs")
 
 
 if IS_LONG:  # it cannot talk to the mock cluster
