@@ -149,7 +149,8 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
     return true;
 }
 
-/* What is not whole is none; what waits for an acknowledgement, the caller holds. */
+/* What is not whole is none; what was published and has no confirm will get none, and a broker that
+ * has said its last takes no more. What was delivered can still be worked on. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
     struct amqp *amqp = state;
@@ -157,11 +158,16 @@ static void finish(void *state, enum direction direction, struct sink *sink)
     for (unsigned i = 0; i < AMQP_CHANNELS_MAX; i++) {
         struct amqp_channel *channel = &amqp->channels[i];
         amqp_cut(&reader, &channel->content[reader.direction]);
-        if (reader.direction == DIRECTION_OUT || !channel->gets)
+        if (reader.direction == DIRECTION_OUT)
+            continue;
+        amqp_cut(&reader, &channel->content[DIRECTION_OUT]);
+        if (!channel->gets)
             continue;
         broker_tell(&reader, channel->get_serial, EVENT_END);
         channel->gets = false;
     }
+    if (reader.direction == DIRECTION_IN)
+        broker_settle(&reader, 1, UINT64_MAX, END_UNANSWERED, NULL);
 }
 
 const struct protocol amqp_protocol = {

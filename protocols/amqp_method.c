@@ -20,6 +20,7 @@ static const struct method {
     {20, 40, CHANNEL_CLOSE, BOTH, "2"},
     {20, 41, CHANNEL_CLOSE_OK, BOTH, ""},
     {10, 31, CONNECTION_TUNE_OK, OUT, "24"},
+    {10, 50, CONNECTION_CLOSE, IN, "2"},
     {85, 10, CONFIRM_SELECT, OUT, ""},
     {60, 20, BASIC_CONSUME, OUT, "2Qs1"},
     {60, 21, BASIC_CONSUME_OK, IN, "s"},
@@ -190,21 +191,27 @@ static void settle(
                          : 6);
 }
 
-/* Nothing on it will be acknowledged any more: what was delivered will be again. */
-void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code)
+/* The broker will not confirm them; the program may have closed the channel itself. */
+static void settle_unconfirmed(
+    struct broker_reader *reader, uint64_t from, uint64_t to, int64_t code)
 {
     char digits[3];
     bool is_error = reader->direction == DIRECTION_IN && code >= 300 && code <= 999;
     for (int i = 2; i >= 0; i--, code /= 10)
         digits[i] = (char)('0' + code % 10);
+    tell_settle(reader, from, to, false, END_UNANSWERED, digits, is_error ? sizeof(digits) : 0);
+}
+
+/* Nothing on it will be acknowledged any more: what was delivered will be again. */
+void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code)
+{
     for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++)
         amqp_cut(reader, &channel->content[side]);
     if (channel->gets)
         broker_tell(reader, channel->get_serial, EVENT_END);
     tell_settle(
         reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), true, END_UNANSWERED, NULL, 0);
-    tell_settle(reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), false, END_UNANSWERED,
-        digits, is_error ? sizeof(digits) : 0);
+    settle_unconfirmed(reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), code);
     memset(channel, 0, sizeof(*channel));
 }
 
@@ -389,26 +396,37 @@ static void read_ids(struct broker_reader *reader, size_t end)
     }
 }
 
-/* What the connection itself agrees on, on channel 0: 1.4.2.6. */
-static void read_tuning(struct broker_reader *reader, size_t end)
+/* A number at the beginning of what is said on channel 0; true: it ends here. */
+static bool read_first(struct broker_reader *reader, size_t end, uint8_t bytes)
+{
+    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
+    while (reader->at < end && argument->left < bytes) {
+        argument->number = argument->number << 8 | reader->data[reader->at++];
+        if (++argument->left == bytes)
+            return true;
+    }
+    return false;
+}
+
+/* What the connection itself agrees on (1.4.2.6), and why the broker ends it (1.4.2.10): what was
+ * delivered can still be worked on. */
+static void read_own(struct broker_reader *reader, size_t end)
 {
     struct amqp *amqp = reader->state;
-    struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
-    while (reader->at < end && argument->left < 6) {
-        argument->number = argument->number << 8 | reader->data[reader->at++];
-        argument->left++;
-    }
-    if (argument->left == 6)
-        amqp->frame_max = (uint32_t)argument->number;
+    const struct amqp_frame *frame = reader->side;
+    if (frame->method == CONNECTION_TUNE_OK && read_first(reader, end, 2 + 4))
+        amqp->frame_max = (uint32_t)frame->argument.number;
+    else if (frame->method == CONNECTION_CLOSE && read_first(reader, end, 2))
+        settle_unconfirmed(reader, 1, UINT64_MAX, (int64_t)frame->argument.number);
 }
 
 void amqp_read_method(struct broker_reader *reader, size_t end)
 {
     struct amqp_frame *frame = reader->side;
     read_ids(reader, end);
-    if (frame->method == CONNECTION_TUNE_OK && reader->direction == DIRECTION_OUT)
-        read_tuning(reader, end);
     struct amqp_channel *channel = amqp_channel_of(reader), nobody = {0};
+    if (channel == NULL)
+        read_own(reader, end);
     if (channel == NULL && frame->argument.is_string)
         channel = &nobody; /* the other side closed it: the text that was begun goes on */
     while (reader->at < end && channel != NULL && frame->method > AMQP_IGNORED) {

@@ -108,7 +108,7 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
         exchange->context->is_of_many = true;
     const struct exchange *first = sink->connection->held;
     if (exchange->is_left && !exchange->is_settled) {
-        stream_end_delivery(sink, exchange); /* nothing else will */
+        stream_end_delivery(sink, exchange, END_COMPLETE); /* nothing else will */
         return;
     }
     if (exchange->is_left || exchange->context == NULL)
@@ -140,7 +140,8 @@ static void come_first(struct thread *self, struct exchange *exchange, bool is_u
     exchange->behind = false;
 }
 
-static void end(struct stream_sink *sink, struct exchange *exchange, bool is_told_settled)
+static void end(struct stream_sink *sink, struct exchange *exchange, enum end_reason reason,
+    bool is_told_settled)
 {
     struct connection *connection = sink->connection;
     struct context *context = exchange->context;
@@ -148,7 +149,7 @@ static void end(struct stream_sink *sink, struct exchange *exchange, bool is_tol
     bool has_called = context != NULL && context->has_made_calls;
     bool is_whole = exchange->requested && exchange->has_ids;
     if (is_whole && exchange_is_recorded(exchange))
-        stream_record(sink, exchange, NULL);
+        stream_record(sink, exchange, stream_error_of(sink, exchange, reason));
     if (is_whole && is_told_settled && exchange_is_recorded(exchange)) {
         exchange_settle(sink->self, exchange);
         stream_record(sink, exchange, NULL);
@@ -161,9 +162,10 @@ static void end(struct stream_sink *sink, struct exchange *exchange, bool is_tol
         come_first(sink->self, connection->held, !has_called);
 }
 
-void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange)
+void stream_end_delivery(
+    struct stream_sink *sink, struct exchange *exchange, enum end_reason reason)
 {
-    end(sink, exchange, false);
+    end(sink, exchange, reason, false);
 }
 
 static bool is_meant(const struct exchange *exchange, const struct event *settle)
@@ -194,7 +196,7 @@ static void settle(struct stream_sink *sink, struct exchange *exchange, const st
 {
     add_code(exchange, event);
     if (event->is_delivery)
-        end(sink, exchange, event->reason == END_COMPLETE);
+        end(sink, exchange, END_COMPLETE, event->reason == END_COMPLETE);
     else
         stream_end_exchange(sink, exchange, event->reason);
 }
@@ -266,7 +268,7 @@ static void leave_all(struct stream_sink *sink, bool only_unsettled)
         leave(sink->connection, exchange);
         attribution_leave_message(sink->self, exchange->context);
         if (!exchange->is_settled)
-            stream_end_delivery(sink, exchange);
+            stream_end_delivery(sink, exchange, END_COMPLETE);
     }
 }
 

@@ -224,7 +224,7 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     sink->connection->used = true;
 }
 
-static const char *error_of(
+const char *stream_error_of(
     const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
 {
     const struct connection *connection = sink->connection;
@@ -233,7 +233,7 @@ static const char *error_of(
         return NULL;
     if (sink->cause == CAUSE_ERROR)
         return sink->error;
-    if (exchange->is_server)
+    if (exchange->is_server && !exchange->is_delivery)
         return is_answered ? "response_truncated"
                            : (connection->peer_gone ? "client_disconnected" : "no_response");
     if (sink->cause == CAUSE_HOST) /* the program gave up: by its clock, or because it wanted to */
@@ -279,7 +279,7 @@ void stream_end_exchange(
 {
     struct connection *connection = sink->connection;
     if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange)) {
-        const char *error = error_of(sink, exchange, reason);
+        const char *error = stream_error_of(sink, exchange, reason);
         if (exchange_wants_code(sink->self, exchange, error))
             exchange_note_code(sink->self);
         record(sink, exchange, error);
@@ -390,7 +390,7 @@ __attribute__((noinline)) static void on_stage(
         break;
     case EVENT_END:
         if (exchange->is_delivery) {
-            stream_end_delivery(sink, exchange);
+            stream_end_delivery(sink, exchange, event->reason);
             break;
         }
         connection->switched = event->reason == END_SWITCHED;

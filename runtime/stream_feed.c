@@ -227,7 +227,7 @@ static void end_all(
             &sink, exchange, exchange->has_response ? END_TRUNCATED : END_UNANSWERED);
     }
     while (connection->delivered != NULL)
-        stream_end_delivery(&sink, connection->delivered);
+        stream_end_delivery(&sink, connection->delivered, END_COMPLETE);
 }
 
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)

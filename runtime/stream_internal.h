@@ -60,13 +60,18 @@ static inline struct exchange *stream_any(const struct connection *connection)
 void stream_append(struct connection *connection, struct exchange *exchange);
 void stream_record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error);
+/* The error.type of one that ends for this reason; NULL: none. */
+const char *stream_error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason);
 
 /* stream_deliveries.c */
-/* BEGIN, REQUEST, RECEIVED and END of one that is delivered; SETTLE of either kind; LEAVE. */
+/* BEGIN, REQUEST, RECEIVED and END of one that is delivered (not COMPLETE: it was cut while it
+ * came); SETTLE of either kind; LEAVE. */
 void stream_deliver(struct stream_sink *sink, const struct event *event);
 void stream_delivered(struct stream_sink *sink, struct exchange *exchange);
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange);
-void stream_end_delivery(struct stream_sink *sink, struct exchange *exchange);
+void stream_end_delivery(
+    struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
 void stream_settle(struct stream_sink *sink, const struct event *event);
 void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */

@@ -175,6 +175,8 @@ def test_cut():
         scene.as_bare([PYTHON, APP, "cut", str(server.port)], "cut", spans=2)
         equal(collections.Counter(span.name for span in scene.spans()),
               {"reserve default": 1, "process default": 1}, "what came of it is told")
+        equal({span.name: span.attributes.get("error.type") for span in scene.spans()}.get("process default"),
+              "connection_closed", "as what was cut")
 
 
 RUBY = """
