@@ -175,9 +175,32 @@ static void set(struct py_object *context, uint32_t handle, bool is_woken)
     note_put(capsule, context);
 }
 
+void current_make_late(struct py_object *context)
+{
+    struct py_object *old = current_get();
+    if (old == NULL)
+        return;
+    bool is_late = note_of(old)->handle != CARRIER_NONE && note_is_orphan(old, current_context);
+    if (is_late && py.PyContext_Enter(context) == 0) {
+        struct py_object *capsule = note_make(carrier_hold(note_of(old)->handle));
+        if (capsule != NULL) {
+            note_of(capsule)->is_woken = true;
+            note_of(capsule)->fd = note_of(old)->fd;
+            note_of(capsule)->connection = note_of(old)->connection;
+            note_put(capsule, context);
+        }
+        py.PyContext_Exit(context);
+    }
+    py.PyErr_Clear();
+    py.Py_DecRef(old);
+}
+
 void current_serve(struct py_object *context, int fd, uint64_t connection)
 {
-    if (py.PyContext_Enter(context) != 0) {
+    uint32_t request = connection == 0 ? CARRIER_NONE : carrier_take_of(fd, connection);
+    carrier_drop(request);
+    /* Once a request is there it may have been made for that one alone. */
+    if (connection == 0 || request != CARRIER_NONE || py.PyContext_Enter(context) != 0) {
         py.PyErr_Clear();
         return;
     }

@@ -101,6 +101,9 @@ void current_adopt(struct py_object *context, bool is_timer);
 struct py_object *current_lend(struct py_object *context);
 void current_return(struct py_object *context, struct py_object *token);
 
+/* A task is made, in `context`, which is a copy of the running one: if the request that this has
+ * adopted is over, it may be for the next one. */
+void current_make_late(struct py_object *context);
 /* What runs in `context` was made for this connection, and serves it alone. */
 void current_serve(struct py_object *context, int fd, uint64_t connection);
 /* The running context, if it is such a one and nobody's, takes the request that is there. */
@@ -178,3 +181,5 @@ void greenlets_leave(void);
 
 void uvloop_look(void);
 bool uvloop_is_known(void);
+/* A callback for what libuv has read begins, or is over. */
+void uvloop_calls(bool begins);

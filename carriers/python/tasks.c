@@ -83,6 +83,8 @@ static void *our_run(void *context, void *a, void *b, void *c)
         return original_run(context, a, b, c);
     bool is_first = current_context == NULL && uvloop_is_known();
     struct py_object *lent = is_first ? current_lend(context) : NULL;
+    if (is_first)
+        uvloop_calls(true);
     struct py_object *inner = NULL;
     if (!current_peek(context, &inner))
         return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
@@ -94,6 +96,8 @@ static void *our_run(void *context, void *a, void *b, void *c)
         py.Py_DecRef(inner);
     void *result = original_run(context, a, b, c);
     struct python_error error = python_set_aside();
+    if (is_first)
+        uvloop_calls(false);
     if (lent != NULL)
         current_return(context, lent);
     current_context = outer_context;

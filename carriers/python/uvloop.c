@@ -6,12 +6,14 @@
  *                the object's own calls are led to us (hooks/bind.h)
  *   streams      are read by libuv, which then calls in the context of the transport, often that of
  *                a whole server: what was read is lent to it for that one call
- *   connections  begin in a handle of that context, too; a task that is made there may take its
- *                first step when its request has been read already
+ *   connections  begin in a handle of that context, too, and inside TLS in a callback after a read;
+ *                a task that is made there may run when a request has been read that it did not
+ *                wait for: libuv reads before what is ready runs
  *   transports   send what was written when the loop turns: uvloop_writes.c
  */
 #include <stddef.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "bind.h"
 #include "carrier.h"
@@ -35,12 +37,20 @@ static __thread struct entered {
 } entered[DEPTH_MAX];
 static __thread uint32_t depth; /* may be more than there is room for */
 
-/* The connection whose transport is being made; -1: none. */
-static __thread int making_fd = -1;
+/* The connection whose transport is being made, or has been read for the callback that runs; -1:
+ * none. */
+static __thread int at_fd = -1;
+static __thread int read_fd = -1; /* since then nothing has run */
+
+void uvloop_calls(bool begins)
+{
+    at_fd = begins ? read_fd : -1;
+    read_fd = -1;
+}
 
 static void tell(struct py_object *context)
 {
-    making_fd = -1;
+    at_fd = read_fd = -1;
     current_attend();
     struct py_object *capsule = current_get();
     current_enter(capsule, context);
@@ -80,19 +90,22 @@ enum { SOON, SOON_THREADSAFE, LATER, MAKES };
 static py_method *makes[MAKES];
 static int flags[MAKES];
 
-/* A new task's first step. What else is made for later there may be another one's. */
+/* A new task's first step. What else is made for later may be another one's. */
 static bool is_step(int which, void *a)
 {
+    static struct py_object *step_type;
     struct py_object *call =
         flags[which] & METHOD_FAST ? *(struct py_object **)a : py.PyTuple_GetItem(a, 0);
     struct py_object *type = call == NULL ? NULL : ((struct python_head *)call)->type;
-    struct py_object *text = type == NULL ? NULL : py.PyObject_GetAttrString(type, "__name__");
+    if (type == NULL || step_type != NULL)
+        return type != NULL && type == step_type;
+    struct py_object *text = py.PyObject_GetAttrString(type, "__name__");
     const char *name = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
-    bool is_it = name != NULL && strcmp(name, "TaskStepMethWrapper") == 0;
+    if (name != NULL && strcmp(name, "TaskStepMethWrapper") == 0)
+        step_type = type; /* of the C library's own, there for good */
     if (text != NULL)
         py.Py_DecRef(text);
-    py.PyErr_Clear();
-    return is_it;
+    return type == step_type;
 }
 
 /* The parameter `context`; NULL: it is a copy of the running one. */
@@ -116,8 +129,11 @@ static void *make(int which, void *self, void *a, void *b, void *c)
     if (result == NULL || !is_known || !python_is_ours())
         return result;
     struct py_object *context = context_of(which, a, b, c);
-    if (context != NULL && making_fd >= 0 && which == SOON && is_step(which, a))
-        current_serve(context, making_fd, carrier_serves_by(making_fd));
+    if (context != NULL && which == SOON && is_step(which, a)) {
+        current_make_late(context);
+        if (at_fd >= 0)
+            current_serve(context, at_fd, carrier_serves_by(at_fd));
+    }
     if (context != NULL)
         current_adopt(context, which == LATER);
     else if (which != LATER) {
@@ -181,24 +197,34 @@ static struct python_place rows[] = {
 
 const struct python_places uvloop_places = {rows, sizeof(rows) / sizeof(rows[0])};
 
-/* The first thing that is asked of a connection, before the program hears of it. */
 static int (*getpeername_on)(int fd, void *address, void *length);
+static ssize_t (*read_on)(int fd, void *data, size_t bytes);
 
+/* The first thing that is asked of a connection, before the program hears of it. */
 static int our_getpeername(int fd, void *address, void *length)
 {
     int result = getpeername_on(fd, address, length);
     if (result == 0 && depth > 0)
-        making_fd = fd;
+        at_fd = fd;
     return result;
 }
 
-static bool bind_peers(const char *path)
+static ssize_t our_read(int fd, void *data, size_t bytes)
+{
+    ssize_t result = read_on(fd, data, bytes);
+    read_fd = result > 0 ? fd : -1;
+    return result;
+}
+
+static bool bind_connections(const char *path)
 {
     struct hook_row found = {"getpeername", (void **)&getpeername_on, NULL, 0};
-    if (!hooks_find(&found, 1))
+    read_on = hooks_own("read");
+    if (read_on == NULL || !hooks_find(&found, 1))
         return false;
-    const struct bind_row row = {"getpeername", (void *)getpeername_on, our_getpeername};
-    return hooks_bind(path, &row, 1) + hooks_bind("/libuv.so.1", &row, 1) > 0;
+    const struct bind_row rows[] = {{"getpeername", (void *)getpeername_on, our_getpeername},
+        {"read", (void *)read_on, our_read}};
+    return hooks_bind(path, rows, 2) + hooks_bind("/libuv.so.1", rows, 2) >= 2;
 }
 
 static bool bind_contexts(const char *path)
@@ -216,7 +242,7 @@ void uvloop_look(void)
     is_asked = true;
     struct py_object *file = tasks_attribute("uvloop.loop", "__file__");
     const char *path = file == NULL ? NULL : py.PyUnicode_AsUTF8(file);
-    is_known = path != NULL && bind_contexts(path) && writes_bind(path) && bind_peers(path);
+    is_known = path != NULL && bind_contexts(path) && writes_bind(path) && bind_connections(path);
     if (file != NULL)
         py.Py_DecRef(file);
     py.PyErr_Clear();
