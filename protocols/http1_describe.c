@@ -336,7 +336,7 @@ void http1_describe(const struct facts *facts, struct describer *out)
         .is_connect = is_connect,
     };
     struct fact path = {request.target.path.text, (uint32_t)request.target.path.length};
-    struct fact database = facts->is_server ? (struct fact){0} : http1_elastic_system(facts);
+    struct fact database = http1_elastic_system(facts);
     bool is_database = database.length > 0;
     if (__builtin_expect(is_database, 0)) {
         describe_command(&request, database);

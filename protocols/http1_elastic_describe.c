@@ -31,10 +31,11 @@ static bool begins(struct fact text, const char *literal, uint32_t length)
 /* "Elasticsearch", "OpenSearch/2.11.0 (opensearch)" */
 static struct fact system_of_product(struct fact product)
 {
-    bool is_elastic = BEGINS(product, "Elasticsearch");
-    return is_elastic                       ? elasticsearch
-           : BEGINS(product, "OpenSearch/") ? opensearch
-                                            : (struct fact){0};
+    static const struct fact none;
+    if (BEGINS(product, "Elasticsearch")) {
+        return elasticsearch;
+    }
+    return BEGINS(product, "OpenSearch/") ? opensearch : none;
 }
 
 /* elasticsearch-py/8.11.0 (Python/3.11.2; ...): what their clients in all languages begin with. */
@@ -66,6 +67,9 @@ struct fact http1_elastic_system(const struct facts *facts)
 {
     struct fact product = facts->texts[FIELD_COLLECTION], agent = facts->texts[FIELD_USER_AGENT];
     struct fact system = {0};
+    if (facts->is_server) {
+        return system;
+    }
     if (product.length > 0) {
         system = system_of_product(product);
     }
@@ -162,24 +166,28 @@ static const uint8_t *behind(const uint8_t *text)
     return text + 1;
 }
 
-/* Names of indices begin with no `_`, but for _all. Documents' may. */
-static bool is_value(struct slice part, unsigned depth)
+/* Names begin with no `_`, but for _all: what else does may be an endpoint that we do not know.
+ * Those that are given by others may. */
+static bool is_value(struct slice part, enum attribute attribute)
 {
     bool is_all = part.length == 4 && memcmp(part.text, "_all", 4) == 0;
-    return part.length > 0 && (depth > 1 || part.text[0] != '_' || is_all);
+    bool is_free = attribute == ATTRIBUTE_DB_OPERATION_PARAMETER_ID ||
+                   attribute == ATTRIBUTE_DB_OPERATION_PARAMETER_SCROLL_ID ||
+                   attribute == ATTRIBUTE_DB_OPERATION_PARAMETER_NODE_ID;
+    return part.length > 0 && (part.text[0] != '_' || is_all || is_free);
 }
 
 /* Does the node at `node` stand for this part? A parameter is noted. */
-static bool is_of(const uint8_t *node, struct slice part, unsigned depth, struct endpoint *endpoint)
+static bool is_of(const uint8_t *node, struct slice part, struct endpoint *endpoint)
 {
     if (!(node[0] & ELASTIC_IS_PARAMETER)) {
         return is_text(node + 1, part);
     }
-    if (!is_value(part, depth) || endpoint->count == PARTS_MAX) {
+    enum attribute attribute = (enum attribute)http1_elastic_parameters[node[1]];
+    if (!is_value(part, attribute) || endpoint->count == PARTS_MAX) {
         return false;
     }
-    endpoint->parts[endpoint->count++] =
-        (struct part){(enum attribute)http1_elastic_parameters[node[1]], part};
+    endpoint->parts[endpoint->count++] = (struct part){attribute, part};
     return true;
 }
 
@@ -213,8 +221,8 @@ static const uint8_t *nodes_below(const uint8_t *node)
 }
 
 /* Of the nodes from `at` to `end`. What a text leads to comes before what a parameter does. */
-static bool find(const uint8_t *at, const uint8_t *end, struct slice path, unsigned depth,
-    struct endpoint *endpoint)
+static bool find(
+    const uint8_t *at, const uint8_t *end, struct slice path, struct endpoint *endpoint)
 {
     size_t slash = slice_find(path, '/');
     struct slice part = slice_until(path, slash), rest = slice_from(path, slash + 1);
@@ -224,9 +232,9 @@ static bool find(const uint8_t *at, const uint8_t *end, struct slice path, unsig
         size |= at[0] & 0x80 ? (size_t)at[1] << 7 : 0;
         const uint8_t *node = at + (at[0] & 0x80 ? 2 : 1);
         at = node + size;
-        if (is_of(node, part, depth, endpoint) &&
+        if (is_of(node, part, endpoint) &&
             (rest.length == 0 ? find_operation(node, endpoint)
-                              : find(nodes_below(node), at, rest, depth + 1, endpoint))) {
+                              : find(nodes_below(node), at, rest, endpoint))) {
             return true;
         }
         endpoint->count = count;
@@ -340,7 +348,7 @@ __attribute__((cold)) void http1_elastic_describe(const struct facts *facts, str
     struct fact cluster = facts->texts[FIELD_NAMESPACE];
     struct endpoint endpoint = {.method = method_of(facts->texts[FIELD_METHOD])};
     struct text name = {0};
-    if (find(http1_elastic_tree, end, path, 0, &endpoint)) {
+    if (find(http1_elastic_tree, end, path, &endpoint)) {
         append_operation(&name, facts, &endpoint);
     }
     struct text operation = name;

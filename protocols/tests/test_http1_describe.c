@@ -334,6 +334,8 @@ static void check_endpoints(void)
         {"GET", "/a/_doc/_search", "get a"},
         /* none of them */
         {"GET", "/_a", "h:9200"},
+        {"POST", "/_snapshot/r/_analyze", "h:9200"},
+        {"GET", "/_cat/_a", "h:9200"},
         {"GET", "/_allx/_search", "h:9200"},
         {"GET", "//_search", "h:9200"},
         {"GET", "/a/_searchx", "h:9200"},
