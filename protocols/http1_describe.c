@@ -314,15 +314,19 @@ static void describe_outcome(const struct request *request, bool is_database)
 }
 
 /* What comes first decides which metric counts it. */
-__attribute__((noinline)) static void describe_command(
-    const struct request *request, struct fact system)
+__attribute__((noinline)) static bool describe_command(const struct request *request)
 {
+    struct fact system = http1_elastic_system(request->facts);
+    if (system.length == 0) {
+        return false;
+    }
     struct authority authority = host(request);
     bool is_named = authority.host.length > 0;
     int32_t port = authority.port > 0 ? authority.port : default_port(peer_scheme(request));
     http1_elastic_describe(request->facts, system, request->target.path,
         is_named ? authority.host : request->peer, is_named ? port : request->facts->peer_port,
         request->out);
+    return true;
 }
 
 void http1_describe(const struct facts *facts, struct describer *out)
@@ -336,11 +340,8 @@ void http1_describe(const struct facts *facts, struct describer *out)
         .is_connect = is_connect,
     };
     struct fact path = {request.target.path.text, (uint32_t)request.target.path.length};
-    struct fact database = http1_elastic_system(facts);
-    bool is_database = database.length > 0;
-    if (__builtin_expect(is_database, 0)) {
-        describe_command(&request, database);
-    }
+    bool is_database =
+        __builtin_expect(http1_elastic_may_be(facts), 0) && describe_command(&request);
     bool is_message = !facts->is_server && !is_database && http1_cloud_describe(facts, path, out);
     tell_method(&request, is_message || is_database);
     if (facts->is_server) {

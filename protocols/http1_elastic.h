@@ -29,8 +29,19 @@ void http1_elastic_end(struct reader *);
 /* A body in JSON turns out to be one: behind the first line's action and brace. */
 void http1_elastic_begin(struct http1_cloud *, enum elastic_action);
 
-/* http1_elastic_describe.c: which of the two a finished request was for; of length 0: none. */
+/* http1_elastic_describe.c: which of the two a client's finished request was for; of length 0:
+ * none. */
 struct fact http1_elastic_system(const struct facts *);
+
+/* False of nearly all requests: it was for neither. Clients of theirs begin with e, g or o. */
+static inline bool http1_elastic_may_be(const struct facts *facts)
+{
+    struct fact agent = facts->texts[FIELD_USER_AGENT];
+    bool is_named = facts->texts[FIELD_COLLECTION].length > 0 ||
+                    facts->numbers[FIELD_ROWS] >= ELASTIC_MEDIA_TYPE;
+    return !facts->is_server &&
+           (is_named || (agent.length > 0 && agent.text[0] >= 'e' && agent.text[0] <= 'o'));
+}
 
 /* Tells the request as a command, but for what it has in common with all requests. */
 void http1_elastic_describe(const struct facts *, struct fact system, struct slice path,

@@ -67,18 +67,13 @@ struct fact http1_elastic_system(const struct facts *facts)
 {
     struct fact product = facts->texts[FIELD_COLLECTION], agent = facts->texts[FIELD_USER_AGENT];
     struct fact system = {0};
-    if (facts->is_server) {
-        return system;
-    }
     if (product.length > 0) {
         system = system_of_product(product);
     }
     if (system.length == 0 && (facts->numbers[FIELD_ROWS] & ELASTIC_MEDIA_TYPE) != 0) {
         return elasticsearch;
     }
-    bool may_be = system.length == 0 && agent.length > 0 && agent.text[0] >= 'e' &&
-                  agent.text[0] <= 'o'; /* elasticsearch, go, opensearch */
-    return may_be ? system_of_client(agent) : system;
+    return system.length == 0 ? system_of_client(agent) : system;
 }
 
 /* --- which endpoint it is ----------------------------------------------------------------------
@@ -293,14 +288,15 @@ static bool is_batch(const struct text *name, const struct facts *facts)
 static void append_operation(
     struct text *text, const struct facts *facts, const struct endpoint *endpoint)
 {
-    static const char *const kinds[] = {
-        [1] = " index", [2] = " create", [4] = " update", [8] = " delete"};
+    static const char kinds[][8] = {" index", " create", " update", " delete"};
     unsigned kind = facts->numbers[FIELD_ROWS] & (ELASTIC_MEDIA_TYPE - 1);
     for (const uint8_t *at = endpoint->name; *at != 0; at++) {
         expand(*at, text);
     }
-    if (is_batch(text, facts) && kind < sizeof kinds / sizeof kinds[0] && kinds[kind] != NULL) {
-        append_bytes(text, kinds[kind], kind == 1 ? 6 : 7);
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0] && is_batch(text, facts); i++) {
+        if (kind == 1u << i) {
+            append_bytes(text, kinds[i], i == 0 ? 6 : 7);
+        }
     }
 }
 
