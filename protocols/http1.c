@@ -299,7 +299,7 @@ static bool skip_body(struct reader *reader, uint64_t length)
 {
     struct stream *stream = reader->stream;
     http1_body_unwatch(stream);
-    http1_cloud_end(reader);
+    http1_cloud_cut(reader);
     if (stream->stage == STAGE_UNTIL_CLOSE) {
         return true;
     }

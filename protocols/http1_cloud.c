@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues of clouds: which heads mark a request, and when its bodies are looked at. */
-#include "http1.h"
+#include "http1_elastic.h"
 
 #include <string.h>
 
@@ -19,11 +19,15 @@ enum meaning {
 static const struct word {
     uint8_t header, meaning, mark;
     uint8_t length;
-    char text[36];
+    char text[40];
 } words[] = {
     {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_JSON, WORD("application/json")},
     {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_JSON, WORD("application/x-amz-json-1.0")},
     {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_FORM, WORD("application/x-www-form-urlencoded")},
+    {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_LINES, WORD("application/x-ndjson")},
+    {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_ELASTIC, WORD("application/vnd.elasticsearch+json")},
+    {HEADER_CONTENT_TYPE, MEANS_MARK, CLOUD_ELASTIC | CLOUD_LINES,
+        WORD("application/vnd.elasticsearch+x-ndjson")},
     {HEADER_AMZ_TARGET, MEANS_MARK, CLOUD_SQS, WORD("AmazonSQS")},
     {HEADER_AUTHORIZATION, MEANS_SCHEME, 0, WORD("AWS4-HMAC-SHA256")},
     {HEADER_AUTHORIZATION, MEANS_SCHEME, 0, WORD("AWS4-ECDSA-P256-SHA256")},
@@ -38,16 +42,16 @@ static const struct word {
     {HEADER_AUTHORIZATION, MEANS_MARK, CLOUD_SIGNED, WORD("ot-tracer-spanid")},
 };
 enum { WORDS = sizeof words / sizeof words[0] };
-_Static_assert(WORDS <= 16, "a bit each");
+_Static_assert(WORDS <= 18, "a bit each");
 
 /* What stream.left holds of the value that is being read; stream.matched is the place in a word. */
 enum {
     LEFT_CANDIDATES = (1 << WORDS) - 1, /* words that the one being read may still be */
-    LEFT_PENDING_SHIFT = 16,            /* 8 bits: the mark of a service */
-    LEFT_IS_AWS = 1 << 24,
-    LEFT_DONE = 1 << 25, /* nothing more matters */
-    LEFT_IS_TOLD = 1 << 26,
-    LEFT_IS_CUT = 1 << 27 /* ... nor is anything more told */
+    LEFT_PENDING_SHIFT = 18,            /* 8 bits: the mark of a service */
+    LEFT_IS_AWS = 1 << 26,
+    LEFT_DONE = 1 << 27, /* nothing more matters */
+    LEFT_IS_TOLD = 1 << 28,
+    LEFT_IS_CUT = 1 << 29 /* ... nor is anything more told */
 };
 
 static bool ends_word(uint8_t header, uint8_t byte)
@@ -78,10 +82,10 @@ static bool is_candidate(const struct stream *stream, unsigned word)
 
 static void match(struct stream *stream, uint8_t byte)
 {
-    for (unsigned i = 0; i < WORDS; i++) {
-        bool goes_on = stream->matched < words[i].length && words[i].text[stream->matched] == byte;
-        if (!goes_on) {
-            stream->left &= ~(UINT64_C(1) << i);
+    for (uint64_t left = stream->left & LEFT_CANDIDATES; left != 0; left &= left - 1) {
+        const struct word *word = &words[__builtin_ctzll(left)];
+        if (stream->matched >= word->length || word->text[stream->matched] != byte) {
+            stream->left &= ~(left & -left);
         }
     }
     stream->matched += stream->matched < UINT8_MAX;
@@ -175,7 +179,14 @@ void http1_cloud_value_end(struct reader *reader)
 
 /* --- bodies ---------------------------------------------------------------------------------- */
 
-enum asked { ASKED_NOTHING, ASKED_SQS_JSON, ASKED_SQS_FORM, ASKED_SNS_FORM, ASKED_OTHER_JSON };
+enum asked {
+    ASKED_NOTHING,
+    ASKED_SQS_JSON,
+    ASKED_SQS_FORM,
+    ASKED_SNS_FORM,
+    ASKED_OTHER_JSON,
+    ASKED_LINES
+};
 
 static const struct {
     uint8_t syntax, request, answer; /* of the request's body; the roots */
@@ -185,6 +196,7 @@ static const struct {
     [ASKED_SQS_FORM] = {SYNTAX_FORM, NODE_FORM, NODE_XML},
     [ASKED_SNS_FORM] = {SYNTAX_FORM, NODE_FORM, NODE_NOTHING},
     [ASKED_OTHER_JSON] = {SYNTAX_JSON, NODE_SENT, NODE_PULLED},
+    [ASKED_LINES] = {SYNTAX_LINES, NODE_NONE, NODE_NOTHING},
 };
 
 static enum asked asked_of(uint8_t marks)
@@ -195,13 +207,14 @@ static enum asked asked_of(uint8_t marks)
     if (marks & CLOUD_SNS) {
         return marks & CLOUD_FORM ? ASKED_SNS_FORM : ASKED_NOTHING;
     }
-    return marks & CLOUD_JSON ? ASKED_OTHER_JSON : ASKED_NOTHING;
+    return marks & CLOUD_LINES ? ASKED_LINES : marks & CLOUD_JSON ? ASKED_OTHER_JSON : 0;
 }
 
 void http1_cloud_begin(struct reader *reader)
 {
     struct http1_cloud *cloud = &reader->http->cloud;
     enum asked asked = asked_of(cloud->marks);
+    bool is_elastic = cloud->marks & CLOUD_ELASTIC;
     bool has_body = reader->stream->stage >= STAGE_BODY_FIRST;
     cloud->marks = 0;
     cloud->serial = http1_serial(reader);
@@ -209,6 +222,10 @@ void http1_cloud_begin(struct reader *reader)
     cloud->answer = asked_rows[asked].answer;
     http1_cloud_start(cloud, has_body ? asked_rows[asked].syntax : SYNTAX_NONE,
         (enum cloud_node)asked_rows[asked].request);
+    if (is_elastic) {
+        cloud->section = ELASTIC_MEDIA_TYPE;
+        http1_tell_number(reader, cloud->serial, FIELD_ROWS, ELASTIC_MEDIA_TYPE);
+    }
     if (http1_is_watched(reader)) {
         http1_body_watch(reader->stream);
     }

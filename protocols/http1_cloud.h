@@ -2,7 +2,8 @@
 /*
  * Queues that are spoken to by HTTP/1: Amazon's SQS and SNS, Google's Pub/Sub. To HTTP/1 they are
  * requests like all others; a few headers mark those whose bodies are looked at on their way, for
- * the queue's name and the messages' contexts. Nothing else is ever looked at.
+ * the queue's name and the messages' contexts. Nothing else is ever looked at but lines of bulk
+ * requests (http1_elastic.h), which are counted.
  *
  * The state is one a connection: of two such requests that are open at once the later one is it.
  *
@@ -10,8 +11,8 @@
  *                            and that stream's stage is a watched one wherever body bytes are next
  *   marks are of the request head that is being read; answer, of the request that was read
  *
- * Bounded: bytes of a body (CLOUD_BODY_BYTES_MAX), of what is told of it, and the depth to which it
- * nests. What is compressed is not looked at.
+ * Bounded: bytes of a body (CLOUD_BODY_BYTES_MAX; of lines more), of what is told of it, and the
+ * depth to which it nests. What is compressed is not looked at.
  */
 #pragma once
 
@@ -34,10 +35,12 @@ enum cloud_mark {
     CLOUD_SQS = 4,
     CLOUD_SNS = 8,
     CLOUD_JSON = 16,
-    CLOUD_FORM = 32
+    CLOUD_FORM = 32,
+    CLOUD_ELASTIC = 64, /* http1_elastic.h */
+    CLOUD_LINES = 128
 };
 
-enum cloud_syntax { SYNTAX_NONE, SYNTAX_JSON, SYNTAX_FORM, SYNTAX_XML };
+enum cloud_syntax { SYNTAX_NONE, SYNTAX_JSON, SYNTAX_FORM, SYNTAX_XML, SYNTAX_LINES };
 
 struct http1_cloud {
     uint8_t marks;  /* of enum cloud_mark */
@@ -77,8 +80,9 @@ void http1_cloud_begin_answer(struct reader *);
 
 /* These bytes of the buffer are the next ones of the body. False: no more are to be looked at. */
 bool http1_cloud_read(struct reader *, size_t from, size_t to);
-/* That was all of the body that the reader is in. */
+/* That was all of the body that the reader is in; or no more of it will be seen. */
 void http1_cloud_end(struct reader *);
+void http1_cloud_cut(struct reader *);
 /* Whichever body it is, nothing more of it is told: its exchange is, or may be, over. */
 void http1_cloud_stop(struct http1_cloud *);
 

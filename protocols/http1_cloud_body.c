@@ -4,6 +4,7 @@
  * syntax is not looked at any more.
  */
 #include "http1_cloud_walk.h"
+#include "http1_elastic.h"
 #include "scan.h"
 
 #include <string.h>
@@ -276,8 +277,10 @@ static void read_xml(struct walk *walk)
 
 bool http1_cloud_read(struct reader *reader, size_t from, size_t to)
 {
-    static void (*const reads[])(struct walk *) = {
-        [SYNTAX_JSON] = read_json, [SYNTAX_FORM] = read_form, [SYNTAX_XML] = read_xml};
+    static void (*const reads[])(struct walk *) = {[SYNTAX_JSON] = read_json,
+        [SYNTAX_FORM] = read_form,
+        [SYNTAX_XML] = read_xml,
+        [SYNTAX_LINES] = http1_elastic_read};
     struct http1_cloud *cloud = &reader->http->cloud;
     struct walk walk = {reader, cloud, reader->data, from, to};
     if (!http1_is_watched(reader)) {
@@ -290,7 +293,7 @@ bool http1_cloud_read(struct reader *reader, size_t from, size_t to)
         reads[cloud->syntax](&walk);
     }
     if (is_more) {
-        http1_cloud_end(reader);
+        http1_cloud_cut(reader);
     }
     return cloud->syntax != SYNTAX_NONE;
 }

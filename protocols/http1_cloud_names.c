@@ -5,6 +5,7 @@
  * something else.
  */
 #include "http1_cloud_walk.h"
+#include "http1_elastic.h"
 
 #include <string.h>
 
@@ -16,6 +17,7 @@ enum cloud_does {
     DOES_XRAY,
     DOES_NAME,    /* XML: the value names another one, */
     DOES_NAMED,   /* which is this */
+    DOES_ACTION,  /* the body is a bulk request: lines from here on */
     DOES_ELEMENT, /* one a message: they are counted */
     DOES_MESSAGE  /* the one message; as of elements, its strongest context is told when it ends */
 };
@@ -295,6 +297,10 @@ void cloud_enter(struct http1_cloud *cloud, uint8_t child)
         }
         return;
     }
+    if (rows[child].does == DOES_ACTION) {
+        http1_elastic_begin(cloud, (enum elastic_action)(child - NODE_SENT_INDEX));
+        return;
+    }
     cloud->node = child;
     if (rows[child].does == DOES_ELEMENT || rows[child].does == DOES_MESSAGE) {
         cloud->strength = 0;
@@ -328,8 +334,10 @@ void cloud_tell_count(struct reader *reader)
 void http1_cloud_start(struct http1_cloud *cloud, enum cloud_syntax syntax, enum cloud_node root)
 {
     cloud->syntax = (uint8_t)syntax;
-    cloud->left = CLOUD_BODY_BYTES_MAX;
+    cloud->left = syntax == SYNTAX_LINES ? ELASTIC_LINES_BYTES_MAX : CLOUD_BODY_BYTES_MAX;
     cloud->messages = 0;
+    cloud->found = 0;
+    cloud->section = 0;
     cloud->ignored = 0;
     cloud->root = (uint8_t)root;
     cloud->node = syntax == SYNTAX_JSON ? NODE_NONE : (uint8_t)root;
@@ -358,5 +366,16 @@ void http1_cloud_end(struct reader *reader)
     if (cloud->is_telling) {
         tell_text(reader, reader->at, reader->at, false, true);
     }
+    if (cloud->syntax == SYNTAX_LINES) {
+        http1_elastic_end(reader);
+    }
     http1_cloud_stop(cloud);
+}
+
+void http1_cloud_cut(struct reader *reader)
+{
+    if (reader->http->cloud.syntax == SYNTAX_LINES) { /* a part of them would be counted */
+        http1_cloud_stop(&reader->http->cloud);
+    }
+    http1_cloud_end(reader);
 }

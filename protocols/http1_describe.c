@@ -3,8 +3,7 @@
  * An exchange as a span, by the OpenTelemetry semantic conventions for HTTP. No http.route: the
  * path of a request is not its route, and only the framework knows the route.
  */
-#include "http1.h"
-#include "http1_url.h"
+#include "http1_elastic.h"
 
 #include <string.h>
 
@@ -292,7 +291,7 @@ static bool is_error_status(const struct facts *facts)
     return facts->has_response && facts->numbers[FIELD_STATUS] >= (facts->is_server ? 500 : 400);
 }
 
-static void describe_outcome(const struct request *request)
+static void describe_outcome(const struct request *request, bool is_database)
 {
     const struct facts *facts = request->facts;
     struct describer *out = request->out;
@@ -300,7 +299,9 @@ static void describe_outcome(const struct request *request)
     char digits[] = {
         (char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
     struct slice error = slice_of(facts->error);
-    if (facts->has_response) {
+    if (facts->has_response && is_database) {
+        out->text(out, ATTRIBUTE_DB_RESPONSE_STATUS_CODE, digits, sizeof digits);
+    } else if (facts->has_response) {
         out->number(out, ATTRIBUTE_HTTP_RESPONSE_STATUS_CODE, status);
     }
     if (is_error_status(facts)) {
@@ -310,6 +311,22 @@ static void describe_outcome(const struct request *request)
         tell(out, ATTRIBUTE_ERROR_TYPE, error);
         out->error(out);
     }
+}
+
+/* What comes first decides which metric counts it. */
+__attribute__((noinline)) static bool describe_command(const struct request *request)
+{
+    struct fact system = http1_elastic_system(request->facts);
+    if (system.length == 0) {
+        return false;
+    }
+    struct authority authority = host(request);
+    bool is_named = authority.host.length > 0;
+    int32_t port = authority.port > 0 ? authority.port : default_port(peer_scheme(request));
+    http1_elastic_describe(request->facts, system, request->target.path,
+        is_named ? authority.host : request->peer, is_named ? port : request->facts->peer_port,
+        request->out);
+    return true;
 }
 
 void http1_describe(const struct facts *facts, struct describer *out)
@@ -323,13 +340,15 @@ void http1_describe(const struct facts *facts, struct describer *out)
         .is_connect = is_connect,
     };
     struct fact path = {request.target.path.text, (uint32_t)request.target.path.length};
-    bool is_message = !facts->is_server && http1_cloud_describe(facts, path, out);
-    tell_method(&request, is_message);
+    bool is_database =
+        __builtin_expect(http1_elastic_may_be(facts), 0) && describe_command(&request);
+    bool is_message = !facts->is_server && !is_database && http1_cloud_describe(facts, path, out);
+    tell_method(&request, is_message || is_database);
     if (facts->is_server) {
         describe_server(&request);
     } else {
         describe_client(&request);
     }
     describe_network(&request);
-    describe_outcome(&request);
+    describe_outcome(&request, is_database);
 }

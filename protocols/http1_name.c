@@ -20,32 +20,65 @@ static const bool token_bytes[256] = {
     ['~'] = true,
 };
 
-struct header_row {
-    uint8_t length;
-    uint8_t header;
-    char name[20];
+/* Of which messages a header matters. */
+enum { ASKED = 1 << REQUESTS, ANSWER = 1 << RESPONSES, EITHER = ASKED | ANSWER };
+
+/* ROW(id, length, first letter, what it is, of which messages, which other one to try, name) */
+/* clang-format off */
+#define HEADERS                                                                                   \
+    ROW(HOST, 4, 'h', FIELD_HOST, ASKED, NONE, "host")                                            \
+    ROW(USER_AGENT, 10, 'u', FIELD_USER_AGENT, ASKED, NONE, "user-agent")                         \
+    ROW(FORWARDED, 9, 'f', FIELD_FORWARDED, ASKED, NONE, "forwarded")                             \
+    ROW(X_FORWARDED_FOR, 15, 'x', FIELD_X_FORWARDED_FOR, ASKED, AMZN_TRACE_ID, "x-forwarded-for") \
+    ROW(X_FORWARDED_HOST, 16, 'x', FIELD_X_FORWARDED_HOST, ASKED, FOUND_CLUSTER,                  \
+        "x-forwarded-host")                                                                       \
+    ROW(X_FORWARDED_PROTO, 17, 'x', FIELD_X_FORWARDED_PROTO, ASKED, ELASTIC_PRODUCT,              \
+        "x-forwarded-proto")                                                                     \
+    ROW(TRACEPARENT, 11, 't', FIELD_TRACEPARENT, ASKED, NONE, "traceparent")                      \
+    ROW(TRACESTATE, 10, 't', FIELD_TRACESTATE, ASKED, NONE, "tracestate")                         \
+    ROW(BAGGAGE, 7, 'b', FIELD_BAGGAGE, ASKED, NONE, "baggage")                                   \
+    ROW(CONTENT_LENGTH, 14, 'c', HEADER_CONTENT_LENGTH, EITHER, NONE, "content-length")           \
+    ROW(TRANSFER_ENCODING, 17, 't', HEADER_TRANSFER_ENCODING, EITHER, NONE, "transfer-encoding")  \
+    ROW(EXPECT, 6, 'e', HEADER_EXPECT, ASKED, NONE, "expect")                                     \
+    ROW(CONTENT_TYPE, 12, 'c', HEADER_CONTENT_TYPE, ASKED, NONE, "content-type")                  \
+    ROW(AUTHORIZATION, 13, 'a', HEADER_AUTHORIZATION, ASKED, NONE, "authorization")               \
+    ROW(AMZ_TARGET, 12, 'x', HEADER_AMZ_TARGET, ASKED, OPENSEARCH_VERSION, "x-amz-target")
+
+/* Of those that share a slot with one of them. */
+#define OTHER_HEADERS                                                                        \
+    ROW(AMZN_TRACE_ID, 15, 'x', HEADER_AMZN_TRACE_ID, ASKED, NONE, "x-amzn-trace-id")             \
+    ROW(ELASTIC_PRODUCT, 17, 'x', FIELD_COLLECTION, ANSWER, NONE, "x-elastic-product")            \
+    ROW(OPENSEARCH_VERSION, 20, 'x', FIELD_COLLECTION, ANSWER, NONE, "x-opensearch-version")      \
+    ROW(FOUND_CLUSTER, 24, 'x', FIELD_NAMESPACE, ANSWER, NONE, "x-found-handling-cluster")
+/* clang-format on */
+
+enum {
+    AT_NONE,
+#define ROW(id, length, first, header, roles, next, name) AT_##id,
+    HEADERS OTHER_HEADERS
+#undef ROW
 };
 
-/* By a hash of length and first letter, found by trial. A collision does not compile. */
+static const struct header_row {
+    uint8_t length;
+    uint8_t header;
+    uint8_t roles;
+    uint8_t next;
+    char name[28];
+} header_rows[] = {{0, HEADER_OTHER, 0, AT_NONE, ""},
+#define ROW(id, length, first, header, roles, next, name) {length, header, roles, AT_##next, name},
+    HEADERS OTHER_HEADERS
+#undef ROW
+};
+
+/* Rows by a hash of length and first letter, found by trial. A collision does not compile. */
 enum { HEADER_SLOTS = 64 };
 #define SLOT(length, first) (((length)*8 + (first)) % HEADER_SLOTS)
 
-static const struct header_row header_rows[HEADER_SLOTS] = {
-    [SLOT(4, 'h')] = {4, FIELD_HOST, "host"},
-    [SLOT(10, 'u')] = {10, FIELD_USER_AGENT, "user-agent"},
-    [SLOT(9, 'f')] = {9, FIELD_FORWARDED, "forwarded"},
-    [SLOT(15, 'x')] = {15, FIELD_X_FORWARDED_FOR, "x-forwarded-for"},
-    [SLOT(16, 'x')] = {16, FIELD_X_FORWARDED_HOST, "x-forwarded-host"},
-    [SLOT(17, 'x')] = {17, FIELD_X_FORWARDED_PROTO, "x-forwarded-proto"},
-    [SLOT(11, 't')] = {11, FIELD_TRACEPARENT, "traceparent"},
-    [SLOT(10, 't')] = {10, FIELD_TRACESTATE, "tracestate"},
-    [SLOT(7, 'b')] = {7, FIELD_BAGGAGE, "baggage"},
-    [SLOT(14, 'c')] = {14, HEADER_CONTENT_LENGTH, "content-length"},
-    [SLOT(17, 't')] = {17, HEADER_TRANSFER_ENCODING, "transfer-encoding"},
-    [SLOT(6, 'e')] = {6, HEADER_EXPECT, "expect"},
-    [SLOT(12, 'c')] = {12, HEADER_CONTENT_TYPE, "content-type"},
-    [SLOT(13, 'a')] = {13, HEADER_AUTHORIZATION, "authorization"},
-    [SLOT(12, 'x')] = {12, HEADER_AMZ_TARGET, "x-amz-target"},
+static const uint8_t header_slots[HEADER_SLOTS] = {
+#define ROW(id, length, first, header, roles, next, name) [SLOT(length, first)] = AT_##id,
+    HEADERS
+#undef ROW
 };
 
 size_t http1_name_scan(const uint8_t *data, size_t at, size_t end)
@@ -63,52 +96,49 @@ static uint64_t lower_word(const void *text)
     return word | UINT64_C(0x2020202020202020);
 }
 
-/* The last word of a name overlaps the one before it. */
+static uint32_t lower_half(const void *text)
+{
+    uint32_t half;
+    memcpy(&half, text, sizeof half);
+    return half | 0x20202020;
+}
+
+/* Of four letters at least. The last word of a name overlaps the one before it. */
 __attribute__((always_inline)) static inline bool is_name(
     const uint8_t *name, size_t length, const char *lower)
 {
-    if (length >= sizeof(uint64_t)) {
-        size_t last = length - sizeof(uint64_t);
-        for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
-            if (lower_word(name + i) != lower_word(lower + i)) {
-                return false;
-            }
-        }
-        return lower_word(name + last) == lower_word(lower + last);
+    if (length < sizeof(uint64_t)) {
+        size_t last = length - sizeof(uint32_t);
+        return lower_half(name) == lower_half(lower) &&
+               lower_half(name + last) == lower_half(lower + last);
     }
-    for (size_t i = 0; i < length; i++) {
-        if ((name[i] | 0x20) != lower[i]) {
+    size_t last = length - sizeof(uint64_t);
+    for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
+        if (lower_word(name + i) != lower_word(lower + i)) {
             return false;
         }
     }
-    return true;
+    return lower_word(name + last) == lower_word(lower + last);
 }
 
-/* Two names share both; this is about the other one. */
-__attribute__((noinline)) static enum header name_twin(const uint8_t *name)
+/* Apart, so that a name that is in no slot costs the least. */
+__attribute__((noinline)) static enum header find_row(
+    const uint8_t *name, size_t length, enum role role, unsigned at)
 {
-    static const char twin[] = "x-amzn-trace-id";
-    return is_name(name, sizeof twin - 1, twin) ? HEADER_AMZN_TRACE_ID : HEADER_OTHER;
-}
-
-/* Of the length and the first letter of one that matters. */
-static enum header name_candidate(
-    const struct header_row *row, const uint8_t *name, size_t length, enum role role)
-{
-    if (role != REQUESTS && row->header != HEADER_CONTENT_LENGTH &&
-        row->header != HEADER_TRANSFER_ENCODING) {
-        return HEADER_OTHER;
+    for (; at != AT_NONE; at = header_rows[at].next) {
+        const struct header_row *row = &header_rows[at];
+        if (row->length == length && (row->roles >> role & 1) != 0 &&
+            is_name(name, length, row->name)) {
+            return row->header;
+        }
     }
-    if (is_name(name, length, row->name)) {
-        return row->header;
-    }
-    return row->header == FIELD_X_FORWARDED_FOR ? name_twin(name) : HEADER_OTHER;
+    return HEADER_OTHER;
 }
 
 static enum header name_header(const uint8_t *name, size_t length, enum role role)
 {
-    const struct header_row *row = &header_rows[SLOT(length, name[0] | 0x20)];
-    return row->length == length ? name_candidate(row, name, length, role) : HEADER_OTHER;
+    unsigned at = header_slots[SLOT(length, name[0] | 0x20)];
+    return at == AT_NONE ? HEADER_OTHER : find_row(name, length, role, at);
 }
 
 enum header (*http1_name_header)(const uint8_t *, size_t, enum role) = name_header;

@@ -37,7 +37,7 @@ enum field {
                       the index of the database, -1: not known; of memcached: the command; of a
                       message: enum message_operation */
     FIELD_STATUS,  /* of an answer; of a message that came: its number with the broker */
-    FIELD_ROWS,    /* that a query returned */
+    FIELD_ROWS,    /* that a query returned; of HTTP: see http1_elastic.h */
     FIELD_BATCH,   /* operations, or messages, of a batch, if it has more than one */
     FIELD_NUMBERS, /* how many those are */
     FIELD_METHOD = FIELD_NUMBERS,
@@ -53,7 +53,8 @@ enum field {
     FIELD_OPERATION,      /* of a database: the name of the command */
     FIELD_QUERY,          /* of a database: the statement as it was sent */
     FIELD_NAMESPACE,      /* of a database: in which one of the server's */
-    FIELD_COLLECTION,   /* of a database: of what, if the protocol says so outside the statement */
+    FIELD_COLLECTION,   /* of a database: of what, if the protocol says so outside the statement;
+                           of HTTP: which product answers, if a head says so */
     FIELD_CODE,         /* of a database: SQLSTATE, or what its errors are named by */
     FIELD_DESTINATION,  /* of a message: exchange, topic, subject or stream */
     FIELD_ROUTING,      /* of a message: its routing key, partition key, or what else chooses */

@@ -238,6 +238,174 @@ static void check_google(void)
     CHECK(strncmp(writer_tell(protocol_rows[0], &facts), "GET\n", 4) == 0, "nor is a GET");
 }
 
+/* --- Elasticsearch and OpenSearch ----------------------------------------------------------------
+ */
+
+#define WHERE(path) "url.full=http://h:9200" path "\nserver.address=h\nserver.port=9200\n" NETWORK
+
+static struct facts searched(const char *method, const char *target, const char *product)
+{
+    struct facts facts = facts_of(false, method, target);
+    set(&facts, FIELD_HOST, "h:9200");
+    set(&facts, FIELD_COLLECTION, product);
+    answer(&facts, 200);
+    return facts;
+}
+
+static void check_commands(void)
+{
+    struct facts facts = searched("POST", "/a,b%2Cc/_search?q=1", "Elasticsearch");
+    set(&facts, FIELD_NAMESPACE, "e9106fc6");
+    check(&facts,
+        "search a,b,c\ndb.system.name=elasticsearch\ndb.namespace=e9106fc6\n"
+        "db.operation.name=search\ndb.collection.name=a,b,c\ndb.operation.parameter.index=a,b,c\n"
+        "http.request.method=POST\n" WHERE("/a,b%2Cc/_search?q=1") "db.response.status_code=200\n",
+        "a search in indices of a cluster that has a name");
+    facts = searched("HEAD", "/orders/_doc/_1%2F%zz", "Elasticsearch");
+    answer(&facts, 404);
+    check(&facts,
+        "exists orders\ndb.system.name=elasticsearch\ndb.operation.name=exists\n"
+        "db.collection.name=orders\ndb.operation.parameter.index=orders\n"
+        "db.operation.parameter.id=_1/%zz\nhttp.request.method=HEAD\n" WHERE(
+            "/orders/_doc/_1%2F%zz") "db.response.status_code=404\nerror.type=404\nERROR\n",
+        "a document that is not there");
+    facts = searched("GET", "/", "OpenSearch/3.0.0 (opensearch)");
+    check(&facts,
+        "info h:9200\ndb.system.name=opensearch\ndb.operation.name=info\n"
+        "http.request.method=GET\n" WHERE("/") "db.response.status_code=200\n",
+        "OpenSearch is asked who it is");
+    facts = searched("PATCH", "/_ml/x", "Elasticsearch");
+    facts.has_response = false;
+    facts.error = fact("timeout");
+    check(&facts,
+        "h:9200\ndb.system.name=elasticsearch\nhttp.request.method=PATCH\n" WHERE(
+            "/_ml/x") "error.type=timeout\nERROR\n",
+        "no endpoint that is known");
+    facts = searched("POST", "/_bulk", "Elasticsearch");
+    facts.numbers[FIELD_BATCH] = 7;
+    facts.numbers[FIELD_ROWS] = 16 | 8;
+    check(&facts,
+        "bulk delete h:9200\ndb.system.name=elasticsearch\ndb.operation.name=bulk delete\n"
+        "db.operation.batch.size=7\nhttp.request.method=POST\n" WHERE(
+            "/_bulk") "db.response.status_code=200\n",
+        "many of one kind");
+    facts.numbers[FIELD_ROWS] = 3;
+    check(&facts,
+        "bulk h:9200\ndb.system.name=elasticsearch\ndb.operation.name=bulk\n"
+        "db.operation.batch.size=7\nhttp.request.method=POST\n" WHERE(
+            "/_bulk") "db.response.status_code=200\n",
+        "many of two kinds");
+}
+
+/* The name of the span, up to its end. */
+static void check_name(const struct facts *facts, const char *expected)
+{
+    const char *told = writer_tell(protocol_rows[0], facts);
+    size_t length = strlen(expected);
+    CHECK(strncmp(told, expected, length) == 0 && told[length] == '\n', "%s", expected);
+}
+
+static void check_endpoints(void)
+{
+    static const struct {
+        const char *method, *path, *name;
+    } rows[] = {
+        {"GET", "/_cat/indices/a", "cat.indices a"},
+        {"GET", "/_cat/", "cat.help h:9200"},
+        {"HEAD", "/_cat/health", "cat.health h:9200"},
+        {"HEAD", "/", "ping h:9200"},
+        {"PUT", "/a", "indices.create a"},
+        {"GET", "/_all", "indices.get h:9200"},
+        {"GET", "/*/_count", "count h:9200"},
+        {"GET", "/_nodes/stats", "nodes.stats h:9200"},
+        {"GET", "/_nodes/stats/jvm", "nodes.stats h:9200"},
+        {"GET", "/_nodes/n1/stats", "nodes.stats h:9200"},
+        {"GET", "/_nodes/n1", "nodes.info h:9200"},
+        {"GET", "/_snapshot/_status", "snapshot.status h:9200"},
+        {"GET", "/_snapshot/r/s/_status", "snapshot.status h:9200"},
+        {"GET", "/_snapshot/r/s", "snapshot.get h:9200"},
+        {"POST", "/_scripts/painless/_execute", "scripts_painless_execute h:9200"},
+        {"PUT", "/_scripts/painless", "put_script h:9200"},
+        {"POST", "/a/_rollover/b", "indices.rollover h:9200"},
+        {"POST", "/_search/scroll", "scroll h:9200"},
+        {"DELETE", "/_search/scroll/x", "clear_scroll h:9200"},
+        {"POST", "/a/_search/point_in_time", "create_pit a"},
+        {"PUT", "/a/_create/1", "create a"},
+        {"GET", "/a/_doc/_search", "get a"},
+        /* none of them */
+        {"GET", "/_a", "h:9200"},
+        {"POST", "/_snapshot/r/_analyze", "h:9200"},
+        {"GET", "/_cat/_a", "h:9200"},
+        {"GET", "/_allx/_search", "h:9200"},
+        {"GET", "//_search", "h:9200"},
+        {"GET", "/a/_searchx", "h:9200"},
+        {"GET", "/a/_searc", "h:9200"},
+        {"GET", "/a/_doc/1/2", "h:9200"},
+        {"DELETE", "/a/_search", "h:9200"},
+        {"get", "/a/_search", "h:9200"},
+        {"OPTIONS", "*", "h:9200"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct facts facts = searched(rows[i].method, rows[i].path, "Elasticsearch");
+        check_name(&facts, rows[i].name);
+    }
+    char path[600], name[256];
+    memset(path, 'i', sizeof path);
+    memcpy(path, "/", 1);
+    memcpy(path + sizeof path - 9, "/_search", 9);
+    memset(name, 'i', sizeof name);
+    memcpy(name, "search ", 7);
+    name[255] = '\0';
+    struct facts facts = searched("GET", path, "Elasticsearch");
+    check_name(&facts, name);
+}
+
+static void check_clients(void)
+{
+    static const struct {
+        const char *agent, *product, *system;
+    } rows[] = {
+        {"elasticsearch-py/7.17.6 (Python 3.11.2)", "", "elasticsearch"},
+        {"elasticsearch-ruby/7.5.0 (RUBY_VERSION: 3.1.2)", "", "elasticsearch"},
+        {"go-elasticsearch/8.11.0 (linux amd64)", "", "elasticsearch"},
+        {"opensearch-py/2.4.2 (Python 3.11.2)", "", "opensearch"},
+        {"opensearch-go/2.3.0", "", "opensearch"},
+        {"elasticsearch-py/7.10.1", "OpenSearch/2.11.0 (opensearch)", "opensearch"},
+        {"opensearch-py/2.4.2", "Elasticsearch", "elasticsearch"},
+        {"elasticsearch-py", "", NULL},
+        {"elasticsearch-/1", "", NULL},
+        {"elasticsearch-p/1", "", NULL},
+        {"elasticsearch-y/1", "", NULL},
+        {"elasticsearch_exporter/1.5", "", NULL},
+        {"elasticsearch", "", NULL},
+        {"opensearch/1", "", NULL},
+        {"go-elasticsearch", "", NULL},
+        {"e", "", NULL},
+        {"curl/7.88.1", "elastic", NULL},
+        {"curl/7.88.1", "OpenSearch", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct facts facts = searched("GET", "/a/_search", rows[i].product);
+        char expected[64];
+        set(&facts, FIELD_USER_AGENT, rows[i].agent);
+        snprintf(expected, sizeof expected, "%s\ndb.system.name=%s\n", "search a",
+            rows[i].system != NULL ? rows[i].system : "");
+        if (rows[i].system == NULL) {
+            strcpy(expected, "GET\nhttp.request.method=GET\n");
+        }
+        CHECK(strncmp(writer_tell(protocol_rows[0], &facts), expected, strlen(expected)) == 0,
+            "%s, %s", rows[i].agent, rows[i].product);
+    }
+    struct facts facts = searched("GET", "/a/_search", "");
+    facts.numbers[FIELD_ROWS] = 16;
+    check_name(&facts, "search a");
+    facts.numbers[FIELD_ROWS] = 15;
+    check_name(&facts, "GET");
+    set(&facts, FIELD_COLLECTION, "Elasticsearch");
+    facts.is_server = true;
+    check_name(&facts, "GET");
+}
+
 /* No text of any kind: nothing may be read. */
 static void check_nothing(void)
 {
@@ -261,6 +429,9 @@ int main(void)
     check_client();
     check_amazon();
     check_google();
+    check_commands();
+    check_endpoints();
+    check_clients();
     check_nothing();
     return tap_done();
 }

@@ -219,6 +219,58 @@ def test_later():
               [("CLIENT", "127.0.0.1", 204), ("SERVER", "127.0.0.1", 204)], "TLS later: a span each side")
 
 
+KTLS_CLIENT = """import http.client, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+context.options |= 8 # SSL_OP_ENABLE_KTLS
+connection = http.client.HTTPSConnection("localhost", int(sys.argv[1]), context=context)
+for number in range(3):
+    connection.request("POST", "/k%d" % number, b"x" * 20000)
+    sys.stdout.buffer.write(connection.getresponse().read())
+"""
+
+
+def ktls_sessions():
+    """How many sessions the kernel has encrypted in all, or why it cannot."""
+    with socket.create_server(("127.0.0.1", 0)) as server, \
+            socket.create_connection(server.getsockname()) as client:
+        try:
+            client.setsockopt(socket.IPPROTO_TCP, 31, b"tls")  # TCP_ULP; it loads the module
+        except OSError as error:
+            return "the kernel has no TLS: %s" % error
+    try:
+        with open("/proc/net/tls_stat", encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+    except OSError as error:
+        return str(error)
+    return int(counts["TlsTxSw"]) + int(counts["TlsTxDevice"])
+
+
+def test_ktls():
+    """The kernel encrypts on both sides, so what is written to the socket is plaintext: nothing is
+    told twice, and the context is inside once."""
+    before = ktls_sessions()
+    if isinstance(before, str):
+        return skip("ktls", before)
+    with Secure(traced=True, KTLS="1") as scene:
+        client = [PYTHON, "-c", KTLS_CLIENT, str(scene.port), scene.ca]
+        bare = scene.run(client, "client", False)
+        after = ktls_sessions()
+        if after == before:
+            return skip("ktls", "OpenSSL is built without it")
+        check_ktls(scene, bare, scene.run(client, "client"))
+
+
+def check_ktls(scene, bare, done):
+    check((bare.returncode, bare.stdout) == (done.returncode, done.stdout) == (0, bare.stdout),
+          "ktls: as bare", done.stderr[-600:])
+    spans = scene.wait_spans(9)
+    equal(sorted((s.kind, s.name) for s in spans), [("CLIENT", "POST")] * 3 + [("SERVER", "POST")] * 6,
+          "ktls: a span each, on both sides")
+    equal([r[0] for r in scene.requests()], ["0"] * 3 + ["1"] * 3, "ktls: the context once")
+    own = {s.id for s in spans if s.kind == "CLIENT"}
+    equal({s.parent for s in spans if s.kind == "SERVER"} - own - {""}, set(), "ktls: parents")
+
+
 def test_absent():
     """A program without a TLS library that asks for its names finds none."""
     asks = "import ctypes; print([hasattr(ctypes.CDLL(None), n) for n in (%r, %r, 'read')])" % (

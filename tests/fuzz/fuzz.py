@@ -23,6 +23,7 @@ FLOORS = {
         "protocols/http1_head.c": 95, "protocols/http1_describe.c": 95,
         "protocols/http1_cloud.c": 90, "protocols/http1_cloud_body.c": 65,
         "protocols/http1_cloud_names.c": 70, "protocols/http1_cloud_describe.c": 90,
+        "protocols/http1_elastic.c": 90, "protocols/http1_elastic_describe.c": 90,
         "protocols/cgi_connection.c": 80, "protocols/uwsgi.c": 90, "protocols/scgi.c": 90,
     },
     "parsers": {
