@@ -9,7 +9,7 @@
 
 static bool put(FILE *file, logs_fwrite *fwrite, const struct logs_text *text, size_t *went)
 {
-    return stdio_is_log(file) && logs_put(file, fwrite, text, went);
+    return stdio_is_log(file) && logs_put(file, fwrite, fwrite == original_fwrite, text, went);
 }
 
 __attribute__((noinline)) static size_t put_items(

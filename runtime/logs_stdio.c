@@ -138,7 +138,7 @@ static void identify(struct put *put)
 }
 
 /* False: the call is not observed. */
-static bool begin(struct put *put, FILE *file, logs_fwrite *fwrite)
+static bool begin(struct put *put, FILE *file, logs_fwrite *fwrite, bool locks)
 {
     put->error = errno;
     put->last_ns = thread_self == NULL ? 0 : thread_self->now_ns;
@@ -151,12 +151,16 @@ static bool begin(struct put *put, FILE *file, logs_fwrite *fwrite)
     put->file = file;
     put->fwrite = fwrite;
     put->fd = file->_fileno;
-    put->entry = descriptor_entry(put->fd);
     put->is_known = false;
     put->kept = put->length = 0;
     put->out = self->lines;
     put->text = self->lines + LOGS_WRITE_MAX;
+    if (locks)
+        flockfile(file);
+    put->entry = descriptor_entry(put->fd);
     look_back(put);
+    if (locks)
+        funlockfile(file);
     identify(put);
     return true;
 }
@@ -262,10 +266,11 @@ static size_t put_long(struct put *put, const char *data, size_t length)
     return went;
 }
 
-bool logs_put(FILE *file, logs_fwrite *fwrite, const struct logs_text *text, size_t *went)
+bool logs_put(
+    FILE *file, logs_fwrite *fwrite, bool locks, const struct logs_text *text, size_t *went)
 {
     struct put put;
-    if (text->length + text->has_end == 0 || !begin(&put, file, fwrite))
+    if (text->length + text->has_end == 0 || !begin(&put, file, fwrite, locks))
         return false;
     bool fits = text->length < LOGS_WRITE_MAX - put.kept - 1, done = fits || !text->has_end;
     if (fits) {
@@ -311,7 +316,7 @@ static int format_it(struct put *put, const char *format, va_list arguments)
 bool logs_print(FILE *file, logs_fwrite *fwrite, const char *format, va_list arguments, int *result)
 {
     struct put put;
-    if (*format == '\0' || !begin(&put, file, fwrite))
+    if (*format == '\0' || !begin(&put, file, fwrite, true))
         return false;
     int length = format_it(&put, format, arguments);
     if (length > 0) {
@@ -328,7 +333,7 @@ void logs_closing(FILE *file)
 {
     struct put put;
     if (logs_stdio != LOGS_STDIO_ON || __atomic_load_n(&lines_open, __ATOMIC_RELAXED) == 0 ||
-        !logs_may_have_stream(file) || !begin(&put, file, NULL))
+        !logs_may_have_stream(file) || !begin(&put, file, NULL, false))
         return;
     record(&put, &(struct iovec){put.text, put.kept}, 1, put.kept);
     end(&put);

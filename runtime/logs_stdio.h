@@ -7,7 +7,8 @@
  * What is edited is what is put, before the C library has it: buffers, their modes, their order and
  * the calls to the kernel stay stdio's own, and a line belongs to who put it, whenever it is
  * flushed. One call of the host's becomes one call of fwrite, so that lines of several threads stay
- * as whole as they were. No lock of a stream is taken by us; its fields are read without.
+ * as whole as they were. The stream's lock is ours only while it is looked at: in fwrite the thread
+ * may be cancelled, and only the C library gives it back then.
  *
  * A line that is put in pieces is kept here until it ends (a small table by stream): the last piece
  * gets ours, if all of them came from one thread in one request. What a program puts into a buffer
@@ -52,10 +53,11 @@ struct logs_text {
 /* fwrite or fwrite_unlocked */
 typedef size_t logs_fwrite(const void *data, size_t size, size_t count, FILE *file);
 
-/* Puts it by `fwrite`, with ours if it is to get something. True: done; *went is how many of the
- * host's bytes went, and errno is what the C library left. False: nothing was done, the host's own
- * call is to be made. */
-bool logs_put(FILE *file, logs_fwrite *fwrite, const struct logs_text *text, size_t *went);
+/* Puts it by `fwrite`, which locks the stream or does not, with ours if it is to get something.
+ * True: done; *went is how many of the host's bytes went, and errno is what the C library left.
+ * False: nothing was done, the host's own call is to be made. */
+bool logs_put(
+    FILE *file, logs_fwrite *fwrite, bool locks, const struct logs_text *text, size_t *went);
 
 /* The same for what is to be formatted. *result is what printf would have returned. */
 bool logs_print(
