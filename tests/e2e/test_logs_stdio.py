@@ -117,5 +117,98 @@ def test_webfs():
         compare("webfsd's log", log, None, 200)
 
 
+def test_php():
+    """PHP's own server says by fprintf whom it has answered."""
+    with Scene() as scene:
+        if shutil.which("php", path=PATH) is None:
+            return skip("PHP's server's log", "php is not installed")
+        scene.write("index.php", "<?php echo 'ok';")
+        results = []
+        for environment in ({"LD_PRELOAD": ""}, {"BURDOCK_LOGS": "2"}):
+            port = free_port()
+            process = scene.start(["php", "-S", "127.0.0.1:%d" % port, "-t", scene.directory], "php",
+                                  port=port, **environment)
+            ask(port, 100, 8)
+            scene.stop(process)
+            lines = scene.stderr(process).decode().splitlines()
+            results.append([re.sub(r"^\[.*?\] |127.0.0.1:\d+ ", "", line) for line in lines if "/r/" in line])
+        compare("PHP's server", Log(results[1]), results[0], 50)
+
+
+# --- the same lines as records ----------------------------------------------------------------
+
+def programs(scene, port):
+    """Of the distribution, with what they are told and what they then say last: they log by fprintf, to
+    standard error, to standard output or to a file that they open for each line. None speaks HTTP."""
+    configured = scene.write("mosquitto.conf", "listener %d 127.0.0.1\nallow_anonymous true\n" % port)
+    return {
+        "memcached": (["memcached", "-vv", "-U", "0", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody"],
+                      b"set a 0 0 1\r\nx\r\nget a\r\nquit\r\n", b"connection closed"),
+        "mosquitto": (["mosquitto", "-v", "-c", configured], b"\x10\x0d\0\4MQTT\4\2\0\x3c\0\1a\xe0\0", b" disconnected"),
+        "redis-server": (["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel",
+                          "debug", "--logfile", scene.path("redis.log")], b"PING\r\nSHUTDOWN NOSAVE\r\n", b"bye bye"),
+        "beanstalkd": (["beanstalkd", "-VV", "-l", "127.0.0.1", "-p", str(port)],
+                       b"put 1 0 10 1\r\nx\r\nreserve\r\nquit\r\n", b"close ")}
+
+
+def logged(scene, name, collector=None, **environment):
+    port = free_port()
+    command, told, last = programs(scene, port)[name]
+    if os.path.exists(scene.path("redis.log")):
+        os.unlink(scene.path("redis.log"))
+    process = scene.start(command, name, port=port, **environment)
+
+    def text():
+        files = [process.out_path, process.err_path, scene.path("redis.log")]
+        return b"".join(open(path, "rb").read() for path in files if os.path.exists(path))
+    raw(port, told, timeout=10)
+    wait_until(lambda: last in text())
+    # A signal ends some at once; what is not sent by then is for others to recover.
+    wait_until(lambda: collector is None or len(collector.logs()) >= len(text().splitlines()))
+    scene.stop(process)
+    return text()
+
+
+def test_records():
+    """Programs that serve no requests: their logs are as bare, numbers apart, and each line is a record."""
+    def plain(text):
+        return sorted(re.sub(rb"0x[0-9a-f]+|[0-9.:]+|<\w+>| [A-Z][a-z]{2} |\bserver_cron.*|#\S*", b"", line)
+                      for line in text.splitlines())
+    with Scene() as scene:
+        for name in ("memcached", "mosquitto", "redis-server", "beanstalkd"):
+            if shutil.which(name, path=PATH) is None:
+                skip(name + "'s log", name + " is not installed")
+                continue
+            collector = otlp.Collector(scene)
+            bare = logged(scene, name, LD_PRELOAD="")
+            found = logged(scene, name, collector, BURDOCK_LOGS="1,2," + scene.path("redis.log"), OTEL_LOGS_EXPORTER="otlp",
+                           OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+            lines = [line for line in found.decode().splitlines() if line.strip()]
+            check(len(lines) > 5 and plain(found) == plain(bare), "%s: %d lines as bare" % (name, len(lines)),
+                  "%r\n%r" % (plain(found), plain(bare)))
+            wait_until(lambda: len(collector.logs()) >= len(lines))
+            logs = collector.logs()
+            equal(sorted(log.body for log in logs), sorted(lines), name + ": each line is a record")
+            equal({log.trace for log in logs}, {""}, name + ": of no request")
+
+
+def test_records_in_pieces():
+    """A line in pieces is one record, in its request's span; what was not seen of it is not told."""
+    with Scene() as scene:
+        collector = otlp.Collector(scene)
+        answer, out, err = daemon(scene, "none", "file", OTEL_LOGS_EXPORTER="otlp",
+                                  OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+        lines = [line for line in without_ours(out + err).decode().splitlines() if line.strip()]
+        joined = {line for text in (out, err) for line in joins(text)[0]}
+        wait_until(lambda: len(collector.logs()) >= len(lines) - 3 * ROUNDS)
+        logs = collector.logs()
+        bodies = [log.body for log in logs]
+        plain = {without_ours(line.encode() + b"\n").decode()[:-1] for line in joined}
+        equal(plain - set(bodies), set(), "each line that got its ids is a record")
+        wrong = [log for log in logs if log.trace and log.trace != trace_id(int(re.search(r"/r/(\d+)", log.body)[1]))]
+        equal(wrong, [], "none of a stranger's")
+        equal({log.body for log in logs if not log.trace} & plain, set(), "and has them, too")
+
+
 if __name__ == "__main__":
     main(globals())

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <wchar.h>
 
 /* What the functions are where a program is built with _FORTIFY_SOURCE. */
 extern int __printf_chk(int flag, const char *format, ...);
@@ -22,7 +24,7 @@ extern int __dprintf_chk(int fd, int flag, const char *format, ...);
 extern int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments);
 
 static const char *volatile empty = "";
-static FILE *cookie, *memory;
+static FILE *cookie, *memory, *wide;
 static char *in_memory;
 static size_t in_memory_length;
 static char from_cookie[256];
@@ -108,6 +110,23 @@ static void say_elsewhere(struct results *r, const char *what)
     note(r, fprintf(cookie, "%s\n", what));
     note(r, fprintf(memory, "%s\n", what));
     note(r, fputs(what, memory));
+    note(r, fwprintf(wide, L"kept wide %s\n", what));
+    note(r, fputs(what, wide));
+    note(r, fprintf(wide, "%s\n", what));
+    fflush(wide);
+}
+
+/* What stands in a buffer is written by both. */
+static void fork_with_buffer(const char *what)
+{
+    printf("forked %s\n", what);
+    pid_t child = fork();
+    if (child == 0) {
+        printf("kept of a child %s\n", what);
+        exit(0);
+    }
+    while (waitpid(child, NULL, 0) != child)
+        continue;
 }
 
 static int answer_with(const struct results *first, const struct results *second,
@@ -136,6 +155,7 @@ static void serve(int connection)
         note(&out, __printf_chk(1, "printf_chk %s\n", what));
         note(&out, puts(what));
         note(&out, putchar('\n'));
+        fork_with_buffer(what);
         say(&out, stdout, what);
         say(&error, stderr, what);
         fputs("parts ", stderr);
@@ -168,6 +188,7 @@ int main(int count, char **arguments)
         return 1;
     cookie = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_cookie});
     memory = open_memstream(&in_memory, &in_memory_length);
+    wide = fdopen(dup(2), "a");
     address.sin_port = htons((unsigned short)atoi(arguments[1]));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (strcmp(arguments[2], "full") != 0)
