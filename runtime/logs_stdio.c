@@ -137,39 +137,21 @@ static void identify(struct put *put)
     put->ids = is_same ? *ids : (struct trace_ids){0};
 }
 
-/* False: the call is not observed. */
-static bool begin(struct put *put, FILE *file, logs_fwrite *fwrite, bool locks)
+/* A lock of the host's, held for the time of a look. */
+static void look(struct put *put, bool locks)
 {
-    put->error = errno;
-    put->last_ns = thread_self == NULL ? 0 : thread_self->now_ns;
-    struct thread *self = put->self = observe_open();
-    if (self == NULL) {
-        if (config.records_logs && !thread_is_exempt())
-            counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
-        return false;
-    }
-    put->file = file;
-    put->fwrite = fwrite;
-    put->fd = file->_fileno;
+    put->fd = put->file->_fileno;
     put->is_known = false;
     put->kept = put->length = 0;
-    put->out = self->lines;
-    put->text = self->lines + LOGS_WRITE_MAX;
+    put->out = put->self->lines;
+    put->text = put->self->lines + LOGS_WRITE_MAX;
     if (locks)
-        flockfile(file);
+        flockfile(put->file);
     put->entry = descriptor_entry(put->fd);
     look_back(put);
     if (locks)
-        funlockfile(file);
+        funlockfile(put->file);
     identify(put);
-    return true;
-}
-
-static void end(const struct put *put)
-{
-    put->self->now_ns = put->last_ns; /* as if there had been no block */
-    observe_close(put->self);
-    errno = put->error;
 }
 
 static size_t put_bytes(struct put *put, const char *data, size_t length)
@@ -266,25 +248,62 @@ static size_t put_long(struct put *put, const char *data, size_t length)
     return went;
 }
 
+/* What is done inside the observe block. False: the host's own call is to be made. */
+struct job {
+    bool (*run)(struct put *put, struct job *job);
+    const struct logs_text *text;
+    size_t went;
+    const char *format;
+    va_list *arguments;
+    int result;
+};
+
+static bool observe(FILE *file, logs_fwrite *fwrite, bool locks, struct job *job)
+{
+    struct put put = {.file = file, .fwrite = fwrite, .error = errno};
+    put.last_ns = thread_self == NULL ? 0 : thread_self->now_ns;
+    put.self = observe_open();
+    if (put.self == NULL) {
+        if (config.records_logs && !thread_is_exempt())
+            counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
+        return false;
+    }
+    look(&put, locks);
+    bool done = job->run(&put, job);
+    put.self->now_ns = put.last_ns; /* as if there had been no block */
+    observe_close(put.self);
+    errno = put.error;
+    return done;
+}
+
+static bool put_text(struct put *put, struct job *job)
+{
+    const struct logs_text *text = job->text;
+    if (text->length < LOGS_WRITE_MAX - put->kept - 1) {
+        char *at = put->text + put->kept;
+        memcpy(at, text->data, text->length);
+        at[text->length] = '\n';
+        put->length = put->kept + text->length + text->has_end;
+        job->went = put_gathered(put, text->has_end ? at : text->data);
+        return true;
+    }
+    if (!text->has_end) {
+        job->went = put_long(put, text->data, text->length);
+        return true;
+    }
+    if (config.records_logs)
+        counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
+    return false;
+}
+
 bool logs_put(
     FILE *file, logs_fwrite *fwrite, bool locks, const struct logs_text *text, size_t *went)
 {
-    struct put put;
-    if (text->length + text->has_end == 0 || !begin(&put, file, fwrite, locks))
+    struct job job = {.run = put_text, .text = text};
+    if (text->length + text->has_end == 0 || !observe(file, fwrite, locks, &job))
         return false;
-    bool fits = text->length < LOGS_WRITE_MAX - put.kept - 1, done = fits || !text->has_end;
-    if (fits) {
-        char *at = put.text + put.kept;
-        memcpy(at, text->data, text->length);
-        at[text->length] = '\n';
-        put.length = put.kept + text->length + text->has_end;
-        *went = put_gathered(&put, text->has_end ? at : text->data);
-    } else if (done)
-        *went = put_long(&put, text->data, text->length);
-    else if (config.records_logs)
-        counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
-    end(&put);
-    return done;
+    *went = job.went;
+    return true;
 }
 
 /* What is put past us: whether it ends a line, its format may tell. */
@@ -301,40 +320,54 @@ static void pass(const struct put *put, const char *format, int length)
 }
 
 /* -1: it is not to be, or does not fit. */
-static int format_it(struct put *put, const char *format, va_list arguments)
+static int format_it(const struct put *put, const struct job *job)
 {
     va_list copy;
-    if (!logs_is_simple(format))
+    if (!logs_is_simple(job->format))
         return -1;
     errno = put->error; /* of %m, for the original too */
-    va_copy(copy, arguments);
-    int length = vsnprintf(put->text + put->kept, LOGS_WRITE_MAX - put->kept, format, copy);
+    va_copy(copy, *job->arguments);
+    int length = vsnprintf(put->text + put->kept, LOGS_WRITE_MAX - put->kept, job->format, copy);
     va_end(copy);
     return length < (int)(LOGS_WRITE_MAX - put->kept) ? length : -1;
 }
 
+static bool print_text(struct put *put, struct job *job)
+{
+    int length = format_it(put, job);
+    if (length <= 0) {
+        pass(put, job->format, length);
+        return false;
+    }
+    put->length = put->kept + (size_t)length;
+    size_t went = put_gathered(put, put->text + put->kept);
+    job->result = went == (size_t)length ? length : -1;
+    return true;
+}
+
 bool logs_print(FILE *file, logs_fwrite *fwrite, const char *format, va_list arguments, int *result)
 {
-    struct put put;
-    if (*format == '\0' || !begin(&put, file, fwrite, true))
-        return false;
-    int length = format_it(&put, format, arguments);
-    if (length > 0) {
-        put.length = put.kept + (size_t)length;
-        size_t went = put_gathered(&put, put.text + put.kept);
-        *result = went == (size_t)length ? length : -1;
-    } else
-        pass(&put, format, length);
-    end(&put);
-    return length > 0;
+    struct job job = {.run = print_text, .format = format};
+    va_list copy;
+    va_copy(copy, arguments);
+    job.arguments = &copy;
+    bool done = *format != '\0' && observe(file, fwrite, true, &job);
+    va_end(copy);
+    if (done)
+        *result = job.result;
+    return done;
+}
+
+static bool tell_rest(struct put *put, struct job *job)
+{
+    record(put, &(struct iovec){put->text, put->kept}, 1, put->kept);
+    return true;
 }
 
 void logs_closing(FILE *file)
 {
-    struct put put;
-    if (logs_stdio != LOGS_STDIO_ON || __atomic_load_n(&lines_open, __ATOMIC_RELAXED) == 0 ||
-        !logs_may_have_stream(file) || !begin(&put, file, NULL, false))
-        return;
-    record(&put, &(struct iovec){put.text, put.kept}, 1, put.kept);
-    end(&put);
+    struct job job = {.run = tell_rest};
+    if (logs_stdio == LOGS_STDIO_ON && __atomic_load_n(&lines_open, __ATOMIC_RELAXED) != 0 &&
+        logs_may_have_stream(file))
+        observe(file, NULL, false, &job);
 }
