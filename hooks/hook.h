@@ -75,8 +75,7 @@ struct hook_row {
 /* The original of what this libc does not have. A program that asks whether the name exists, to do
  * without it otherwise, finds ours: it hears what an old kernel would say. */
 long hooks_missing(void);
-#define HOOKS_MISSING ((void *)-1) /* it, in a row: no address, which would have to be relocated \
-                                    */
+#define HOOKS_MISSING ((void *)-1) /* it, in a row: no address that were relocated */
 
 /* Finds the originals that have not been found yet. */
 void hooks_resolve(void);
