@@ -13,6 +13,7 @@
 #include "hook.h"
 #include "process.h"
 #include "sandbox.h"
+#include "logs_stdio.h"
 #include "stream.h"
 #include "sys.h"
 
@@ -175,6 +176,7 @@ HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]))
 static void closing_file(FILE *file)
 {
     int saved_errno = errno;
+    logs_closing(file);
     if (file != NULL && process.page != NULL)
         stream_closing(fileno(file)); /* -1 and EBADF for a stream without a descriptor */
     errno = saved_errno;

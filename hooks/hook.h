@@ -22,7 +22,7 @@
 struct hook_row {
     const char *name;
     void **original;
-    void *absent;  /* what stands in where the C library has no such function */
+    void *absent;  /* what stands in where the C library has no such function; HOOKS_MISSING */
     uint32_t hash; /* of the name; 0: not reckoned yet */
 };
 
@@ -46,7 +46,7 @@ struct hook_row {
     FIND(name, original_##name, absent)
 
 #define HOOK(result, name, parameters)                     \
-    HOOK_DECLARE(result, name, parameters, hooks_missing); \
+    HOOK_DECLARE(result, name, parameters, HOOKS_MISSING); \
     result hook_##name parameters
 
 /* The same for a function that not every glibc of ours has (2.28 is the oldest): where it is
@@ -75,6 +75,7 @@ struct hook_row {
 /* The original of what this libc does not have. A program that asks whether the name exists, to do
  * without it otherwise, finds ours: it hears what an old kernel would say. */
 long hooks_missing(void);
+#define HOOKS_MISSING ((void *)-1) /* it, in a row: no address that were relocated */
 
 /* Finds the originals that have not been found yet. */
 void hooks_resolve(void);

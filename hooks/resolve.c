@@ -14,9 +14,14 @@
 extern struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
 extern struct hook_row __stop_hook_rows[] __attribute__((visibility("hidden")));
 
+static void *stand_in(const struct hook_row *row)
+{
+    return row->absent == HOOKS_MISSING ? (void *)hooks_missing : row->absent;
+}
+
 static bool is_missing(const struct hook_row *row)
 {
-    return *row->original == NULL || *row->original == row->absent;
+    return *row->original == NULL || *row->original == stand_in(row);
 }
 
 static void search(const struct object *object, struct hook_row *row, const struct hook_row *end)
@@ -115,5 +120,5 @@ void hooks_resolve(void)
     dl_iterate_phdr(visit, &is_behind);
     for (struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)
         if (*row->original == NULL)
-            *row->original = row->absent;
+            *row->original = stand_in(row);
 }

@@ -7,34 +7,21 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <syslog.h>
 
 #include "hook.h"
-#include "logs.h"
+#include "logs_stdio.h"
 
 /* Fortified forms, which headers declare only to who is compiled so. */
 extern void __syslog_chk(int priority, int flag, const char *format, ...);
 extern void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
-
-static bool is_simple(const char *format)
-{
-    for (const char *at = strchr(format, '%'); at != NULL; at = strchr(at, '%')) {
-        at++;
-        at += strspn(at, "0123456789.*-+ #'IhlLqjzt");
-        if (*at == '$' || *at == 'n')
-            return false;
-        at += *at != '\0';
-    }
-    return true;
-}
 
 /* The message with ours. False: it is to go as it is. */
 static bool has_joined(const char *format, va_list arguments, char text[LOGS_MESSAGE_MAX])
 {
     int saved_errno = errno; /* of %m, for the original too */
     va_list copy;
-    if (format == NULL || !is_simple(format))
+    if (format == NULL || !logs_is_simple(format))
         return false;
     va_copy(copy, arguments);
     int length = vsnprintf(text, LOGS_MESSAGE_MAX, format, copy);

@@ -20,6 +20,7 @@
 #include "foreign.h"
 #include "guard.h"
 #include "hook.h"
+#include "logs_stdio.h"
 #include "originals.h"
 #include "outlet.h"
 #include "process.h"
@@ -64,6 +65,8 @@ static void start(char *const *argv, char *const *envp)
     attribution_start();
     environment_start(envp);
     carriers_start(argv);
+    if (config.joins_logs)
+        logs_stdio = LOGS_STDIO_ON;
 }
 
 /* A program for musl takes us for one of its own: our libc.so.6 is its libc.so to it. Its loader
@@ -73,6 +76,7 @@ extern __typeof__(gnu_get_libc_version) gnu_get_libc_version __attribute__((weak
 __attribute__((constructor)) static void preload_start(int argc, char **argv, char **envp)
 {
     hooks_resolve();
+    logs_stdio = LOGS_STDIO_OFF;
     foreign_start();
     if (gnu_get_libc_version == NULL)
         return;

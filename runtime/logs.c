@@ -14,6 +14,7 @@
 #include "format.h"
 #include "counters.h"
 #include "logs_edit.h"
+#include "logs_internal.h"
 #include "logs_record.h"
 #include "originals.h"
 #include "readable.h"
@@ -24,8 +25,6 @@ _Static_assert(THREAD_LINES_MAX >= 2 * LOGS_WRITE_MAX, "a write fits twice: as i
 
 /* --- which descriptors ----------------------------------------------------------------------- */
 
-enum { IN_LINE = 1 }; /* of the upper half of an entry */
-
 static bool identify(int fd, struct stat *status)
 {
     return sys(SYS_newfstatat, fd, "", status, AT_EMPTY_PATH) == 0;
@@ -34,13 +33,13 @@ static bool identify(int fd, struct stat *status)
 static uint32_t hash_of(const struct stat *status)
 {
     uint64_t hash = status->st_ino * 0x9e3779b97f4a7c15u ^ status->st_dev * 0xbf58476d1ce4e5b9u;
-    return (uint32_t)((hash ^ hash >> 29) * 0x94d049bb133111ebu >> 32) & ~(uint32_t)IN_LINE;
+    return (uint32_t)((hash ^ hash >> 29) * 0x94d049bb133111ebu >> 32) & ~(uint32_t)LOGS_IN_LINE;
 }
 
 /* Which file an entry stands for. */
 static uint32_t mark_of(uint64_t entry)
 {
-    return (uint32_t)(entry >> 32) & ~(uint32_t)IN_LINE;
+    return (uint32_t)(entry >> 32) & ~(uint32_t)LOGS_IN_LINE;
 }
 
 /* All files of a folder by a star at the end, but not those of its folders. */
@@ -111,10 +110,9 @@ void logs_stray(void)
     thread_self->answered_ns = 0; /* there is no block of which it could be told */
 }
 
-/* Another thread may have closed it meanwhile. */
-static void note_end(int fd, uint64_t entry, bool in_line)
+void logs_note_end(int fd, uint64_t entry, bool in_line)
 {
-    uint64_t bit = (uint64_t)IN_LINE << 32;
+    uint64_t bit = (uint64_t)LOGS_IN_LINE << 32;
     uint64_t noted = in_line ? entry | bit : entry & ~bit;
     if (noted != entry)
         descriptor_replace(fd, entry, noted);
@@ -144,7 +142,7 @@ static void leave(struct debt *debt, uint32_t state)
     __atomic_store_n(&debt->state, state, __ATOMIC_RELEASE);
 }
 
-static bool has_debts(void)
+bool logs_has_debts(void)
 {
     return __atomic_load_n(&debts_open, __ATOMIC_RELAXED) != 0;
 }
@@ -243,16 +241,15 @@ static bool is_unlimited(void)
            limit.rlim_cur == RLIM_INFINITY;
 }
 
-/* Would the kernel take it at once and as a whole? Of a pipe that has room it takes PIPE_BUF bytes
- * so (pipe(7)). */
-static bool is_taken_whole(const struct lines *lines)
+/* Of a pipe that has room the kernel takes PIPE_BUF bytes as a whole (pipe(7)). */
+bool logs_is_taken_whole(int fd, uint64_t entry, size_t length)
 {
     struct stat status;
-    if (!identify(lines->fd, &status) || hash_of(&status) != mark_of(lines->entry))
+    if (!identify(fd, &status) || hash_of(&status) != mark_of(entry))
         return false;
     if (S_ISREG(status.st_mode))
         return is_unlimited();
-    return lines->edit.length <= PIPE_BUF && is_roomy(lines->fd);
+    return length <= PIPE_BUF && is_roomy(fd);
 }
 
 /* The host's own, shorter bytes might go: let it try. */
@@ -293,7 +290,7 @@ static bool write_edited(struct lines *lines, ssize_t *result)
         return false;
     *result = taken > 0 ? (ssize_t)complete(lines, (size_t)taken) : taken;
     if (*result > 0)
-        note_end(lines->fd, lines->entry, lines->text[*result - 1] != '\n');
+        logs_note_end(lines->fd, lines->entry, lines->text[*result - 1] != '\n');
     errno = error;
     return true;
 }
@@ -305,7 +302,8 @@ static bool join(struct lines *lines, const struct iovec *iov, int count, ssize_
     if (ids == NULL || !trace_id_is_set(ids->trace_id) || !gather(lines, iov, count))
         return false;
     if (!logs_edit(lines->text, lines->length, &form, ids, lines->out, &lines->edit) ||
-        !is_taken_whole(lines) || !write_edited(lines, result))
+        !logs_is_taken_whole(lines->fd, lines->entry, lines->edit.length) ||
+        !write_edited(lines, result))
         return false;
     record_edited(lines, ids, *result);
     return true;
@@ -315,7 +313,7 @@ static bool join(struct lines *lines, const struct iovec *iov, int count, ssize_
 __attribute__((noinline)) static bool act(struct thread *self, uint64_t last_ns, int fd,
     const struct iovec *iov, int count, ssize_t *result)
 {
-    if (has_debts() && !pay_all(fd)) {
+    if (logs_has_debts() && !pay_all(fd)) {
         *result = -1;
         return true;
     }
@@ -325,8 +323,8 @@ __attribute__((noinline)) static bool act(struct thread *self, uint64_t last_ns,
         .entry = descriptor_entry(fd),
         .out = self->lines,
         .text = self->lines + LOGS_WRITE_MAX};
-    bool may_join = (uint32_t)lines.entry == SLOT_LOG && !(lines.entry >> 32 & IN_LINE) &&
-                    !has_debts() && !process.broken && process_may_call();
+    bool may_join = (uint32_t)lines.entry == SLOT_LOG && !(lines.entry >> 32 & LOGS_IN_LINE) &&
+                    !logs_has_debts() && !process.broken && process_may_call();
     return may_join && join(&lines, iov, count, result);
 }
 
@@ -372,7 +370,7 @@ __attribute__((noinline)) static void record(
         counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
         return;
     }
-    bool is_one = !(entry >> 32 & IN_LINE) && !process.broken &&
+    bool is_one = !(entry >> 32 & LOGS_IN_LINE) && !process.broken &&
                   (config.logs_several || !logs_are_several(iov, count, taken));
     const struct trace_ids *ids = is_one ? attribution_of_line(self, last_ns) : NULL;
     bool is_known = ids != NULL && trace_id_is_set(ids->trace_id);
@@ -388,7 +386,7 @@ void logs_written(int fd, const struct iovec *iov, int count, ssize_t result)
     if (result <= 0 || (uint32_t)entry != SLOT_LOG)
         return;
     if (thread_in_vfork == 0)
-        note_end(fd, entry, last_of(iov, count, (size_t)result) != '\n');
+        logs_note_end(fd, entry, last_of(iov, count, (size_t)result) != '\n');
     if (config.records_logs && process.page != NULL)
         record(fd, entry, iov, count, (size_t)result);
 }

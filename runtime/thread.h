@@ -114,7 +114,8 @@ OURS __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory
 struct thread *thread_attach(void);
 bool thread_reenter(struct thread *self, uintptr_t stack);
 
-static inline struct thread *observe_open(void)
+/* Its frame is that of who calls it, who lives until observe_close. */
+__attribute__((always_inline)) static inline struct thread *observe_open(void)
 {
     if (__builtin_expect(process.page == NULL || thread_in_vfork != 0, 0))
         return NULL;

@@ -26,6 +26,15 @@ static void write_file(void)
     EXPECT(write(file, buffer, 1) == 1);
 }
 
+/* No logs are asked for. */
+static void print_to_file(void)
+{
+    static FILE *stream;
+    if (stream == NULL)
+        stream = fopen("/dev/null", "w");
+    EXPECT(fputs("a line\n", stream) >= 0 && fprintf(stream, "%s", "another\n") > 0);
+}
+
 static void read_foreign(void)
 {
     raw_write(foreign.client, "x", 1);
@@ -262,6 +271,7 @@ static const struct {
     void (*run)(void);
     const char *group;
 } paths[] = {
+    {"fputs and fprintf", print_to_file, ""},
     {"write to a file", write_file, ""},
     {"read of a socket of another protocol", read_foreign, ""},
     {"request served", serve, ""}, /* the first one starts the exporter's thread */

@@ -336,6 +336,8 @@ static void counts_are_true(void)
 static void host_state(void)
 {
     sigset_t before, after;
+    memset(&before, 0, sizeof(before)); /* the kernel fills a part */
+    memset(&after, 0, sizeof(after));
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     exchanges(10);
     pthread_sigmask(SIG_SETMASK, NULL, &after);

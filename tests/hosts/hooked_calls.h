@@ -20,6 +20,7 @@
 
 #include "exchange.h"
 #include "hooked_pauses.h"
+#include "hooked_stdio.h"
 
 extern char **environ;
 int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
@@ -47,6 +48,7 @@ static void open_world(void)
 {
     struct epoll_event event = {.events = EPOLLIN};
     setlogmask(LOG_MASK(LOG_EMERG));
+    open_sink();
     world.seen = host_connect(false, false);
     world.unseen = host_connect(false, false);
     world.listener = host_listen(false, &world.address, &world.length);
@@ -375,6 +377,9 @@ static char *true_words[] = {"true", NULL};
 
 IN_CHILD(_exit, _exit(7))
 IN_CHILD(_Exit, _Exit(8))
+IN_CHILD(perror, dup2(fileno(sink), 2); perror("what"); _exit(5))
+IN_CHILD(puts, dup2(fileno(sink), 1); _exit(puts(line)))
+IN_CHILD(putchar, dup2(fileno(sink), 1); _exit(putchar('p')))
 IN_CHILD(closefrom, closefrom(3); _exit(close(3) == -1 && errno == EBADF ? 0 : 1))
 IN_CHILD(daemon, _exit(daemon(1, 1)))
 IN_CHILD(execl, execl("/bin/true", "true", NULL))
@@ -445,7 +450,7 @@ static long do_prctl(void)
     return prctl(PR_GET_DUMPABLE);
 }
 
-/* --- messages that the mask of their priority keeps back --------------------------------------- */
+/* --- messages that the mask of their priority keeps back -------------------------------------- */
 
 static long do_syslog(void)
 {
@@ -533,6 +538,16 @@ static const struct row {
     {"usleep", do_usleep, OTHER}, {"syslog", do_syslog, OTHER},
     {"__syslog_chk", do_syslog_chk, OTHER}, {"vsyslog", do_vsyslog, OTHER},
     {"__vsyslog_chk", do_vsyslog_chk, OTHER},
+    {"fwrite", do_fwrite, OTHER}, {"fwrite_unlocked", do_fwrite_unlocked, OTHER},
+    {"fputs", do_fputs, OTHER}, {"fputs_unlocked", do_fputs_unlocked, OTHER},
+    {"fputc", do_fputc, OTHER}, {"putc", do_putc, OTHER}, {"__overflow", do_overflow, OTHER},
+    {"puts", do_puts, OTHER}, {"putchar", do_putchar, OTHER}, {"perror", do_perror, OTHER},
+    {"printf", do_printf, OTHER}, {"__printf_chk", do_printf_chk, OTHER},
+    {"fprintf", do_fprintf, OTHER}, {"__fprintf_chk", do_fprintf_chk, OTHER},
+    {"vprintf", do_vprintf, OTHER}, {"__vprintf_chk", do_vprintf_chk, OTHER},
+    {"vfprintf", do_vfprintf, OTHER}, {"__vfprintf_chk", do_vfprintf_chk, OTHER},
+    {"dprintf", do_dprintf, OTHER}, {"__dprintf_chk", do_dprintf_chk, OTHER},
+    {"vdprintf", do_vdprintf, OTHER}, {"__vdprintf_chk", do_vdprintf_chk, OTHER},
 };
 /* clang-format on */
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
