@@ -253,10 +253,10 @@ static void end(int fd, ssize_t result)
         gone -= taken;
     }
     sift(is_left, fd);
-    if (current_context == NULL)
-        carrier_enter(CARRIER_NONE, false);
-    else
+    if (current_context != NULL && python_is_ours())
         current_tell();
+    else
+        carrier_enter(CARRIER_NONE, false);
     errno = saved_errno;
 }
 

@@ -6,6 +6,7 @@ that it started is killed, by pid, when it ends, however it ends. Nothing waits 
 wait_until asks again until its condition holds.
 """
 import collections
+import functools
 import glob
 import http.client
 import os
@@ -359,13 +360,16 @@ def raw(port, data, until=None, timeout=20, shut=False):
     return got
 
 
-def on_connections(port, total, concurrency, ask):
-    """ask(connection, number) for each number below total, over keep-alive connections."""
+def on_connections(port, total, concurrency, ask, tls=None):
+    """ask(connection, number) for each number below total, over keep-alive connections; tls: their
+    ssl.SSLContext."""
     numbers = iter(range(total))
     lock = threading.Lock()
 
     def work():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        kind = functools.partial(http.client.HTTPSConnection, context=tls) if tls else \
+            http.client.HTTPConnection
+        connection = kind("127.0.0.1", port, timeout=60)
         while True:
             with lock:
                 number = next(numbers, None)
@@ -381,7 +385,7 @@ def on_connections(port, total, concurrency, ask):
         thread.join()
 
 
-def load(port, total, concurrency, path="/r/%d", headers=None):
+def load(port, total, concurrency, path="/r/%d", headers=None, tls=None):
     """Requests with a number of their own each over keep-alive connections; answers the failures."""
     failures = []
 
@@ -396,7 +400,7 @@ def load(port, total, concurrency, path="/r/%d", headers=None):
             failures.append((number, repr(error), b""))
             connection.close()
 
-    on_connections(port, total, concurrency, ask)
+    on_connections(port, total, concurrency, ask, tls)
     return failures
 
 

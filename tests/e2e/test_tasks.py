@@ -2,9 +2,11 @@
 """Python programs that serve many requests in one thread, or hand them to others: each call under
 its own request. Every request has a number, which each of its calls carries in its path."""
 import os
+import ssl
 import subprocess
 
 from harness import APPS, PATH, PYTHON, Scene, check, equal, free_port, load, main, skip
+from tls_scene import certify
 
 REQUESTS, CONCURRENCY = 320, 32
 CALLS = {"sequence": 2, "gather": 4, "pool": 2, "sleep": 2, "soon": 2, "executor": 2, "thread": 4,
@@ -88,11 +90,11 @@ def play(text, start, calls_of, total=REQUESTS, is_followed=True, missed=MISSED,
         return scene.stderr(front)
 
 
-def service(file, *more):
+def service(file, *more, **environment):
     def start(scene, target):
         port = free_port()
         front = scene.start([PYTHON, os.path.join(APPS, file), str(port), target, *more], "front",
-                            port=port)
+                            port=port, **environment)
         front.port = port
         return front
     return start
@@ -171,6 +173,23 @@ def test_uvloop():
     if not has("aiohttp", "uvloop"):
         return skip("uvloop", "python3-aiohttp or python3-uvloop is not installed")
     equal(play("uvloop", service("aio_service.py", "uvloop"), CALLS), b"", "uvloop: nothing is printed")
+
+
+def test_uvloop_tls():
+    """A request may be read before the task of its connection is back: roots, but no strangers."""
+    if not has("aiohttp", "uvloop"):
+        return skip("uvloop inside TLS", "python3-aiohttp or python3-uvloop is not installed")
+    with Scene() as scene:
+        certify(scene)
+        start = service("aio_service.py", "uvloop", CERTIFICATE=scene.path("cert.pem"),
+                        KEY=scene.path("key.pem"))
+        front = start(scene, "http://127.0.0.1:%d" % backend(scene))
+        tls = ssl.create_default_context(cafile=scene.path("ca.pem"))
+        equal(load(front.port, REQUESTS, CONCURRENCY, "/sequence/%d", tls=tls)[:3], [],
+              "uvloop inside TLS: every request is answered")
+        calls = {"sequence": CALLS["sequence"]}
+        judge(scene.wait_spans(REQUESTS * 3, timeout=60), "uvloop inside TLS", calls, REQUESTS, True,
+              {"sequence": 0.6})
 
 
 def test_uvloop_fastapi():

@@ -5,7 +5,9 @@ aio_service.py PORT BACKEND [uvloop]
 """
 import asyncio
 import collections
+import os
 import queue as queues
+import ssl
 import sys
 import threading
 import urllib.request
@@ -239,4 +241,8 @@ if sys.argv[3:] == ["uvloop"]:
 application = web.Application()
 application.cleanup_ctx.append(sessions)
 application.router.add_get("/{how}/{number}", handle)
-web.run_app(application, host="127.0.0.1", port=PORT, print=None, access_log=None)
+tls = None
+if "CERTIFICATE" in os.environ:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(os.environ["CERTIFICATE"], os.environ["KEY"])
+web.run_app(application, host="127.0.0.1", port=PORT, print=None, access_log=None, ssl_context=tls)
