@@ -43,33 +43,28 @@ static __thread struct waiting *waiting;
 /* --- the list --------------------------------------------------------------------------------- */
 
 /* Keeps the entries for which `stays` holds. */
-static void sift(bool (*stays)(const struct entry *entry, int fd), int fd)
+static void sift(bool (*stays)(const struct entry *entry))
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < waiting->count; i++)
-        if (stays(&waiting->entries[i], fd))
+        if (stays(&waiting->entries[i]))
             waiting->entries[kept++] = waiting->entries[i];
         else
             carrier_drop(waiting->entries[i].handle);
     waiting->count = kept;
 }
 
-static bool is_another(const struct entry *entry, int fd)
-{
-    return entry->fd != fd;
-}
-
-static bool is_due(const struct entry *entry, int fd)
+static bool is_due(const struct entry *entry)
 {
     return entry->bytes != 0 && carrier_calls_by(entry->fd) == entry->connection;
 }
 
-static bool is_nobody(const struct entry *entry, int fd)
+static bool is_nobody(const struct entry *entry)
 {
     return false;
 }
 
-static bool is_left(const struct entry *entry, int fd)
+static bool is_left(const struct entry *entry)
 {
     return entry->bytes != 0;
 }
@@ -85,7 +80,7 @@ static struct entry *last_of(uint64_t connection)
 /* So many never wait: what this thread's transports send is nobody's from here on. */
 static void give_up(void)
 {
-    sift(is_nobody, -1);
+    sift(is_nobody);
     waiting->is_over = true;
 }
 
@@ -93,16 +88,14 @@ static void add(int fd, uint64_t connection, size_t bytes)
 {
     struct carrier_view view = carrier_look();
     struct entry *last = last_of(connection);
-    if (last != NULL && (last->bytes == SIZE_MAX || last->handle == view.handle)) {
-        if (last->bytes != SIZE_MAX && bytes != SIZE_MAX) {
-            last->bytes += bytes;
-            return;
-        }
-        if (last->bytes == SIZE_MAX)
-            return;
+    if (last != NULL && last->bytes == SIZE_MAX)
+        return;
+    if (last != NULL && last->handle == view.handle && bytes != SIZE_MAX) {
+        last->bytes += bytes;
+        return;
     }
     if (waiting->count == ENTRIES_MAX)
-        sift(is_due, -1);
+        sift(is_due);
     if (waiting->count == ENTRIES_MAX)
         give_up();
     else
@@ -230,10 +223,12 @@ static bool begin(int fd)
     const struct entry *first = waiting == NULL ? NULL : first_of(fd);
     if (first == NULL)
         return false;
-    if (carrier_calls_by(fd) != first->connection) {
-        sift(is_another, fd);
-        return false;
+    if (!is_due(first)) {
+        sift(is_due); /* of connections that had this number, and are closed */
+        first = first_of(fd);
     }
+    if (first == NULL)
+        return false;
     carrier_enter(first->handle, first->is_certain);
     if (parts_of(fd) > 1)
         carrier_parts(waiting->parts);
@@ -252,7 +247,7 @@ static void end(int fd, ssize_t result)
         entry->bytes -= entry->bytes == SIZE_MAX ? 0 : taken;
         gone -= taken;
     }
-    sift(is_left, fd);
+    sift(is_left);
     if (current_context != NULL && python_is_ours())
         current_tell();
     else
