@@ -17,6 +17,7 @@ import os
 import queue
 import random
 import sys
+import threading
 import urllib.request
 
 import paho.mqtt.client as mqtt
@@ -126,11 +127,13 @@ def forward():
 
 
 def resume():
-    made, published = client("resumer"), queue.Queue()
+    made, published, connected = client("resumer"), queue.Queue(), threading.Event()
+    made.on_connect = lambda *_: connected.set()
     made.on_publish = lambda _, __, mid: published.put(mid)
     made.reconnect_delay_set(1, 1)
     made.connect("127.0.0.1", int(PORT))
     made.loop_start()
+    connected.wait(60)  # what is sent before the broker has agreed carries no context
     for number in range(int(LAST)):
         payload, user = message(number)
         sent = made.publish("t/%d" % number, payload, QOS, True, properties(user)).mid
