@@ -148,51 +148,47 @@ void note_put(struct py_object *capsule, struct py_object *context)
     py.Py_DecRef(capsule);
 }
 
-/* What replaces a context's capsule is for the same connection. */
-static void inherit_connection(struct note *note, struct py_object *context)
-{
-    struct py_object *old = current_get();
-    if (old == NULL)
-        return;
-    if (note_is_own(old, context)) {
-        note->fd = note_of(old)->fd;
-        note->connection = note_of(old)->connection;
-    }
-    py.Py_DecRef(old);
-}
-
-/* The running context has the handle, whose hold goes with it. */
-static void set(struct py_object *context, uint32_t handle, bool is_woken)
+/* The running context has the handle, whose hold goes with it, and serves what it served. */
+static void set(struct py_object *context, uint32_t handle, bool is_read, bool is_woken)
 {
     struct py_object *capsule = handle == CARRIER_NONE ? NULL : note_make(handle);
     if (capsule == NULL)
         return;
     struct note *note = note_of(capsule);
-    note->is_read = !is_woken && carrier_look().is_request;
+    note->is_read = is_read;
     note->is_woken = is_woken;
     note->is_made = context == NULL; /* a thread works for what it reads until it reads */
-    inherit_connection(note, context);
+    struct py_object *old = current_get();
+    if (note_is_own(old, context))
+        note->served = note_of(old)->served;
+    if (old != NULL)
+        py.Py_DecRef(old);
+    note_put(capsule, context);
+}
+
+/* The running context is new: it adopts the handle, whose hold goes with it, and serves this. */
+static void begin(struct py_object *context, uint32_t handle, struct served served)
+{
+    struct py_object *capsule = note_make(handle);
+    if (capsule == NULL)
+        return;
+    note_of(capsule)->is_woken = handle != CARRIER_NONE;
+    note_of(capsule)->served = served;
     note_put(capsule, context);
 }
 
 void current_make_late(struct py_object *context)
 {
     struct py_object *old = current_get();
-    if (old == NULL)
-        return;
-    bool is_late = note_of(old)->handle != CARRIER_NONE && note_is_orphan(old, current_context);
-    if (is_late && py.PyContext_Enter(context) == 0) {
-        struct py_object *capsule = note_make(carrier_hold(note_of(old)->handle));
-        if (capsule != NULL) {
-            note_of(capsule)->is_woken = true;
-            note_of(capsule)->fd = note_of(old)->fd;
-            note_of(capsule)->connection = note_of(old)->connection;
-            note_put(capsule, context);
-        }
+    const struct note *note = note_of(old);
+    if (note != NULL && note->handle != CARRIER_NONE && note_is_orphan(old, current_context) &&
+        py.PyContext_Enter(context) == 0) {
+        begin(context, carrier_hold(note->handle), note->served);
         py.PyContext_Exit(context);
     }
     py.PyErr_Clear();
-    py.Py_DecRef(old);
+    if (old != NULL)
+        py.Py_DecRef(old);
 }
 
 void current_serve(struct py_object *context, int fd, uint64_t connection)
@@ -205,12 +201,8 @@ void current_serve(struct py_object *context, int fd, uint64_t connection)
         return;
     }
     struct py_object *old = current_get();
-    struct py_object *capsule = note_is_orphan(old, context) ? note_make(CARRIER_NONE) : NULL;
-    if (capsule != NULL) {
-        note_of(capsule)->fd = fd;
-        note_of(capsule)->connection = connection;
-        note_put(capsule, context);
-    }
+    if (note_is_orphan(old, context))
+        begin(context, CARRIER_NONE, (struct served){fd, connection});
     if (old != NULL)
         py.Py_DecRef(old);
     py.PyContext_Exit(context);
@@ -219,9 +211,11 @@ void current_serve(struct py_object *context, int fd, uint64_t connection)
 void current_attend(void)
 {
     struct py_object *capsule = current_get();
-    const struct note *note = note_of(capsule);
-    if (note != NULL && note->connection != 0 && note_is_orphan(capsule, current_context))
-        set(current_context, carrier_take_of(note->fd, note->connection), true);
+    if (note_of(capsule) != NULL && note_is_orphan(capsule, current_context)) {
+        struct served served = note_of(capsule)->served;
+        if (served.connection != 0)
+            set(current_context, carrier_take_of(served.fd, served.connection), true, true);
+    }
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }
@@ -304,7 +298,7 @@ void current_learn(void)
     else if (capsule == NULL && !tasks_are_scheduled())
         ; /* the thread's one request: nobody needs to be told */
     else if (learns(capsule, &view)) {
-        set(current_context, carrier_take(), false);
+        set(current_context, carrier_take(), view.is_request, false);
         carrier_enter(view.handle, true);
     } else
         current_enter(capsule, current_context);
@@ -314,6 +308,7 @@ void current_learn(void)
         python_look_again();
 }
 
+/* Not by another task while a request waits: the work may be that one's. */
 static void adopt(struct py_object *context, struct note *waker, bool is_timer)
 {
     uint32_t handle = carrier_look().handle;
@@ -323,8 +318,7 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
              handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
              !(tasks_is_task() && carrier_somebody_starves()))
-        set(context, carrier_take(),
-            true); /* not by another task: it may be at work for one that waits */
+        set(context, carrier_take(), carrier_look().is_request, true);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

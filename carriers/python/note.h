@@ -11,6 +11,11 @@ struct py_object;
  * note at all. */
 enum note_state { NOTE_REQUEST, NOTE_SUSPECT, NOTE_CONSUMER };
 
+struct served {
+    int fd;
+    uint64_t connection; /* carrier_serves_by; 0: none is known */
+};
+
 struct note {
     uint32_t handle; /* held: whose it is; CARRIER_NONE: nobody's */
     uint32_t home;   /* held: of a suspect, the request it was and may still be of */
@@ -21,8 +26,7 @@ struct note {
     bool is_batch;           /* it took several items before it did anything */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_shared;          /* others than what waits for this taking may be its followers, too */
-    int fd;                  /* its owner was made for the one connection that it serves... */
-    uint64_t connection;     /* ...carrier_serves_by; 0: not, as far as is known */
+    struct served served;    /* its owner was made for this one */
     uint32_t uses;           /* what was sent, made or put since the capsule is there */
     uint64_t queue;          /* of a suspect or a consumer: its number */
     uint64_t failed;         /* the queue that was empty when it was asked last */

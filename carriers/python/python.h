@@ -128,7 +128,7 @@ bool consumer_follows(
 typedef void *py_method(void *self, void *a, void *b, void *c);
 
 /* Include/methodobject.h: how its arguments lie. */
-enum { METHOD_KEYWORDS = 2, METHOD_ONE = 8, METHOD_FAST = 0x80 };
+enum { METHOD_FAST = 0x80 };
 
 /* Puts `ours` in the place of the function `name` of the object (a module or a type). flags: what
  * its calls look like; may be NULL. */
