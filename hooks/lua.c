@@ -94,17 +94,14 @@ static int run(const struct lua *lua, lua_State *coroutine, uintptr_t a, uintptr
     if (!find(lua, coroutine, &handle))
         return lua->lua_resume(coroutine, a, b, c);
     struct carrier_view outer = carrier_look();
-    carrier_hold(handle); /* it may be the last one's that has it */
     carrier_step(handle);
     coroutines_rest(coroutine, false);
     int status = lua->lua_resume(coroutine, a, b, c);
-    coroutines_rest(coroutine, status == LUA_YIELD);
-    carrier_stepped(handle);
-    if (outer.is_carried)
-        carrier_step(outer.handle);
-    if (status != LUA_YIELD)
+    if (status == LUA_YIELD)
+        coroutines_rest(coroutine, true);
+    else
         coroutines_forget(coroutine);
-    carrier_drop(handle);
+    carrier_stepped(handle, &outer);
     return status;
 }
 

@@ -210,6 +210,27 @@ void attribution_guess(struct thread *self, struct context *context)
     self->current_guessed = context != NULL;
 }
 
+/* It may be another message that is worked on. */
+static bool is_uncertain(const struct context *context)
+{
+    return context->is_uncertain || (context->is_of_many && !context->is_followed);
+}
+
+__attribute__((noinline)) static void leave_answered(struct thread *self)
+{
+    self->answered = self->current->ids;
+    self->answered_ns = is_uncertain(self->current) ? 0 : thread_now(self);
+    set_current(self, NULL);
+}
+
+static void leave_ended(struct thread *self)
+{
+    if (config.joins_logs)
+        leave_answered(self);
+    else
+        set_current(self, NULL);
+}
+
 void attribution_step(struct thread *self, struct context *context)
 {
     attribution_carry(self, context, true);
@@ -224,8 +245,10 @@ void attribution_rest(struct context *context, bool begins)
 
 void attribution_stepped(struct thread *self, struct context *context)
 {
-    set_current(self, context != NULL && context->ended ? NULL : context);
+    set_current(self, context);
     self->current_carried = self->current_steps = false;
+    if (context != NULL && context->ended)
+        leave_ended(self);
 }
 
 void attribution_wait(struct thread *self, int64_t timeout_ns)
@@ -302,19 +325,6 @@ void attribution_answering(struct context *context)
         change(context, -WAITING);
 }
 
-/* It may be another message that is worked on. */
-static bool is_uncertain(const struct context *context)
-{
-    return context->is_uncertain || (context->is_of_many && !context->is_followed);
-}
-
-__attribute__((noinline)) static void leave_answered(struct thread *self)
-{
-    self->answered = self->current->ids;
-    self->answered_ns = is_uncertain(self->current) ? 0 : thread_now(self);
-    set_current(self, NULL);
-}
-
 void attribution_answered(struct thread *self, struct context *context)
 {
     __atomic_store_n(&context->ended, true, __ATOMIC_RELAXED);
@@ -324,10 +334,7 @@ void attribution_answered(struct thread *self, struct context *context)
     if (self->current != context || self->current_steps ||
         (!self->multiplexes && self->current_read_here))
         return;
-    if (config.joins_logs)
-        leave_answered(self);
-    else
-        set_current(self, NULL);
+    leave_ended(self);
 }
 
 bool attribution_is_engaged(const struct thread *self)

@@ -114,6 +114,7 @@ void carrier_enter(uint32_t handle, bool is_certain)
 
 void carrier_step(uint32_t handle)
 {
+    carrier_hold(handle);
     struct thread *self = observe_open();
     if (self == NULL)
         return;
@@ -121,12 +122,16 @@ void carrier_step(uint32_t handle)
     observe_close(self);
 }
 
-void carrier_stepped(uint32_t handle)
+void carrier_stepped(uint32_t handle, const struct carrier_view *before)
 {
     struct thread *self = observe_open();
     if (self == NULL)
         return;
-    attribution_stepped(self, handle == CARRIER_NONE ? NULL : context_at(handle));
+    struct context *context = handle == CARRIER_NONE ? NULL : context_at(handle);
+    attribution_stepped(self, context);
+    context_drop(context);
+    if (before->is_carried)
+        attribution_step(self, context_at(before->handle));
     observe_close(self);
 }
 

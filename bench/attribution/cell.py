@@ -158,8 +158,10 @@ def play(workload, cell, concurrency, requests, traced=True, delay_us=(1000, 120
 
 
 def play_sdk(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
-    """Counts of the spans that the runtime's own SDK makes; None: it is not there, or not for this."""
-    if not set(workload.needs) & INSTRUMENTED or not os.path.exists(SDK + "/bin/opentelemetry-instrument"):
+    """Counts of the spans that the runtime's own SDK makes; None: it is not there, or not for this. Its
+    spans of databases do not show the tokens."""
+    if not set(workload.needs) & INSTRUMENTED or workload.cells[cell].protocol != "http" or \
+            not os.path.exists(SDK + "/bin/opentelemetry-instrument"):
         return None
     with Stage(cell, delay_us, False) as stage:
         stage.instrument()

@@ -4,11 +4,13 @@ under none. Every request has a number, which each of its calls carries in its p
 import os
 import ssl
 
-from harness import APPS, Scene, check, equal, get, load, main, skip, wait_until
+from harness import APPS, Scene, check, equal, load, main, skip
+from test_logs import ACCESS, TOTAL, Log, ask, lines_of
 from test_tasks import backend, judge, way_of
 from tls_scene import certify
 
 MODULES = "/usr/lib/nginx/modules"
+LOAD = "".join("load_module %s/%s_module.so; " % (MODULES, name) for name in ("ndk_http", "ngx_http_lua"))
 REQUESTS, CONCURRENCY = 160, 32
 CALLS = {"sequence": 2, "pool": 2, "sleep": 2, "spawn": 2, "spawn_in_timer": 1, "timer": 2, "timers": 2,
          "semaphore": 1, "coroutine": 2, "killed": 1, "capture": 2, "capture_lua": 2, "after": 2,
@@ -47,8 +49,7 @@ def is_there():
 def front(scene, server=SERVER, **more):
     with open(os.path.join(APPS, "nginx_lua.conf")) as file:
         http = file.read().replace("BACK", str(backend(scene)))
-    load = "".join("load_module %s/%s_module.so; " % (MODULES, name) for name in ("ndk_http", "ngx_http_lua"))
-    return scene.nginx(server, "front", http=http, main=load + "env TICKS;", **more)
+    return scene.nginx(server, "front", http=http, main=LOAD + "env TICKS;", **more)
 
 
 def log_of(scene, process):
@@ -108,6 +109,28 @@ def test_nobodys():
                   "nobody's: what no request has made is under none: " + way,
                   "%d of %d" % (sum(bool(span.parent) for span in mine), len(mine)))
         judge(spans, "beside nobody's", {"sleep": 2, "sequence": 2}, REQUESTS, True, {})
+
+
+def test_lines():
+    """What Lua writes to nginx's log is its request's, also where it has slept; the line of the access log
+    is where it has not, the answer being complete before Lua rests or after."""
+    if not is_there():
+        return
+    for before, access in (("", TOTAL), ("ngx.header['Content-Length'] = 3 ", TOTAL), ("ngx.sleep(0.002) ", 0)):
+        with Scene() as scene:
+            folder = scene.path("logs")
+            os.mkdir(folder)
+            os.chmod(folder, 0o777)
+            nginx = scene.nginx(
+                "error_log %s/error.log warn; access_log %s/access.log plain; location / { content_by_lua_block {"
+                " %sngx.log(ngx.WARN, ngx.var.uri) ngx.say('ok') } }" % (folder, folder, before),
+                "front", http=ACCESS, main=LOAD, BURDOCK_LOGS=folder + "/*")
+            equal(ask(nginx.port), [], "logs: answered")
+            scene.stop(nginx)
+            for name, least in (("access.log", access), ("error.log", TOTAL)):
+                log = Log(lines_of(folder + "/" + name))
+                check(len(log.right) >= least and not log.wrong, "%s: lines are their request's, %s" % (
+                    name, before or "at once"), "%d right, wrong %r" % (len(log.right), log.wrong[:2]))
 
 
 if __name__ == "__main__":
