@@ -4,7 +4,7 @@ under none. Every request has a number, which each of its calls carries in its p
 import os
 import ssl
 
-from harness import APPS, Scene, check, equal, load, main, skip
+from harness import APPS, BUILD, Scene, check, equal, load, main, skip
 from test_logs import ACCESS, TOTAL, Log, ask, lines_of
 from test_tasks import backend, judge, way_of
 from tls_scene import certify
@@ -131,6 +131,13 @@ def test_lines():
                 log = Log(lines_of(folder + "/" + name))
                 check(len(log.right) >= least and not log.wrong, "%s: lines are their request's, %s" % (
                     name, before or "at once"), "%d right, wrong %r" % (len(log.right), log.wrong[:2]))
+
+
+def test_others():
+    """Of any other Lua nothing is known, and nothing is changed."""
+    with Scene() as scene:
+        done = scene.as_bare([os.path.join(BUILD, "tests/e2e/lua_host")], "another Lua")
+        equal(done.stdout, b"resume 7 42, 8 -2; reset 5 6; moved 6\n", "another Lua: as it is called")
 
 
 if __name__ == "__main__":
