@@ -99,6 +99,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current = context;
     self->current_read_here = false;
     self->current_carried = false;
+    self->current_steps = false;
     self->current_retries = false;
     self->current_unclaimed = 0;
     self->current_strayed = false;
@@ -209,6 +210,47 @@ void attribution_guess(struct thread *self, struct context *context)
     self->current_guessed = context != NULL;
 }
 
+/* It may be another message that is worked on. */
+static bool is_uncertain(const struct context *context)
+{
+    return context->is_uncertain || (context->is_of_many && !context->is_followed);
+}
+
+__attribute__((noinline)) static void leave_answered(struct thread *self)
+{
+    self->answered = self->current->ids;
+    self->answered_ns = is_uncertain(self->current) ? 0 : thread_now(self);
+    set_current(self, NULL);
+}
+
+static void leave_ended(struct thread *self)
+{
+    if (config.joins_logs)
+        leave_answered(self);
+    else
+        set_current(self, NULL);
+}
+
+void attribution_step(struct thread *self, struct context *context)
+{
+    attribution_carry(self, context, true);
+    self->current_steps = context != NULL;
+}
+
+void attribution_rest(struct context *context, bool begins)
+{
+    context->rests += begins ? 1 : -1;
+    change(context, begins ? OUTSTANDING : -OUTSTANDING);
+}
+
+void attribution_stepped(struct thread *self, struct context *context)
+{
+    set_current(self, context);
+    self->current_carried = self->current_steps = false;
+    if (context != NULL && context->ended)
+        leave_ended(self);
+}
+
 void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
@@ -283,31 +325,16 @@ void attribution_answering(struct context *context)
         change(context, -WAITING);
 }
 
-/* It may be another message that is worked on. */
-static bool is_uncertain(const struct context *context)
-{
-    return context->is_uncertain || (context->is_of_many && !context->is_followed);
-}
-
-__attribute__((noinline)) static void leave_answered(struct thread *self)
-{
-    self->answered = self->current->ids;
-    self->answered_ns = is_uncertain(self->current) ? 0 : thread_now(self);
-    set_current(self, NULL);
-}
-
 void attribution_answered(struct thread *self, struct context *context)
 {
     __atomic_store_n(&context->ended, true, __ATOMIC_RELAXED);
     attribution_answering(context);
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
-    if (self->current != context || (!self->multiplexes && self->current_read_here))
+    if (self->current != context || self->current_steps ||
+        (!self->multiplexes && self->current_read_here))
         return;
-    if (config.joins_logs)
-        leave_answered(self);
-    else
-        set_current(self, NULL);
+    leave_ended(self);
 }
 
 bool attribution_is_engaged(const struct thread *self)
@@ -390,7 +417,8 @@ static struct decision ambiguous(struct context *likeliest)
 static bool is_to_act(const struct thread *self)
 {
     uint64_t state = __atomic_load_n(&self->current->state, __ATOMIC_RELAXED);
-    return is_starved(state - ATTACHED) && self->current_unclaimed == 0 &&
+    state -= ATTACHED + self->current->rests * OUTSTANDING;
+    return is_starved(state) && self->current_unclaimed == 0 &&
            !__atomic_load_n(&puts_off, __ATOMIC_RELAXED);
 }
 

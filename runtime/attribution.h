@@ -61,6 +61,10 @@ bool attribution_somebody_starves(void);
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* It says whose it may be: its calls are ambiguous. */
 void attribution_guess(struct thread *self, struct context *context);
+/* A step of a task begins, which lasts until the other one; carrier.h. */
+void attribution_step(struct thread *self, struct context *context);
+void attribution_stepped(struct thread *self, struct context *context);
+void attribution_rest(struct context *context, bool begins);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);

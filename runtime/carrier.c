@@ -112,6 +112,35 @@ void carrier_enter(uint32_t handle, bool is_certain)
     observe_close(self);
 }
 
+void carrier_step(uint32_t handle)
+{
+    carrier_hold(handle);
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    attribution_step(self, handle == CARRIER_NONE ? NULL : context_at(handle));
+    observe_close(self);
+}
+
+void carrier_stepped(uint32_t handle, const struct carrier_view *before)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    struct context *context = handle == CARRIER_NONE ? NULL : context_at(handle);
+    attribution_stepped(self, context);
+    context_drop(context);
+    if (before->is_carried)
+        attribution_step(self, context_at(before->handle));
+    observe_close(self);
+}
+
+void carrier_rest(uint32_t handle, bool begins)
+{
+    if (handle != CARRIER_NONE)
+        attribution_rest(context_at(handle), begins);
+}
+
 void carrier_enter_guess(uint32_t handle)
 {
     struct thread *self = observe_open();

@@ -36,6 +36,15 @@ bool carrier_is_live(uint32_t handle);
  * at work for another once it is over. */
 void carrier_enter(uint32_t handle, bool is_certain);
 
+/* The same, certainly, for a step of a task, until carrier_stepped and also once its answer is
+ * complete. Then its program goes on with that request, until it comes to anything else; or with
+ * the step that it was in before. The handle is held meanwhile. */
+void carrier_step(uint32_t handle);
+struct carrier_view;
+void carrier_stepped(uint32_t handle, const struct carrier_view *before);
+/* The task does nothing before its next step: its request is none that may be at work anywhere. */
+void carrier_rest(uint32_t handle, bool begins);
+
 /* It may be the handle's, or another's that waits. */
 void carrier_enter_guess(uint32_t handle);
 

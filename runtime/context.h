@@ -31,6 +31,7 @@ struct context {
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
     bool is_followed; /* its runtime tells of every task that works for it */
+    uint32_t rests;   /* tasks that wait for their next step: carrier_rest */
     bool has_made_calls;
     bool may_have_made_calls; /* a call was in doubt while it was the likeliest */
     /* While tasks that are not certain carry it: */

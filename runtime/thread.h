@@ -72,6 +72,7 @@ struct thread {
     /* Of its present stay in `current`, ended by one store: */
     bool current_read_here; /* this thread itself read the request of `current` */
     bool current_carried;   /* a carrier of the program's runtime said `current`: carrier.h */
+    bool current_steps;     /* and says when that is over */
     bool current_retries;   /* it came to it by closing something of its, and has not called yet */
     bool current_strayed;   /* since then it heard from others: attribution_stray */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */

@@ -11,14 +11,18 @@ from types import SimpleNamespace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../../tests/e2e"), os.path.join(HERE, "..")]
+import baselines  # noqa: E402
 import harness  # noqa: E402
 import measure  # noqa: E402
+import otlp  # noqa: E402
 import score  # noqa: E402
 
 SERVICE = "workload"
 APPS = os.path.join(HERE, "apps")
 PROGRAMS = os.path.join(harness.BUILD, "bench/attribution")
 MODULES = os.path.join(PROGRAMS, "node")  # what run.py --install puts there
+SDK = os.path.join(PROGRAMS, "sdk")  # so does this virtual environment of Python's
+INSTRUMENTED = {"python:aiohttp", "python:fastapi"}  # servers that the SDK makes spans of by itself
 CARRIERS = {name: os.environ[name] for name in ("BURDOCK_CARRIERS",) if name in os.environ}
 SECONDS_MAX = 120  # a load that takes longer is given up, and said to have failed
 WARM = "w"
@@ -29,7 +33,7 @@ class Stage(harness.Scene):
 
     def __init__(self, cell="", delay_us=(1000, 12000), traced=True):
         super().__init__(APP_CELL=cell, **CARRIERS)
-        self.traced = traced
+        self.traced, self.record_file, self.sdk = traced, None, None
         self.port = harness.free_port()
         self.back = SimpleNamespace(**{name: harness.free_port()
                                        for name in ("http", "slow", "resp", "pg", "nobody")})
@@ -42,7 +46,31 @@ class Stage(harness.Scene):
             APP_PORT=str(self.port), BACK_HTTP=str(self.back.http), BACK_RESP=str(self.back.resp),
             BACK_PG=str(self.back.pg), APP_MODULES=MODULES)
 
+    def record(self):
+        """What is started from now on is seen by the recorder: baselines.py."""
+        self.record_file = self.write("records", b"")
+        os.truncate(self.record_file, baselines.BYTES)
+        os.chmod(self.record_file, 0o666)
+
+    def instrument(self):
+        """What is started from now on has OpenTelemetry's SDK in it; its spans come to `collected`."""
+        port, self.collected = harness.free_port(), self.path("collected")
+        super().start([harness.PYTHON, os.path.join(harness.APPS, "collector.py"), str(port),
+                       self.collected], "collector", False, port)
+        self.sdk = dict(
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:%d" % port, OTEL_LOGS_EXPORTER="none",
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", OTEL_METRICS_EXPORTER="none",
+            OTEL_SEMCONV_STABILITY_OPT_IN="http", OTEL_RESOURCE_ATTRIBUTES="process.pid=1",
+            OTEL_BSP_MAX_QUEUE_SIZE="100000", OTEL_BSP_SCHEDULE_DELAY="200")
+
     def start(self, command, service=SERVICE, traced=True, port=None, **more):
+        if self.sdk and service == SERVICE:
+            command = [os.path.join(SDK, "bin/opentelemetry-instrument"), os.path.join(SDK, "bin/python"),
+                       *command[1:]]
+            more.update(self.sdk)
+        if self.record_file and service == SERVICE:
+            more.update(LD_PRELOAD=os.path.join(PROGRAMS, "recorder.so"),
+                        RECORDER_FILE=self.record_file)
         return super().start(command, service, traced and self.traced, port, **more)
 
     def serve(self, command, **more):
@@ -127,3 +155,41 @@ def play(workload, cell, concurrency, requests, traced=True, delay_us=(1000, 120
             result.counts = score.score(score.read_log(stage.log), spans, requests)
             result.said = stage.stderr(process)
         return result
+
+
+def play_sdk(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
+    """Counts of the spans that the runtime's own SDK makes; None: it is not there, or not for this. Its
+    spans of databases do not show the tokens."""
+    if not set(workload.needs) & INSTRUMENTED or workload.cells[cell].protocol != "http" or \
+            not os.path.exists(SDK + "/bin/opentelemetry-instrument"):
+        return None
+    with Stage(cell, delay_us, False) as stage:
+        stage.instrument()
+        process = workload.start(stage)
+        path = "/%s/*" % cell
+        stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
+        stage.load(concurrency, requests, "u", path)
+        time.sleep(1)  # for what is called after the answer, and for the last batch
+        if process.poll() is None:
+            stage.stop(process, workload.stop_signal)
+        stage.stop(stage.backend, signal.SIGTERM)
+        spans = []
+        with open(stage.collected, "rb") as file:
+            while length := file.read(4):
+                spans += otlp.spans_of_request(file.read(int.from_bytes(length, "little")))
+        return score.score(score.read_log(stage.log), spans, requests)
+
+
+def play_others(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
+    """What rules of others make of the same load: counts by their names."""
+    with Stage(cell, delay_us, False) as stage:
+        stage.record()
+        process = workload.start(stage)
+        path = "/%s/*" % cell
+        stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
+        stage.load(concurrency, requests, "u", path)
+        time.sleep(0.5)  # for what is called after the answer
+        if process.poll() is None:
+            stage.stop(process, workload.stop_signal)
+        stage.stop(stage.backend, signal.SIGTERM)
+        return baselines.score(stage.record_file, score.read_log(stage.log))

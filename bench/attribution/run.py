@@ -28,6 +28,7 @@ parser.add_argument("--runs", type=int, default=5)
 parser.add_argument("--delay", default="1000,12000", help="of the backend: least and most us")
 parser.add_argument("--cold", action="store_true", help="no warm-up: how pools are filled is seen")
 parser.add_argument("--no-bare", action="store_true", help="no CPU of the program without Burdock")
+parser.add_argument("--no-others", action="store_true", help="no rules of others beside ours")
 parser.add_argument("--strangers", type=int, default=3, help="how many to describe per cell")
 parser.add_argument("--write", metavar="FILE", help="puts the tables there, between the marks")
 parser.add_argument("--list", action="store_true")
@@ -83,6 +84,10 @@ def results_of(row, cell, concurrency, arguments):
             result = cells.play(row, cell, concurrency, requests, True, delay, arguments.cold)
             result.bare = None if arguments.no_bare else \
                 cells.play(row, cell, concurrency, requests, False, delay)
+            result.others = {} if arguments.no_others else \
+                cells.play_others(row, cell, concurrency, requests, delay)
+            result.sdk = None if arguments.no_others else \
+                cells.play_sdk(row, cell, concurrency, requests, delay)
             results.append(result)
             tell(row, cell, concurrency, result, arguments)
     except Exception:

@@ -4,12 +4,14 @@ import os
 import statistics
 from types import SimpleNamespace
 
+import baselines
 import score
 
 MARKS = "<!-- bench/attribution: begin -->", "<!-- bench/attribution: end -->"
 COLUMNS = ("workload", "cell", "calls", "strangers", "wrong, %", "precision, %",
            "recall, % (95 %)", "worst run, %", "trees, %", "arrived P / R, %", "links, % (mean)",
-           "self-check, %", "CPU, us bare / traced", "p99, ms bare / traced")
+           "self-check, %", "by thread, % (strangers)", "by fd and thread, % (strangers)",
+           "first come, % (strangers)", "its SDK, % (strangers)", "CPU, us bare / traced", "p99, ms bare / traced")
 
 
 def percent(share, digits=2):
@@ -49,6 +51,13 @@ def both(results, figure, form):
                         form % statistics.median(map(figure, results)))
 
 
+def share(counts):
+    """Recall and strangers of a rule that is not ours."""
+    return "%s (%d)" % (
+        percent(score.ratio(sum(one.right for one in counts), sum(one.calls for one in counts))),
+        sum(one.strangers for one in counts)) if counts else "-"
+
+
 def line(row, cell, results):
     first = ["%s %s" % (row.number, row.name), cell]
     if isinstance(results, str):
@@ -66,6 +75,9 @@ def line(row, cell, results):
         "-" if every.link_recall is None else "%s (%.1f)" % (
             percent(every.link_recall), every.mean_links or 0),
         percent(statistics.mean(checks)) if checks else "-",
+        *(share([result.others[rule] for result in results if result.others])
+          for rule in baselines.RULES),
+        share([result.sdk for result in results if result.sdk]),
         both(results, lambda result: result.cpu_us, "%.0f"),
         both(results, lambda result: result.load["p99"] / 1000, "%.1f")]
     return "| %s |" % " | ".join(cells)

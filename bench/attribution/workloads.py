@@ -9,7 +9,7 @@ import signal
 import subprocess
 from types import SimpleNamespace
 
-from cell import APPS, MODULES, PROGRAMS, harness
+from cell import APPS, MODULES, PROGRAMS, SDK, harness
 
 RECORDED = {"http", "pg", "resp"}  # protocols of calls and requests that Burdock makes spans of
 
@@ -49,6 +49,9 @@ PACKAGES = """gunicorn python3-requests python3-aiohttp python3-fastapi uvicorn 
 python3-gevent python3-uvloop python3-redis apache2 lighttpd haproxy nginx-light libnginx-mod-http-lua
 php-cli php-fpm php-curl php-pgsql nodejs npm openjdk-17-jdk-headless redis-server g++ libevent-dev
 libhiredis-dev libboost-context-dev"""
+SDK_PACKAGES = ["opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http", *(
+    "opentelemetry-instrumentation-" + name for name in (
+        "aiohttp-server", "aiohttp-client", "fastapi", "httpx", "urllib", "redis", "threading", "asyncio"))]
 NODE_MODULES = "undici@6 pg@8 ioredis@5 redis@4"
 
 
@@ -58,6 +61,8 @@ def install():
     subprocess.run(["bash", "-c", script, "bash", *PACKAGES.split()], cwd=harness.SOURCE, check=True)
     os.makedirs(MODULES, exist_ok=True)
     subprocess.run(["npm", "install", "--no-audit", "--no-fund", *NODE_MODULES.split()], cwd=MODULES)
+    subprocess.run([harness.PYTHON, "-m", "venv", "--system-site-packages", SDK], check=True)
+    subprocess.run([SDK + "/bin/pip", "install", "--disable-pip-version-check", "-q", *SDK_PACKAGES])
     subprocess.run(["meson", "setup", "--reconfigure", harness.BUILD], cwd=harness.SOURCE, check=True)
     subprocess.run(["ninja", "-C", harness.BUILD], check=True)
 

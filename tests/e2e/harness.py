@@ -215,7 +215,8 @@ class Scene:
         process.port = port
         return process
 
-    def nginx(self, servers, name="nginx", workers=2, http="", traced=True, **more):
+    def nginx(self, servers, name="nginx", workers=2, http="", traced=True, main="", listen="",
+              **more):
         """nginx with these server blocks, as root dropping to nobody where it may."""
         number = len(self.processes)
         run = self.path("nginx%d" % number)
@@ -224,13 +225,13 @@ class Scene:
                             ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user nobody nogroup;" if os.geteuid() == 0 else ""
         port = free_port()
-        config = self.write("nginx%d.conf" % number, """%s
+        config = self.write("nginx%d.conf" % number, """%s %s
 worker_processes %d; daemon off; pid %s/pid; error_log %s/error.log notice;
 worker_shutdown_timeout 5s;
 events { worker_connections 512; }
 http { access_log off; default_type text/plain; %s %s
-server { listen 127.0.0.1:%d; %s } }
-""" % (user, workers, run, run, temporary, http, port, servers))
+server { listen 127.0.0.1:%d%s; %s } }
+""" % (main, user, workers, run, run, temporary, http, port, listen, servers))
         process = self.start(["nginx", "-p", run, "-e", run + "/error.log", "-c", config], name,
                              traced, port, **more)
         process.port = port
