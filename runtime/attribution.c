@@ -485,6 +485,12 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
     return noted(self, decision);
 }
 
+bool attribution_is_sure(const struct thread *self)
+{
+    struct decision decision = decide(self, &nobody_opened);
+    return decision.rule != RULE_AMBIGUOUS && decision.parent == self->current;
+}
+
 const struct context *attribution_at_work(void)
 {
     bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();

@@ -7,6 +7,12 @@
 enum { SEND, SENDALL, SENDTO, SENDMSG, CONNECT, CONNECT_EX, SENDS };
 enum { RECV, RECV_INTO, RECVFROM, RECVFROM_INTO, RECVMSG, RECVMSG_INTO, RECVS };
 
+/* Modules/socketmodule.h: how one begins, in every version. */
+struct python_socket {
+    struct python_head head;
+    int fd;
+};
+
 static py_method *sends[SENDS], *recvs[RECVS];
 
 static void *send_by(int which, void *self, void *a, void *b, void *c)
@@ -28,7 +34,7 @@ static void *recv_by(int which, void *self, void *a, void *b, void *c)
         current_tell();
     void *result = recvs[which](self, a, b, c);
     if (result != NULL && python_is_ours())
-        current_learn();
+        current_learn(((const struct python_socket *)self)->fd);
     if (is_green)
         greenlets_leave();
     return result;
@@ -104,7 +110,7 @@ static void *secure_by(py_method *original, void *self, void *a, void *b, void *
     current_tell();
     void *result = original(self, a, b, c);
     if (result != NULL)
-        current_learn();
+        current_learn(-1);
     greenlets_leave();
     return result;
 }

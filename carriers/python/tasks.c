@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* asyncio: handles run in contexts, and who makes a handle wakes what will run in it. */
 #include <stddef.h>
+#include <string.h>
 
 #include "python.h"
 
@@ -86,7 +87,7 @@ static void *our_run(void *context, void *a, void *b, void *c)
     if (is_first)
         uvloop_calls(true);
     struct py_object *inner = NULL;
-    if (!current_peek(context, &inner))
+    if (!current_begin(context, &inner))
         return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
     struct py_object *outer = current_get();
     struct py_object *outer_context = current_context;
@@ -106,6 +107,36 @@ static void *our_run(void *context, void *a, void *b, void *c)
         py.Py_DecRef(outer);
     python_put_back(error);
     return result;
+}
+
+bool tasks_is_step(const struct py_object *callback)
+{
+    static struct py_object *step_type;
+    struct py_object *type = callback == NULL ? NULL : ((const struct python_head *)callback)->type;
+    if (type == NULL || step_type != NULL)
+        return type != NULL && type == step_type;
+    struct py_object *text = py.PyObject_GetAttrString(type, "__name__");
+    const char *name = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
+    if (name != NULL && strcmp(name, "TaskStepMethWrapper") == 0)
+        step_type = type; /* of the C library's own, there for good */
+    if (text != NULL)
+        py.Py_DecRef(text);
+    py.PyErr_Clear();
+    return type == step_type;
+}
+
+/* Has it been copied for this handle, or for the task whose first step this is? */
+static bool is_new(
+    struct py_object *context, struct py_object *arguments, struct py_object *keywords)
+{
+    enum { CALLBACK = 1, CONTEXT = 4 };
+    bool has_all = py.PyObject_Size(arguments) > CONTEXT;
+    struct py_object *given = has_all            ? py.PyTuple_GetItem(arguments, CONTEXT)
+                              : keywords != NULL ? py.PyDict_GetItemString(keywords, "context")
+                                                 : NULL;
+    if (given == NULL || (know_loops() && given == none))
+        return true;
+    return context != current_context && tasks_is_step(py.PyTuple_GetItem(arguments, CALLBACK));
 }
 
 /* Of a class below the one that handles for now are of. */
@@ -129,6 +160,8 @@ static struct py_object *make_handle(
         py.PyErr_Clear();
         return result;
     }
+    if (is_new(context, arguments, keywords))
+        current_make_late(context);
     current_adopt(context, is_timer(handle));
     py.Py_DecRef(context);
     return result;
