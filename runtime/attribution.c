@@ -513,7 +513,9 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
     if (current == NULL && last_ns != 0 && self->answered_ns == last_ns && !somebody_waits(self))
         return &self->answered;
     bool is_its = current != NULL && !is_uncertain(current) && current->epoch == process.epoch;
-    return is_its && attribution_at_work() == current ? &current->ids : NULL;
+    /* What a library may do in another's name is in doubt; not what is said. */
+    bool is_sure = self->current_guessed || attribution_at_work() == current;
+    return is_its && is_sure ? &current->ids : NULL;
 }
 
 static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)

@@ -104,6 +104,10 @@ struct py_object *current_made(void)
     struct py_object *capsule = current_get();
     if (capsule == NULL)
         return capture(carrier_take_sure());
+    if (note_is_orphan(capsule, current_context)) {
+        py.Py_DecRef(capsule);
+        return note_make(CARRIER_NONE); /* what waits may be for the next request as well */
+    }
     note_of(capsule)->uses++;
     return capsule;
 }
@@ -136,8 +140,14 @@ void note_put(struct py_object *capsule, struct py_object *context)
     py.Py_DecRef(capsule);
 }
 
-/* The running context has the handle, whose hold goes with it, and serves this; if that is none,
- * what it served. */
+static struct served served_by(struct served old, struct served new)
+{
+    if (old.connection == 0 || new.connection == 0)
+        return old.connection == 0 ? new : old;
+    return old.connection == new.connection ? new : (struct served){-1, SERVES_MANY};
+}
+
+/* The running context has the handle, whose hold goes with it, and serves this one as well. */
 static void set(
     struct py_object *context, uint32_t handle, bool is_read, bool is_woken, struct served served)
 {
@@ -150,8 +160,8 @@ static void set(
     note->is_made = context == NULL; /* a thread works for what it reads until it reads */
     note->served = served;
     struct py_object *old = current_get();
-    if (served.connection == 0 && note_is_own(old, context))
-        note->served = note_of(old)->served;
+    if (note_is_own(old, context))
+        note->served = served_by(note_of(old)->served, served);
     if (old != NULL)
         py.Py_DecRef(old);
     note_put(capsule, context);
@@ -202,10 +212,10 @@ void current_serve(struct py_object *context, int fd, uint64_t connection)
 static struct py_object *attend(struct py_object *context)
 {
     struct py_object *capsule = current_get();
-    if (capsule == NULL || note_of(capsule)->served.connection == 0 ||
-        !note_is_orphan(capsule, context))
+    struct served served = capsule == NULL ? (struct served){-1, 0} : note_of(capsule)->served;
+    bool serves_one = served.connection != 0 && served.connection != SERVES_MANY;
+    if (!serves_one || !note_is_orphan(capsule, context))
         return capsule;
-    struct served served = note_of(capsule)->served;
     py.Py_DecRef(capsule);
     set(context, carrier_take_of(served.fd, served.connection), true, true, served);
     return current_get();
@@ -328,7 +338,8 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
              handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
              !(tasks_is_task() && carrier_somebody_starves()))
-        set(context, carrier_take(), carrier_look().is_request, true, (struct served){-1, 0});
+        set(context, carrier_take(), carrier_look().is_request, true,
+            waker == NULL ? (struct served){-1, 0} : waker->served);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

@@ -168,6 +168,9 @@ bool tasks_have_loop(void);
 struct py_object *tasks_attribute(const char *module, const char *name);
 /* Is this what runs a step of asyncio's own tasks? */
 bool tasks_is_step(const struct py_object *callback);
+/* A library in C that an event loop's callback calls may do anybody's work there (libcurl's multi
+ * interface): what it sends by itself is in doubt. After whatever enters a context. */
+void tasks_doubt(void);
 /* And is it a task, rather than a callback of the loop? */
 bool tasks_is_task(void);
 

@@ -24,6 +24,7 @@ static void *send_by(int which, void *self, void *a, void *b, void *c)
     void *result = sends[which](self, a, b, c);
     if (is_green)
         greenlets_leave();
+    tasks_doubt();
     return result;
 }
 
@@ -37,6 +38,7 @@ static void *recv_by(int which, void *self, void *a, void *b, void *c)
         current_learn(((const struct python_socket *)self)->fd);
     if (is_green)
         greenlets_leave();
+    tasks_doubt();
     return result;
 }
 
@@ -105,13 +107,16 @@ static py_method *original_write, *original_read;
 
 static void *secure_by(py_method *original, void *self, void *a, void *b, void *c)
 {
-    if (!python_is_ours() || !greenlets_refresh())
+    if (!python_is_ours())
         return original(self, a, b, c);
+    bool is_green = greenlets_refresh();
     current_tell();
     void *result = original(self, a, b, c);
     if (result != NULL)
         current_learn(-1);
-    greenlets_leave();
+    if (is_green)
+        greenlets_leave();
+    tasks_doubt();
     return result;
 }
 
