@@ -55,7 +55,7 @@ bool tasks_have_loop(void)
 
 bool tasks_are_scheduled(void)
 {
-    return tasks_have_loop() || greenlets_refresh();
+    return current_context != NULL || tasks_have_loop() || greenlets_refresh();
 }
 
 static bool is_of_type(const struct py_object *object, const char *wanted, struct py_object **known)
