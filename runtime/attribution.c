@@ -117,8 +117,7 @@ static void set_current(struct thread *self, struct context *context)
 /* It works for the request that it has read, until it reads another. */
 static bool serves_one(const struct thread *self)
 {
-    return self->current != NULL && self->current_read_here && !self->multiplexes &&
-           !__atomic_load_n(&threads_share, __ATOMIC_RELAXED);
+    return self->current != NULL && self->current_read_here && !self->multiplexes;
 }
 
 static bool has_put_aside(const struct thread *self, const struct context *next)
@@ -133,7 +132,7 @@ void attribution_request(struct thread *self, struct context *context)
     if (__builtin_expect(has_put_aside(self, context), 0))
         __atomic_store_n(&threads_share, true, __ATOMIC_RELAXED);
     set_current(self, context);
-    self->current_read_here = true;
+    self->current_read_here = !__atomic_load_n(&threads_share, __ATOMIC_RELAXED);
     self->touched_many = false;
 }
 

@@ -328,6 +328,13 @@ void current_learn(int fd)
         python_look_again();
 }
 
+/* Who reads for a connection wakes what serves it. A task wakes its workers. */
+static struct served served_of(const struct note *waker, bool is_task)
+{
+    bool is_reader = waker != NULL && waker->is_read && !is_task;
+    return is_reader ? waker->served : (struct served){-1, 0};
+}
+
 /* Not by another task while a request waits: the work may be that one's. */
 static void adopt(struct py_object *context, struct note *waker, bool is_timer)
 {
@@ -336,10 +343,12 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     if (waker != NULL && note_of(capsule) == waker)
         waker->uses += !is_timer; /* it was made, not woken */
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
-             handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
-             !(tasks_is_task() && carrier_somebody_starves()))
-        set(context, carrier_take(), carrier_look().is_request, true,
-            waker == NULL ? (struct served){-1, 0} : waker->served);
+             handle_of(capsule) != handle && note_is_orphan(capsule, context)) {
+        bool is_task = tasks_is_task();
+        if (!is_task || !carrier_somebody_starves())
+            set(context, carrier_take(), carrier_look().is_request, true,
+                served_of(waker, is_task));
+    }
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

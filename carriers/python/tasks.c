@@ -19,12 +19,18 @@ struct py_object *tasks_attribute(const char *module, const char *name)
     return found;
 }
 
+struct py_object *tasks_none(void)
+{
+    if (none == NULL)
+        none = py.Py_BuildValue("");
+    return none;
+}
+
 static bool know_loops(void)
 {
     if (get_running_loop != NULL)
         return true;
-    if (none == NULL)
-        none = py.Py_BuildValue("");
+    tasks_none();
     current_task = tasks_attribute("_asyncio", "current_task"); /* in C from 3.12 on */
     current_tasks = tasks_attribute("_asyncio", "_current_tasks");
     get_running_loop = tasks_attribute("_asyncio", "_get_running_loop");
