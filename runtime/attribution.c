@@ -18,6 +18,10 @@ static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
 static bool puts_off;     /* one has been seen to wait so in an event loop */
 
+/* A thread was seen to read one request after another and to answer neither: threads of this
+ * process take what comes, and none of them serves one. */
+static bool threads_share;
+
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
 static uint32_t distrust; /* answers still to come; a race loses one or two of them */
@@ -85,6 +89,7 @@ void attribution_forked(void)
     __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&unclaimed, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&threads_share, false, __ATOMIC_RELAXED);
 }
 
 static void set_current(struct thread *self, struct context *context)
@@ -110,10 +115,25 @@ static void set_current(struct thread *self, struct context *context)
     }
 }
 
+/* It works for the request that it has read, until it reads another. */
+static bool serves_one(const struct thread *self)
+{
+    return self->current != NULL && self->current_read_here && !self->multiplexes;
+}
+
+static bool has_put_aside(const struct thread *self, const struct context *next)
+{
+    const struct context *current = self->current;
+    return serves_one(self) && current != next && !current->is_message && !next->is_message &&
+           (__atomic_load_n(&current->state, __ATOMIC_RELAXED) & WAITING);
+}
+
 void attribution_request(struct thread *self, struct context *context)
 {
+    if (__builtin_expect(has_put_aside(self, context), 0))
+        __atomic_store_n(&threads_share, true, __ATOMIC_RELAXED);
     set_current(self, context);
-    self->current_read_here = true;
+    self->current_read_here = !__atomic_load_n(&threads_share, __ATOMIC_RELAXED);
     self->touched_many = false;
 }
 
@@ -121,12 +141,6 @@ void attribution_request_complete(struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING) && !context->ended)
         change(context, WAITING);
-}
-
-/* It works for the request that it has read, until it reads another. */
-static bool serves_one(const struct thread *self)
-{
-    return self->current != NULL && self->current_read_here && !self->multiplexes;
 }
 
 /* Who serves one request and takes up another's affairs before it is answered may go on with
@@ -513,6 +527,12 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
     return noted(self, decision);
 }
 
+bool attribution_is_sure(const struct thread *self)
+{
+    struct decision decision = decide(self, &nobody_opened);
+    return decision.rule != RULE_AMBIGUOUS && decision.parent == self->current;
+}
+
 const struct context *attribution_at_work(void)
 {
     bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
@@ -535,7 +555,9 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
     if (current == NULL && last_ns != 0 && self->answered_ns == last_ns && !somebody_waits(self))
         return &self->answered;
     bool is_its = current != NULL && !is_uncertain(current) && current->epoch == process.epoch;
-    return is_its && attribution_at_work() == current ? &current->ids : NULL;
+    /* What a library may do in another's name is in doubt; not what is said. */
+    bool is_sure = self->current_guessed || attribution_at_work() == current;
+    return is_its && is_sure ? &current->ids : NULL;
 }
 
 static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)

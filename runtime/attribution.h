@@ -121,6 +121,10 @@ struct decision attribution_parent(struct thread *self, const struct opener *ope
  * of work, was ambiguous. */
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful);
 
+/* Would a call made now be of what the thread is in, rather than in doubt or of nobody? Reads
+ * only. */
+bool attribution_is_sure(const struct thread *self);
+
 /* What the calling thread is surely at work on: a request, what the process was started for, or
  * NULL. Reads only: also in a child of vfork. The context lives until the thread is reported to
  * have left it. */

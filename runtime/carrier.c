@@ -8,16 +8,26 @@
 
 void (*carrier_serving)(void);
 
-uint32_t carrier_take(void)
+static uint32_t take(bool is_believed)
 {
     struct thread *self = observe_open();
     if (self == NULL)
         return CARRIER_NONE;
-    struct context *context = self->current;
+    struct context *context = is_believed || attribution_is_sure(self) ? self->current : NULL;
     if (context != NULL)
         context_hold(context);
     observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
+}
+
+uint32_t carrier_take(void)
+{
+    return take(true);
+}
+
+uint32_t carrier_take_sure(void)
+{
+    return take(false);
 }
 
 uint32_t carrier_take_at(int fd)

@@ -15,7 +15,7 @@ static struct pool inheritances = {.block_shift = 6};
 struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
 {
     struct thread *self = thread_self;
-    if (self == NULL || self->current == NULL || self->current->ended)
+    if (self == NULL || self->current == NULL || self->current->ended || !attribution_is_sure(self))
         return NULL;
     if ((self = observe_open()) == NULL)
         return NULL;

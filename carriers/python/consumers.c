@@ -309,15 +309,17 @@ struct mark consumer_puts(struct queue *queue)
     greenlets_refresh();
     struct py_object *capsule = current_get();
     struct note *note = note_of(capsule);
-    uint32_t request = note == NULL ? carrier_look().handle : note_request(note);
+    uint32_t request = note == NULL ? carrier_take_sure() : carrier_hold(note_request(note));
     bool is_returned = returns(queue, note, request);
     if (!is_returned)
         queue_feed(queue, request);
-    if (note != NULL && note->state == NOTE_SUSPECT)
-        request = CARRIER_NONE; /* it may be what it took from another one */
+    if (note != NULL && note->state == NOTE_SUSPECT) {
+        carrier_drop(request); /* it may be what it took from another one */
+        request = CARRIER_NONE;
+    }
     if (note != NULL) {
         note->uses++;
         py.Py_DecRef(capsule);
     }
-    return (struct mark){carrier_hold(request), true, is_returned};
+    return (struct mark){request, true, is_returned};
 }

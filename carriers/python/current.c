@@ -86,9 +86,8 @@ struct py_object *note_make(uint32_t handle)
     return NULL;
 }
 
-struct py_object *current_capture(void)
+static struct py_object *capture(uint32_t handle)
 {
-    uint32_t handle = carrier_take();
     return handle == CARRIER_NONE ? NULL : note_make(handle);
 }
 
@@ -104,20 +103,13 @@ struct py_object *current_made(void)
 {
     struct py_object *capsule = current_get();
     if (capsule == NULL)
-        return current_capture();
+        return capture(carrier_take_sure());
+    if (note_is_orphan(capsule, current_context)) {
+        py.Py_DecRef(capsule);
+        return note_make(CARRIER_NONE); /* what waits may be for the next request as well */
+    }
     note_of(capsule)->uses++;
     return capsule;
-}
-
-bool current_peek(struct py_object *context, struct py_object **capsule)
-{
-    if (py.PyContext_Enter(context) != 0) {
-        py.PyErr_Clear();
-        return false;
-    }
-    *capsule = current_get();
-    py.PyContext_Exit(context);
-    return true;
 }
 
 struct py_object *current_put(struct py_object *capsule)
@@ -148,8 +140,16 @@ void note_put(struct py_object *capsule, struct py_object *context)
     py.Py_DecRef(capsule);
 }
 
-/* The running context has the handle, whose hold goes with it, and serves what it served. */
-static void set(struct py_object *context, uint32_t handle, bool is_read, bool is_woken)
+static struct served served_by(struct served old, struct served new)
+{
+    if (old.connection == 0 || new.connection == 0)
+        return old.connection == 0 ? new : old;
+    return old.connection == new.connection ? new : (struct served){-1, SERVES_MANY};
+}
+
+/* The running context has the handle, whose hold goes with it, and serves this one as well. */
+static void set(
+    struct py_object *context, uint32_t handle, bool is_read, bool is_woken, struct served served)
 {
     struct py_object *capsule = handle == CARRIER_NONE ? NULL : note_make(handle);
     if (capsule == NULL)
@@ -158,9 +158,10 @@ static void set(struct py_object *context, uint32_t handle, bool is_read, bool i
     note->is_read = is_read;
     note->is_woken = is_woken;
     note->is_made = context == NULL; /* a thread works for what it reads until it reads */
+    note->served = served;
     struct py_object *old = current_get();
     if (note_is_own(old, context))
-        note->served = note_of(old)->served;
+        note->served = served_by(note_of(old)->served, served);
     if (old != NULL)
         py.Py_DecRef(old);
     note_put(capsule, context);
@@ -208,16 +209,34 @@ void current_serve(struct py_object *context, int fd, uint64_t connection)
     py.PyContext_Exit(context);
 }
 
-void current_attend(void)
+static struct py_object *attend(struct py_object *context)
 {
     struct py_object *capsule = current_get();
-    if (note_of(capsule) != NULL && note_is_orphan(capsule, current_context)) {
-        struct served served = note_of(capsule)->served;
-        if (served.connection != 0)
-            set(current_context, carrier_take_of(served.fd, served.connection), true, true);
-    }
+    struct served served = capsule == NULL ? (struct served){-1, 0} : note_of(capsule)->served;
+    bool serves_one = served.connection != 0 && served.connection != SERVES_MANY;
+    if (!serves_one || !note_is_orphan(capsule, context))
+        return capsule;
+    py.Py_DecRef(capsule);
+    set(context, carrier_take_of(served.fd, served.connection), true, true, served);
+    return current_get();
+}
+
+void current_attend(void)
+{
+    struct py_object *capsule = attend(current_context);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
+}
+
+bool current_begin(struct py_object *context, struct py_object **capsule)
+{
+    if (py.PyContext_Enter(context) != 0) {
+        py.PyErr_Clear();
+        return false;
+    }
+    *capsule = attend(context);
+    py.PyContext_Exit(context);
+    return true;
 }
 
 /* The context may be that of all connections of a server: nothing stays in it. */
@@ -230,7 +249,7 @@ struct py_object *current_lend(struct py_object *context)
     }
     if (view.is_message)
         carrier_follow();
-    struct py_object *capsule = current_capture(), *token = NULL;
+    struct py_object *capsule = capture(carrier_take()), *token = NULL;
     if (capsule != NULL) {
         note_of(capsule)->is_read = view.is_request;
         note_of(capsule)->owner = py.PyWeakref_NewRef(context, NULL);
@@ -283,7 +302,7 @@ static bool learns(struct py_object *capsule, const struct carrier_view *view)
     return view->is_request || note_is_orphan(capsule, current_context) || !tasks_is_task();
 }
 
-void current_learn(void)
+void current_learn(int fd)
 {
     struct carrier_view view = carrier_look();
     if (view.handle == CARRIER_NONE)
@@ -298,7 +317,8 @@ void current_learn(void)
     else if (capsule == NULL && !tasks_are_scheduled())
         ; /* the thread's one request: nobody needs to be told */
     else if (learns(capsule, &view)) {
-        set(current_context, carrier_take(), view.is_request, false);
+        struct served served = {fd, view.is_request && fd >= 0 ? carrier_serves_by(fd) : 0};
+        set(current_context, carrier_take(), view.is_request, false, served);
         carrier_enter(view.handle, true);
     } else
         current_enter(capsule, current_context);
@@ -306,6 +326,13 @@ void current_learn(void)
         py.Py_DecRef(capsule);
     if (view.is_request)
         python_look_again();
+}
+
+/* Who reads for a connection wakes what serves it. A task wakes its workers. */
+static struct served served_of(const struct note *waker, bool is_task)
+{
+    bool is_reader = waker != NULL && waker->is_read && !is_task;
+    return is_reader ? waker->served : (struct served){-1, 0};
 }
 
 /* Not by another task while a request waits: the work may be that one's. */
@@ -316,9 +343,12 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
     if (waker != NULL && note_of(capsule) == waker)
         waker->uses += !is_timer; /* it was made, not woken */
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
-             handle_of(capsule) != handle && note_is_orphan(capsule, context) &&
-             !(tasks_is_task() && carrier_somebody_starves()))
-        set(context, carrier_take(), carrier_look().is_request, true);
+             handle_of(capsule) != handle && note_is_orphan(capsule, context)) {
+        bool is_task = tasks_is_task();
+        if (!is_task || !carrier_somebody_starves())
+            set(context, carrier_take(), carrier_look().is_request, true,
+                served_of(waker, is_task));
+    }
     if (capsule != NULL)
         py.Py_DecRef(capsule);
 }

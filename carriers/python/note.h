@@ -11,10 +11,12 @@ struct py_object;
  * note at all. */
 enum note_state { NOTE_REQUEST, NOTE_SUSPECT, NOTE_CONSUMER };
 
+/* The one connection whose requests it has read, or was woken by. */
 struct served {
     int fd;
     uint64_t connection; /* carrier_serves_by; 0: none is known */
 };
+#define SERVES_MANY UINT64_MAX
 
 struct note {
     uint32_t handle; /* held: whose it is; CARRIER_NONE: nobody's */
@@ -26,7 +28,7 @@ struct note {
     bool is_batch;           /* it took several items before it did anything */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_shared;          /* others than what waits for this taking may be its followers, too */
-    struct served served;    /* its owner was made for this one */
+    struct served served;    /* its owner's */
     uint32_t uses;           /* what was sent, made or put since the capsule is there */
     uint64_t queue;          /* of a suspect or a consumer: its number */
     uint64_t failed;         /* the queue that was empty when it was asked last */

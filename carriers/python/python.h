@@ -78,10 +78,9 @@ bool current_start(void);
 
 /* The capsule that the running context has; a new reference or NULL. */
 struct py_object *current_get(void);
-/* The capsule that another context has. False: it is entered somewhere. */
-bool current_peek(struct py_object *context, struct py_object **capsule);
-/* A capsule with what the thread is in now; NULL: nothing. */
-struct py_object *current_capture(void);
+/* The capsule that another context has, in which something is about to run. If it is nobody's and
+ * serves a connection, it takes the request that is there. False: it is entered somewhere. */
+bool current_begin(struct py_object *context, struct py_object **capsule);
 /* What work made now carries: the running context's, else what the thread is in. */
 struct py_object *current_made(void);
 /* The thread enters what the capsule says, seen from the context; NULL: nobody's. */
@@ -91,8 +90,9 @@ struct py_object *current_put(struct py_object *capsule);
 void current_leave(struct py_object *token);
 /* The thread enters what the running context says. */
 void current_tell(void);
-/* Something was read: what the thread is in may belong into the running context. */
-void current_learn(void);
+/* Something was read: what the thread is in may belong into the running context, which from then on
+ * serves this connection. fd -1: it is not known by which. */
+void current_learn(int fd);
 /* Work in `context` was made or woken by what runs now; by a timer, if it is for later. */
 void current_adopt(struct py_object *context, bool is_timer);
 
@@ -101,8 +101,8 @@ void current_adopt(struct py_object *context, bool is_timer);
 struct py_object *current_lend(struct py_object *context);
 void current_return(struct py_object *context, struct py_object *token);
 
-/* A task is made, in `context`, which is a copy of the running one: if the request that this has
- * adopted is over, it may be for the next one. */
+/* A task or a callback is made, in `context`, which is a copy of the running one: if the request
+ * that this has adopted is over, it may be for the next one. */
 void current_make_late(struct py_object *context);
 /* What runs in `context` was made for this connection, and serves it alone. */
 void current_serve(struct py_object *context, int fd, uint64_t connection);
@@ -166,6 +166,12 @@ bool tasks_are_scheduled(void);
 bool tasks_have_loop(void);
 /* An attribute of a module that has been imported; a new reference or NULL. */
 struct py_object *tasks_attribute(const char *module, const char *name);
+struct py_object *tasks_none(void);
+/* Is this what runs a step of asyncio's own tasks? */
+bool tasks_is_step(const struct py_object *callback);
+/* A library in C that an event loop's callback calls may do anybody's work there (libcurl's multi
+ * interface): what it sends by itself is in doubt. After whatever enters a context. */
+void tasks_doubt(void);
 /* And is it a task, rather than a callback of the loop? */
 bool tasks_is_task(void);
 

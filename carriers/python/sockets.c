@@ -7,6 +7,12 @@
 enum { SEND, SENDALL, SENDTO, SENDMSG, CONNECT, CONNECT_EX, SENDS };
 enum { RECV, RECV_INTO, RECVFROM, RECVFROM_INTO, RECVMSG, RECVMSG_INTO, RECVS };
 
+/* Modules/socketmodule.h: how one begins, in every version. */
+struct python_socket {
+    struct python_head head;
+    int fd;
+};
+
 static py_method *sends[SENDS], *recvs[RECVS];
 
 static void *send_by(int which, void *self, void *a, void *b, void *c)
@@ -18,6 +24,7 @@ static void *send_by(int which, void *self, void *a, void *b, void *c)
     void *result = sends[which](self, a, b, c);
     if (is_green)
         greenlets_leave();
+    tasks_doubt();
     return result;
 }
 
@@ -28,9 +35,10 @@ static void *recv_by(int which, void *self, void *a, void *b, void *c)
         current_tell();
     void *result = recvs[which](self, a, b, c);
     if (result != NULL && python_is_ours())
-        current_learn();
+        current_learn(((const struct python_socket *)self)->fd);
     if (is_green)
         greenlets_leave();
+    tasks_doubt();
     return result;
 }
 
@@ -94,18 +102,35 @@ static void *our_recvmsg_into(void *self, void *a, void *b, void *c)
     return recv_by(RECVMSG_INTO, self, a, b, c);
 }
 
-/* A socket inside TLS writes and reads by itself. Its event loops do so by memory instead. */
+/* Modules/_ssl.c: how what is inside TLS begins, in every version. */
+struct python_secure {
+    struct python_head head;
+    struct py_object *socket; /* weakly; NULL: event loops do so by memory */
+};
+
+/* A socket inside TLS writes and reads by itself. */
+static int secure_fd(const struct python_secure *secure)
+{
+    const struct python_socket *socket = NULL;
+    if (secure->socket != NULL)
+        socket = (const struct python_socket *)py.PyWeakref_GetObject(secure->socket);
+    return socket == NULL || (const struct py_object *)socket == tasks_none() ? -1 : socket->fd;
+}
+
 static py_method *original_write, *original_read;
 
 static void *secure_by(py_method *original, void *self, void *a, void *b, void *c)
 {
-    if (!python_is_ours() || !greenlets_refresh())
+    if (!python_is_ours() || ((const struct python_secure *)self)->socket == NULL)
         return original(self, a, b, c);
+    bool is_green = greenlets_refresh();
     current_tell();
     void *result = original(self, a, b, c);
     if (result != NULL)
-        current_learn();
-    greenlets_leave();
+        current_learn(secure_fd(self));
+    if (is_green)
+        greenlets_leave();
+    tasks_doubt();
     return result;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* asyncio: handles run in contexts, and who makes a handle wakes what will run in it. */
 #include <stddef.h>
+#include <string.h>
 
+#include "carrier.h"
 #include "python.h"
 
 static py_method *original_run;
+static __thread bool is_callback; /* what runs is the event loop's, and no task */
 static struct py_object *get_running_loop, *current_task, *current_tasks, *none;
 
 struct py_object *tasks_attribute(const char *module, const char *name)
@@ -16,12 +19,18 @@ struct py_object *tasks_attribute(const char *module, const char *name)
     return found;
 }
 
+struct py_object *tasks_none(void)
+{
+    if (none == NULL)
+        none = py.Py_BuildValue("");
+    return none;
+}
+
 static bool know_loops(void)
 {
     if (get_running_loop != NULL)
         return true;
-    if (none == NULL)
-        none = py.Py_BuildValue("");
+    tasks_none();
     current_task = tasks_attribute("_asyncio", "current_task"); /* in C from 3.12 on */
     current_tasks = tasks_attribute("_asyncio", "_current_tasks");
     get_running_loop = tasks_attribute("_asyncio", "_get_running_loop");
@@ -52,7 +61,35 @@ bool tasks_have_loop(void)
 
 bool tasks_are_scheduled(void)
 {
-    return tasks_have_loop() || greenlets_refresh();
+    return current_context != NULL || tasks_have_loop() || greenlets_refresh();
+}
+
+static bool is_of_type(const struct py_object *object, const char *wanted, struct py_object **known)
+{
+    struct py_object *type = object == NULL ? NULL : ((const struct python_head *)object)->type;
+    if (type == NULL || *known != NULL)
+        return type != NULL && type == *known;
+    struct py_object *text = py.PyObject_GetAttrString(type, "__name__");
+    const char *name = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
+    if (name != NULL && strcmp(name, wanted) == 0)
+        *known = type; /* of the C library's own, there for good */
+    if (text != NULL)
+        py.Py_DecRef(text);
+    py.PyErr_Clear();
+    return type == *known;
+}
+
+bool tasks_is_step(const struct py_object *callback)
+{
+    static struct py_object *step_type;
+    return is_of_type(callback, "TaskStepMethWrapper", &step_type);
+}
+
+void tasks_doubt(void)
+{
+    uint32_t handle = is_callback ? carrier_look().handle : CARRIER_NONE;
+    if (handle != CARRIER_NONE)
+        carrier_enter_guess(handle);
 }
 
 static bool has_task(struct py_object *loop)
@@ -77,6 +114,31 @@ bool tasks_is_task(void)
     return is_task;
 }
 
+/* Modules/_asynciomodule.c: a task is woken by a method in C, or by an object of a type of its own.
+ */
+static bool is_wakeup(const struct py_object *callback)
+{
+    struct function {
+        struct python_head head;
+        const char *const *method; /* its name comes first */
+    };
+    static struct py_object *function_type, *wakeup_type;
+    if (function_type == NULL)
+        function_type = ((struct python_head *)get_running_loop)->type;
+    struct py_object *type = ((const struct python_head *)callback)->type;
+    if (type == function_type)
+        return strcmp(*((const struct function *)callback)->method, "task_wakeup") == 0;
+    return is_of_type(callback, "TaskWakeupMethWrapper", &wakeup_type);
+}
+
+/* Context.run's arguments lie in an array. Does what it calls belong to an event loop, rather than
+ * to a task? */
+static bool is_of_loop(struct py_object *const *arguments, intptr_t count)
+{
+    return count > 0 && !tasks_is_step(arguments[0]) && tasks_have_loop() &&
+           !is_wakeup(arguments[0]);
+}
+
 static void *our_run(void *context, void *a, void *b, void *c)
 {
     if (!python_is_ours())
@@ -85,13 +147,17 @@ static void *our_run(void *context, void *a, void *b, void *c)
     struct py_object *lent = is_first ? current_lend(context) : NULL;
     if (is_first)
         uvloop_calls(true);
+    bool was_callback = is_callback;
     struct py_object *inner = NULL;
-    if (!current_peek(context, &inner))
+    if (!current_begin(context, &inner))
         return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
     struct py_object *outer = current_get();
     struct py_object *outer_context = current_context;
+    if (current_context == NULL)
+        is_callback = is_of_loop(a, (intptr_t)b);
     current_context = context;
     current_enter(inner, context);
+    tasks_doubt();
     if (inner != NULL)
         py.Py_DecRef(inner);
     void *result = original_run(context, a, b, c);
@@ -100,12 +166,28 @@ static void *our_run(void *context, void *a, void *b, void *c)
         uvloop_calls(false);
     if (lent != NULL)
         current_return(context, lent);
+    is_callback = was_callback;
     current_context = outer_context;
     current_enter(outer, outer_context);
+    tasks_doubt();
     if (outer != NULL)
         py.Py_DecRef(outer);
     python_put_back(error);
     return result;
+}
+
+/* Has it been copied for this handle, or for the task whose first step this is? */
+static bool is_new(
+    struct py_object *context, struct py_object *arguments, struct py_object *keywords)
+{
+    enum { CALLBACK = 1, CONTEXT = 4 };
+    bool has_all = py.PyObject_Size(arguments) > CONTEXT;
+    struct py_object *given = has_all            ? py.PyTuple_GetItem(arguments, CONTEXT)
+                              : keywords != NULL ? py.PyDict_GetItemString(keywords, "context")
+                                                 : NULL;
+    if (given == NULL || (know_loops() && given == none))
+        return true;
+    return context != current_context && tasks_is_step(py.PyTuple_GetItem(arguments, CALLBACK));
 }
 
 /* Of a class below the one that handles for now are of. */
@@ -129,6 +211,8 @@ static struct py_object *make_handle(
         py.PyErr_Clear();
         return result;
     }
+    if (is_new(context, arguments, keywords))
+        current_make_late(context);
     current_adopt(context, is_timer(handle));
     py.Py_DecRef(context);
     return result;

@@ -19,13 +19,17 @@ static void prepare(void)
 static void *our_start(void *self, void *a, void *b, void *c)
 {
     prepare();
-    return original_start(self, a, b, c);
+    void *result = original_start(self, a, b, c);
+    tasks_doubt();
+    return result;
 }
 
 static void *our_start_joinable(void *self, void *a, void *b, void *c)
 {
     prepare();
-    return original_start_joinable(self, a, b, c);
+    void *result = original_start_joinable(self, a, b, c);
+    tasks_doubt();
+    return result;
 }
 
 static bool know_attribute(void)

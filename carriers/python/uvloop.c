@@ -93,19 +93,8 @@ static int flags[MAKES];
 /* A new task's first step. What else is made for later may be another one's. */
 static bool is_step(int which, void *a)
 {
-    static struct py_object *step_type;
-    struct py_object *call =
-        flags[which] & METHOD_FAST ? *(struct py_object **)a : py.PyTuple_GetItem(a, 0);
-    struct py_object *type = call == NULL ? NULL : ((struct python_head *)call)->type;
-    if (type == NULL || step_type != NULL)
-        return type != NULL && type == step_type;
-    struct py_object *text = py.PyObject_GetAttrString(type, "__name__");
-    const char *name = text == NULL ? NULL : py.PyUnicode_AsUTF8(text);
-    if (name != NULL && strcmp(name, "TaskStepMethWrapper") == 0)
-        step_type = type; /* of the C library's own, there for good */
-    if (text != NULL)
-        py.Py_DecRef(text);
-    return type == step_type;
+    return tasks_is_step(
+        flags[which] & METHOD_FAST ? *(struct py_object **)a : py.PyTuple_GetItem(a, 0));
 }
 
 /* The parameter `context`; NULL: it is a copy of the running one. */

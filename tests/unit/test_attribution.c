@@ -33,6 +33,10 @@ static const struct {
     {"nothing at work", "1 calls: none"},
     {"a request that was read", "1 reads a; 1 calls: thread a"},
     {"each thread has its own", "1 reads a; 2 reads b; 1 calls: thread a; 2 calls: thread b"},
+    {"one that reads another and has answered neither takes what comes",
+        "1 reads a; 1 reads b; 1 calls: ambiguous ba"},
+    {"so may the others", "1 reads a; 1 reads b; 2 reads c; 2 calls: ambiguous ca"},
+    {"not if it has begun to answer", "1 reads a; 1 begins a; 1 reads b; 1 calls: thread b"},
     {"a loop goes back to wait", "1 reads a; 1 sends a; 1 waits; 1 calls: none"},
     {"an answer brings its request back",
         "1 reads a; 1 sends a; 1 waits; 1 reads b; 1 sends b; 1 waits; 1 receives a;"

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python's older frameworks, which have ways of their own to share a thread: calls are under their own
+request, or roots; never under another's."""
+from harness import equal, main, skip
+from tasks_scene import has, play, service
+
+EVERY = 96
+ALL = 1.0
+
+
+def test_tornado():
+    """The next request of a connection is read by a callback, before its task is back from the last."""
+    if not has("tornado"):
+        return skip("Tornado", "python3-tornado is not installed")
+    calls = {"sequence": 2, "gather": 3, "executor": 2, "background": 2}
+    equal(play("Tornado", service("tornado_service.py"), calls, EVERY, missed={"executor": 0.02}), b"",
+          "Tornado: nothing is printed")
+
+
+def test_tornado_curl():
+    """libcurl sends for all requests, whoever's callback calls it: nobody's for certain."""
+    if not has("tornado", "pycurl"):
+        return skip("Tornado, curl", "python3-tornado or python3-pycurl is not installed")
+    play("Tornado, curl", service("tornado_service.py", "curl"), {"sequence": 2, "gather": 3}, EVERY,
+         missed={"sequence": ALL, "gather": ALL})
+
+
+def test_twisted():
+    """No carrier knows its reactor: roots, and what is handed to threads is nobody's either."""
+    if not has("twisted"):
+        return skip("Twisted", "python3-twisted is not installed")
+    ways = {"sequence": 2, "later": 2, "thread": 2}
+    play("Twisted", service("twisted_service.py"), ways, EVERY, missed=dict.fromkeys(ways, ALL))
+
+
+if __name__ == "__main__":
+    main(globals())
