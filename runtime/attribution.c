@@ -209,6 +209,13 @@ void attribution_guess(struct thread *self, struct context *context)
     self->current_guessed = context != NULL;
 }
 
+void attribution_return(struct thread *self, struct context *context, bool read_here)
+{
+    set_current(self, context);
+    self->current_carried = false;
+    self->current_read_here = read_here;
+}
+
 void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
@@ -448,6 +455,14 @@ static struct decision decide(const struct thread *self, const struct opener *ow
     if (!serves_one(self) && (is_doubtful(self) || (opener == NULL && is_timers_work(self))))
         return ambiguous(context);
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
+}
+
+bool attribution_is_sure(const struct thread *self)
+{
+    if (self->current_carried)
+        return self->current_certain && !self->current_guessed;
+    return serves_one(self) ||
+           (self->current_read_here && decide(self, &nobody_opened).rule == RULE_THREAD);
 }
 
 /* The decision is a call's, as it stands. */

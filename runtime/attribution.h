@@ -61,6 +61,11 @@ bool attribution_somebody_starves(void);
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* It says whose it may be: its calls are ambiguous. */
 void attribution_guess(struct thread *self, struct context *context);
+/* What a call that it made now would be told of the request it is in: would it be believed? A
+ * thread that serves one is, whoever waits besides. */
+bool attribution_is_sure(const struct thread *self);
+/* It is again where it was before its runtime had it do something else. */
+void attribution_return(struct thread *self, struct context *context, bool read_here);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
