@@ -102,9 +102,19 @@ static struct pool outers = {.block_shift = 6};
 _Static_assert(sizeof(struct outer) <= 1 << 6, "it fits its block");
 
 static __thread struct {
-    uint32_t top;   /* of the tasks that took their thread from another's */
-    uint32_t plain; /* tasks above it that did not */
+    uint32_t top;        /* of the tasks that took their thread from another's */
+    uint32_t plain : 30; /* tasks above it that did not */
+    uint32_t is_known : 1, carries_virtual : 1;
 } nest;
+
+/* What a virtual thread goes on with is not of who woke it. */
+static bool carries_virtual(struct jni *env)
+{
+    if (!nest.is_known && java_carries_virtual != NULL)
+        nest.carries_virtual = jni_is_instance(env, java_thread(env, NULL), java_carries_virtual);
+    nest.is_known = true;
+    return nest.carries_virtual;
+}
 
 static bool push(void)
 {
@@ -126,6 +136,11 @@ static void begin(struct jni *env, void *class, void *task)
 {
     struct carrier_claim claim = {0};
     bool is_given = given_take((uint32_t)java_identity(env, task), &claim);
+    if (carries_virtual(env)) {
+        carrier_unclaim(claim.handle);
+        claim = (struct carrier_claim){0};
+        is_given = true;
+    }
     struct carrier_view view = carrier_look();
     bool is_there = view.handle == claim.handle && (view.is_carried || view.is_request);
     bool is_other = is_given && !is_there;

@@ -23,9 +23,11 @@ static struct hook_row functions[] = {
     {"JNI_GetCreatedJavaVMs", (void **)&created},
     {"JVM_IHashCode", (void **)&java_identity},
     {"AsyncGetCallTrace", &hotspots_own},
+    {"JVM_CurrentCarrierThread", (void **)&java_thread},
 };
 
-void *java_queues_end;
+void *java_queues_end, *java_carries_virtual;
+void *(*java_thread)(struct jni *, void *class);
 
 static struct jvm *machine;
 static uint32_t changed; /* classes */
@@ -84,6 +86,13 @@ static bool change(struct jni *env, struct jvmti *tools)
            jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
 }
 
+static void *find_for_ever(struct jni *env, const char *name)
+{
+    void *class = jni_find_class(env, name);
+    jni_clear_exception(env);
+    return class == NULL ? NULL : jni_keep(env, class);
+}
+
 #define QUEUES_END "jdk/internal/net/http/common/SequentialScheduler$SchedulableTask"
 
 static bool enter_machine(void)
@@ -95,9 +104,9 @@ static bool enter_machine(void)
         return false;
     bool is_done = false;
     if (given_start() && define(env) && jvm_tools(machine, &tools) == 0) {
-        void *class = jni_find_class(env, QUEUES_END);
-        jni_clear_exception(env);
-        java_queues_end = class == NULL ? NULL : jni_keep(env, class);
+        java_queues_end = find_for_ever(env, QUEUES_END);
+        if (java_thread != NULL)
+            java_carries_virtual = find_for_ever(env, "jdk/internal/misc/CarrierThread");
         is_done = change(env, tools);
         if (!is_done)
             jvmti_dispose(tools);

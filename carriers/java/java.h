@@ -58,3 +58,8 @@ extern int32_t (*java_identity)(struct jni *, void *object); /* JVM_IHashCode */
 /* What the JDK's HTTP client gives to its executor: the ends of queues that many requests share.
  * NULL: there is no such class. */
 extern void *java_queues_end;
+
+/* A thread of this class runs virtual threads, and this tells which one the caller is. NULL: the
+ * machine has none. */
+extern void *java_carries_virtual;
+extern void *(*java_thread)(struct jni *, void *class);

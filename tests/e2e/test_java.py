@@ -99,6 +99,13 @@ def test_queues_ends():
     check(roots and not strange and not right, "what runs again and again is nobody's", strange)
 
 
+def test_virtual():
+    """What is not followed is not told wrongly."""
+    for java in MACHINES[1:]:
+        right, roots, strange = play(java, {"virtual": 2}, BURDOCK_CARRIERS="java")["virtual"]
+        equal(strange, [], java + ": no stranger")
+
+
 def test_without():
     """The rules over libc alone do not know whose a pool's calls are."""
     if not MACHINES or not compiles(MACHINES[0]):
