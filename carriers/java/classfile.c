@@ -187,15 +187,13 @@ static bool edit_class(struct class_edit *edit)
     struct in *in = &edit->in;
     for (size_t i = 0; i < edit->count; i++)
         edit->done |= (uint32_t)edit->edits[i].is_optional << i;
-    const uint8_t *start = in->at;
-    in_skip(in, 8);
+    out_copy(&edit->out, in_skip(in, 8), 8);
     edit->pool.count = in_take(in, 2);
-    out_copy(&edit->out, start, 8);
     out_put(&edit->out, edit->pool.count + ADDED, 2);
     if (in->failed || edit->pool.count + ADDED > UINT16_MAX)
         return false;
     edit->pool.constants = *in;
-    start = in->at;
+    const uint8_t *start = in->at;
     for (uint32_t i = 1; i < edit->pool.count; i++) {
         if (constant_bytes(in) > (size_t)(in->end - in->at))
             return false;

@@ -285,7 +285,9 @@ static bool put_attribute(
 {
     struct out *out = &edit->out;
     uint32_t name = in_take(in, 2), length = in_take(in, 4);
-    struct in content = {in_skip(in, length), in->at, in->failed};
+    struct in content = {.at = in_skip(in, length)};
+    content.failed = content.at == NULL;
+    content.end = in->at;
     out_put(out, name, 2);
     size_t where = out->used;
     out_put(out, 0, 4);
