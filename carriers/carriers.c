@@ -6,6 +6,7 @@
 
 #include "carrier.h"
 #include "config.h"
+#include "java/java.h"
 #include "node/addon.h"
 #include "process.h"
 #include "python/python.h"
@@ -20,6 +21,7 @@ static const struct {
 } rows[] = {
     {CARRIER_PYTHON, NULL, python_install},
     {CARRIER_NODE, node_start, NULL},
+    {CARRIER_JAVA, NULL, java_install},
 };
 
 enum { TRIES_MAX = 16 };

@@ -24,7 +24,7 @@ enum summary_mode { SUMMARY_AUTO, SUMMARY_ALWAYS, SUMMARY_NEVER };
 struct run_options {
     const char *service, *endpoint, *store;
     enum summary_mode summary;
-    bool exec, help;
+    bool exec, help, java;
 };
 
 static bool summary_parse(const char *text, enum summary_mode *mode)
@@ -60,6 +60,9 @@ static bool option_take(struct run_options *options, int letter)
     case 'h':
         options->help = true;
         return true;
+    case 'j':
+        options->java = true;
+        return true;
     case 'm':
         return summary_parse(optarg, &options->summary);
     default:
@@ -73,7 +76,8 @@ static bool parse(int argc, char **argv, struct run_options *options)
     static const struct option table[] = {{"service", required_argument, NULL, 's'},
         {"endpoint", required_argument, NULL, 'e'}, {"store", required_argument, NULL, 'o'},
         {"quiet", no_argument, NULL, 'q'}, {"exec", no_argument, NULL, 'x'},
-        {"summary", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"summary", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
+        {"java", no_argument, NULL, 'j'}, {0}};
     int letter;
     bool good = true;
     while (good && (letter = getopt_long(argc, argv, "+:s:o:qh", table, NULL)) != -1)
@@ -99,12 +103,23 @@ static bool run_id_set(char run_id[RUN_ID_BYTES])
     return setenv("BURDOCK_RUN", run_id, 1) == 0;
 }
 
+/* Beside those that are named, or that are on by default. */
+static void carrier_add(const char *name)
+{
+    const char *given = getenv("BURDOCK_CARRIERS");
+    char *list = format_text("%s,%s", given && *given ? given : "python", name);
+    setenv("BURDOCK_CARRIERS", list, 1);
+    free(list);
+}
+
 /* We hand on our own environment, changed: what the command sees is what settings_read sees. */
 static void environment_set(const struct run_options *options, const char *library)
 {
     setenv("LD_PRELOAD", library_preload(library, getenv("LD_PRELOAD")), 1);
     if (options->service)
         setenv("OTEL_SERVICE_NAME", options->service, 1);
+    if (options->java)
+        carrier_add("java");
     if (options->store)
         setenv("BURDOCK_STORE", absolute(options->store), 1);
     if (options->endpoint) {

@@ -265,6 +265,13 @@ void attribution_stepped(struct thread *self, struct context *context)
         leave_ended(self);
 }
 
+void attribution_return(struct thread *self, struct context *context, bool read_here)
+{
+    set_current(self, context);
+    self->current_carried = false;
+    self->current_read_here = read_here;
+}
+
 void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
@@ -492,6 +499,14 @@ static struct decision decide(const struct thread *self, const struct opener *ow
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 
+bool attribution_is_sure(const struct thread *self)
+{
+    if (self->current_carried)
+        return self->current_certain && !self->current_guessed;
+    bool is_loop = self->multiplexes && !self->current_read_here;
+    return serves_one(self) || (!is_loop && decide(self, &nobody_opened).rule == RULE_THREAD);
+}
+
 /* The decision is a call's, as it stands. */
 static struct decision noted(struct thread *self, struct decision decision)
 {
@@ -525,12 +540,6 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
         decision = ambiguous(decision.parent);
     decision.is_behind = true;
     return noted(self, decision);
-}
-
-bool attribution_is_sure(const struct thread *self)
-{
-    struct decision decision = decide(self, &nobody_opened);
-    return decision.rule != RULE_AMBIGUOUS && decision.parent == self->current;
 }
 
 const struct context *attribution_at_work(void)

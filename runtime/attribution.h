@@ -65,6 +65,8 @@ void attribution_guess(struct thread *self, struct context *context);
 void attribution_step(struct thread *self, struct context *context);
 void attribution_stepped(struct thread *self, struct context *context);
 void attribution_rest(struct context *context, bool begins);
+/* It is again where it was before its runtime had it do something else. */
+void attribution_return(struct thread *self, struct context *context, bool read_here);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
@@ -121,8 +123,8 @@ struct decision attribution_parent(struct thread *self, const struct opener *ope
  * of work, was ambiguous. */
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful);
 
-/* Would a call made now be of what the thread is in, rather than in doubt or of nobody? Reads
- * only. */
+/* Would a call made now be for certain of what the thread is in? Who serves one is sure of it,
+ * whoever waits besides. Reads only. */
 bool attribution_is_sure(const struct thread *self);
 
 /* What the calling thread is surely at work on: a request, what the process was started for, or

@@ -2,6 +2,7 @@
 #include "carrier.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "attribution.h"
 #include "stream.h"
@@ -28,6 +29,57 @@ uint32_t carrier_take(void)
 uint32_t carrier_take_sure(void)
 {
     return take(false);
+}
+
+struct carrier_claim carrier_claim(void)
+{
+    struct carrier_claim claim = {0};
+    if (thread_self == NULL || thread_self->current == NULL)
+        return claim; /* the usual case of who serves nobody */
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return claim;
+    struct context *context = self->current;
+    if (context != NULL) {
+        context_hold(context);
+        attribution_call_begin(context);
+        memcpy(&claim.who, context->ids.span_id, sizeof(claim.who));
+        claim.handle = context->index;
+        claim.is_certain = attribution_is_sure(self);
+    }
+    observe_close(self);
+    return claim;
+}
+
+void carrier_claim_again(uint32_t handle)
+{
+    if (carrier_hold(handle) != CARRIER_NONE)
+        attribution_call_begin(context_at(handle));
+}
+
+void carrier_unclaim(uint32_t handle)
+{
+    struct thread *self = handle == CARRIER_NONE ? NULL : observe_open();
+    if (self == NULL)
+        return; /* as carrier_drop */
+    attribution_call_end(context_at(handle));
+    context_drop(context_at(handle));
+    observe_close(self);
+}
+
+void carrier_return(struct carrier_view view)
+{
+    struct context *context = view.handle == CARRIER_NONE ? NULL : context_at(view.handle);
+    if (context != NULL && !view.is_carried) {
+        struct thread *self = observe_open();
+        if (self == NULL)
+            return;
+        attribution_return(self, context, view.is_request);
+        observe_close(self);
+    } else if (view.is_carried && view.is_guess)
+        carrier_enter_guess(view.handle);
+    else
+        carrier_enter(view.handle, view.is_certain);
 }
 
 uint32_t carrier_take_at(int fd)
@@ -112,6 +164,8 @@ void carrier_enter(uint32_t handle, bool is_certain)
 {
     struct context *context = handle == CARRIER_NONE ? NULL : context_at(handle);
     struct thread *self = thread_self;
+    if (self == NULL && context == NULL)
+        return;
     if (self != NULL && self->current == context &&
         (context == NULL || (self->current_carried && self->current_certain == is_certain &&
                                 !self->current_guessed)))
@@ -206,7 +260,11 @@ struct carrier_view carrier_look(void)
 {
     const struct thread *self = thread_self;
     if (self == NULL || self->current == NULL)
-        return (struct carrier_view){CARRIER_NONE, false, false, false, false};
-    return (struct carrier_view){self->current->index, self->current_carried, self->current_certain,
-        self->current_read_here, self->current->is_message};
+        return (struct carrier_view){0};
+    return (struct carrier_view){.handle = self->current->index,
+        .is_carried = self->current_carried,
+        .is_certain = self->current_certain,
+        .is_guess = self->current_guessed,
+        .is_request = self->current_read_here,
+        .is_message = self->current->is_message};
 }

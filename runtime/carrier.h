@@ -84,10 +84,26 @@ struct carrier_view {
     uint32_t handle;
     bool is_carried; /* a carrier said so */
     bool is_certain; /* and is sure of it: carrier_enter */
+    bool is_guess;   /* or not at all: carrier_enter_guess */
     bool is_request; /* this thread has read its request itself */
     bool is_message; /* that request is a message */
 };
 struct carrier_view carrier_look(void);
+
+/* What the thread is in now, held, for work that it gives away; and would a call that it made now
+ * be believed? Until carrier_unclaim gives it back, its request does not seem to wait. */
+struct carrier_claim {
+    uint32_t handle; /* CARRIER_NONE: nobody's */
+    uint16_t who;    /* of two requests seldom the same */
+    bool is_certain;
+};
+struct carrier_claim carrier_claim(void);
+void carrier_claim_again(uint32_t handle);
+void carrier_unclaim(uint32_t handle);
+
+/* Where the thread was before something else was entered, as carrier_look told it and who asked
+ * holds it. */
+void carrier_return(struct carrier_view view);
 
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in

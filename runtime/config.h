@@ -31,7 +31,7 @@ enum sampler_kind {
     SAMPLER_XRAY
 };
 enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
-enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2, CARRIER_LUA = 4 };
+enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2, CARRIER_LUA = 4, CARRIER_JAVA = 8 };
 enum propagator {
 #define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
 #include "propagators.def"

@@ -3,7 +3,7 @@
 from cell import harness
 from workloads import app, workload
 
-workload("W22", "JDK HttpServer", "sync:2 pool:2 submit:2 scheduled:2 async:2",
+workload("W22", "JDK HttpServer", "sync:2 pool:2 submit:2 scheduled:2 supply:2 async:2",
          lambda stage: stage.serve(["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                                     app("Calls.java")]), ["java", "javac"])
 

@@ -153,6 +153,8 @@ static void test_choices(void)
     CHECK(c.carriers == 0 && c.problem_count == 0, "no carriers");
     READ("BURDOCK_CARRIERS=node, cobol");
     CHECK(c.carriers == CARRIER_NODE && c.problem_count == 1, "known carriers");
+    READ("BURDOCK_CARRIERS=python,java");
+    CHECK(c.carriers == (CARRIER_PYTHON | CARRIER_JAVA) && c.problem_count == 0, "two carriers");
     READ("A=b");
     CHECK(c.answer_headers == 0, "answers name no span by default");
     READ("BURDOCK_RESPONSE_HEADERS=server-timing, traceresponse");

@@ -10,6 +10,7 @@ import java.net.URL;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.ScheduledExecutorService;
@@ -46,7 +47,7 @@ public class Calls {
         }
     }
 
-    static java.util.concurrent.CompletableFuture<HttpResponse<String>> send(String token, int k) {
+    static CompletableFuture<HttpResponse<String>> send(String token, int k) {
         var request = HttpRequest.newBuilder(URI.create(BACK + token + "." + k)).build();
         return client.sendAsync(request, HttpResponse.BodyHandlers.ofString());
     }
@@ -70,6 +71,10 @@ public class Calls {
                 reply(exchange, token);
             }
             case "scheduled" -> timer.schedule(work, 3, TimeUnit.MILLISECONDS);
+            case "supply" -> CompletableFuture.supplyAsync(() -> {
+                twice(token);
+                return token;
+            }).thenAccept(answer -> reply(exchange, answer));
             case "async" -> send(token, 0).thenCompose(first -> send(token, 1))
                 .thenAccept(last -> reply(exchange, token));
         }

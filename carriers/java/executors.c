@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the executors tell. Threads of Java's, outside any observe block. */
+#include "carrier.h"
+#include "given.h"
+#include "java.h"
+#include "jvm.h"
+#include "pool.h"
+
+#define CONCURRENT "java/util/concurrent/"
+
+const struct executor_class executors_classes[EXECUTOR_CLASSES] = {
+    {CONCURRENT "ThreadPoolExecutor", 5},
+    {CONCURRENT "ScheduledThreadPoolExecutor", 1},
+    {CONCURRENT "ForkJoinPool$WorkQueue", 2},
+    {CONCURRENT "ForkJoinTask", 1},
+    {CONCURRENT "CompletableFuture", 3},
+    {CONCURRENT "CompletableFuture$AsyncSupply", 1},
+    {CONCURRENT "CompletableFuture$AsyncRun", 1},
+    {CONCURRENT "CompletableFuture$Completion", 1},
+    {CONCURRENT "CompletableFuture$UniCompletion", 1},
+    {"java/lang/Thread", 1},
+};
+
+const struct edit executors_edits[] = {
+    {"execute", "", AT_START, NATIVE_GIVE, LOAD_FIRST},
+    {"runWorker", "beforeExecute", BEFORE_CALL, NATIVE_ENTER, LOAD_TOP},
+    {"getTask", "", AT_START, NATIVE_LEAVE},
+    {"processWorkerExit", "", AT_START, NATIVE_LEAVE},
+    {"reject", "", AT_START, NATIVE_FORGET, LOAD_FIRST},
+
+    {"schedule", "delayedExecute", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+
+    {"push", "", AT_START, NATIVE_GIVE, LOAD_FIRST},
+    {"lockedPush", "", AT_START, NATIVE_GIVE, LOAD_FIRST, .is_optional = true},
+
+    {"doExec", "", AROUND, NATIVE_BEGIN, LOAD_THIS},
+
+    {"asyncSupplyStage", "execute", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+    {"asyncRunStage", "execute", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+    {"postComplete", "", AROUND, NATIVE_SAVE, LOAD_THIS},
+
+    {"run", "", AROUND, NATIVE_BEGIN, LOAD_THIS},
+    {"run", "", AROUND, NATIVE_BEGIN, LOAD_THIS},
+    {"<init>", "", BEFORE_RETURN, NATIVE_GIVE, LOAD_THIS},
+    {"claim", "", AT_START, NATIVE_SWITCH, LOAD_THIS},
+
+    {"start", "start0", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+};
+
+static void give(struct jni *env, void *class, void *task)
+{
+    struct carrier_claim claim = carrier_claim();
+    if (claim.is_certain && java_queues_end != NULL && jni_is_instance(env, task, java_queues_end))
+        claim.is_certain = false;
+    given_put((uint32_t)java_identity(env, task), claim);
+}
+
+static void forget(struct jni *env, void *class, void *task)
+{
+    given_forget((uint32_t)java_identity(env, task));
+}
+
+static void enter_claimed(struct carrier_claim claim)
+{
+    if (claim.handle == CARRIER_NONE || claim.is_certain)
+        carrier_enter(claim.handle, true);
+    else
+        carrier_enter_guess(claim.handle);
+    carrier_unclaim(claim.handle);
+}
+
+static void enter(struct jni *env, void *class, void *task)
+{
+    struct carrier_claim claim = {0};
+    given_take((uint32_t)java_identity(env, task), &claim);
+    enter_claimed(claim);
+}
+
+static void leave(struct jni *env, void *class)
+{
+    carrier_enter(CARRIER_NONE, false);
+}
+
+/* It is its maker's until it waits for something, as the threads of others are. */
+void executors_thread_start(struct jvmti *tools, struct jni *env, void *thread)
+{
+    struct carrier_claim claim = {0};
+    if (given_take((uint32_t)java_identity(env, thread), &claim) && claim.is_certain)
+        carrier_return((struct carrier_view){.handle = claim.handle});
+    carrier_unclaim(claim.handle);
+}
+
+/* --- tasks inside tasks ----------------------------------------------------------------------- */
+
+/* A thread that waits for a task runs others meanwhile. */
+struct outer {
+    uint64_t pool_link;
+    struct carrier_view view; /* its handle is held */
+    uint32_t below, plain;    /* what was on top */
+};
+static struct pool outers = {.block_shift = 6};
+_Static_assert(sizeof(struct outer) <= 1 << 6, "it fits its block");
+
+static __thread struct {
+    uint32_t top;        /* of the tasks that took their thread from another's */
+    uint32_t plain : 30; /* tasks above it that did not */
+    uint32_t is_known : 1, carries_virtual : 1;
+} nest;
+
+/* What a virtual thread goes on with is not of who woke it. */
+static bool carries_virtual(struct jni *env)
+{
+    if (!nest.is_known && java_carries_virtual != NULL)
+        nest.carries_virtual = jni_is_instance(env, java_thread(env, NULL), java_carries_virtual);
+    nest.is_known = true;
+    return nest.carries_virtual;
+}
+
+static bool push(void)
+{
+    uint32_t index = pool_take(&outers);
+    struct outer *outer = index == 0 ? NULL : pool_block(&outers, index);
+    if (outer == NULL)
+        return false;
+    outer->view = carrier_look();
+    outer->below = nest.top;
+    outer->plain = nest.plain;
+    carrier_hold(outer->view.handle);
+    nest.top = index;
+    nest.plain = 0;
+    return true;
+}
+
+/* What nobody has given is called by who is at work. */
+static void begin(struct jni *env, void *class, void *task)
+{
+    struct carrier_claim claim = {0};
+    bool is_given = given_take((uint32_t)java_identity(env, task), &claim);
+    if (carries_virtual(env)) {
+        carrier_unclaim(claim.handle);
+        claim = (struct carrier_claim){0};
+        is_given = true;
+    }
+    struct carrier_view view = carrier_look();
+    bool is_there = view.handle == claim.handle && (view.is_carried || view.is_request);
+    bool is_other = is_given && !is_there;
+    if (is_other && push()) {
+        enter_claimed(claim);
+        return;
+    }
+    nest.plain++;
+    carrier_unclaim(claim.handle);
+    if (is_other)
+        carrier_enter(CARRIER_NONE, false); /* no memory */
+}
+
+static void save(struct jni *env, void *class, void *future)
+{
+    if (!push())
+        nest.plain++;
+}
+
+/* Until `save` ends: what is to be done belongs to who asked for it. */
+static void change(struct jni *env, void *class, void *completion)
+{
+    struct carrier_claim claim = {0};
+    given_look((uint32_t)java_identity(env, completion), &claim);
+    if (carrier_look().handle != claim.handle)
+        enter_claimed(claim);
+    else
+        carrier_unclaim(claim.handle);
+}
+
+static void end(struct jni *env, void *class)
+{
+    uint32_t index = nest.top;
+    if (nest.plain > 0 || index == 0) {
+        nest.plain -= nest.plain > 0;
+        return;
+    }
+    struct outer *outer = pool_block(&outers, index);
+    struct carrier_view view = outer->view;
+    nest.top = outer->below;
+    nest.plain = outer->plain;
+    pool_give(&outers, index);
+    carrier_return(view);
+    carrier_drop(view.handle);
+}
+
+void *const executors_natives[NATIVE_COUNT] = {
+    [NATIVE_GIVE] = give,
+    [NATIVE_FORGET] = forget,
+    [NATIVE_ENTER] = enter,
+    [NATIVE_LEAVE] = leave,
+    [NATIVE_BEGIN] = begin,
+    [NATIVE_END] = end,
+    [NATIVE_SAVE] = save,
+    [NATIVE_SWITCH] = change,
+};

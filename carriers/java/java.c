@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "java.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "counters.h"
+#include "given.h"
+#include "hook.h"
+#include "jvm.h"
+#include "originals.h"
+#include "sys.h"
+#include "thread.h"
+
+int32_t (*java_identity)(struct jni *, void *object);
+static int (*created)(struct jvm **machines, int32_t room, int32_t *count);
+static void *hotspots_own; /* no other machine has it */
+
+static struct hook_row functions[] = {
+    {"JNI_GetCreatedJavaVMs", (void **)&created},
+    {"JVM_IHashCode", (void **)&java_identity},
+    {"AsyncGetCallTrace", &hotspots_own},
+    {"JVM_CurrentCarrierThread", (void **)&java_thread},
+};
+
+void *java_queues_end, *java_carries_virtual;
+void *(*java_thread)(struct jni *, void *class);
+
+static struct jvm *machine;
+static uint32_t changed; /* classes */
+
+/* --- inside the machine ----------------------------------------------------------------------- */
+
+static void edit(struct jvmti *tools, struct jni *env, void *class, void *loader, const char *name,
+    void *domain, int32_t length, const uint8_t *bytes, int32_t *new_length, uint8_t **new_bytes)
+{
+    if (!thread_is_exempt() || class == NULL || name == NULL)
+        return; /* another thread loads something */
+    const struct edit *edits = executors_edits;
+    int row = 0;
+    for (; row < EXECUTOR_CLASSES && strcmp(executors_classes[row].name, name) != 0; row++)
+        edits += executors_classes[row].edits;
+    size_t room = (size_t)length + CLASSFILE_GROWTH_MAX;
+    uint8_t *out;
+    if (row == EXECUTOR_CLASSES || jvmti_allocate(tools, (int64_t)room, &out) != 0)
+        return;
+    size_t used =
+        classfile_edit(bytes, (size_t)length, edits, executors_classes[row].edits, out, room);
+    if (used == 0)
+        return; /* as large as a class is what we leave there */
+    *new_bytes = out;
+    *new_length = (int32_t)used;
+    changed++;
+}
+
+static bool define(struct jni *env)
+{
+    uint8_t bytes[1024];
+    struct jni_native natives[NATIVE_COUNT];
+    for (int i = 0; i < NATIVE_COUNT; i++)
+        natives[i] = (struct jni_native){classfile_natives[i].name,
+            classfile_natives[i].takes_object ? "(Ljava/lang/Object;)V" : "()V",
+            executors_natives[i]};
+    size_t length = classfile_helper(bytes, sizeof(bytes));
+    void *class = length == 0 ? NULL : jni_define_class(env, CLASSFILE_HELPER, bytes, length);
+    return class != NULL && jni_register(env, class, natives, NATIVE_COUNT) == 0;
+}
+
+static bool change(struct jni *env, struct jvmti *tools)
+{
+    void *classes[EXECUTOR_CLASSES];
+    for (int i = 0; i < EXECUTOR_CLASSES; i++)
+        if ((classes[i] = jni_find_class(env, executors_classes[i].name)) == NULL)
+            return false;
+    static const struct jvmti_callbacks callbacks = {
+        .thread_start = executors_thread_start, .class_file_load = edit};
+    if (jvmti_may_retransform(tools) != 0 || jvmti_set_callbacks(tools, &callbacks) != 0 ||
+        jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, true) != 0)
+        return false;
+    bool is_done = jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0;
+    jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
+    return is_done && changed == EXECUTOR_CLASSES &&
+           jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
+}
+
+static void *find_for_ever(struct jni *env, const char *name)
+{
+    void *class = jni_find_class(env, name);
+    jni_clear_exception(env);
+    return class == NULL ? NULL : jni_keep(env, class);
+}
+
+#define QUEUES_END "jdk/internal/net/http/common/SequentialScheduler$SchedulableTask"
+
+static bool enter_machine(void)
+{
+    static const struct jvm_attach how = {JNI_VERSION, "burdock", NULL};
+    struct jni *env;
+    struct jvmti *tools;
+    if (jvm_attach_as_daemon(machine, &env, &how) != 0)
+        return false;
+    bool is_done = false;
+    if (given_start() && define(env) && jvm_tools(machine, &tools) == 0) {
+        java_queues_end = find_for_ever(env, QUEUES_END);
+        if (java_thread != NULL)
+            java_carries_virtual = find_for_ever(env, "jdk/internal/misc/CarrierThread");
+        is_done = change(env, tools);
+        if (!is_done)
+            jvmti_dispose(tools);
+    }
+    jni_clear_exception(env);
+    jvm_detach(machine);
+    return is_done;
+}
+
+/* --- the way in ------------------------------------------------------------------------------- */
+
+enum state { STATE_NONE, STATE_AT_WORK, STATE_OVER };
+static uint32_t state;
+
+static void *run(void *argument)
+{
+    thread_exempt();
+    counter_add(enter_machine() ? COUNTER_CARRIER_JAVA : COUNTER_CARRIER_REFUSED, 1);
+    __atomic_store_n(&state, STATE_OVER, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* The machine stops threads by faults, and glibc by its own two signals; nothing else is for it. */
+static bool start(void)
+{
+    uint64_t others = ~(3ull << 31 | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) |
+                        1ull << (SIGFPE - 1) | 1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1));
+    uint64_t before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (originals.pthread_create == NULL || pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sys(SYS_rt_sigprocmask, SIG_SETMASK, &others, &before, sizeof(others));
+    int error = originals.pthread_create(&thread, &attributes, run, NULL);
+    sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+    pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+/* The thread that has accepted is outside the machine's own code, which may stop all others
+ * meanwhile; it waits, since the first requests should not be worse off. But not for ever. */
+static void wait(void)
+{
+    enum { STEPS_MAX = 2000 };
+    static const struct timespec step = {0, 1000000};
+    for (int i = 0; i < STEPS_MAX; i++) {
+        if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == STATE_OVER)
+            return;
+        sys(SYS_nanosleep, &step, NULL);
+    }
+}
+
+bool java_install(void)
+{
+    int32_t count = 0;
+    if (!hooks_find(functions, sizeof(functions) / sizeof(functions[0])))
+        return false;
+    if (created == NULL || java_identity == NULL || hotspots_own == NULL)
+        return true; /* another one's */
+    if (created(&machine, 1, &count) != 0 || count == 0)
+        return false;
+    state = STATE_AT_WORK;
+    if (start())
+        wait();
+    return true;
+}

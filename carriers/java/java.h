@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HotSpot, whose classes may be changed while they are in use. Once, when the first connection was
+ * accepted: a thread of ours comes into the machine, defines one class of natives (classfile.h),
+ * has the methods below call them, and goes. No option is needed.
+ *
+ * | method | what it calls |
+ * |---|---|
+ * | ThreadPoolExecutor.execute | give(task) |
+ * | .runWorker, before beforeExecute | enter(task) |
+ * | .getTask, .processWorkerExit | leave() |
+ * | .reject | forget(task) |
+ * | ScheduledThreadPoolExecutor.schedule, before delayedExecute | give(task) |
+ * | ForkJoinPool.WorkQueue.push, .lockedPush | give(task) |
+ * | ForkJoinTask.doExec | begin(this) ... end() |
+ * | CompletableFuture.asyncSupplyStage, .asyncRunStage, before execute | give(task) |
+ * | .AsyncSupply.run, .AsyncRun.run | begin(this) ... end() |
+ * | .Completion.<init>, at its end | give(this) |
+ * | .UniCompletion.claim, before what is to be done then | change(this) |
+ * | .postComplete, which does what has waited for a result | save(this) ... end() |
+ * | Thread.start, before start0 | give(this); the new thread tells by an event |
+ *
+ * What is scheduled to run again and again is nobody's: it is given by no `schedule`.
+ *
+ * The machine's own functions are found in what defines JNI_GetCreatedJavaVMs, and no header of it
+ * is used.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "classfile.h"
+
+struct jni;   /* JNIEnv */
+struct jvmti; /* jvmtiEnv */
+
+/* As carriers.c has it. */
+bool java_install(void);
+
+/* The functions of the natives, as classfile_natives names them. */
+extern void *const executors_natives[NATIVE_COUNT];
+
+void executors_thread_start(struct jvmti *, struct jni *, void *thread);
+
+/* Each class's edits stand behind those of the one before it. */
+struct executor_class {
+    char name[54];
+    uint8_t edits;
+};
+enum { EXECUTOR_CLASSES = 10 };
+extern const struct executor_class executors_classes[EXECUTOR_CLASSES];
+extern const struct edit executors_edits[];
+
+extern int32_t (*java_identity)(struct jni *, void *object); /* JVM_IHashCode */
+
+/* What the JDK's HTTP client gives to its executor: the ends of queues that many requests share.
+ * NULL: there is no such class. */
+extern void *java_queues_end;
+
+/* A thread of this class runs virtual threads, and this tells which one the caller is. NULL: the
+ * machine has none. */
+extern void *java_carries_virtual;
+extern void *(*java_thread)(struct jni *, void *class);

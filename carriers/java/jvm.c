@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jvm.h"
+
+/* An environment is a pointer to a table of functions. */
+#define CALL(env, place, result, parameters) \
+    ((result(*) parameters)(*(void *const *const *)(const void *)(env))[place])
+
+enum { VM_DETACH = 5, VM_GET_ENV = 6, VM_ATTACH_AS_DAEMON = 7 };
+
+int jvm_attach_as_daemon(struct jvm *vm, struct jni **env, const struct jvm_attach *how)
+{
+    return CALL(vm, VM_ATTACH_AS_DAEMON, int,
+        (struct jvm *, struct jni **, const struct jvm_attach *))(vm, env, how);
+}
+
+int jvm_detach(struct jvm *vm)
+{
+    return CALL(vm, VM_DETACH, int, (struct jvm *))(vm);
+}
+
+int jvm_tools(struct jvm *vm, struct jvmti **env)
+{
+    return CALL(vm, VM_GET_ENV, int, (struct jvm *, struct jvmti **, int32_t))(
+        vm, env, JVMTI_VERSION);
+}
+
+enum {
+    JNI_DEFINE_CLASS = 5,
+    JNI_FIND_CLASS = 6,
+    JNI_EXCEPTION_CLEAR = 17,
+    JNI_NEW_GLOBAL_REF = 21,
+    JNI_IS_INSTANCE_OF = 32,
+    JNI_REGISTER = 215
+};
+
+void *jni_find_class(struct jni *env, const char *name)
+{
+    return CALL(env, JNI_FIND_CLASS, void *, (struct jni *, const char *))(env, name);
+}
+
+/* By the loader of the machine's own classes. */
+void *jni_define_class(struct jni *env, const char *name, const uint8_t *bytes, size_t length)
+{
+    return CALL(env, JNI_DEFINE_CLASS, void *,
+        (struct jni *, const char *, void *, const uint8_t *, int32_t))(
+        env, name, NULL, bytes, (int32_t)length);
+}
+
+int jni_register(struct jni *env, void *class, const struct jni_native *natives, int count)
+{
+    return CALL(env, JNI_REGISTER, int, (struct jni *, void *, const struct jni_native *, int32_t))(
+        env, class, natives, count);
+}
+
+void *jni_keep(struct jni *env, void *object)
+{
+    return CALL(env, JNI_NEW_GLOBAL_REF, void *, (struct jni *, void *))(env, object);
+}
+
+bool jni_is_instance(struct jni *env, void *object, void *class)
+{
+    return CALL(env, JNI_IS_INSTANCE_OF, uint8_t, (struct jni *, void *, void *))(
+               env, object, class) != 0;
+}
+
+void jni_clear_exception(struct jni *env)
+{
+    CALL(env, JNI_EXCEPTION_CLEAR, void, (struct jni *))(env);
+}
+
+/* The specification counts from 1. */
+enum {
+    TI_SET_EVENT_MODE = 2 - 1,
+    TI_ALLOCATE = 46 - 1,
+    TI_SET_CALLBACKS = 122 - 1,
+    TI_DISPOSE = 127 - 1,
+    TI_ADD_CAPABILITIES = 142 - 1,
+    TI_RETRANSFORM = 152 - 1
+};
+
+int jvmti_may_retransform(struct jvmti *env)
+{
+    static const uint8_t capabilities[16] = {[37 / 8] = 1 << 37 % 8}; /* can_retransform_classes */
+    return CALL(env, TI_ADD_CAPABILITIES, int, (struct jvmti *, const void *))(env, capabilities);
+}
+
+int jvmti_set_callbacks(struct jvmti *env, const struct jvmti_callbacks *callbacks)
+{
+    return CALL(env, TI_SET_CALLBACKS, int, (struct jvmti *, const void *, int32_t))(
+        env, callbacks, sizeof(*callbacks));
+}
+
+int jvmti_switch(struct jvmti *env, enum jvmti_event event, int is_on)
+{
+    return CALL(env, TI_SET_EVENT_MODE, int, (struct jvmti *, int, int, void *, ...))(
+        env, is_on, event, NULL);
+}
+
+int jvmti_retransform(struct jvmti *env, int count, void *const *classes)
+{
+    return CALL(env, TI_RETRANSFORM, int, (struct jvmti *, int32_t, void *const *))(
+        env, count, classes);
+}
+
+int jvmti_allocate(struct jvmti *env, int64_t bytes, uint8_t **memory)
+{
+    return CALL(env, TI_ALLOCATE, int, (struct jvmti *, int64_t, uint8_t **))(env, bytes, memory);
+}
+
+void jvmti_dispose(struct jvmti *env)
+{
+    CALL(env, TI_DISPOSE, int, (struct jvmti *))(env);
+}

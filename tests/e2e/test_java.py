@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Java's executors carry the context of a request: each call is under its own request, none under
+another one's; and what a program sees of its executors is as ever."""
+import glob
+import os
+import re
+import subprocess
+
+from harness import APPS, PATH, PYTHON, Scene, check, equal, free_port, main, on_connections, skip
+
+CONCURRENCY, REQUESTS = 16, 160
+FLAGS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xverify:all"]
+CALLS = {"pool": 2, "own": 2, "submit": 1, "scheduled": 2, "supply": 2, "stages": 2, "forks": 4,
+         "handed": 2, "background": 1}
+MACHINES = [path for path in ["/usr/bin/java", *sorted(glob.glob("/usr/lib/jvm/*-2*/bin/java"))]
+            if os.path.exists(path)]
+
+
+def compiles(java):
+    """A JDK, which runs a source file; not a JRE."""
+    return subprocess.run([java, "--list-modules"], env={"PATH": PATH}, capture_output=True,
+                          text=True).stdout.find("jdk.compiler") >= 0
+
+
+def name_of(span):
+    return (span.attributes.get("url.full") or span.attributes["url.path"]).rpartition("/")[2]
+
+
+def play(java, ways, **more):
+    """The calls of each way: (right, without a parent, strangers)."""
+    with Scene(**more) as scene:
+        back = free_port()
+        scene.start([PYTHON, os.path.join(APPS, "aio_backend.py"), str(back)], traced=False, port=back)
+        port = free_port()
+        process = scene.start([java, *FLAGS, os.path.join(APPS, "Tasks.java"), str(port), str(back)],
+                              "front", port=port)
+        failed = []
+
+        def ask(way):
+            def one(connection, number):
+                connection.request("GET", "/%s/%d" % (way, number))
+                answer = connection.getresponse()
+                if answer.status != 200 or not answer.read():
+                    failed.append((way, number))
+            return one
+
+        for way in ways:
+            on_connections(port, REQUESTS, CONCURRENCY, ask(way))
+        equal(failed, [], "every request is answered")
+        expected = REQUESTS * sum(ways.values())
+        spans = scene.wait_spans(expected, lambda span: span.kind == "CLIENT" and
+                                 name_of(span) != "tick", timeout=8)
+        said = scene.stderr(process)
+        check(b"urdock" not in said and b"warning]" not in said, "nothing is said", said)
+        return judge(spans)
+
+
+def judge(spans):
+    parents = {span.id: span for span in spans if span.kind == "SERVER"}
+    found = {}
+    for span in spans:
+        if span.kind != "CLIENT" or span.service != "front":
+            continue
+        name, parent = name_of(span), parents.get(span.parent)
+        way = "tick" if name == "tick" else span.attributes["url.full"].split("/")[3]
+        right, roots, strange = found.setdefault(way, ([], [], []))
+        is_own = parent is not None and parent.attributes["url.path"] == "/%s/%s" % (
+            way, name.split(".")[0])
+        (right if is_own else strange if span.parent else roots).append(name)
+    return found
+
+
+def check_ways(java, ways, found):
+    for way, calls in ways.items():
+        right, roots, strange = found.get(way, ([], [], []))
+        equal(strange, [], "%s: %s: no call is a stranger's" % (java, way))
+        equal((len(right), len(roots)), (REQUESTS * calls, 0), "%s: %s: each is its own request's" % (
+            java, way))
+
+
+def test_executors():
+    for java in MACHINES:
+        if not compiles(java):
+            skip("executors of " + java, "no JDK")
+            continue
+        check_ways(java, CALLS, play(java, CALLS, BURDOCK_CARRIERS="java"))
+
+
+def test_queues_ends():
+    """What works for many, or again and again, is nobody's."""
+    java = MACHINES[0] if MACHINES else None
+    if java is None or not compiles(java):
+        return skip("queues' ends", "no JDK")
+    found = play(java, {"mailbox": 2, "ticks": 2}, BURDOCK_CARRIERS="java")
+    check_ways(java, {"ticks": 2}, found)
+    right, roots, strange = found["mailbox"]
+    check(len(strange) <= CONCURRENCY, "a mailbox: only the first turn is believed", len(strange))
+    right, roots, strange = found["tick"]
+    check(roots and not strange and not right, "what runs again and again is nobody's", strange)
+
+
+def test_virtual():
+    """What is not followed is not told wrongly."""
+    for java in MACHINES[1:]:
+        right, roots, strange = play(java, {"virtual": 2}, BURDOCK_CARRIERS="java")["virtual"]
+        equal(strange, [], java + ": no stranger")
+
+
+def test_without():
+    """The rules over libc alone do not know whose a pool's calls are."""
+    if not MACHINES or not compiles(MACHINES[0]):
+        return skip("no carrier", "no JDK")
+    right, roots, strange = play(MACHINES[0], {"pool": 2}, BURDOCK_CARRIERS="python")["pool"]
+    equal(strange, [], "no carrier: no stranger")
+    check(len(right) < REQUESTS, "no carrier: calls of a pool are roots", len(right))
+
+
+def test_behaves():
+    for java in MACHINES:
+        if not compiles(java):
+            skip("behaviour of " + java, "no JDK")
+            continue
+        command = [java, *FLAGS, os.path.join(APPS, "Behaves.java")]
+        with Scene(BURDOCK_CARRIERS="java") as scene:
+            bare, traced = scene.run(command, traced=False), scene.run(command, "behaves")
+            equal(traced.returncode, 0, java + ": ends well")
+            for of in ("stdout", "stderr"):
+                got, wanted = (re.sub(r"(Lambda|0x)[$0-9a-fx/]+", r"\1", getattr(each, of).decode())
+                               for each in (traced, bare))
+                equal(got.splitlines(), wanted.splitlines(), "%s: %s is as ever" % (java, of))
+            check(b"collected: true" in bare.stdout, java + ": it came to its end", bare.stdout[-500:])
+
+
+if __name__ == "__main__":
+    main(globals())
