@@ -61,6 +61,10 @@ bool attribution_somebody_starves(void);
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* It says whose it may be: its calls are ambiguous. */
 void attribution_guess(struct thread *self, struct context *context);
+/* The thread has come to another stack; there it was in this context, which it read itself, and was
+ * certain of. */
+void attribution_switch(
+    struct thread *self, struct context *context, bool is_read_here, bool is_certain);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);

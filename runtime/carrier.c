@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "attribution.h"
+#include "stacks.h"
 #include "stream.h"
 
 void (*carrier_serving)(void);
@@ -108,6 +109,8 @@ void carrier_enter(uint32_t handle, bool is_certain)
         return; /* the usual case: one task's steps follow each other */
     if ((self = observe_open()) == NULL)
         return;
+    if (!self->has_carrier)
+        stacks_leave(self);
     attribution_carry(self, context, is_certain);
     observe_close(self);
 }
@@ -117,6 +120,8 @@ void carrier_enter_guess(uint32_t handle)
     struct thread *self = observe_open();
     if (self == NULL)
         return;
+    if (!self->has_carrier)
+        stacks_leave(self);
     attribution_guess(self, handle == CARRIER_NONE ? NULL : context_at(handle));
     observe_close(self);
 }
