@@ -279,7 +279,7 @@ static bool make_table(void)
     return made != NULL;
 }
 
-static void note(struct thread *self, uintptr_t low, uintptr_t high)
+void stacks_note(struct thread *self, uintptr_t low, uintptr_t high)
 {
     struct range found;
     if (__atomic_load_n(&table, __ATOMIC_ACQUIRE) == NULL && !make_table())
@@ -301,7 +301,7 @@ void stacks_born(uintptr_t low, uintptr_t high)
     if (low < high && high - low >= STACK_BYTES_MIN && !__atomic_load_n(&is_off, __ATOMIC_RELAXED))
         self = observe_open();
     if (self != NULL) {
-        note(self, low, high);
+        stacks_note(self, low, high);
         observe_close(self);
     }
     errno = saved_errno;

@@ -17,6 +17,7 @@
 
 /* A coroutine is made. Any thread, outside an observe block; leaves errno alone. */
 void stacks_born(uintptr_t low, uintptr_t high);
+void stacks_note(struct thread *self, uintptr_t low, uintptr_t high); /* within one */
 
 /* The thread has come to another request, or none: so has the coroutine that it runs. */
 void stacks_keep(struct thread *self);
