@@ -119,7 +119,9 @@ static void read_by_coroutine(struct thread *self, bool is_torn)
 {
     if (is_torn)
         stacks_be_loop(self);
-    self->current_of_stack = self->current_carried = self->current_certain = !stacks_is_loop(self);
+    bool is_its = !stacks_is_loop(self);
+    self->current_read_here = self->current_carried = is_its;
+    self->current_of_stack = self->current_certain = is_its;
     self->current_guessed = false;
     stacks_keep(self);
 }
