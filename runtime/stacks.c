@@ -298,7 +298,10 @@ void stacks_born(uintptr_t low, uintptr_t high)
 {
     int saved_errno = errno;
     struct thread *self = NULL;
-    if (low < high && high - low >= STACK_BYTES_MIN && !__atomic_load_n(&is_off, __ATOMIC_RELAXED))
+    bool is_ours =
+        (uintptr_t)&saved_errno - low < high - low; /* whoever runs there is no new one */
+    if (low < high && high - low >= STACK_BYTES_MIN && !is_ours &&
+        !__atomic_load_n(&is_off, __ATOMIC_RELAXED))
         self = observe_open();
     if (self != NULL) {
         stacks_note(self, low, high);
