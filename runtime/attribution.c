@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "stacks.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
  * when several threads report at once. */
@@ -105,6 +106,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_read_here = false;
     self->current_carried = false;
     self->current_steps = false;
+    self->current_of_stack = false;
     self->current_retries = false;
     self->current_unclaimed = 0;
     self->current_strayed = false;
@@ -113,6 +115,31 @@ static void set_current(struct thread *self, struct context *context)
         self->current_parked = false;
         context_drop(old);
     }
+    if (self->stack != 0)
+        stacks_keep(self);
+}
+
+/* What the coroutine has read itself is its own until it is answered. One that takes up another
+ * before that does not say which it is at. */
+static void read_by_coroutine(struct thread *self, bool is_torn)
+{
+    if (is_torn)
+        stacks_be_loop(self);
+    bool is_its = !stacks_is_loop(self);
+    self->current_read_here = self->current_carried = is_its;
+    self->current_of_stack = self->current_certain = is_its;
+    self->current_guessed = false;
+    stacks_keep(self);
+}
+
+void attribution_switch(
+    struct thread *self, struct context *context, bool is_read_here, bool is_certain)
+{
+    set_current(self, context);
+    bool is_its = context != NULL && is_certain;
+    self->current_read_here = context != NULL && is_read_here;
+    self->current_of_stack = self->current_carried = self->current_certain = is_its;
+    self->current_guessed = false;
 }
 
 /* It works for the request that it has read, until it reads another. */
@@ -130,11 +157,15 @@ static bool has_put_aside(const struct thread *self, const struct context *next)
 
 void attribution_request(struct thread *self, struct context *context)
 {
+    struct context *before = self->current_of_stack ? self->current : NULL;
+    bool is_torn = before != NULL && before != context && !before->ended;
     if (__builtin_expect(has_put_aside(self, context), 0))
         __atomic_store_n(&threads_share, true, __ATOMIC_RELAXED);
     set_current(self, context);
     self->current_read_here = !__atomic_load_n(&threads_share, __ATOMIC_RELAXED);
     self->touched_many = false;
+    if (self->stack != 0)
+        read_by_coroutine(self, is_torn);
 }
 
 void attribution_request_complete(struct context *context)
@@ -156,8 +187,16 @@ void attribution_request_behind(struct context *context, bool behind)
     change(context, behind ? PARKED : -PARKED);
 }
 
+/* Whatever it hears besides, for others that share a connection with it. */
+static bool is_coroutines(const struct thread *self)
+{
+    return self->current_of_stack && !self->current->ended;
+}
+
 void attribution_touch(struct thread *self, struct context *context)
 {
+    if (is_coroutines(self))
+        return;
     come_to(self, context);
 }
 
@@ -177,7 +216,8 @@ void attribution_touch_unknown(struct thread *self)
 void attribution_touch_many(struct thread *self)
 {
     self->touched_many = true;
-    set_current(self, NULL);
+    if (!is_coroutines(self))
+        set_current(self, NULL);
 }
 
 void attribution_opened(struct thread *self, struct context *context)
@@ -212,6 +252,7 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
         context->is_woken_by_other = true;
     set_current(self, context);
     self->current_carried = context != NULL;
+    self->current_of_stack = false;
     self->current_certain = is_certain;
     self->current_guessed = false;
 }
@@ -220,6 +261,7 @@ void attribution_guess(struct thread *self, struct context *context)
 {
     set_current(self, context);
     self->current_carried = context != NULL;
+    self->current_of_stack = false;
     self->current_certain = false;
     self->current_guessed = context != NULL;
 }
@@ -278,6 +320,8 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     self->unit++;
     self->multiplexes = true;
     self->touched_many = self->touched_unknown = false;
+    if (self->stack != 0)
+        stacks_be_loop(self);
     set_current(self, NULL);
 }
 
@@ -463,6 +507,11 @@ static bool is_doubtful(const struct thread *self)
 static struct decision carried(const struct thread *self)
 {
     struct context *context = self->current;
+    if (self->current_of_stack &&
+        (context->ended || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0))
+        return ambiguous(context);
+    if (self->current_of_stack)
+        return (struct decision){context, RULE_STACK};
     if (self->current_certain)
         return (struct decision){context, RULE_CARRIER};
     if (self->current_guessed)
@@ -545,6 +594,8 @@ struct decision attribution_parent_behind(struct thread *self, bool was_doubtful
 const struct context *attribution_at_work(void)
 {
     bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
+    if (is_known && !stacks_is_here(thread_self))
+        return NULL;
     struct decision decision = is_known ? decide(thread_self, &nobody_opened) : nobodys();
     return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
 }

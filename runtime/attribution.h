@@ -67,6 +67,10 @@ void attribution_stepped(struct thread *self, struct context *context);
 void attribution_rest(struct context *context, bool begins);
 /* It is again where it was before its runtime had it do something else. */
 void attribution_return(struct thread *self, struct context *context, bool read_here);
+/* The thread has come to another stack; there it was in this context, which it read itself, and was
+ * certain of. */
+void attribution_switch(
+    struct thread *self, struct context *context, bool is_read_here, bool is_certain);
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);

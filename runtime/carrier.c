@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attribution.h"
+#include "stacks.h"
 #include "stream.h"
 
 void (*carrier_serving)(void);
@@ -172,6 +173,8 @@ void carrier_enter(uint32_t handle, bool is_certain)
         return; /* the usual case: one task's steps follow each other */
     if ((self = observe_open()) == NULL)
         return;
+    if (!self->has_carrier)
+        stacks_leave(self);
     attribution_carry(self, context, is_certain);
     observe_close(self);
 }
@@ -210,6 +213,8 @@ void carrier_enter_guess(uint32_t handle)
     struct thread *self = observe_open();
     if (self == NULL)
         return;
+    if (!self->has_carrier)
+        stacks_leave(self);
     attribution_guess(self, handle == CARRIER_NONE ? NULL : context_at(handle));
     observe_close(self);
 }

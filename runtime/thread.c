@@ -14,6 +14,7 @@
 #include "originals.h"
 #include "pool.h"
 #include "ring.h"
+#include "stacks.h"
 #include "sys.h"
 #include "text_pool.h"
 
@@ -38,6 +39,7 @@ static void thread_exited(void *block)
         return;
     self->guard = (uintptr_t)__builtin_frame_address(0); /* a handler now finds us busy */
     message_leave(self);
+    stacks_end(self);
     attribution_leave(self);
     ring_release(self);
     pool_cache_empty(&self->exchanges);
@@ -114,6 +116,7 @@ bool thread_reenter(struct thread *self, uintptr_t stack)
 void thread_forked(void)
 {
     attribution_forked();
+    stacks_forked();
     /* The blocks of the parent's other threads stay taken: they are few, and one of them may have
      * been in the middle of anything. */
     struct thread *self = thread_self;

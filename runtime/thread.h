@@ -80,9 +80,16 @@ struct thread {
     bool touched_unknown;      /* or one of a call that nobody is known to have made */
     struct ring *ring;         /* NULL: not needed yet */
     uint64_t random[4];        /* xoshiro256** state; all zero: not seeded */
-    uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
-    struct timers timers; /* of its event loop */
-    uint64_t now_ns;      /* clock of this observe block, 0: not read yet */
+    uintptr_t stack_low, stack_bytes; /* where the thread was last seen: stacks.h */
+    uint32_t stack_generation;        /* this holds while it is stacks_generation */
+    uint32_t stack, stack_birth;      /* of the coroutine that it runs; 0: none */
+    struct context *home;             /* while it runs one: its own `current`; held */
+    bool home_read_here;
+    bool has_carrier;      /* which tells of its tasks: stacks say nothing */
+    bool current_of_stack; /* the coroutine itself read the request of `current` */
+    uint64_t unit;         /* of work: another one after each wait for anybody; of no two threads */
+    struct timers timers;  /* of its event loop */
+    uint64_t now_ns;       /* clock of this observe block, 0: not read yet */
     const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */
     size_t part_at;                   /* how much of that has been told */
     struct secure_mark secure;        /* the TLS call that the thread is in */
@@ -109,11 +116,13 @@ struct thread {
 };
 
 OURS __thread struct thread *thread_self;
+OURS uint32_t stacks_generation; /* of what is known of coroutines' stacks; 0: there are none */
 OURS __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory; see vfork.S */
 
 /* Slow paths of observe_open. */
 struct thread *thread_attach(void);
 bool thread_reenter(struct thread *self, uintptr_t stack);
+void stacks_moved(struct thread *self, uintptr_t stack);
 
 /* Its frame is that of who calls it, who lives until observe_close. */
 __attribute__((always_inline)) static inline struct thread *observe_open(void)
@@ -134,6 +143,10 @@ __attribute__((always_inline)) static inline struct thread *observe_open(void)
         self->guard = 0;
         return NULL;
     }
+    uint32_t generation = __atomic_load_n(&stacks_generation, __ATOMIC_RELAXED);
+    if (__builtin_expect(generation != 0, 0) &&
+        (self->stack_generation != generation || stack - self->stack_low >= self->stack_bytes))
+        stacks_moved(self, stack);
     return self;
 }
 

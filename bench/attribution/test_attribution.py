@@ -12,11 +12,11 @@ from score import figures, score, wilson
 CONCURRENCY, CALLS = 16, 400
 EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests", "W3/builtin",
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W9/pool", "W9/sleep", "W9/timer",
-         "W9/cron", "W8/plain", "W8/queue", "W25/own",
+         "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
          "W25/kept")
 # Where work is put off or waits its turn it may be missed, but never be given to another.
 SAFE = ("W10/http", "W10/all", "W13/timer", "W14/queue", "W19/worker-fifo", "W19/io-fifo",
-        "W20/shared", "W25/queue", "W25/pipe", "W25/timer", "W25/put-off")
+        "W25/queue", "W25/pipe", "W25/timer", "W25/put-off")
 
 
 def span(kind, identity, parent="", trace="t", place=1, links=(), **attributes):

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <ucontext.h>
 
 #include "exchange.h"
 #include "hooked_pauses.h"
@@ -391,6 +392,18 @@ IN_CHILD(execvp, execvp("true", true_words))
 IN_CHILD(execvpe, execvpe("true", true_words, environ))
 IN_CHILD(fexecve, fexecve(world.executable, true_words, environ))
 
+static void run_never(void)
+{
+}
+
+static long do_makecontext(void)
+{
+    static char stack[4096];
+    ucontext_t context = {.uc_stack = {.ss_sp = stack, .ss_size = sizeof(stack)}};
+    makecontext(&context, run_never, 0);
+    return 0;
+}
+
 static long do_vfork(void)
 {
     pid_t child = vfork();
@@ -526,6 +539,7 @@ static const struct row {
     {"execl", do_execl, OTHER}, {"execle", do_execle, OTHER}, {"execlp", do_execlp, OTHER},
     {"execv", do_execv, OTHER}, {"execve", do_execve, OTHER}, {"execvp", do_execvp, OTHER},
     {"execvpe", do_execvpe, OTHER}, {"fexecve", do_fexecve, OTHER}, {"vfork", do_vfork, OTHER},
+    {"makecontext", do_makecontext, OTHER},
     {"posix_spawn", do_posix_spawn, OTHER}, {"posix_spawnp", do_posix_spawnp, OTHER},
     {"pthread_create", do_pthread_create, OTHER}, {"pthread_exit", do_pthread_exit, OTHER},
     {"dlopen", do_dlopen, OTHER}, {"dlclose", do_dlopen, OTHER}, {"prctl", do_prctl, OTHER},

@@ -229,7 +229,7 @@ if "inject_client" in VICTIM:
     test_injection_with_faults()
 lay_out_plugins()
 for victim in ("every_hook", "hazards", "processes", "threads", "sandboxes", "servers", "own_malloc",
-               "endings", "forward", "loads", "addresses", "throws"):
+               "endings", "forward", "loads", "addresses", "coroutines", "throws"):
     if victim in VICTIM:
         test_cases(victim)
 if "every_hook" in VICTIM:

@@ -10,9 +10,10 @@
 #include <time.h>
 
 #include "attribution.h"
+#include "stacks.h"
 #include "tap.h"
 
-enum { THREADS = 4, CONTEXTS = 16, WORD = 32 };
+enum { THREADS = 4, CONTEXTS = 26, WORD = 32 };
 
 static struct thread threads[THREADS];
 static struct context *contexts[CONTEXTS];
@@ -156,6 +157,36 @@ static const struct {
     {"also after the answer", "1 reads a; 1 answers a; 1 carries a; 1 calls: carrier a"},
     {"unless somebody waits",
         "1 reads a; 1 answers a; 1 reads b; 1 waits; 1 carries a; 1 calls: ambiguous ab"},
+    {"a coroutine is at what it has read, whoever waits and whatever ran meanwhile",
+        "1 waits; 1 makes x; 1 makes y; 1 runs x; 1 reads a; 1 runs y; 1 reads b; 1 returns;"
+        "1 waits; 1 runs x; 1 calls: stack a; 1 runs y; 1 calls: stack b"},
+    {"on any thread",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 returns; 2 waits; 2 runs x; 2 calls: stack a"},
+    {"so it is when it reads another's answer, for a connection that it shares",
+        "1 waits; 1 reads b; 1 sends b; 1 waits; 1 makes x; 1 runs x; 1 reads a; 1 receives b;"
+        "1 calls: stack a"},
+    {"where it came from goes on as it was",
+        "1 reads a; 1 makes x; 1 runs x; 1 sends a; 1 returns; 1 calls: thread a"},
+    {"one that a request makes is that request's, as far as a thread would be",
+        "1 waits; 1 reads a; 1 makes x; 1 waits; 1 runs x; 1 calls: thread a; 1 returns;"
+        "1 reads b; 1 waits; 1 runs x; 1 calls: ambiguous ab"},
+    {"the next one on its stack is at nothing",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 sends a; 1 returns; 1 waits; 1 makes x;"
+        "1 runs x; 1 calls: none"},
+    {"nor is one that lies across it",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 sends a; 1 returns; 1 waits; 1 makes z;"
+        "1 runs x; 1 calls: none"},
+    {"also if no hook has seen that the thread has left it",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 sends a; 2 makes x; 1 runs x; 1 calls: none"},
+    {"its request over, it is at nothing",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 returns; 2 answers a; 1 runs x; 1 calls: none"},
+    {"what waits for anybody's event is a loop, on any stack",
+        "1 makes x; 1 runs x; 1 waits; 1 reads a; 1 reads b; 1 calls: ambiguous ba"},
+    {"so is what reads a request before the last one is answered",
+        "1 waits; 1 makes x; 1 runs x; 1 reads a; 1 reads b; 1 calls: ambiguous ba"},
+    {"a carrier knows better than stacks",
+        "1 waits; 1 reads a; 1 makes x; 1 runs x; 1 reads b; 1 leaves; 1 carries a; 1 sends b;"
+        "1 runs x; 1 calls: carrier a"},
     {"what is written to matters less", "1 reads a; 1 carries a; 1 uses b; 1 calls: carrier a"},
 };
 
@@ -313,6 +344,33 @@ static void receive_unclaimed(struct thread *self, struct context *context)
     attribution_unclaimed_end();
 }
 
+/* Stacks are letters from x to z; z lies where x is, and where y is. */
+static uintptr_t stack_of(char letter)
+{
+    return letter == 'y' ? 0x20000 : 0x10000;
+}
+
+static void make_coroutine(struct thread *self, struct context *stack)
+{
+    uintptr_t low = stack_of(letter_of(stack));
+    stacks_note(self, low, low + (letter_of(stack) == 'z' ? 0x20000 : 0x10000));
+}
+
+static void run_coroutine(struct thread *self, struct context *stack)
+{
+    stacks_moved(self, stack_of(letter_of(stack)) + 0x8000);
+}
+
+static void run_own(struct thread *self, struct context *context)
+{
+    stacks_moved(self, (uintptr_t)&context);
+}
+
+static void leave_stacks(struct thread *self, struct context *context)
+{
+    stacks_leave(self);
+}
+
 static const struct {
     const char *verb;
     void (*happens)(struct thread *self, struct context *context);
@@ -342,6 +400,10 @@ static const struct {
     {"asks", send_unclaimed},
     {"gets", receive_unclaimed},
     {"carries", carry},
+    {"makes", make_coroutine},
+    {"runs", run_coroutine},
+    {"returns", run_own},
+    {"leaves", leave_stacks},
 };
 
 /* Letters of the parent, or of the candidates of an ambiguous call in their order. */
