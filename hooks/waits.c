@@ -20,9 +20,9 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 
 /* An epoll set of a program belongs to its event loop: it holds listeners, wake-ups, everybody's
  * connections. */
-static int after_epoll(int result, int64_t timeout_ns)
+static int after_epoll(int epoll, int result, int64_t timeout_ns)
 {
-    stream_waited(result == 0, timeout_ns);
+    stream_waited(epoll, result == 0, timeout_ns);
     return result;
 }
 
@@ -58,15 +58,15 @@ HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int tim
 {
     stream_asks(-1);
     return after_epoll(
-        ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
+        epoll, ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
 }
 
 HOOK(int, epoll_pwait,
     (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
 {
     stream_asks(-1);
-    return after_epoll(
-        ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask), of_milliseconds(timeout));
+    return after_epoll(epoll, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
+        of_milliseconds(timeout));
 }
 
 /* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
@@ -82,7 +82,7 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
 {
     stream_asks(-1);
     return after_epoll(
-        ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), of_timespec(timeout));
+        epoll, ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), of_timespec(timeout));
 }
 
 /* One descriptor that is no listener is a thread waiting for its own business. */
@@ -113,7 +113,7 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
     if (is_boundary(fds, count))
-        stream_waited(result == 0, timeout_ns);
+        stream_waited(-1, result == 0, timeout_ns);
     return result;
 }
 
@@ -196,7 +196,7 @@ HOOK(int, select,
     bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
     if (is_boundary_here)
-        stream_waited(result == 0, timeout_ns);
+        stream_waited(-1, result == 0, timeout_ns);
     return result;
 }
 
@@ -208,6 +208,6 @@ HOOK(int, pselect,
     bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
     if (is_boundary_here)
-        stream_waited(result == 0, timeout_ns);
+        stream_waited(-1, result == 0, timeout_ns);
     return result;
 }

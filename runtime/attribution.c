@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "sharing.h"
 #include "stacks.h"
 
 /* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
@@ -18,10 +19,6 @@ static int32_t starved;   /* contexts that must be waiting in user space */
 static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
 static bool puts_off;     /* one has been seen to wait so in an event loop */
-
-/* A thread was seen to read one request after another and to answer neither: threads of this
- * process take what comes, and none of them serves one. */
-static bool threads_share;
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
@@ -90,7 +87,7 @@ void attribution_forked(void)
     __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&unclaimed, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&threads_share, false, __ATOMIC_RELAXED);
+    sharing_forked();
 }
 
 static void set_current(struct thread *self, struct context *context)
@@ -160,9 +157,9 @@ void attribution_request(struct thread *self, struct context *context)
     struct context *before = self->current_of_stack ? self->current : NULL;
     bool is_torn = before != NULL && before != context && !before->ended;
     if (__builtin_expect(has_put_aside(self, context), 0))
-        __atomic_store_n(&threads_share, true, __ATOMIC_RELAXED);
+        sharing_see();
     set_current(self, context);
-    self->current_read_here = !__atomic_load_n(&threads_share, __ATOMIC_RELAXED);
+    self->current_read_here = !sharing_is_seen();
     self->touched_many = false;
     if (self->stack != 0)
         read_by_coroutine(self, is_torn);
@@ -498,7 +495,8 @@ static bool is_timers_work(const struct thread *self)
  * way besides, and so does not look as if it waited. */
 static bool is_doubtful(const struct thread *self)
 {
-    return self->touched_many || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+    return self->touched_many || sharing_is_seen() ||
+           __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the

@@ -100,8 +100,9 @@ static inline void stream_asks(int fd)
         stream_asks_for_more(fd);
 }
 /* The thread returned from a wait that may have delivered an event of anybody's. */
-/* timeout_ns: how long it would have waited; -1: for ever, or not known. */
-void stream_waited(bool timed_out, int64_t timeout_ns);
+/* epoll: on this descriptor; -1: on others. timeout_ns: how long it would have waited; -1: for ever,
+ * or not known. */
+void stream_waited(int epoll, bool timed_out, int64_t timeout_ns);
 /* Has this thread touched anything of interest yet? If not, its waits mean nothing. */
 bool stream_thread_is_known(void);
 /* Could a wait for fd deliver something that is not the current context's? A thread that waits for

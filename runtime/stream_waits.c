@@ -2,9 +2,10 @@
 /* The reports of hooks about waits: where one request's work ends and another's may begin. */
 #include <errno.h>
 
+#include "sharing.h"
 #include "stream_internal.h"
 
-void stream_waited(bool timed_out, int64_t timeout_ns)
+void stream_waited(int epoll, bool timed_out, int64_t timeout_ns)
 {
     struct thread *self = thread_self;
     if (self == NULL) /* this thread has touched nothing of interest yet */
@@ -12,6 +13,8 @@ void stream_waited(bool timed_out, int64_t timeout_ns)
     int saved_errno = errno;
     if ((self = observe_open()) != NULL) {
         attribution_wait(self, timeout_ns);
+        if (epoll >= 0)
+            sharing_waited(self->index, epoll);
         self->wait_timed_out = timed_out;
         observe_close(self);
     }

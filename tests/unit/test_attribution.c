@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "attribution.h"
+#include "sharing.h"
 #include "stacks.h"
 #include "tap.h"
 
@@ -37,6 +38,12 @@ static const struct {
     {"one that reads another and has answered neither takes what comes",
         "1 reads a; 1 reads b; 1 calls: ambiguous ba"},
     {"so may the others", "1 reads a; 1 reads b; 2 reads c; 2 calls: ambiguous ca"},
+    {"threads that take turns at a loop are not believed",
+        "1 turns; 2 turns; 1 turns; 2 turns; 1 turns; 1 reads a; 1 calls: ambiguous a"},
+    {"nor is one that has not waited yet",
+        "1 turns; 2 turns; 1 turns; 2 turns; 1 turns; 3 reads a; 3 calls: ambiguous a"},
+    {"a loop that goes on in another thread is none of those",
+        "1 turns; 2 turns; 2 turns; 2 turns; 3 turns; 3 reads a; 3 calls: thread a"},
     {"not if it has begun to answer", "1 reads a; 1 begins a; 1 reads b; 1 calls: thread b"},
     {"a loop goes back to wait", "1 reads a; 1 sends a; 1 waits; 1 calls: none"},
     {"an answer brings its request back",
@@ -309,6 +316,13 @@ static void wait(struct thread *self, struct context *context)
 }
 
 /* A wait of a millisecond at most, after which timers are due at once. */
+static void take_turn(struct thread *self, struct context *context)
+{
+    enum { LOOP = 7 };
+    attribution_wait(self, -1);
+    sharing_waited((uint32_t)(self - threads), LOOP);
+}
+
 static void wait_shortly(struct thread *self, struct context *context)
 {
     self->now_ns = 0;
@@ -393,6 +407,7 @@ static const struct {
     {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
+    {"turns", take_turn},
     {"dozes", wait_shortly},
     {"rests", wait_long},
     {"looks", look},
