@@ -3,11 +3,13 @@
  * Coroutines of OpenResty's LuaJIT under nginx's Lua module. Each is run by lua_resume from where
  * it stood to where it waits; meanwhile its thread is in the request that the coroutine is of:
  *
- *   at its first step  that of the connection that the module says it serves (lua_getexdata:
- * nginx's request, or a made-up one without a connection: a timer, nobody's) when it is given
- * something by a coroutine that runs (lua_xmove: the function that a timer, a light thread or a
- * coroutine of the program's is to run): that one's until              its last step, or until the
- * module uses it again (lua_resetthread), or another one has its address (lua_newthread)
+ *  - at its first step the request is that of the connection which the module says the coroutine
+ *    serves (lua_getexdata: nginx's request; a made-up one, of a timer, has none and is nobody's);
+ *  - what a running coroutine gives something (lua_xmove: the function that a timer, a light thread
+ *    or a coroutine of the program's is to run) is that one's.
+ *
+ * That ends with the last step, or when the module uses the coroutine again (lua_resetthread), or
+ * another one has its address (lua_newthread).
  *
  * What is not recognised is called through, whatever it is: lua_resume has more parameters in other
  * versions, of which none is looked at, and no name of these has a version in LuaJIT.
