@@ -104,16 +104,21 @@ public class Behaves {
         say("cancelled", sleeps.cancel(true));
         say("task", interrupted.get());
         var block = new CountDownLatch(1);
+        var blocks = new CountDownLatch(1);
+        var shut = new CompletableFuture<String>();
         fails.execute(() -> {
+            blocks.countDown();
             try {
                 block.await();
             } catch (InterruptedException error) {
-                say("shut down", "now");
+                shut.complete("now");
             }
         });
+        blocks.await();
         Runnable left = () -> say("never", "runs");
         fails.execute(left);
         say("not run", fails.shutdownNow().get(0) == left);
+        say("shut down", shut.get());
         say("ends", fails.awaitTermination(10, TimeUnit.SECONDS));
         Runnable mine = () -> {};
         var own = new Own(mine);
