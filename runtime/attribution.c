@@ -157,7 +157,7 @@ void attribution_request(struct thread *self, struct context *context)
     struct context *before = self->current_of_stack ? self->current : NULL;
     bool is_torn = before != NULL && before != context && !before->ended;
     if (__builtin_expect(has_put_aside(self, context), 0))
-        sharing_see();
+        self->multiplexes = true; /* it takes what comes */
     set_current(self, context);
     self->current_read_here = !sharing_is_seen();
     self->touched_many = false;

@@ -20,7 +20,7 @@ static void take_turn(struct loop *loop, uint32_t thread)
     uint64_t before = __atomic_fetch_or(&loop->threads, bit, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->last, thread, __ATOMIC_RELAXED);
     if ((before & bit) != 0 && __atomic_add_fetch(&loop->turns, 1, __ATOMIC_RELAXED) >= TURNS)
-        sharing_see();
+        __atomic_store_n(&sharing_seen, true, __ATOMIC_RELAXED);
 }
 
 void sharing_waited(uint32_t thread, int epoll)

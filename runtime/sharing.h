@@ -2,9 +2,8 @@
 /*
  * Threads that take turns at one event loop (Asio, Tokio): whichever is free runs what comes next,
  * and a thread goes from one request's work to another's without a call to libc. No thread of such
- * a process is believed to be at work for a request. It is seen by either of two signs, for good:
- * threads come back to one epoll descriptor in turn, or one reads a request, and then another,
- * without having begun to answer the first.
+ * a process is believed to be at work for a request. The sign, for good: threads come back to one
+ * epoll descriptor in turn.
  */
 #pragma once
 
@@ -13,16 +12,11 @@
 
 #include "ours.h"
 
-OURS bool sharing_seen; /* read and set relaxed */
+OURS bool sharing_seen; /* read relaxed */
 
 static inline bool sharing_is_seen(void)
 {
     return __atomic_load_n(&sharing_seen, __ATOMIC_RELAXED);
-}
-
-static inline void sharing_see(void)
-{
-    __atomic_store_n(&sharing_seen, true, __ATOMIC_RELAXED);
 }
 
 /* The thread, by its index, has returned from a wait on this descriptor of epoll. Any thread. */

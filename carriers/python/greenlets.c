@@ -10,14 +10,12 @@
 #include "carrier.h"
 #include "python.h"
 
-static struct py_object *get_current, *none;
+static struct py_object *get_current;
 
 void greenlets_look(void)
 {
     if (get_current == NULL)
         get_current = tasks_attribute("greenlet", "getcurrent");
-    if (none == NULL)
-        none = py.Py_BuildValue("");
 }
 
 /* What an event loop runs in greenlets is the loop's. */
@@ -26,7 +24,7 @@ static bool is_switched(struct py_object *greenlet)
     struct py_object *parent = py.PyObject_GetAttrString(greenlet, "parent");
     if (parent == NULL)
         return false;
-    bool is_main = parent == none;
+    bool is_main = parent == tasks_none();
     py.Py_DecRef(parent);
     return !is_main && !tasks_have_loop();
 }
@@ -43,7 +41,7 @@ bool greenlets_refresh(void)
     bool is_green = is_switched(greenlet);
     struct py_object *context = is_green ? py.PyObject_GetAttrString(greenlet, "gr_context") : NULL;
     if (is_green)
-        current_context = context == none ? NULL : context;
+        current_context = context == tasks_none() ? NULL : context;
     if (context != NULL)
         py.Py_DecRef(context); /* the thread has it as long as it runs */
     py.PyErr_Clear();
@@ -77,7 +75,7 @@ static void inherit(struct py_object *greenlet)
 {
     struct python_error error = python_set_aside();
     struct py_object *context = py.PyObject_GetAttrString(greenlet, "gr_context");
-    struct py_object *capsule = context == none ? current_get() : NULL;
+    struct py_object *capsule = context == tasks_none() ? current_get() : NULL;
     if (capsule != NULL) {
         give(greenlet, capsule);
         py.Py_DecRef(capsule);

@@ -166,6 +166,7 @@ bool tasks_are_scheduled(void);
 bool tasks_have_loop(void);
 /* An attribute of a module that has been imported; a new reference or NULL. */
 struct py_object *tasks_attribute(const char *module, const char *name);
+/* None, not held; NULL: no memory. */
 struct py_object *tasks_none(void);
 /* Is this what runs a step of asyncio's own tasks? */
 bool tasks_is_step(const struct py_object *callback);
