@@ -157,6 +157,18 @@ def play(workload, cell, concurrency, requests, traced=True, delay_us=(1000, 120
         return result
 
 
+def load_bare(stage, workload, cell, concurrency, requests, seconds):
+    """The same load without our library; so long what is called after the answer has."""
+    process = workload.start(stage)
+    path = "/%s/*" % cell
+    stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
+    stage.load(concurrency, requests, "u", path)
+    time.sleep(seconds)
+    if process.poll() is None:
+        stage.stop(process, workload.stop_signal)
+    stage.stop(stage.backend, signal.SIGTERM)
+
+
 def play_sdk(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
     """Counts of the spans that the runtime's own SDK makes; None: it is not there, or not for this. Its
     spans of databases do not show the tokens."""
@@ -165,14 +177,7 @@ def play_sdk(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
         return None
     with Stage(cell, delay_us, False) as stage:
         stage.instrument()
-        process = workload.start(stage)
-        path = "/%s/*" % cell
-        stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
-        stage.load(concurrency, requests, "u", path)
-        time.sleep(1)  # for what is called after the answer, and for the last batch
-        if process.poll() is None:
-            stage.stop(process, workload.stop_signal)
-        stage.stop(stage.backend, signal.SIGTERM)
+        load_bare(stage, workload, cell, concurrency, requests, 1)  # for the last batch, too
         spans = []
         with open(stage.collected, "rb") as file:
             while length := file.read(4):
@@ -184,12 +189,5 @@ def play_others(workload, cell, concurrency, requests, delay_us=(1000, 12000)):
     """What rules of others make of the same load: counts by their names."""
     with Stage(cell, delay_us, False) as stage:
         stage.record()
-        process = workload.start(stage)
-        path = "/%s/*" % cell
-        stage.load(concurrency, min(requests, 2 * concurrency + 8), WARM, path)
-        stage.load(concurrency, requests, "u", path)
-        time.sleep(0.5)  # for what is called after the answer
-        if process.poll() is None:
-            stage.stop(process, workload.stop_signal)
-        stage.stop(stage.backend, signal.SIGTERM)
+        load_bare(stage, workload, cell, concurrency, requests, 0.5)
         return baselines.score(stage.record_file, score.read_log(stage.log))
