@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "carrier.h"
 #include "hook.h"
 #include "process.h"
@@ -218,5 +219,11 @@ HOOK(long, syscall, (long number, ...))
         sandbox_by_seccomp((unsigned long)a[0], (unsigned long)a[2]);
     else if (number == SYS_prctl)
         sandbox_by_prctl((unsigned long)a[0], (unsigned long)a[1], (unsigned long)a[2]);
+    else if (number == SYS_unshare)
+        alone_for_unshare((unsigned long)a[0]);
+    else if (number == SYS_setns)
+        alone_for_setns((int)a[0], (unsigned long)a[1]);
+    else if (number == SYS_exit)
+        exporter_retire();
     return ORIGINAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

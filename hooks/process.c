@@ -2,12 +2,14 @@
 /* How a process image begins and ends, and what it loads. fork is recognised by process.h; vfork
  * is in vfork.S. */
 #include <dlfcn.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "environment.h"
 #include "exporter.h"
 #include "foreign.h"
@@ -85,6 +87,18 @@ HOOK(int, prctl, (int option, ...))
     va_end(arguments);
     sandbox_by_prctl((unsigned long)option, a[0], a[1]);
     return ORIGINAL(prctl)(option, a[0], a[1], a[2], a[3]);
+}
+
+HOOK(int, unshare, (int flags))
+{
+    alone_for_unshare((unsigned)flags);
+    return ORIGINAL(unshare)(flags);
+}
+
+HOOK(int, setns, (int fd, int kind))
+{
+    alone_for_setns(fd, (unsigned)kind);
+    return ORIGINAL(setns)(fd, kind);
 }
 
 /* --- exec: spans leave before the image is replaced ---------------------------------------- */

@@ -3,6 +3,7 @@
  * another or waits for anybody's event. */
 #include <errno.h>
 #include <pthread.h>
+#include <threads.h>
 
 #include "attribution.h"
 #include "exporter.h"
@@ -37,5 +38,19 @@ HOOK(void, pthread_exit, (void *result))
 {
     exporter_retire();
     ORIGINAL(pthread_exit)(result);
+    __builtin_unreachable();
+}
+
+/* glibc before 2.34 without libpthread. */
+static void absent_thrd_exit(int result)
+{
+    ORIGINAL(pthread_exit)((void *)(intptr_t)result); /* as libc's own */
+    __builtin_unreachable();
+}
+
+HOOK_OR(absent_thrd_exit, void, thrd_exit, (int result))
+{
+    exporter_retire();
+    ORIGINAL(thrd_exit)(result);
     __builtin_unreachable();
 }

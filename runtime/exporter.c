@@ -42,6 +42,7 @@ static uint32_t requested; /* flushes asked for */
 static uint32_t finished;  /* futex: flushes done */
 static bool is_last, is_stopping;
 static pthread_t thread;
+static long thread_id; /* for the kernel */
 static struct delivery delivery;
 static struct metrics metrics;
 static struct tail tail;
@@ -178,6 +179,7 @@ static void recover_others(void)
 static void *run(void *unused)
 {
     thread_exempt();
+    __atomic_store_n(&thread_id, sys(SYS_gettid), __ATOMIC_RELAXED);
     sys(SYS_prctl, PR_SET_NAME, "burdock");
     if (!leave_descriptor_table()) {
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
@@ -302,19 +304,26 @@ void exporter_ask(uint32_t wanted)
     }
 }
 
-/* The process ends and the thread had retired: it comes back for what is left. */
-static void return_for_the_end(void)
+/* The thread has ended, and the next one shall start as the first one did. */
+static void begin_anew(void)
 {
-    uint32_t now = __atomic_load_n(&life, __ATOMIC_ACQUIRE);
-    if (now != LIFE_RETIRED && now != LIFE_RINGS_ONLY)
-        return;
-    bool is_done = rings_are_empty();
-    rings_remove_file(); /* its mapping stays; the thread makes a file of its own */
-    if (is_done)
-        return;
+    rings_remove_file(); /* its mapping stays; the next thread makes a file of its own */
     __atomic_store_n(&is_stopping, false, __ATOMIC_RELEASE);
     __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&life, LIFE_NONE, __ATOMIC_RELEASE);
+}
+
+/* The process ends and the thread had retired or stepped aside: it comes back for what is left. */
+static void return_for_the_end(void)
+{
+    uint32_t now = __atomic_load_n(&life, __ATOMIC_ACQUIRE);
+    if (now != LIFE_RETIRED && now != LIFE_RINGS_ONLY && now != LIFE_NONE)
+        return;
+    if (rings_are_empty()) {
+        rings_remove_file();
+        return;
+    }
+    begin_anew();
     exporter_need();
 }
 
@@ -344,7 +353,8 @@ void exporter_flush(bool last)
         __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
 }
 
-void exporter_stop(void)
+/* True if the thread has ended, or there was none. */
+static bool stop(void)
 {
     __atomic_store_n(&is_stopping, true, __ATOMIC_RELEASE);
     bool runs = __atomic_load_n(&life, __ATOMIC_ACQUIRE) == LIFE_RUNNING && !process_is_child();
@@ -353,9 +363,33 @@ void exporter_stop(void)
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 1 + (time_t)(config.exit_timeout_ms / 1000);
-    if (runs && originals.pthread_timedjoin_np != NULL)
-        originals.pthread_timedjoin_np(thread, NULL, &until);
+    bool has_ended = !runs || (originals.pthread_timedjoin_np != NULL &&
+                                  originals.pthread_timedjoin_np(thread, NULL, &until) == 0);
     __atomic_store_n(&life, LIFE_STOPPED, __ATOMIC_RELEASE);
+    return has_ended;
+}
+
+void exporter_stop(void)
+{
+    stop();
+}
+
+/* A thread that was joined is one of the process for a moment more. */
+static void await_end_of_thread(void)
+{
+    static const struct timespec moment = {0, 200000};
+    long id = __atomic_load_n(&thread_id, __ATOMIC_RELAXED);
+    for (int i = 0; i < 500 && sys(SYS_tgkill, sys(SYS_getpid), id, 0) == 0; i++)
+        sys(SYS_nanosleep, &moment, NULL);
+}
+
+void exporter_step_aside(void)
+{
+    if (process.page == NULL || process_is_child() || thread_in_vfork != 0 || !process_may_call() ||
+        __atomic_load_n(&life, __ATOMIC_ACQUIRE) != LIFE_RUNNING || !stop())
+        return;
+    await_end_of_thread();
+    begin_anew();
 }
 
 void exporter_retire(void)

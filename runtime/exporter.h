@@ -14,6 +14,7 @@
  * | exporter_wake       | host thread in its observe block | no                     |
  * | exporter_flush      | host thread at exit, _exit, exec | yes, bounded           |
  * | exporter_stop       | host thread asking for a sandbox | yes, bounded           |
+ * | exporter_step_aside | host thread asking to be alone   | yes, bounded           |
  */
 #pragma once
 
@@ -48,6 +49,10 @@ void exporter_flush(bool last);
 
 /* Flushes, then ends the thread; it does not start again in this process. */
 void exporter_stop(void);
+
+/* For a call that is granted to processes of one thread only: flushes, ends the thread and waits
+ * until the kernel has forgotten it, bounded. The next exchange starts it anew. */
+void exporter_step_aside(void);
 
 /* The calling thread ends by pthread_exit. If it is the main thread, the process ends with its last
  * thread, and ours must not be that: it flushes and ends. From then on spans wait in the rings, for

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <threads.h>
 
 #include "exchange.h"
 
@@ -197,6 +198,27 @@ static void main_thread_leaves(void)
     exchanges(1);
     pthread_create(&thread, NULL, exchange_after, NULL);
     pthread_exit(NULL);
+}
+
+static int exchange_after_in_c11(void *unused)
+{
+    return exchange_after(unused) != NULL;
+}
+
+static void main_thread_leaves_as_in_c11(void)
+{
+    thrd_t thread;
+    exchanges(1);
+    thrd_create(&thread, exchange_after_in_c11, NULL);
+    thrd_exit(0);
+}
+
+static void main_thread_leaves_by_number(void)
+{
+    pthread_t thread;
+    exchanges(1);
+    pthread_create(&thread, NULL, exchange_after, NULL);
+    syscall(SYS_exit, 0);
 }
 
 /* --- handlers ----------------------------------------------------------------------------------
@@ -412,6 +434,8 @@ static const struct host_case cases[] = {
     {"exits_at_once", exits_at_once, "3 CLIENT/200=3"},
     {"exits_from_thread", exits_from_thread, "4 CLIENT/200=4"},
     {"main_thread_leaves", main_thread_leaves, "5 CLIENT/200=5"},
+    {"main_thread_leaves_as_in_c11", main_thread_leaves_as_in_c11, "5 CLIENT/200=5"},
+    {"main_thread_leaves_by_number", main_thread_leaves_by_number, NULL},
     {"handler_during_read", handler_during_read, "40 CLIENT/200=40"},
     {"handler_during_interrupted_read", handler_during_interrupted_read, "40 CLIENT/200=40"},
     {"handler_during_peek", handler_during_peek, "40 CLIENT/200=40"},

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
@@ -17,6 +18,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <threads.h>
 #include <ucontext.h>
 
 #include "exchange.h"
@@ -452,6 +454,30 @@ static long do_pthread_exit(void)
     return joined((void *)5);
 }
 
+static int leave_as_in_c11(void *how)
+{
+    thrd_exit((int)(intptr_t)how);
+}
+
+static long do_thrd_exit(void)
+{
+    thrd_t thread;
+    int result;
+    EXPECT(thrd_create(&thread, leave_as_in_c11, (void *)7) == thrd_success);
+    EXPECT(thrd_join(thread, &result) == thrd_success);
+    return result;
+}
+
+static long do_unshare(void)
+{
+    return unshare(0);
+}
+
+static long do_setns(void)
+{
+    return setns(-1, CLONE_NEWNET);
+}
+
 static long do_dlopen(void)
 {
     void *program = dlopen(NULL, RTLD_NOW);
@@ -542,6 +568,7 @@ static const struct row {
     {"makecontext", do_makecontext, OTHER},
     {"posix_spawn", do_posix_spawn, OTHER}, {"posix_spawnp", do_posix_spawnp, OTHER},
     {"pthread_create", do_pthread_create, OTHER}, {"pthread_exit", do_pthread_exit, OTHER},
+    {"thrd_exit", do_thrd_exit, OTHER}, {"unshare", do_unshare, OTHER}, {"setns", do_setns, OTHER},
     {"dlopen", do_dlopen, OTHER}, {"dlclose", do_dlopen, OTHER}, {"prctl", do_prctl, OTHER},
     {"pthread_cond_wait", do_pthread_cond_wait, OTHER},
     {"pthread_cond_timedwait", do_pthread_cond_timedwait, OTHER},

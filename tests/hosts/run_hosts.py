@@ -195,7 +195,7 @@ def test_hazards():
 def test_every_hook():
     """No hook without a row in hooked_calls.h; those of TLS libraries are asked for by test_tls."""
     lines = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True)
-    names = {line.split()[-1] for line in lines.stdout.splitlines() if " T " in line}
+    names = {line.split()[-1].split("@@")[0] for line in lines.stdout.splitlines() if " T " in line}
     exported = {name for name in names if "@" not in name} - {"burdock_is_first"}
     rows = subprocess.run([VICTIM["every_hook"], "--functions"], capture_output=True, text=True)
     called = set(rows.stdout.split())
@@ -229,7 +229,8 @@ if "inject_client" in VICTIM:
     test_injection_with_faults()
 lay_out_plugins()
 for victim in ("every_hook", "hazards", "processes", "threads", "sandboxes", "servers", "own_malloc",
-               "endings", "forward", "loads", "addresses", "coroutines", "throws"):
+               "endings", "forward", "loads", "addresses", "coroutines", "versions",
+               "throws"):
     if victim in VICTIM:
         test_cases(victim)
 if "every_hook" in VICTIM:

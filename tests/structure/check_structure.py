@@ -71,6 +71,10 @@ def reviewed(name):
 
 def exports():
     """Hooks of libraries other than libc with their version: not for who asks for the name alone."""
+    return {name.split("@@GLIBC_")[0] for name in exports_with_versions()}
+
+
+def exports_with_versions():
     lines = [line.split() for line in output("nm", "-D", "--defined-only", LIBRARY).splitlines()]
     return {name for _, kind, name in lines if kind != "A"}
 
@@ -82,6 +86,20 @@ def hooks():
 def test_exports():
     difference = exports() ^ reviewed("exports.txt")
     check(not difference, f"the {len(exports())} exports are those reviewed", sorted(difference))
+
+
+def check_older_versions(libc):
+    """Where libc has two functions of one name, ours stands in front of the newer one alone."""
+    lines = [line.split() for line in output("nm", "-D", "--defined-only", libc).splitlines()]
+    of_libc = {line[2]: line[0] for line in lines if len(line) == 3}
+    places = {}
+    for name, place in of_libc.items():
+        places.setdefault(name.split("@")[0], set()).add(place)
+    wanted = {name for name in of_libc if "@@" in name and len(places[name.split("@")[0]]) > 1 and
+              name.split("@")[0] in exports()}
+    found = {name for name in exports_with_versions() if "@@" in name}
+    check(found == wanted, "an older function of libc's is left to who asks for it",
+          sorted(found ^ wanted))
 
 
 def test_exports_are_of_libc():
@@ -97,6 +115,7 @@ def test_exports_are_of_libc():
     libc = re.search(r"libc\.so\.6 => (\S+)", output("ldd", LIBRARY))[1]
     names = {line.split()[-1].split("@")[0] for line in output("nm", "-D", libc).splitlines()}
     strange = {name for name in exports() - {"burdock_is_first"} if "@" not in name} - names
+    check_older_versions(libc)
     check(not strange, "every hook without a version is a function of libc", sorted(strange))
 
 
