@@ -31,6 +31,7 @@ struct note {
     struct served served;    /* its owner's */
     uint32_t uses;           /* what was sent, made or put since the capsule is there */
     uint64_t queue;          /* of a suspect or a consumer: its number */
+    uint64_t untold;         /* the queue from which was taken for its owner, who does not know */
     uint64_t failed;         /* the queue that was empty when it was asked last */
     uint64_t serial;         /* unlike an address not used again */
     uint64_t follower;       /* the serial that what waits for this taking has; 0: nothing does */
