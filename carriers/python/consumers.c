@@ -61,7 +61,9 @@ static void take(const struct queue *queue, struct py_object *old, enum note_sta
 {
     struct note *was = note_of(old);
     bool is_own = note_is_own(old, current_context);
-    was->untold = is_own || was->is_read ? 0 : queue->number;
+    struct note *asker = is_own ? note_of(was->asker) : was;
+    if (asker != NULL && !asker->is_read)
+        asker->untold = queue->number;
     uint32_t home = state == NOTE_SUSPECT ? note_request(was) : CARRIER_NONE;
     struct note *note = become(state, queue->number, handle, home);
     if (note == NULL)
@@ -167,6 +169,12 @@ static void ask_first(struct py_object *capsule)
         return;
     note->is_made = true;
     follow(note, was, false);
+    py.Py_IncRef(capsule);
+    note->asker = capsule;
+    struct py_object *before = was->asker; /* one is enough: no chain grows */
+    was->asker = NULL;
+    if (before != NULL)
+        py.Py_DecRef(before);
 }
 
 void consumer_asks(struct queue *queue)

@@ -65,6 +65,8 @@ static void destroy(struct py_object *capsule)
     carrier_drop(note->home);
     if (note->owner != NULL)
         py.Py_DecRef(note->owner);
+    if (note->asker != NULL)
+        py.Py_DecRef(note->asker);
     py.PyMem_Free(note);
 }
 

@@ -36,6 +36,7 @@ struct note {
     uint64_t serial;         /* unlike an address not used again */
     uint64_t follower;       /* the serial that what waits for this taking has; 0: nothing does */
     struct py_object *owner; /* weakly, the context into which it was put; NULL: none... */
+    struct py_object *asker; /* held: the capsule of what had it ask; NULL: none is known */
     const void *thread;      /* ...but a thread's own; NULL: neither */
 };
 
