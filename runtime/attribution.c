@@ -371,6 +371,8 @@ void attribution_check(const struct thread *self, const struct context *context)
     if (self->current == NULL && self->touched_unknown)
         return; /* nothing was believed, so nothing is learnt */
     bool is_right = self->current == context;
+    if (!is_right && attribution_is_engaged(self))
+        sharing_handed_over();
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     if (self->current_carried && !self->current_certain && is_right)
         try_carrier(context);

@@ -13,6 +13,12 @@ static struct loop {
     uint32_t turns;   /* how often one came back to it after others */
     uint64_t threads; /* a bit for each that has waited on it */
 } loops[LOOPS];
+static uint32_t handed_over; /* answers */
+
+static void see(void)
+{
+    __atomic_store_n(&sharing_seen, true, __ATOMIC_RELAXED);
+}
 
 static void take_turn(struct loop *loop, uint32_t thread)
 {
@@ -20,7 +26,13 @@ static void take_turn(struct loop *loop, uint32_t thread)
     uint64_t before = __atomic_fetch_or(&loop->threads, bit, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->last, thread, __ATOMIC_RELAXED);
     if ((before & bit) != 0 && __atomic_add_fetch(&loop->turns, 1, __ATOMIC_RELAXED) >= TURNS)
-        __atomic_store_n(&sharing_seen, true, __ATOMIC_RELAXED);
+        see();
+}
+
+void sharing_handed_over(void)
+{
+    if (__atomic_add_fetch(&handed_over, 1, __ATOMIC_RELAXED) >= TURNS)
+        see();
 }
 
 void sharing_waited(uint32_t thread, int epoll)
@@ -40,6 +52,7 @@ void sharing_waited(uint32_t thread, int epoll)
 void sharing_forked(void)
 {
     __atomic_store_n(&sharing_seen, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&handed_over, 0, __ATOMIC_RELAXED);
     for (int i = 0; i < LOOPS; i++)
         __atomic_store_n(&loops[i].epoll, -1, __ATOMIC_RELAXED);
 }

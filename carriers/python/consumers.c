@@ -59,8 +59,11 @@ static void follow(struct note *note, const struct note *was, bool is_own)
 static void take(const struct queue *queue, struct py_object *old, enum note_state state,
     uint32_t handle, bool is_batch)
 {
-    const struct note *was = note_of(old);
+    struct note *was = note_of(old);
     bool is_own = note_is_own(old, current_context);
+    struct note *asker = is_own ? note_of(was->asker) : was;
+    if (asker != NULL && !asker->is_read)
+        asker->untold = queue->number;
     uint32_t home = state == NOTE_SUSPECT ? note_request(was) : CARRIER_NONE;
     struct note *note = become(state, queue->number, handle, home);
     if (note == NULL)
@@ -71,14 +74,10 @@ static void take(const struct queue *queue, struct py_object *old, enum note_sta
     follow(note, was, is_own);
 }
 
-bool consumer_follows(
-    struct py_object *capsule, struct py_object *context, const struct note *taker)
+/* What has `old` in the running context becomes what the taker is. */
+static bool follow_as(
+    const struct note *old, bool is_own, const struct note *taker, struct py_object *context)
 {
-    const struct note *old = note_of(capsule);
-    bool is_own = note_is_own(capsule, context);
-    if (old == NULL || taker == NULL || taker->follower != old->serial ||
-        taker->state == NOTE_REQUEST || (is_own && old->is_read))
-        return false;
     /* One of several may not be what waited. */
     bool is_certain = taker->state == NOTE_CONSUMER && !taker->is_shared;
     struct py_object *new = note_make(is_certain ? carrier_hold(taker->handle) : CARRIER_NONE);
@@ -95,6 +94,29 @@ bool consumer_follows(
     note->follower = is_own ? 0 : old->serial;
     note_put(new, context);
     return true;
+}
+
+bool consumer_follows(
+    struct py_object *capsule, struct py_object *context, const struct note *taker)
+{
+    const struct note *old = note_of(capsule);
+    bool is_own = note_is_own(capsule, context);
+    if (old == NULL || taker == NULL || taker->follower != old->serial ||
+        taker->state == NOTE_REQUEST || (is_own && old->is_read))
+        return false;
+    return follow_as(old, is_own, taker, context);
+}
+
+/* Its time was over in the turn in which something was taken for it. What its other tasks do is
+ * theirs as before. */
+bool consumer_catches_up(struct py_object *capsule, struct py_object *context)
+{
+    const struct note *old = note_of(capsule);
+    if (old == NULL || old->untold == 0 || !note_is_own(capsule, context))
+        return false;
+    enum note_state state = old->state == NOTE_CONSUMER ? NOTE_CONSUMER : NOTE_SUSPECT;
+    struct note taker = {.state = state, .queue = old->untold, .has_taken = true, .is_batch = true};
+    return follow_as(old, true, &taker, context);
 }
 
 /* --- asks ----------------------------------------------------------------------------------- */
@@ -122,7 +144,7 @@ static void ask_again(struct note *note)
     note->is_shared = true;
     if (note->state == NOTE_SUSPECT)
         return;
-    bool is_batch = note->uses == 0 && (note->is_batch || note->handle != CARRIER_NONE);
+    bool is_batch = note->uses == 0 && note->has_taken;
     if (note->handle != CARRIER_NONE)
         note = become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE);
     if (note != NULL)
@@ -147,6 +169,12 @@ static void ask_first(struct py_object *capsule)
         return;
     note->is_made = true;
     follow(note, was, false);
+    py.Py_IncRef(capsule);
+    note->asker = capsule;
+    struct py_object *before = was->asker; /* one is enough: no chain grows */
+    was->asker = NULL;
+    if (before != NULL)
+        py.Py_DecRef(before);
 }
 
 void consumer_asks(struct queue *queue)
@@ -209,9 +237,7 @@ static void owe(struct queue *queue, const struct mark *mark, uint32_t request)
  * made by it, which is no use. */
 static bool is_batch(const struct note *note, bool is_own)
 {
-    bool has_item = note->is_batch || note->handle != CARRIER_NONE ||
-                    (note->state == NOTE_SUSPECT && note->has_taken);
-    return has_item && note->uses <= (is_own ? 0 : 1);
+    return note->has_taken && note->uses <= (is_own ? 0 : 1);
 }
 
 /* A suspect has outlived its request and takes one item of others after another. */

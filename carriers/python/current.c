@@ -65,6 +65,8 @@ static void destroy(struct py_object *capsule)
     carrier_drop(note->home);
     if (note->owner != NULL)
         py.Py_DecRef(note->owner);
+    if (note->asker != NULL)
+        py.Py_DecRef(note->asker);
     py.PyMem_Free(note);
 }
 
@@ -212,6 +214,10 @@ void current_serve(struct py_object *context, int fd, uint64_t connection)
 static struct py_object *attend(struct py_object *context)
 {
     struct py_object *capsule = current_get();
+    if (consumer_catches_up(capsule, context)) {
+        py.Py_DecRef(capsule);
+        capsule = current_get();
+    }
     struct served served = capsule == NULL ? (struct served){-1, 0} : note_of(capsule)->served;
     bool serves_one = served.connection != 0 && served.connection != SERVES_MANY;
     if (!serves_one || !note_is_orphan(capsule, context))
@@ -336,12 +342,12 @@ static struct served served_of(const struct note *waker, bool is_task)
 }
 
 /* Not by another task while a request waits: the work may be that one's. */
-static void adopt(struct py_object *context, struct note *waker, bool is_timer)
+static void adopt(struct py_object *context, struct note *waker, bool is_use)
 {
     uint32_t handle = carrier_look().handle;
     struct py_object *capsule = current_get();
     if (waker != NULL && note_of(capsule) == waker)
-        waker->uses += !is_timer; /* it was made, not woken */
+        waker->uses += is_use; /* what it made, or itself */
     else if (!consumer_follows(capsule, context, waker) && carrier_is_live(handle) &&
              handle_of(capsule) != handle && note_is_orphan(capsule, context)) {
         bool is_task = tasks_is_task();
@@ -353,13 +359,13 @@ static void adopt(struct py_object *context, struct note *waker, bool is_timer)
         py.Py_DecRef(capsule);
 }
 
-void current_adopt(struct py_object *context, bool is_timer)
+void current_adopt(struct py_object *context, bool is_use)
 {
     struct py_object *waker = current_get();
     struct note *note = note_of(waker);
     if ((note != NULL && note->state != NOTE_REQUEST) || carrier_is_live(carrier_look().handle)) {
         if (py.PyContext_Enter(context) == 0) {
-            adopt(context, note, is_timer);
+            adopt(context, note, is_use);
             py.PyContext_Exit(context);
         } else
             py.PyErr_Clear(); /* it runs: it woke itself */

@@ -31,10 +31,12 @@ struct note {
     struct served served;    /* its owner's */
     uint32_t uses;           /* what was sent, made or put since the capsule is there */
     uint64_t queue;          /* of a suspect or a consumer: its number */
+    uint64_t untold;         /* the queue from which was taken for its owner, who does not know */
     uint64_t failed;         /* the queue that was empty when it was asked last */
     uint64_t serial;         /* unlike an address not used again */
     uint64_t follower;       /* the serial that what waits for this taking has; 0: nothing does */
     struct py_object *owner; /* weakly, the context into which it was put; NULL: none... */
+    struct py_object *asker; /* held: the capsule of what had it ask; NULL: none is known */
     const void *thread;      /* ...but a thread's own; NULL: neither */
 };
 

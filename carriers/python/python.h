@@ -93,8 +93,8 @@ void current_tell(void);
 /* Something was read: what the thread is in may belong into the running context, which from then on
  * serves this connection. fd -1: it is not known by which. */
 void current_learn(int fd);
-/* Work in `context` was made or woken by what runs now; by a timer, if it is for later. */
-void current_adopt(struct py_object *context, bool is_timer);
+/* Work in `context` was made or woken by what runs now. is_use: made, and not for later. */
+void current_adopt(struct py_object *context, bool is_use);
 
 /* A callback in `context` is about to be told what its loop has read: it has that for as long as it
  * runs. NULL: nothing; else to be given to current_return. */
@@ -121,6 +121,9 @@ struct note;
  * become, if it waits for that one's taking. */
 bool consumer_follows(
     struct py_object *capsule, struct py_object *context, const struct note *taker);
+/* What is about to run in `context`, which is the running one and has the capsule: something may
+ * have been taken for it without its having been woken for that. */
+bool consumer_catches_up(struct py_object *capsule, struct py_object *context);
 
 /* --- replace.c: functions in C ---------------------------------------------------------------- */
 

@@ -211,9 +211,10 @@ static struct py_object *make_handle(
         py.PyErr_Clear();
         return result;
     }
-    if (is_new(context, arguments, keywords))
+    bool is_made = is_new(context, arguments, keywords);
+    if (is_made)
         current_make_late(context);
-    current_adopt(context, is_timer(handle));
+    current_adopt(context, is_made && !is_timer(handle));
     py.Py_DecRef(context);
     return result;
 }

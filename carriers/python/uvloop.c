@@ -118,13 +118,14 @@ static void *make(int which, void *self, void *a, void *b, void *c)
     if (result == NULL || !is_known || !python_is_ours())
         return result;
     struct py_object *context = context_of(which, a, b, c);
-    if (context != NULL && which == SOON && is_step(which, a)) {
+    bool is_made = context != NULL && which == SOON && is_step(which, a);
+    if (is_made) {
         current_make_late(context);
         if (at_fd >= 0)
             current_serve(context, at_fd, carrier_serves_by(at_fd));
     }
     if (context != NULL)
-        current_adopt(context, which == LATER);
+        current_adopt(context, is_made && context != current_context);
     else if (which != LATER) {
         struct py_object *capsule = current_made();
         if (capsule != NULL)

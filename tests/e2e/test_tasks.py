@@ -27,7 +27,8 @@ MISSED = {"thread": 0.5, "executor": 0.01, "event": 0.3, "queue": 0.01, "queue_o
 ROUNDS, EACH = 2, 96
 ALL, FEW = 1.0, 0.25
 LAZY = {"task": FEW, "tasks": FEW, "in_time": FEW, "in_time_4": FEW, "deep": FEW, "deep_4": FEW,
-        "each": 0.5, "again": FEW, "drain": ALL, "drain_in_time": ALL, "lifo": ALL, "own_order": ALL,
+        "each": 0.5, "again": FEW, "drain": ALL, "drain_in_time": ALL, "overdue": ALL,
+        "lifo": ALL, "own_order": ALL,
         "thread": FEW, "threads": FEW, "polls": FEW,
         "pool": 0.05, "pool_in_tasks": 0.05, "pool_fifo": 0.05, "pool_asks": 0.05, "pool_counts": ALL,
         "nobodys": 0.05}

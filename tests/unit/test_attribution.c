@@ -45,6 +45,13 @@ static const struct {
         "1 polls; 2 polls; 1 polls; 2 polls; 1 polls; 3 reads a; 3 calls: ambiguous a"},
     {"a loop that goes on in another thread is none of those",
         "1 polls; 2 polls; 2 polls; 2 polls; 3 polls; 3 reads a; 3 calls: thread a"},
+    {"nor are those that answer others' requests before their own: they hand them over",
+        "1 reads a; 2 reads b; 1 begins b; 2 reads c; 1 begins c; 2 reads d; 1 begins d; 3 reads e;"
+        "3 calls: ambiguous ea"},
+    {"once they have answered their own they may",
+        "1 reads a; 1 answers a; 2 reads b; 1 begins b; 1 reads a; 1 answers a; 2 reads c; 1 "
+        "begins c;"
+        "1 reads a; 1 answers a; 2 reads d; 1 begins d; 3 reads e; 3 calls: thread e"},
     {"not if it has begun to answer", "1 reads a; 1 begins a; 1 reads b; 1 calls: thread b"},
     {"a loop goes back to wait", "1 reads a; 1 sends a; 1 waits; 1 calls: none"},
     {"an answer brings its request back",

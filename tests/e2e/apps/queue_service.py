@@ -9,6 +9,7 @@ import functools
 import queue as queues
 import sys
 import threading
+import time
 import urllib.request
 
 import aiohttp
@@ -109,6 +110,45 @@ async def drains_in_time(how, items):
             await call(how, "item", number)
             done.set_result(None)
             await call(how, "late", number)
+
+
+def overdue():
+    """A consumer that takes a second item in the turn in which the time for it is over: each second
+    request stops the loop for as long, once that has begun to wait."""
+    state = {}
+
+    async def consume():
+        async def take():
+            state["waits"].set()
+            return await state["items"].get()
+        while True:
+            batch = [await state["items"].get()]
+            try:
+                batch.append(await asyncio.wait_for(take(), 0.01))
+            except asyncio.TimeoutError:
+                pass
+            state["waits"].clear()
+            for number, done in batch:
+                await call("overdue", "item", number)
+                done.set_result(None)
+                await call("overdue", "late", number)
+
+    async def handler(number):
+        if not state:
+            state.update(items=asyncio.Queue(), waits=asyncio.Event())
+            state["consumer"] = asyncio.create_task(consume())
+        done = asyncio.get_running_loop().create_future()
+        if int(number) % 2:
+            try:
+                await asyncio.wait_for(state["waits"].wait(), 0.5)
+            except asyncio.TimeoutError:
+                pass  # the others are over
+            await asyncio.sleep(0)
+            time.sleep(0.012)
+        state["items"].put_nowait((number, done))
+        await done
+        await call("overdue", "own", number)
+    return handler
 
 
 async def tries_again(how, items):
@@ -240,6 +280,7 @@ HOWS = {
     "deep": served_by(deeply), "deep_4": served_by(deeply, workers=4),
     "each": served_by(each_a_task), "again": served_by(tries_again, workers=2),
     "drain": served_by(drains), "drain_in_time": served_by(drains_in_time),
+    "overdue": overdue(),
     "lifo": served_by(plainly, asyncio.LifoQueue, workers=2),
     "own_order": served_by(plainly, Own, workers=2),
     "thread": served_by_threads(lambda items: items.get()),
