@@ -535,6 +535,8 @@ static struct decision decide(const struct thread *self, const struct opener *ow
     if (current != NULL && serves_one(self))
         opener = NULL; /* whoever opened the connection */
     struct context *context = opener != NULL ? opener : current;
+    if (opener != NULL && owner->is_certain)
+        return (struct decision){opener, RULE_OWNER};
     if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
         return ambiguous(context);
     if (owner->is_doubtful && !serves_one(self))

@@ -6,7 +6,7 @@
 
 #include "attribution.h"
 #include "stacks.h"
-#include "stream.h"
+#include "stream_internal.h"
 
 void (*carrier_serving)(void);
 
@@ -52,6 +52,23 @@ struct carrier_claim carrier_claim(void)
     return claim;
 }
 
+uint32_t carrier_claim_call(void)
+{
+    struct thread *self =
+        thread_self == NULL || thread_self->current == NULL ? NULL : observe_open();
+    if (self == NULL)
+        return CARRIER_NONE;
+    struct decision decision = attribution_parent(self, &nobody_opened);
+    bool is_its = decision.rule != RULE_AMBIGUOUS && decision.parent == self->current;
+    struct context *context = is_its ? decision.parent : NULL;
+    if (context != NULL) {
+        context_hold(context);
+        attribution_call_begin(context);
+    }
+    observe_close(self);
+    return context == NULL ? CARRIER_NONE : context->index;
+}
+
 void carrier_claim_again(uint32_t handle)
 {
     if (carrier_hold(handle) != CARRIER_NONE)
@@ -81,6 +98,21 @@ void carrier_return(struct carrier_view view)
         carrier_enter_guess(view.handle);
     else
         carrier_enter(view.handle, view.is_certain);
+}
+
+void carrier_back(struct carrier_view view)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    struct context *context = view.handle == CARRIER_NONE ? NULL : context_at(view.handle);
+    if (context == NULL || !view.is_carried)
+        attribution_return(self, context, view.is_request);
+    else if (view.is_guess)
+        attribution_guess(self, context);
+    else
+        attribution_carry(self, context, view.is_certain);
+    observe_close(self);
 }
 
 uint32_t carrier_take_at(int fd)
@@ -202,6 +234,13 @@ void carrier_stepped(uint32_t handle, const struct carrier_view *before)
     observe_close(self);
 }
 
+void carrier_call_back(uint32_t handle)
+{
+    carrier_step(handle);
+    if (handle == CARRIER_NONE && thread_self != NULL)
+        thread_self->touched_unknown = true;
+}
+
 void carrier_rest(uint32_t handle, bool begins)
 {
     if (handle != CARRIER_NONE)
@@ -229,10 +268,12 @@ void carrier_parts(const struct carrier_part *parts)
     observe_close(self);
 }
 
-void carrier_parted(void)
+size_t carrier_parted(void)
 {
-    if (thread_self != NULL)
-        thread_self->parts = NULL;
+    if (thread_self == NULL)
+        return 0;
+    thread_self->parts = NULL;
+    return thread_self->part_at;
 }
 
 size_t carrier_part(struct thread *self)
@@ -272,4 +313,36 @@ struct carrier_view carrier_look(void)
         .is_guess = self->current_guessed,
         .is_request = self->current_read_here,
         .is_message = self->current->is_message};
+}
+
+void carrier_answers(int fd, bool is_own)
+{
+    struct sight sight;
+    struct visit visit;
+    if (!stream_look(fd, &sight) || !stream_enter(&visit, &sight))
+        return;
+    struct context *context = visit.connection->current;
+    if (context != NULL && !visit.connection->requests_out &&
+        (!is_own || context == visit.self->current)) {
+        stream_touch(&visit, DIRECTION_OUT);
+        attribution_answering(context);
+    }
+    stream_leave(&visit);
+}
+
+void carrier_sends(int fd)
+{
+    struct sight sight;
+    struct visit visit;
+    if (carrier_look().handle == CARRIER_NONE || !stream_look(fd, &sight) ||
+        !stream_enter(&visit, &sight))
+        return;
+    struct connection *connection = visit.connection;
+    struct opener *opener = &connection->opener;
+    if (connection->origin == ORIGIN_CONNECTED && connection->first == NULL &&
+        opener->context == NULL && !opener->is_doubtful) {
+        stream_own(visit.self, connection);
+        opener->is_certain = !opener->is_doubtful;
+    }
+    stream_leave(&visit);
 }

@@ -45,6 +45,8 @@ void carrier_enter(uint32_t handle, bool is_certain);
 void carrier_step(uint32_t handle);
 struct carrier_view;
 void carrier_stepped(uint32_t handle, const struct carrier_view *before);
+/* The same for what a library in C calls back. CARRIER_NONE: it is not known whose it is. */
+void carrier_call_back(uint32_t handle);
 /* The task does nothing before its next step: its request is none that may be at work anywhere. */
 void carrier_rest(uint32_t handle, bool begins);
 
@@ -59,7 +61,8 @@ struct carrier_part {
     bool is_certain; /* carrier_enter */
 };
 void carrier_parts(const struct carrier_part *parts);
-void carrier_parted(void);
+/* Answers how many bytes streams have told of, of a connection that is followed. */
+size_t carrier_parted(void);
 /* For streams: enters the part that is told next, and answers how long it is. Where it is depends
  * on self->part_at. */
 struct thread;
@@ -98,12 +101,23 @@ struct carrier_claim {
     bool is_certain;
 };
 struct carrier_claim carrier_claim(void);
+/* Only of a request whose a call made now would be: work for a library that makes calls. */
+uint32_t carrier_claim_call(void);
 void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
 
 /* Where the thread was before something else was entered, as carrier_look told it and who asked
  * holds it. */
 void carrier_return(struct carrier_view view);
+/* The same after what carrier.h does not count as tasks of a runtime: coroutines by their stacks
+ * stay believed. */
+void carrier_back(struct carrier_view view);
+
+/* The program has given its event loop the answer of the request that fd's connection is at.
+ * is_own: if that is what the thread is in. */
+void carrier_answers(int fd, bool is_own);
+/* It has given it the only request that fd's connection is to send: it is whose a call would be. */
+void carrier_sends(int fd);
 
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "commands.h"
+
+#include <stdint.h>
+
+#include "carrier.h"
+#include "memory.h"
+#include "pool.h"
+#include "process.h"
+
+enum { NEAR = 8 /* places that a client may stand in */ };
+
+struct command {
+    uint64_t pool_link;
+    size_t bytes;    /* still to be written */
+    uint32_t handle; /* claimed */
+    uint32_t next;
+};
+
+/* The commands from `unsent` on have bytes left; those before it wait for answers. */
+struct commands_client {
+    const void *key; /* NULL: free. Whoever sets it has the rest, all zero */
+    uint32_t first, last, unsent;
+    bool is_lost;
+    bool calls_back;                       /* what its program was called back for is not over */
+    uint32_t handle;                       /* it is this one's */
+    struct carrier_view at_call, at_write; /* where the thread was before; held */
+    struct carrier_part parts[COMMANDS_PARTS_MAX + 1];
+};
+
+static struct pool pool = {.block_shift = 5, .clear_bytes = 8};
+static struct commands_client *clients; /* NULL: none was ever known */
+
+_Static_assert(sizeof(struct command) <= 1 << 5, "a command fits its block");
+
+static struct command *command_at(uint32_t index)
+{
+    return pool_block(&pool, index);
+}
+
+static struct commands_client *place_of(const void *key, uint32_t step)
+{
+    uint32_t place = (uint32_t)((uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+    return &clients[(place + step) % COMMANDS_CLIENTS_MAX];
+}
+
+static struct commands_client *find(const void *key)
+{
+    if (__atomic_load_n(&clients, __ATOMIC_ACQUIRE) == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < NEAR; i++)
+        if (__atomic_load_n(&place_of(key, i)->key, __ATOMIC_ACQUIRE) == key)
+            return place_of(key, i);
+    return NULL;
+}
+
+static bool is_ready(void)
+{
+    if (__atomic_load_n(&clients, __ATOMIC_ACQUIRE) != NULL)
+        return true;
+    size_t bytes = COMMANDS_CLIENTS_MAX * sizeof(*clients);
+    struct commands_client *none = NULL, *fresh = memory_map(bytes);
+    if (fresh != NULL && !__atomic_compare_exchange_n(
+                             &clients, &none, fresh, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        memory_unmap(fresh, bytes); /* another thread's is there */
+    return fresh != NULL;
+}
+
+static struct commands_client *make(const void *key)
+{
+    struct commands_client *client = find(key);
+    for (uint32_t i = 0; client == NULL && i < NEAR && is_ready(); i++) {
+        const void *none = NULL;
+        if (__atomic_compare_exchange_n(
+                &place_of(key, i)->key, &none, key, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            client = place_of(key, i);
+    }
+    return client;
+}
+
+/* Answers whose it was, still claimed. */
+static uint32_t take_first(struct commands_client *client)
+{
+    uint32_t index = client->first;
+    const struct command *command = command_at(index);
+    uint32_t handle = command->handle;
+    if (client->unsent == index)
+        client->unsent = command->next;
+    client->first = command->next;
+    if (client->first == 0)
+        client->last = 0;
+    pool_give(&pool, index);
+    return handle;
+}
+
+static void empty(struct commands_client *client)
+{
+    while (client->first != 0)
+        carrier_unclaim(take_first(client));
+}
+
+static void lose(struct commands_client *client)
+{
+    empty(client);
+    client->is_lost = true;
+}
+
+void commands_put(const void *key, size_t bytes)
+{
+    struct commands_client *client = process.page == NULL ? NULL : make(key);
+    if (client == NULL || client->is_lost)
+        return;
+    uint32_t index = pool_take(&pool);
+    if (index == 0) {
+        lose(client);
+        return;
+    }
+    *command_at(index) = (struct command){.bytes = bytes, .handle = carrier_claim_call()};
+    if (client->last != 0)
+        command_at(client->last)->next = index;
+    else
+        client->first = index;
+    client->last = index;
+    if (client->unsent == 0)
+        client->unsent = index;
+}
+
+void commands_give_up(const void *key)
+{
+    struct commands_client *client = process.page == NULL ? NULL : make(key);
+    if (client != NULL)
+        lose(client);
+}
+
+void commands_strange(const void *key)
+{
+    struct commands_client *client = find(key);
+    if (client != NULL)
+        lose(client);
+}
+
+/* --- its loop writes ----------------------------------------------------------------------------
+ */
+
+static struct carrier_view look(void)
+{
+    struct carrier_view view = carrier_look();
+    carrier_hold(view.handle);
+    return view;
+}
+
+struct commands_client *commands_write(const void *key)
+{
+    struct commands_client *client = find(key);
+    if (client == NULL)
+        return NULL;
+    struct carrier_part *part = client->parts;
+    size_t end = 0;
+    for (uint32_t i = client->unsent; i != 0 && part < &client->parts[COMMANDS_PARTS_MAX];
+         i = command_at(i)->next) {
+        end += command_at(i)->bytes;
+        *part++ = (struct carrier_part){end, command_at(i)->handle, true};
+    }
+    *part = (struct carrier_part){SIZE_MAX, CARRIER_NONE, false};
+    client->at_write = look();
+    carrier_parts(client->parts);
+    return client;
+}
+
+void commands_written(struct commands_client *client, bool is_all)
+{
+    size_t told = carrier_parted(), gone = is_all ? SIZE_MAX : told;
+    while (client->unsent != 0 && gone > 0) {
+        struct command *command = command_at(client->unsent);
+        size_t taken = command->bytes < gone ? command->bytes : gone;
+        command->bytes -= taken;
+        gone -= taken;
+        if (command->bytes > 0)
+            break;
+        client->unsent = command->next;
+    }
+    if (client->is_lost)
+        carrier_enter(CARRIER_NONE, false);
+    else
+        carrier_back(client->at_write);
+    carrier_drop(client->at_write.handle);
+}
+
+/* --- it calls back ------------------------------------------------------------------------------
+ */
+
+static void called_back(struct commands_client *client)
+{
+    if (!client->calls_back)
+        return;
+    client->calls_back = false;
+    carrier_stepped(client->handle, &client->at_call);
+    carrier_back(client->at_call);
+    carrier_drop(client->at_call.handle);
+}
+
+struct commands_client *commands_next(const void *key)
+{
+    struct commands_client *client = find(key);
+    if (client != NULL)
+        called_back(client);
+    return client;
+}
+
+void commands_abandon(const void *key)
+{
+    struct commands_client *client = commands_next(key);
+    if (client == NULL)
+        return;
+    lose(client);
+    carrier_call_back(CARRIER_NONE);
+}
+
+void commands_answer(struct commands_client *client)
+{
+    client->at_call = look();
+    client->handle = client->first == 0 ? CARRIER_NONE : take_first(client);
+    client->calls_back = true;
+    carrier_call_back(client->handle);
+    carrier_unclaim(client->handle);
+}
+
+void commands_forget(const void *key)
+{
+    struct commands_client *client = commands_next(key);
+    if (client == NULL)
+        return;
+    empty(client);
+    client->is_lost = false;
+    __atomic_store_n(&client->key, NULL, __ATOMIC_RELEASE);
+}
