@@ -6,8 +6,8 @@
  *  - Its HTTP client is given a request: if that is all that waits to be written on a connection
  *    that is at nothing else, what goes out there next is whose the thread is.
  *  - event_base_once: what is called once is whose the thread is.
- *  - Inside what hiredis calls back: a program that asks when it may write to the client of the
- *    request begins to answer it.
+ *  - A program that asks, at work on an answer to a call of a request, when it may write to that
+ *    request's client begins to answer it.
  */
 #include "carrier.h"
 #include "foreign.h"
@@ -121,37 +121,32 @@ struct once {
     uint64_t pool_link;
     event_callback *callback;
     void *argument;
-    uint32_t handle, index;
+    struct carrier_claim claim;
+    uint32_t index;
 };
-static struct pool pool = {.block_shift = 5, .clear_bytes = 8};
-_Static_assert(sizeof(struct once) <= 1 << 5, "it fits its block");
+static struct pool pool = {.block_shift = 6, .clear_bytes = 8};
+_Static_assert(sizeof(struct once) <= 1 << 6, "it fits its block");
 
 static void call_once(int fd, short events, void *block)
 {
     struct once once = *(struct once *)block;
-    struct carrier_view before = carrier_look();
-    carrier_hold(before.handle);
     pool_give(&pool, once.index);
-    carrier_step(once.handle);
-    carrier_unclaim(once.handle);
+    struct carrier_view before = carrier_call_back(once.claim);
     once.callback(fd, events, once.argument);
-    carrier_stepped(once.handle, &before);
-    carrier_back(before);
-    carrier_drop(before.handle);
+    carrier_called_back(once.claim, before);
 }
 
-/* NULL: nobody's that is sure. */
+/* NULL: nobody's that is known. */
 static struct once *claim(event_callback *callback, void *argument)
 {
-    uint32_t handle = carrier_claim_call();
-    uint32_t index = handle == CARRIER_NONE ? 0 : pool_take(&pool);
+    struct carrier_claim claim = carrier_claim_call();
+    uint32_t index = claim.handle == CARRIER_NONE ? 0 : pool_take(&pool);
     if (index == 0) {
-        carrier_unclaim(handle);
+        carrier_unclaim(claim.handle);
         return NULL;
     }
     struct once *once = pool_block(&pool, index);
-    *once =
-        (struct once){.callback = callback, .argument = argument, .handle = handle, .index = index};
+    *once = (struct once){0, callback, argument, claim, index};
     return once;
 }
 
@@ -165,7 +160,7 @@ HOOK_FOREIGN(int, event_base_once,
         return loop->event_base_once(base, fd, events, callback, argument, after);
     int result = loop->event_base_once(base, fd, events, call_once, once, after);
     if (result != 0) {
-        carrier_unclaim(once->handle);
+        carrier_unclaim(once->claim.handle);
         pool_give(&pool, once->index);
     }
     return result;
@@ -174,8 +169,9 @@ HOOK_FOREIGN(int, event_base_once,
 HOOK_FOREIGN(int, event_add, (struct event * event, const struct timeval *after))
 {
     FOREIGN(loop);
-    bool is_asked = thread_self != NULL && thread_self->current_steps &&
-                    FOREIGN_HAS(loop, event_get_fd) && FOREIGN_HAS(loop, event_get_events);
+    bool is_asked = thread_self != NULL && thread_self->current != NULL &&
+                    !thread_self->current_read_here && FOREIGN_HAS(loop, event_get_fd) &&
+                    FOREIGN_HAS(loop, event_get_events);
     if (is_asked && (loop->event_get_events(event) & (EVENT_READ | EVENT_WRITE)) == EVENT_WRITE)
         carrier_answers(loop->event_get_fd(event), true);
     return loop->event_add(event, after);

@@ -52,21 +52,23 @@ struct carrier_claim carrier_claim(void)
     return claim;
 }
 
-uint32_t carrier_claim_call(void)
+struct carrier_claim carrier_claim_call(void)
 {
+    struct carrier_claim claim = {0};
     struct thread *self =
         thread_self == NULL || thread_self->current == NULL ? NULL : observe_open();
     if (self == NULL)
-        return CARRIER_NONE;
+        return claim;
     struct decision decision = attribution_parent(self, &nobody_opened);
-    bool is_its = decision.rule != RULE_AMBIGUOUS && decision.parent == self->current;
-    struct context *context = is_its ? decision.parent : NULL;
-    if (context != NULL) {
+    struct context *context = self->current;
+    if (context != NULL && decision.parent == context) {
         context_hold(context);
         attribution_call_begin(context);
+        claim.handle = context->index;
+        claim.is_certain = decision.rule != RULE_AMBIGUOUS;
     }
     observe_close(self);
-    return context == NULL ? CARRIER_NONE : context->index;
+    return claim;
 }
 
 void carrier_claim_again(uint32_t handle)
@@ -98,21 +100,6 @@ void carrier_return(struct carrier_view view)
         carrier_enter_guess(view.handle);
     else
         carrier_enter(view.handle, view.is_certain);
-}
-
-void carrier_back(struct carrier_view view)
-{
-    struct thread *self = observe_open();
-    if (self == NULL)
-        return;
-    struct context *context = view.handle == CARRIER_NONE ? NULL : context_at(view.handle);
-    if (context == NULL || !view.is_carried)
-        attribution_return(self, context, view.is_request);
-    else if (view.is_guess)
-        attribution_guess(self, context);
-    else
-        attribution_carry(self, context, view.is_certain);
-    observe_close(self);
 }
 
 uint32_t carrier_take_at(int fd)
@@ -234,11 +221,37 @@ void carrier_stepped(uint32_t handle, const struct carrier_view *before)
     observe_close(self);
 }
 
-void carrier_call_back(uint32_t handle)
+struct carrier_view carrier_call_back(struct carrier_claim claim)
 {
-    carrier_step(handle);
-    if (handle == CARRIER_NONE && thread_self != NULL)
-        thread_self->touched_unknown = true;
+    struct carrier_view before = carrier_look();
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return before;
+    if (self->current != NULL)
+        context_hold(self->current);
+    struct context *context = claim.handle == CARRIER_NONE ? NULL : context_at(claim.handle);
+    attribution_call_back(self, context, !claim.is_certain);
+    if (context != NULL)
+        attribution_call_end(context);
+    observe_close(self);
+    return before;
+}
+
+void carrier_called_back(struct carrier_claim claim, struct carrier_view before)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    struct context *context = before.handle == CARRIER_NONE ? NULL : context_at(before.handle);
+    attribution_stepped(self, context);
+    self->current_read_here = context != NULL && before.is_request;
+    if (before.is_guess)
+        attribution_guess(self, context);
+    else if (before.is_carried)
+        attribution_carry(self, context, before.is_certain);
+    context_drop(context);
+    context_drop(claim.handle == CARRIER_NONE ? NULL : context_at(claim.handle));
+    observe_close(self);
 }
 
 void carrier_rest(uint32_t handle, bool begins)
@@ -284,6 +297,7 @@ size_t carrier_part(struct thread *self)
     struct context *context = part->handle == CARRIER_NONE ? NULL : context_at(part->handle);
     if (self->current != context || !self->current_carried || self->current_guessed)
         attribution_carry(self, context, part->is_certain);
+    self->current_guessed = context != NULL && part->is_guess;
     return part->end - self->part_at;
 }
 

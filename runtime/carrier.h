@@ -45,8 +45,6 @@ void carrier_enter(uint32_t handle, bool is_certain);
 void carrier_step(uint32_t handle);
 struct carrier_view;
 void carrier_stepped(uint32_t handle, const struct carrier_view *before);
-/* The same for what a library in C calls back. CARRIER_NONE: it is not known whose it is. */
-void carrier_call_back(uint32_t handle);
 /* The task does nothing before its next step: its request is none that may be at work anywhere. */
 void carrier_rest(uint32_t handle, bool begins);
 
@@ -59,6 +57,7 @@ struct carrier_part {
     size_t end;
     uint32_t handle;
     bool is_certain; /* carrier_enter */
+    bool is_guess;   /* carrier_enter_guess */
 };
 void carrier_parts(const struct carrier_part *parts);
 /* Answers how many bytes streams have told of, of a connection that is followed. */
@@ -101,17 +100,20 @@ struct carrier_claim {
     bool is_certain;
 };
 struct carrier_claim carrier_claim(void);
-/* Only of a request whose a call made now would be: work for a library that makes calls. */
-uint32_t carrier_claim_call(void);
+/* The same of work for a library in C that makes calls: is_certain as a call would be. */
+struct carrier_claim carrier_claim_call(void);
 void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
 
 /* Where the thread was before something else was entered, as carrier_look told it and who asked
  * holds it. */
 void carrier_return(struct carrier_view view);
-/* The same after what carrier.h does not count as tasks of a runtime: coroutines by their stacks
- * stay believed. */
-void carrier_back(struct carrier_view view);
+/* Something that the thread has claimed is called back, and has been; then it is where it was
+ * before. It is believed while nobody waits: a program that has a queue of its own may take another
+ * one's work from there. The first ends the claim, the second gives it back. CARRIER_NONE: it is
+ * not known whose it is. */
+struct carrier_view carrier_call_back(struct carrier_claim claim);
+void carrier_called_back(struct carrier_claim claim, struct carrier_view before);
 
 /* The program has given its event loop the answer of the request that fd's connection is at.
  * is_own: if that is what the thread is in. */

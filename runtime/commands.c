@@ -12,9 +12,9 @@ enum { NEAR = 8 /* places that a client may stand in */ };
 
 struct command {
     uint64_t pool_link;
-    size_t bytes;    /* still to be written */
-    uint32_t handle; /* claimed */
+    size_t bytes; /* still to be written */
     uint32_t next;
+    struct carrier_claim claim; /* whose it is */
 };
 
 /* The commands from `unsent` on have bytes left; those before it wait for answers. */
@@ -23,8 +23,8 @@ struct commands_client {
     uint32_t first, last, unsent;
     bool is_lost;
     bool calls_back;                       /* what its program was called back for is not over */
-    uint32_t handle;                       /* it is this one's */
-    struct carrier_view at_call, at_write; /* where the thread was before; held */
+    struct carrier_claim claim;            /* whose it is */
+    struct carrier_view at_call, at_write; /* where the thread was before */
     struct carrier_part parts[COMMANDS_PARTS_MAX + 1];
 };
 
@@ -78,25 +78,24 @@ static struct commands_client *make(const void *key)
     return client;
 }
 
-/* Answers whose it was, still claimed. */
-static uint32_t take_first(struct commands_client *client)
+static struct carrier_claim take_first(struct commands_client *client)
 {
     uint32_t index = client->first;
     const struct command *command = command_at(index);
-    uint32_t handle = command->handle;
+    struct carrier_claim claim = command->claim;
     if (client->unsent == index)
         client->unsent = command->next;
     client->first = command->next;
     if (client->first == 0)
         client->last = 0;
     pool_give(&pool, index);
-    return handle;
+    return claim;
 }
 
 static void empty(struct commands_client *client)
 {
     while (client->first != 0)
-        carrier_unclaim(take_first(client));
+        carrier_unclaim(take_first(client).handle);
 }
 
 static void lose(struct commands_client *client)
@@ -115,7 +114,7 @@ void commands_put(const void *key, size_t bytes)
         lose(client);
         return;
     }
-    *command_at(index) = (struct command){.bytes = bytes, .handle = carrier_claim_call()};
+    *command_at(index) = (struct command){.bytes = bytes, .claim = carrier_claim_call()};
     if (client->last != 0)
         command_at(client->last)->next = index;
     else
@@ -142,13 +141,6 @@ void commands_strange(const void *key)
 /* --- its loop writes ----------------------------------------------------------------------------
  */
 
-static struct carrier_view look(void)
-{
-    struct carrier_view view = carrier_look();
-    carrier_hold(view.handle);
-    return view;
-}
-
 struct commands_client *commands_write(const void *key)
 {
     struct commands_client *client = find(key);
@@ -158,11 +150,13 @@ struct commands_client *commands_write(const void *key)
     size_t end = 0;
     for (uint32_t i = client->unsent; i != 0 && part < &client->parts[COMMANDS_PARTS_MAX];
          i = command_at(i)->next) {
-        end += command_at(i)->bytes;
-        *part++ = (struct carrier_part){end, command_at(i)->handle, true};
+        const struct command *command = command_at(i);
+        end += command->bytes;
+        *part++ = (struct carrier_part){
+            end, command->claim.handle, command->claim.is_certain, !command->claim.is_certain};
     }
-    *part = (struct carrier_part){SIZE_MAX, CARRIER_NONE, false};
-    client->at_write = look();
+    *part = (struct carrier_part){.end = SIZE_MAX};
+    client->at_write = carrier_call_back((struct carrier_claim){0});
     carrier_parts(client->parts);
     return client;
 }
@@ -179,32 +173,29 @@ void commands_written(struct commands_client *client, bool is_all)
             break;
         client->unsent = command->next;
     }
-    if (client->is_lost)
-        carrier_enter(CARRIER_NONE, false);
-    else
-        carrier_back(client->at_write);
-    carrier_drop(client->at_write.handle);
+    carrier_called_back((struct carrier_claim){0}, client->at_write);
 }
 
 /* --- it calls back ------------------------------------------------------------------------------
  */
 
-static void called_back(struct commands_client *client)
-{
-    if (!client->calls_back)
-        return;
-    client->calls_back = false;
-    carrier_stepped(client->handle, &client->at_call);
-    carrier_back(client->at_call);
-    carrier_drop(client->at_call.handle);
-}
-
 struct commands_client *commands_next(const void *key)
 {
     struct commands_client *client = find(key);
-    if (client != NULL)
-        called_back(client);
+    if (client != NULL && client->calls_back) {
+        client->calls_back = false;
+        carrier_called_back(client->claim, client->at_call);
+    }
     return client;
+}
+
+void commands_answer(struct commands_client *client)
+{
+    if (client->is_lost)
+        return; /* what was read says whose it may be */
+    client->claim = client->first == 0 ? (struct carrier_claim){0} : take_first(client);
+    client->calls_back = true;
+    client->at_call = carrier_call_back(client->claim);
 }
 
 void commands_abandon(const void *key)
@@ -213,16 +204,7 @@ void commands_abandon(const void *key)
     if (client == NULL)
         return;
     lose(client);
-    carrier_call_back(CARRIER_NONE);
-}
-
-void commands_answer(struct commands_client *client)
-{
-    client->at_call = look();
-    client->handle = client->first == 0 ? CARRIER_NONE : take_first(client);
-    client->calls_back = true;
-    carrier_call_back(client->handle);
-    carrier_unclaim(client->handle);
+    carrier_enter(CARRIER_NONE, false);
 }
 
 void commands_forget(const void *key)

@@ -21,7 +21,8 @@ enum { COMMANDS_CLIENTS_MAX = 256, COMMANDS_PARTS_MAX = 255 };
 /* The thread has put a command of so many bytes, which gets one answer. */
 void commands_put(const void *client, size_t bytes);
 /* What follows is not known to be in order (subscriptions, several commands in one): what is sent
- * from now on is nobody's, whoever is called back in none, until the client is forgotten. */
+ * from now on is nobody's, and who is called back is what was read, until the client is forgotten.
+ */
 void commands_give_up(const void *client);
 /* The same, if anything is known of the client: something was put that is no such command. */
 void commands_strange(const void *client);
