@@ -9,7 +9,7 @@
  *  - A program that asks, at work on an answer to a call of a request, when it may write to that
  *    request's client begins to answer it.
  */
-#include "carrier.h"
+#include "callbacks.h"
 #include "foreign.h"
 #include "pool.h"
 #include "thread.h"
@@ -68,7 +68,7 @@ static void answer(const struct loop *loop, const struct http *http, struct evht
     struct bufferevent *stream =
         stream_of(loop, http, http->evhttp_request_get_connection(request));
     if (stream != NULL)
-        carrier_answers(loop->bufferevent_getfd(stream), false);
+        callbacks_answer(loop->bufferevent_getfd(stream), false);
 }
 
 HOOK_FOREIGN(void, evhttp_send_reply,
@@ -109,7 +109,7 @@ HOOK_FOREIGN(int, evhttp_make_request,
     bool is_alone = buffer != NULL && loop->evbuffer_get_length(buffer) == 0;
     int result = http->evhttp_make_request(connection, request, method, path);
     if (is_alone && result == 0 && loop->evbuffer_get_length(buffer) > 0)
-        carrier_sends(loop->bufferevent_getfd(stream));
+        callbacks_send(loop->bufferevent_getfd(stream));
     return result;
 }
 
@@ -131,15 +131,15 @@ static void call_once(int fd, short events, void *block)
 {
     struct once once = *(struct once *)block;
     pool_give(&pool, once.index);
-    struct carrier_view before = carrier_call_back(once.claim);
+    struct carrier_view before = callbacks_begin(once.claim);
     once.callback(fd, events, once.argument);
-    carrier_called_back(once.claim, before);
+    callbacks_end(once.claim, before);
 }
 
 /* NULL: nobody's that is known. */
 static struct once *claim(event_callback *callback, void *argument)
 {
-    struct carrier_claim claim = carrier_claim_call();
+    struct carrier_claim claim = callbacks_claim();
     uint32_t index = claim.handle == CARRIER_NONE ? 0 : pool_take(&pool);
     if (index == 0) {
         carrier_unclaim(claim.handle);
@@ -173,7 +173,7 @@ HOOK_FOREIGN(int, event_add, (struct event * event, const struct timeval *after)
                     !thread_self->current_read_here && FOREIGN_HAS(loop, event_get_fd) &&
                     FOREIGN_HAS(loop, event_get_events);
     if (is_asked && (loop->event_get_events(event) & (EVENT_READ | EVENT_WRITE)) == EVENT_WRITE)
-        carrier_answers(loop->event_get_fd(event), true);
+        callbacks_answer(loop->event_get_fd(event), true);
     return loop->event_add(event, after);
 }
 

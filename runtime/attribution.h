@@ -46,7 +46,7 @@ void attribution_closed(struct thread *self, const struct context *context);
 struct opener {
     struct context *context; /* NULL: no request */
     bool is_doubtful;        /* another one may have, or none */
-    bool is_certain;         /* or its next request is known to be the context's: carrier_sends */
+    bool is_certain;         /* or its next request is known to be the context's: callbacks_send */
 };
 OURS const struct opener nobody_opened;
 

@@ -100,27 +100,12 @@ struct carrier_claim {
     bool is_certain;
 };
 struct carrier_claim carrier_claim(void);
-/* The same of work for a library in C that makes calls: is_certain as a call would be. */
-struct carrier_claim carrier_claim_call(void);
 void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
 
 /* Where the thread was before something else was entered, as carrier_look told it and who asked
  * holds it. */
 void carrier_return(struct carrier_view view);
-/* Something that the thread has claimed is called back, and has been; then it is where it was
- * before. It is believed while nobody waits: a program that has a queue of its own may take another
- * one's work from there. The first ends the claim, the second gives it back. CARRIER_NONE: it is
- * not known whose it is. */
-struct carrier_view carrier_call_back(struct carrier_claim claim);
-void carrier_called_back(struct carrier_claim claim, struct carrier_view before);
-
-/* The program has given its event loop the answer of the request that fd's connection is at.
- * is_own: if that is what the thread is in. */
-void carrier_answers(int fd, bool is_own);
-/* It has given it the only request that fd's connection is to send: it is whose a call would be. */
-void carrier_sends(int fd);
-
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
  * their places. */

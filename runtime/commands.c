@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "carrier.h"
+#include "callbacks.h"
 #include "memory.h"
 #include "pool.h"
 #include "process.h"
@@ -114,7 +114,7 @@ void commands_put(const void *key, size_t bytes)
         lose(client);
         return;
     }
-    *command_at(index) = (struct command){.bytes = bytes, .claim = carrier_claim_call()};
+    *command_at(index) = (struct command){.bytes = bytes, .claim = callbacks_claim()};
     if (client->last != 0)
         command_at(client->last)->next = index;
     else
@@ -156,7 +156,7 @@ struct commands_client *commands_write(const void *key)
             end, command->claim.handle, command->claim.is_certain, !command->claim.is_certain};
     }
     *part = (struct carrier_part){.end = SIZE_MAX};
-    client->at_write = carrier_call_back((struct carrier_claim){0});
+    client->at_write = callbacks_begin((struct carrier_claim){0});
     carrier_parts(client->parts);
     return client;
 }
@@ -173,7 +173,7 @@ void commands_written(struct commands_client *client, bool is_all)
             break;
         client->unsent = command->next;
     }
-    carrier_called_back((struct carrier_claim){0}, client->at_write);
+    callbacks_end((struct carrier_claim){0}, client->at_write);
 }
 
 /* --- it calls back ------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ struct commands_client *commands_next(const void *key)
     struct commands_client *client = find(key);
     if (client != NULL && client->calls_back) {
         client->calls_back = false;
-        carrier_called_back(client->claim, client->at_call);
+        callbacks_end(client->claim, client->at_call);
     }
     return client;
 }
@@ -195,7 +195,7 @@ void commands_answer(struct commands_client *client)
         return; /* what was read says whose it may be */
     client->claim = client->first == 0 ? (struct carrier_claim){0} : take_first(client);
     client->calls_back = true;
-    client->at_call = carrier_call_back(client->claim);
+    client->at_call = callbacks_begin(client->claim);
 }
 
 void commands_abandon(const void *key)
