@@ -106,10 +106,13 @@ HOOK_FOREIGN(int, evhttp_make_request,
     FOREIGN(http);
     struct bufferevent *stream = thread_self == NULL ? NULL : stream_of(loop, http, connection);
     struct evbuffer *buffer = stream == NULL ? NULL : loop->bufferevent_get_output(stream);
-    bool is_alone = buffer != NULL && loop->evbuffer_get_length(buffer) == 0;
+    int fd = stream == NULL ? -1 : loop->bufferevent_getfd(stream);
+    bool is_alone = fd >= 0 && buffer != NULL && loop->evbuffer_get_length(buffer) == 0;
+    uint64_t number = is_alone ? carrier_calls_by(fd) : 0;
     int result = http->evhttp_make_request(connection, request, method, path);
-    if (is_alone && result == 0 && loop->evbuffer_get_length(buffer) > 0)
-        callbacks_send(loop->bufferevent_getfd(stream));
+    /* If that has failed and the program has freed all, the descriptor is closed. */
+    if (number != 0 && carrier_calls_by(fd) == number && loop->evbuffer_get_length(buffer) > 0)
+        callbacks_send(fd);
     return result;
 }
 

@@ -28,7 +28,7 @@ struct carrier_view callbacks_begin(struct carrier_claim claim)
     struct carrier_view before = carrier_look();
     struct thread *self = observe_open();
     if (self == NULL)
-        return before;
+        return (struct carrier_view){0};
     if (self->current != NULL)
         context_hold(self->current);
     struct context *context = claim.handle == CARRIER_NONE ? NULL : context_at(claim.handle);

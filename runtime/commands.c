@@ -46,7 +46,7 @@ static struct commands_client *place_of(const void *key, uint32_t step)
 
 static struct commands_client *find(const void *key)
 {
-    if (__atomic_load_n(&clients, __ATOMIC_ACQUIRE) == NULL)
+    if (key == NULL || __atomic_load_n(&clients, __ATOMIC_ACQUIRE) == NULL)
         return NULL;
     for (uint32_t i = 0; i < NEAR; i++)
         if (__atomic_load_n(&place_of(key, i)->key, __ATOMIC_ACQUIRE) == key)

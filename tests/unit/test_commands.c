@@ -189,6 +189,10 @@ int main(void)
     commands_strange(clients);
     commands_abandon(clients);
     commands_forget(clients);
+    put(clients, NULL, 1);
+    commands_abandon(NULL);
+    CHECK(commands_next(NULL) == NULL, "nor is no client, which programs free, too");
+    commands_forget(clients);
     test_in_turn();
     test_many_in_one_write();
     test_given_up();
