@@ -10,8 +10,6 @@
  * and what was formatted by the program and is not one command.
  */
 #include <stdarg.h>
-#include <string.h>
-#include <strings.h>
 
 #include "commands.h"
 #include "foreign.h"
@@ -60,8 +58,9 @@ static long take_number(struct text *text, char mark)
 
 static bool is_word(struct text word, const char *name)
 {
-    size_t length = (size_t)(word.end - word.at);
-    return length == strlen(name) && strncasecmp(word.at, name, length) == 0;
+    while (word.at != word.end && (*word.at | 32) == *name)
+        word.at++, name++;
+    return word.at == word.end && *name == '\0';
 }
 
 /* After these, answers come that were not asked for, or none. */
