@@ -290,6 +290,14 @@ void attribution_step(struct thread *self, struct context *context)
     self->current_steps = context != NULL;
 }
 
+void attribution_call_back(struct thread *self, struct context *context, bool is_guess)
+{
+    attribution_guess(self, context);
+    self->current_guessed = context != NULL && is_guess;
+    self->current_steps = context != NULL;
+    self->touched_unknown |= context == NULL;
+}
+
 void attribution_rest(struct context *context, bool begins)
 {
     context->rests += begins ? 1 : -1;
@@ -516,7 +524,8 @@ static struct decision carried(const struct thread *self)
         return (struct decision){context, RULE_CARRIER};
     if (self->current_guessed)
         return ambiguous(context);
-    bool is_tried = !context->ended && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
+    bool is_tried =
+        !context->ended && !self->current_steps && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
     bool is_trusted = __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
                       (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
     return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
@@ -537,6 +546,8 @@ static struct decision decide(const struct thread *self, const struct opener *ow
     if (current != NULL && serves_one(self))
         opener = NULL; /* whoever opened the connection */
     struct context *context = opener != NULL ? opener : current;
+    if (opener != NULL && owner->is_certain)
+        return (struct decision){opener, RULE_OWNER};
     if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
         return ambiguous(context);
     if (owner->is_doubtful && !serves_one(self))

@@ -46,6 +46,7 @@ void attribution_closed(struct thread *self, const struct context *context);
 struct opener {
     struct context *context; /* NULL: no request */
     bool is_doubtful;        /* another one may have, or none */
+    bool is_certain;         /* or its next request is known to be the context's: callbacks_send */
 };
 OURS const struct opener nobody_opened;
 
@@ -65,6 +66,8 @@ void attribution_guess(struct thread *self, struct context *context);
 void attribution_step(struct thread *self, struct context *context);
 void attribution_stepped(struct thread *self, struct context *context);
 void attribution_rest(struct context *context, bool begins);
+/* A step of a library's, which calls back in C. NULL: it is not known for whom. */
+void attribution_call_back(struct thread *self, struct context *context, bool is_guess);
 /* It is again where it was before its runtime had it do something else. */
 void attribution_return(struct thread *self, struct context *context, bool read_here);
 /* The thread has come to another stack; there it was in this context, which it read itself, and was

@@ -229,10 +229,12 @@ void carrier_parts(const struct carrier_part *parts)
     observe_close(self);
 }
 
-void carrier_parted(void)
+size_t carrier_parted(void)
 {
-    if (thread_self != NULL)
-        thread_self->parts = NULL;
+    if (thread_self == NULL)
+        return 0;
+    thread_self->parts = NULL;
+    return thread_self->part_at;
 }
 
 size_t carrier_part(struct thread *self)
@@ -243,6 +245,7 @@ size_t carrier_part(struct thread *self)
     struct context *context = part->handle == CARRIER_NONE ? NULL : context_at(part->handle);
     if (self->current != context || !self->current_carried || self->current_guessed)
         attribution_carry(self, context, part->is_certain);
+    self->current_guessed = context != NULL && part->is_guess;
     return part->end - self->part_at;
 }
 

@@ -57,9 +57,11 @@ struct carrier_part {
     size_t end;
     uint32_t handle;
     bool is_certain; /* carrier_enter */
+    bool is_guess;   /* carrier_enter_guess */
 };
 void carrier_parts(const struct carrier_part *parts);
-void carrier_parted(void);
+/* Answers how many bytes streams have told of, of a connection that is followed. */
+size_t carrier_parted(void);
 /* For streams: enters the part that is told next, and answers how long it is. Where it is depends
  * on self->part_at. */
 struct thread;
@@ -104,7 +106,6 @@ void carrier_unclaim(uint32_t handle);
 /* Where the thread was before something else was entered, as carrier_look told it and who asked
  * holds it. */
 void carrier_return(struct carrier_view view);
-
 /* Called whenever the process has accepted a connection, or was given a message, outside an observe
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
  * their places. */

@@ -78,8 +78,7 @@ void stream_touch(struct visit *visit, enum direction direction)
     else if (direction == DIRECTION_IN && connection->previous != NULL &&
              !connection->previous->ended)
         attribution_touch(visit->self, connection->previous); /* what follows its answer: the end */
-    else if (!connection->used &&
-             (connection->opener.context != NULL || connection->opener.is_doubtful))
+    else if (connection->opener.context != NULL || connection->opener.is_doubtful)
         attribution_touch_opened(visit->self, &connection->opener);
     else if (direction == DIRECTION_IN)
         attribution_stray(visit->self);

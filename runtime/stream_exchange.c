@@ -128,12 +128,6 @@ void stream_own(struct thread *self, struct connection *connection)
     attribution_call_begin(opener.context);
 }
 
-/* Of its next request. */
-static const struct opener *opener_of(const struct connection *connection)
-{
-    return connection->used ? &nobody_opened : &connection->opener;
-}
-
 struct exchange *stream_prepare(
     struct thread *self, struct connection *connection, const struct event *begin)
 {
@@ -141,7 +135,7 @@ struct exchange *stream_prepare(
     if (exchange == NULL)
         return NULL;
     exchange->key = begin->key;
-    exchange_identify_client(self, exchange, attribution_parent(self, opener_of(connection)));
+    exchange_identify_client(self, exchange, attribution_parent(self, &connection->opener));
     connection->prepared = exchange;
     return exchange;
 }
@@ -189,7 +183,7 @@ static struct decision parent_of(
 {
     struct decision decision =
         connection->first == exchange
-            ? attribution_parent(self, opener_of(connection))
+            ? attribution_parent(self, &connection->opener)
             : attribution_parent_behind(self, connection->doubtful_unit == self->unit);
     if (decision.rule == RULE_AMBIGUOUS)
         connection->doubtful_unit = self->unit;

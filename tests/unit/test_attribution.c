@@ -84,6 +84,15 @@ static const struct {
         "1 reads a; 1 opens a; 2 reads b; 2 closes a; 2 calls: thread b"},
     {"a loop that closes something may try again",
         "1 reads a; 1 opens a; 1 waits; 1 closes a; 1 calls: thread a"},
+    {"what a library calls back is its request's",
+        "1 reads a; 1 sends a; 1 reads b; 1 sends b; 1 waits; 1 resumes a; 1 calls: carrier a;"
+        "1 resumes b; 1 calls: carrier b"},
+    {"also once it is answered, while it is not over",
+        "1 reads a; 1 sends a; 1 waits; 1 resumes a; 1 answers a; 1 calls: carrier a"},
+    {"not while another waits, whose work it may take from a queue",
+        "1 reads a; 1 sends a; 1 reads b; 1 waits; 1 resumes a; 1 calls: ambiguous ab"},
+    {"a connection on which nothing else can go out is its request's, whoever waits",
+        "1 reads a; 1 sends a; 1 reserves a; 1 reads b; 1 waits; 1 calls on it: owner a"},
     {"an answer to nobody's call brings nobody back",
         "1 waits; 1 reads a; 1 sends a; 1 hears; 1 calls: none"},
     {"who serves one stays with it", "1 reads a; 1 hears; 1 calls: thread a"},
@@ -318,6 +327,16 @@ static void carry(struct thread *self, struct context *context)
     attribution_carry(self, context, false);
 }
 
+static void call_back(struct thread *self, struct context *context)
+{
+    attribution_call_back(self, context, false);
+}
+
+static void reserve(struct thread *self, struct context *context)
+{
+    opener = (struct opener){context, .is_certain = true};
+}
+
 static void wait(struct thread *self, struct context *context)
 {
     attribution_wait(self, -1);
@@ -423,6 +442,8 @@ static const struct {
     {"asks", send_unclaimed},
     {"gets", receive_unclaimed},
     {"carries", carry},
+    {"resumes", call_back},
+    {"reserves", reserve},
     {"makes", make_coroutine},
     {"runs", run_coroutine},
     {"returns", run_own},

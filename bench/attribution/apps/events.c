@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libevent's own HTTP server; two calls per request: http, by its HTTP client over a connection of
- * the request's own; redis, by hiredis over one connection that all share. */
+ * the request's own; redis, by hiredis over one connection that all share; once, the same after a
+ * timer each; queue, the same where only a few may be under way: who is answered sends the next
+ * one's; mixed, every other request so. */
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -13,6 +15,7 @@ struct job {
     struct evhttp_request *client;
     struct request request;
     struct evhttp_connection *connection;
+    struct job *next; /* in the queue */
     int k;
 };
 
@@ -38,10 +41,57 @@ static void on_answer(struct evhttp_request *request, void *argument)
     go_on(argument);
 }
 
+static void call_redis(struct job *job);
+
+static struct job *first, **last = &first;
+static int under_way;
+
+static bool is_queued(const struct job *job)
+{
+    static uint32_t count;
+    return strcmp(job->request.cell, "queue") == 0 ||
+           (strcmp(job->request.cell, "mixed") == 0 && count++ % 2 == 0);
+}
+
 static void on_reply(redisAsyncContext *context, void *reply, void *argument)
 {
     EXPECT(reply != NULL);
     go_on(argument);
+}
+
+static void on_queued_reply(redisAsyncContext *context, void *reply, void *argument)
+{
+    struct job *next = first;
+    under_way--;
+    if (next != NULL) {
+        if ((first = next->next) == NULL)
+            last = &first;
+        call_redis(next);
+    }
+    on_reply(context, reply, argument);
+}
+
+static void call_redis(struct job *job)
+{
+    under_way++;
+    redisAsyncCommand(redis, on_queued_reply, job, "GET %s:%d", job->request.token, job->k++);
+}
+
+static void put_off(struct job *job)
+{
+    if (under_way < 3) {
+        call_redis(job);
+        return;
+    }
+    job->next = NULL;
+    *last = job;
+    last = &job->next;
+}
+
+static void call_after_timer(evutil_socket_t fd, short events, void *argument)
+{
+    struct job *job = argument;
+    redisAsyncCommand(redis, on_reply, job, "GET %s:%d", job->request.token, job->k++);
 }
 
 static void call_http(struct job *job)
@@ -71,7 +121,12 @@ static void go_on(struct job *job)
             event_base_once(base, -1, EV_TIMEOUT, finish_later, job, &(struct timeval){0, 0});
         return;
     }
-    if (strcmp(job->request.cell, "redis") == 0)
+    if (is_queued(job))
+        put_off(job);
+    else if (strcmp(job->request.cell, "once") == 0)
+        event_base_once(base, -1, EV_TIMEOUT, call_after_timer, job,
+            &(struct timeval){0, 1000 + rand() % 3000});
+    else if (strcmp(job->request.cell, "http") != 0)
         redisAsyncCommand(redis, on_reply, job, "GET %s:%d", job->request.token, job->k++);
     else
         call_http(job);
