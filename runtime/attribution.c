@@ -322,6 +322,11 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     set_current(self, NULL);
 }
 
+void attribution_look(struct thread *self)
+{
+    timers_waited(&self->timers, thread_now(self), 0);
+}
+
 /* What a thread came to, or was started with, is over with its first wait: then it may be given
  * anything. What it read itself is its own until the answer. An event loop waits for its helpers
  * now and then, as for a collection of garbage, and goes on with what it was at. */
@@ -562,6 +567,7 @@ static struct decision noted(struct thread *self, struct decision decision)
     if (self->current_carried && !self->current_guessed)
         self->current->has_called = true;
     self->current_retries = false;
+    isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;

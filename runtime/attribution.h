@@ -74,6 +74,8 @@ void attribution_switch(
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
+/* Its loop looked for more events, and was told that there are none: isolation.h. */
+void attribution_look(struct thread *self);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its
  * request, whose work may be done by whoever it waits for. False: it is in no request, now at the
  * latest. */

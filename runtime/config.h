@@ -115,6 +115,7 @@ struct config {
     uint8_t propagator_order[PROPAGATOR_COUNT]; /* enum propagator, as given; see propagators.h */
     uint32_t propagator_count;
     enum trust trust;        /* BURDOCK_TRUST */
+    bool isolates;           /* BURDOCK_ISOLATION: event loops may be isolated, isolation.h */
     bool follow;             /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
     uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
     uint32_t answer_headers; /* BURDOCK_RESPONSE_HEADERS: enum answer_header_bits */

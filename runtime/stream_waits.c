@@ -5,7 +5,24 @@
 #include "sharing.h"
 #include "stream_internal.h"
 
-void stream_waited(int epoll, bool timed_out, int64_t timeout_ns)
+bool stream_drains(int epoll, int *most, bool sleeps)
+{
+    struct thread *self = thread_self;
+    if (__builtin_expect(self == NULL || !isolation_is_on(&self->isolation), 1))
+        return false;
+    int saved_errno = errno;
+    bool drains = false;
+    if ((self = observe_open()) != NULL) {
+        drains = isolation_asks(&self->isolation, epoll, most, sleeps);
+        if (drains)
+            attribution_look(self);
+        observe_close(self);
+    }
+    errno = saved_errno;
+    return drains;
+}
+
+void stream_waited(int epoll, int events, int64_t timeout_ns)
 {
     struct thread *self = thread_self;
     if (self == NULL) /* this thread has touched nothing of interest yet */
@@ -13,9 +30,12 @@ void stream_waited(int epoll, bool timed_out, int64_t timeout_ns)
     int saved_errno = errno;
     if ((self = observe_open()) != NULL) {
         attribution_wait(self, timeout_ns);
-        if (epoll >= 0)
+        if (epoll >= 0) {
             sharing_waited(self->index, epoll);
-        self->wait_timed_out = timed_out;
+            isolation_waited(&self->isolation, epoll, events, timeout_ns != 0,
+                !config.isolates || self->has_carrier || sharing_is_seen());
+        }
+        self->wait_timed_out = events == 0;
         observe_close(self);
     }
     errno = saved_errno;

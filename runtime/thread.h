@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "isolation.h"
 #include "ours.h"
 #include "plan.h"
 #include "pool.h"
@@ -89,6 +90,7 @@ struct thread {
     bool current_of_stack; /* the coroutine itself read the request of `current` */
     uint64_t unit;         /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers;  /* of its event loop */
+    struct isolation isolation;
     uint64_t now_ns;       /* clock of this observe block, 0: not read yet */
     const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */
     size_t part_at;                   /* how much of that has been told */
