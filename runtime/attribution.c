@@ -107,6 +107,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_retries = false;
     self->current_unclaimed = 0;
     self->current_strayed = false;
+    self->current_followed = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -203,11 +204,18 @@ void attribution_use(struct thread *self, struct context *context)
         come_to(self, context);
 }
 
-void attribution_touch_unknown(struct thread *self)
+bool attribution_follows(const struct thread *self, const struct context *likeliest)
+{
+    return isolation_is_on(&self->isolation) && likeliest != NULL && !likeliest->ended;
+}
+
+void attribution_touch_guess(struct thread *self, struct context *guess)
 {
     self->touched_unknown = true;
-    if (!serves_one(self) && !self->current_carried)
-        set_current(self, NULL);
+    if (serves_one(self) || self->current_carried)
+        return;
+    set_current(self, guess);
+    self->current_followed = guess != NULL;
 }
 
 void attribution_touch_many(struct thread *self)
@@ -231,7 +239,8 @@ void attribution_closed(struct thread *self, const struct context *context)
 void attribution_touch_opened(struct thread *self, const struct opener *opener)
 {
     if (opener->is_doubtful)
-        attribution_touch_unknown(self);
+        attribution_touch_guess(
+            self, attribution_follows(self, opener->context) ? opener->context : NULL);
     else if (opener->context != NULL)
         attribution_opened(self, opener->context);
 }
@@ -373,9 +382,9 @@ void attribution_check(const struct thread *self, const struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
         return; /* not its first byte, or its request is not complete */
-    if (self->current == NULL && self->touched_unknown)
-        return; /* nothing was believed, so nothing is learnt */
     bool is_right = self->current == context;
+    if (!is_right && (self->current == NULL ? self->touched_unknown : self->current_followed))
+        return; /* nothing was believed, so nothing is learnt */
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     if (self->current_carried && !self->current_certain && is_right)
         try_carrier(context);
@@ -500,7 +509,7 @@ static bool is_timers_work(const struct thread *self)
  * way besides, and so does not look as if it waited. */
 static bool is_doubtful(const struct thread *self)
 {
-    return self->touched_many || sharing_is_seen() ||
+    return self->touched_many || self->current_followed || sharing_is_seen() ||
            __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
 }
 

@@ -37,7 +37,8 @@ struct isolation { /* all zero: no loop was seen yet */
     uint32_t pause;    /* calls to come before the next window */
 };
 
-/* The loop asks. True: it is told that nothing is ready. Else *most is what it is to get at most. */
+/* The loop asks. True: it is told that nothing is ready. Else *most is what it is to get at most.
+ */
 bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool sleeps);
 /* It was given so many events; -1: an error. is_excluded: it must not be isolated. */
 void isolation_waited(
