@@ -37,6 +37,11 @@ static uint32_t lately[LATELY], lately_next;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
+bool attribution_trusts_loops(void)
+{
+    return __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0;
+}
+
 static bool is_lost(uint64_t state)
 {
     return state == WAITING;
@@ -510,7 +515,7 @@ static bool is_timers_work(const struct thread *self)
 static bool is_doubtful(const struct thread *self)
 {
     return self->touched_many || self->current_followed || sharing_is_seen() ||
-           __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+           !attribution_trusts_loops();
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
@@ -519,8 +524,7 @@ static bool is_doubtful(const struct thread *self)
 static struct decision carried(const struct thread *self)
 {
     struct context *context = self->current;
-    if (self->current_of_stack &&
-        (context->ended || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0))
+    if (self->current_of_stack && (context->ended || !attribution_trusts_loops()))
         return ambiguous(context);
     if (self->current_of_stack)
         return (struct decision){context, RULE_STACK};
@@ -529,7 +533,7 @@ static struct decision carried(const struct thread *self)
     if (self->current_guessed)
         return ambiguous(context);
     bool is_tried = !context->ended && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
-    bool is_trusted = __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
+    bool is_trusted = attribution_trusts_loops() &&
                       (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
     return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
 }

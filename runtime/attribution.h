@@ -130,6 +130,8 @@ struct decision attribution_parent(struct thread *self, const struct opener *ope
  * of work, was ambiguous. */
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful);
 
+/* Nothing was lately seen that speaks against event loops. */
+bool attribution_trusts_loops(void);
 /* Is a call that cannot be named to be counted as the likeliest one's, and its answer's work, too?
  * In an isolated loop: else who waits once, wrongly, makes all who come after seem to wait. */
 bool attribution_follows(const struct thread *self, const struct context *likeliest);

@@ -5,7 +5,7 @@ enum {
     WINDOW = 128,    /* calls by which need and help are measured */
     NEED = 16,       /* one of so many doubtful is need */
     HELP = 2,        /* a trial has helped if it leaves no more than one of so many of them */
-    SETTLE = 256,    /* calls until trust is regained, if it was lost */
+    SETTLE = 2048,   /* calls at most until trust is regained */
     PAUSE = 2048,    /* calls after a trial in vain; four times as many after the next */
     DRAINS_MAX = 64, /* looks in a row: a loop that has more to do never sleeps */
     REFUSALS_MAX = 3
@@ -42,11 +42,12 @@ bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool slee
     return false;
 }
 
-static void close_window(struct isolation *isolation)
+static void close_window(struct isolation *isolation, bool is_trusted)
 {
     uint32_t share = isolation->doubtful * UINT32_C(1024) / isolation->calls;
     if (isolation->phase == ISOLATION_SETTLES) {
-        open_window(isolation, ISOLATION_TRIES, 0);
+        if (is_trusted || isolation->calls >= SETTLE)
+            open_window(isolation, ISOLATION_TRIES, 0);
     } else if (isolation->phase != ISOLATION_WATCHES) {
         if (share * HELP <= isolation->before)
             open_window(isolation, ISOLATION_HELPS, 0);
@@ -54,24 +55,27 @@ static void close_window(struct isolation *isolation)
             refuse(isolation);
     } else if (isolation->is_needed && share * NEED >= 1024) {
         isolation->before = share;
-        open_window(isolation, ISOLATION_SETTLES, SETTLE);
+        open_window(isolation, ISOLATION_SETTLES, 0);
     } else {
         open_window(isolation, ISOLATION_WATCHES, 0);
     }
 }
 
 void isolation_waited(
-    struct isolation *isolation, int epoll, int events, bool sleeps, bool is_excluded)
+    struct isolation *isolation, int epoll, int events, bool sleeps, bool is_trusted)
 {
     if (isolation->loop != epoll + 1)
         *isolation = (struct isolation){.loop = epoll + 1};
     isolation->has_slept = sleeps;
     isolation->drained = 0;
     isolation->is_needed = isolation->is_needed || events > 1 || !sleeps;
-    if (is_excluded)
-        isolation->phase = ISOLATION_NEVER;
-    else if (isolation->calls >= WINDOW && isolation->phase != ISOLATION_NEVER)
-        close_window(isolation);
+    if (isolation->calls >= WINDOW && isolation->phase != ISOLATION_NEVER)
+        close_window(isolation, is_trusted);
+}
+
+void isolation_exclude(struct isolation *isolation)
+{
+    isolation->phase = ISOLATION_NEVER;
 }
 
 void isolation_called(struct isolation *isolation, bool is_doubtful)

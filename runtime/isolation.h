@@ -18,7 +18,7 @@
 
 enum isolation_phase {
     ISOLATION_WATCHES, /* is there need? */
-    ISOLATION_SETTLES, /* on; what was wrong before is still remembered */
+    ISOLATION_SETTLES, /* on; until trust is regained, if it was lost */
     ISOLATION_TRIES,   /* on; does it help? */
     ISOLATION_HELPS,   /* on */
     ISOLATION_NEVER    /* off, for good */
@@ -40,9 +40,12 @@ struct isolation { /* all zero: no loop was seen yet */
 /* The loop asks. True: it is told that nothing is ready. Else *most is what it is to get at most.
  */
 bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool sleeps);
-/* It was given so many events; -1: an error. is_excluded: it must not be isolated. */
+/* It was given so many events; -1: an error. is_trusted: the self-check has nothing against loops.
+ */
 void isolation_waited(
-    struct isolation *isolation, int epoll, int events, bool sleeps, bool is_excluded);
+    struct isolation *isolation, int epoll, int events, bool sleeps, bool is_trusted);
+/* It must not be isolated. */
+void isolation_exclude(struct isolation *isolation);
 /* A call was decided. */
 void isolation_called(struct isolation *isolation, bool is_doubtful);
 

@@ -32,8 +32,10 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
         attribution_wait(self, timeout_ns);
         if (epoll >= 0) {
             sharing_waited(self->index, epoll);
-            isolation_waited(&self->isolation, epoll, events, timeout_ns != 0,
-                !config.isolates || self->has_carrier || sharing_is_seen());
+            isolation_waited(
+                &self->isolation, epoll, events, timeout_ns != 0, attribution_trusts_loops());
+            if (!config.isolates || self->has_carrier || sharing_is_seen())
+                isolation_exclude(&self->isolation);
         }
         self->wait_timed_out = events == 0;
         observe_close(self);

@@ -6,11 +6,12 @@
 enum { EPOLL = 5, BATCH = 8, TRIAL = 3, BIG = 1024 };
 
 static struct isolation loop;
+static bool is_trusted = true;
 
 /* The loop waits, and makes so many calls of what it was given. */
 static void turn(int calls, int doubtful, bool sleeps)
 {
-    isolation_waited(&loop, EPOLL, 4, sleeps, false);
+    isolation_waited(&loop, EPOLL, 4, sleeps, is_trusted);
     for (int i = 0; i < calls; i++)
         isolation_called(&loop, i < doubtful);
 }
@@ -36,18 +37,18 @@ static void test_need(void)
     CHECK(isolation_is_on(&loop), "one of eight doubtful is need");
     loop = (struct isolation){0};
     for (int i = 0; i < 300; i++) {
-        isolation_waited(&loop, EPOLL, 1, true, false);
+        isolation_waited(&loop, EPOLL, 1, true, true);
         isolation_called(&loop, true);
     }
     CHECK(!isolation_is_on(&loop), "events that come one by one cannot be taken apart");
     for (int i = 0; i < 300; i++) {
-        isolation_waited(&loop, EPOLL, 1, i % 2 == 0, false);
+        isolation_waited(&loop, EPOLL, 1, i % 2 == 0, true);
         isolation_called(&loop, true);
     }
     CHECK(isolation_is_on(&loop), "but what is put off can be done first");
     loop = (struct isolation){0};
     for (int i = 0; i < 300; i++) {
-        isolation_waited(&loop, EPOLL + i % 2, 4, true, false);
+        isolation_waited(&loop, EPOLL + i % 2, 4, true, true);
         isolation_called(&loop, true);
     }
     CHECK(!isolation_is_on(&loop), "a thread with two loops is left alone");
@@ -56,7 +57,7 @@ static void test_need(void)
 static void test_excluded(void)
 {
     begin(BATCH);
-    isolation_waited(&loop, EPOLL, 4, true, true);
+    isolation_exclude(&loop);
     CHECK(!isolation_is_on(&loop), "it ends when a carrier tells of tasks");
     turns(1000, BATCH);
     CHECK(!isolation_is_on(&loop), "for good");
@@ -73,13 +74,13 @@ static void test_asks(void)
     CHECK(!isolation_asks(&loop, EPOLL, &most, false) && most == -1,
         "what the kernel refuses is left to it");
     most = BIG;
-    isolation_waited(&loop, EPOLL, 1, true, false);
+    isolation_waited(&loop, EPOLL, 1, true, true);
     CHECK(isolation_asks(&loop, EPOLL, &most, false) && isolation_asks(&loop, EPOLL, &most, false),
         "there is nothing more until it has done what it put off");
     CHECK(!isolation_asks(&loop, EPOLL, &most, true), "who would sleep has done it");
-    isolation_waited(&loop, EPOLL, 0, true, false);
+    isolation_waited(&loop, EPOLL, 0, true, true);
     CHECK(isolation_asks(&loop, EPOLL, &most, false), "so it is after a time-out");
-    isolation_waited(&loop, EPOLL, 1, false, false);
+    isolation_waited(&loop, EPOLL, 1, false, true);
     CHECK(!isolation_asks(&loop, EPOLL, &most, false),
         "given an event while it had more to do, it is not told that there is none");
 }
@@ -88,7 +89,7 @@ static void test_restless(void)
 {
     int most = BIG, told = 0;
     begin(BATCH);
-    isolation_waited(&loop, EPOLL, 1, true, false);
+    isolation_waited(&loop, EPOLL, 1, true, true);
     while (isolation_asks(&loop, EPOLL, &most, false))
         told++;
     CHECK(told == 64 && !isolation_is_on(&loop), "a loop that never sleeps is given its events");
@@ -97,8 +98,10 @@ static void test_restless(void)
 static void test_help(void)
 {
     begin(BATCH);
-    turns(48, BATCH); /* until trust is regained */
+    is_trusted = false;
+    turns(200, BATCH);
     CHECK(isolation_is_on(&loop), "trust takes its time");
+    is_trusted = true;
     turns(34, 1);
     CHECK(isolation_is_on(&loop) && loop.phase == ISOLATION_HELPS, "it has helped");
     turns(500, 1);
