@@ -57,7 +57,6 @@ static void set_defaults(struct config *config, bool root)
 {
     config->propagators = PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE;
     config->w3c = true;
-    config->isolates = true;
     config->propagator_order[0] = PROPAGATOR_AT_TRACECONTEXT;
     config->propagator_order[1] = PROPAGATOR_AT_BAGGAGE;
     config->propagator_count = 2;

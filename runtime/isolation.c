@@ -32,7 +32,8 @@ bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool slee
     if (!isolation_is_on(isolation) || isolation->loop != epoll + 1 || *most < 1)
         return false;
     *most = 1;
-    if (sleeps || !isolation->has_slept)
+    isolation->is_single = true;
+    if (sleeps || !isolation->is_clean)
         return false;
     if (isolation->drained < DRAINS_MAX) {
         isolation->drained++;
@@ -66,16 +67,12 @@ void isolation_waited(
 {
     if (isolation->loop != epoll + 1)
         *isolation = (struct isolation){.loop = epoll + 1};
-    isolation->has_slept = sleeps;
+    isolation->is_clean = sleeps && isolation->is_single;
+    isolation->is_single = false;
     isolation->drained = 0;
     isolation->is_needed = isolation->is_needed || events > 1 || !sleeps;
     if (isolation->calls >= WINDOW && isolation->phase != ISOLATION_NEVER)
         close_window(isolation, is_trusted);
-}
-
-void isolation_exclude(struct isolation *isolation)
-{
-    isolation->phase = ISOLATION_NEVER;
 }
 
 void isolation_called(struct isolation *isolation, bool is_doubtful)

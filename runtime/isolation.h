@@ -9,6 +9,8 @@
  * events come together or whose work is put off, is isolated for a trial. Never where a runtime's
  * carrier tells of tasks, where threads take turns at one loop, or where a loop never sleeps.
  *
+ * Who knows better sets the phase: NEVER, or HELPS for a loop that is to be isolated always.
+ *
  * Of one thread, and of one descriptor of epoll at a time; docs/ATTRIBUTION.md, "Event isolation".
  */
 #pragma once
@@ -29,7 +31,8 @@ struct isolation { /* all zero: no loop was seen yet */
     uint8_t phase; /* enum isolation_phase */
     uint8_t refusals;
     uint8_t drained;   /* looks in a row that were answered here */
-    bool has_slept;    /* its last wait was one that may have slept: nothing was put off then */
+    bool is_single;    /* the wait that it is about to begin is for one event */
+    bool is_clean;     /* the last one was, and may have slept: nothing had been put off */
     bool is_needed;    /* events came together, or it looked without sleeping, in this window */
     uint32_t calls;    /* in this window */
     uint32_t doubtful; /* those of them that were */
@@ -44,8 +47,6 @@ bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool slee
  */
 void isolation_waited(
     struct isolation *isolation, int epoll, int events, bool sleeps, bool is_trusted);
-/* It must not be isolated. */
-void isolation_exclude(struct isolation *isolation);
 /* A call was decided. */
 void isolation_called(struct isolation *isolation, bool is_doubtful);
 

@@ -22,6 +22,16 @@ bool stream_drains(int epoll, int *most, bool sleeps)
     return drains;
 }
 
+static void isolate(struct thread *self, int epoll, int events, bool sleeps)
+{
+    struct isolation *isolation = &self->isolation;
+    isolation_waited(isolation, epoll, events, sleeps, attribution_trusts_loops());
+    if (config.isolation == ISOLATION_OFF || self->has_carrier || sharing_is_seen())
+        isolation->phase = ISOLATION_NEVER;
+    else if (config.isolation == ISOLATION_ALWAYS)
+        isolation->phase = ISOLATION_HELPS;
+}
+
 void stream_waited(int epoll, int events, int64_t timeout_ns)
 {
     struct thread *self = thread_self;
@@ -32,10 +42,7 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
         attribution_wait(self, timeout_ns);
         if (epoll >= 0) {
             sharing_waited(self->index, epoll);
-            isolation_waited(
-                &self->isolation, epoll, events, timeout_ns != 0, attribution_trusts_loops());
-            if (!config.isolates || self->has_carrier || sharing_is_seen())
-                isolation_exclude(&self->isolation);
+            isolate(self, epoll, events, timeout_ns != 0);
         }
         self->wait_timed_out = events == 0;
         observe_close(self);

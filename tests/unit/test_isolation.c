@@ -57,7 +57,7 @@ static void test_need(void)
 static void test_excluded(void)
 {
     begin(BATCH);
-    isolation_exclude(&loop);
+    loop.phase = ISOLATION_NEVER;
     CHECK(!isolation_is_on(&loop), "it ends when a carrier tells of tasks");
     turns(1000, BATCH);
     CHECK(!isolation_is_on(&loop), "for good");
@@ -73,7 +73,11 @@ static void test_asks(void)
     most = -1;
     CHECK(!isolation_asks(&loop, EPOLL, &most, false) && most == -1,
         "what the kernel refuses is left to it");
+    begin(BATCH);
     most = BIG;
+    CHECK(!isolation_asks(&loop, EPOLL, &most, false) && most == 1,
+        "not while it is at the events that it was given together before");
+    isolation_asks(&loop, EPOLL, &most, true);
     isolation_waited(&loop, EPOLL, 1, true, true);
     CHECK(isolation_asks(&loop, EPOLL, &most, false) && isolation_asks(&loop, EPOLL, &most, false),
         "there is nothing more until it has done what it put off");
@@ -89,6 +93,7 @@ static void test_restless(void)
 {
     int most = BIG, told = 0;
     begin(BATCH);
+    isolation_asks(&loop, EPOLL, &most, true);
     isolation_waited(&loop, EPOLL, 1, true, true);
     while (isolation_asks(&loop, EPOLL, &most, false))
         told++;
