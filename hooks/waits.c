@@ -22,7 +22,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
  * connections. */
 static int after_epoll(int epoll, int result, int64_t timeout_ns)
 {
-    stream_waited(epoll, result == 0, timeout_ns);
+    stream_waited(epoll, result, timeout_ns);
     return result;
 }
 
@@ -57,6 +57,8 @@ static int64_t of_timeval(const struct timeval *timeout)
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
 {
     stream_asks(-1);
+    if (stream_drains(epoll, &count, timeout != 0))
+        return 0;
     return after_epoll(
         epoll, ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
 }
@@ -65,6 +67,8 @@ HOOK(int, epoll_pwait,
     (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
 {
     stream_asks(-1);
+    if (mask == NULL && stream_drains(epoll, &count, timeout != 0))
+        return 0;
     return after_epoll(epoll, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
         of_milliseconds(timeout));
 }
@@ -81,8 +85,11 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
         const sigset_t *mask))
 {
     stream_asks(-1);
+    int64_t timeout_ns = of_timespec(timeout);
+    if (mask == NULL && stream_drains(epoll, &count, timeout_ns != 0))
+        return 0;
     return after_epoll(
-        epoll, ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), of_timespec(timeout));
+        epoll, ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), timeout_ns);
 }
 
 /* One descriptor that is no listener is a thread waiting for its own business. */
@@ -113,7 +120,7 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
     if (is_boundary(fds, count))
-        stream_waited(-1, result == 0, timeout_ns);
+        stream_waited(-1, result, timeout_ns);
     return result;
 }
 
@@ -196,7 +203,7 @@ HOOK(int, select,
     bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
     if (is_boundary_here)
-        stream_waited(-1, result == 0, timeout_ns);
+        stream_waited(-1, result, timeout_ns);
     return result;
 }
 
@@ -208,6 +215,6 @@ HOOK(int, pselect,
     bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
     int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
     if (is_boundary_here)
-        stream_waited(-1, result == 0, timeout_ns);
+        stream_waited(-1, result, timeout_ns);
     return result;
 }

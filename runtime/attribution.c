@@ -37,6 +37,11 @@ static uint32_t lately[LATELY], lately_next;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
 
+bool attribution_trusts_loops(void)
+{
+    return __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0;
+}
+
 static bool is_lost(uint64_t state)
 {
     return state == WAITING;
@@ -107,6 +112,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_retries = false;
     self->current_unclaimed = 0;
     self->current_strayed = false;
+    self->current_followed = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -203,11 +209,18 @@ void attribution_use(struct thread *self, struct context *context)
         come_to(self, context);
 }
 
-void attribution_touch_unknown(struct thread *self)
+bool attribution_follows(const struct thread *self, const struct context *likeliest)
+{
+    return isolation_is_on(&self->isolation) && likeliest != NULL && !likeliest->ended;
+}
+
+void attribution_touch_guess(struct thread *self, struct context *guess)
 {
     self->touched_unknown = true;
-    if (!serves_one(self) && !self->current_carried)
-        set_current(self, NULL);
+    if (serves_one(self) || self->current_carried)
+        return;
+    set_current(self, guess);
+    self->current_followed = guess != NULL;
 }
 
 void attribution_touch_many(struct thread *self)
@@ -231,7 +244,8 @@ void attribution_closed(struct thread *self, const struct context *context)
 void attribution_touch_opened(struct thread *self, const struct opener *opener)
 {
     if (opener->is_doubtful)
-        attribution_touch_unknown(self);
+        attribution_touch_guess(
+            self, attribution_follows(self, opener->context) ? opener->context : NULL);
     else if (opener->context != NULL)
         attribution_opened(self, opener->context);
 }
@@ -330,6 +344,11 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     set_current(self, NULL);
 }
 
+void attribution_look(struct thread *self)
+{
+    timers_waited(&self->timers, thread_now(self), 0);
+}
+
 /* What a thread came to, or was started with, is over with its first wait: then it may be given
  * anything. What it read itself is its own until the answer. An event loop waits for its helpers
  * now and then, as for a collection of garbage, and goes on with what it was at. */
@@ -376,9 +395,9 @@ void attribution_check(const struct thread *self, const struct context *context)
 {
     if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
         return; /* not its first byte, or its request is not complete */
-    if (self->current == NULL && self->touched_unknown)
-        return; /* nothing was believed, so nothing is learnt */
     bool is_right = self->current == context;
+    if (!is_right && (self->current == NULL ? self->touched_unknown : self->current_followed))
+        return; /* nothing was believed, so nothing is learnt */
     if (!is_right && attribution_is_engaged(self))
         sharing_handed_over();
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
@@ -505,8 +524,8 @@ static bool is_timers_work(const struct thread *self)
  * way besides, and so does not look as if it waited. */
 static bool is_doubtful(const struct thread *self)
 {
-    return self->touched_many || sharing_is_seen() ||
-           __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0;
+    return self->touched_many || self->current_followed || sharing_is_seen() ||
+           !attribution_trusts_loops();
 }
 
 /* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
@@ -515,8 +534,7 @@ static bool is_doubtful(const struct thread *self)
 static struct decision carried(const struct thread *self)
 {
     struct context *context = self->current;
-    if (self->current_of_stack &&
-        (context->ended || __atomic_load_n(&distrust, __ATOMIC_RELAXED) > 0))
+    if (self->current_of_stack && (context->ended || !attribution_trusts_loops()))
         return ambiguous(context);
     if (self->current_of_stack)
         return (struct decision){context, RULE_STACK};
@@ -526,7 +544,7 @@ static struct decision carried(const struct thread *self)
         return ambiguous(context);
     bool is_tried =
         !context->ended && !self->current_steps && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
-    bool is_trusted = __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0 &&
+    bool is_trusted = attribution_trusts_loops() &&
                       (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
     return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
 }
@@ -575,6 +593,7 @@ static struct decision noted(struct thread *self, struct decision decision)
     if (self->current_carried && !self->current_guessed)
         self->current->has_called = true;
     self->current_retries = false;
+    isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;

@@ -32,8 +32,9 @@ void attribution_touch(struct thread *self, struct context *context);
 /* The thread used something that belongs to the context: it wrote to its client's connection, or
  * touched a connection that it opened. A carrier knows better. */
 void attribution_use(struct thread *self, struct context *context);
-/* Something came in of a call whose request is not known. */
-void attribution_touch_unknown(struct thread *self);
+/* Something came in of a call whose request is not known; guess: or NULL, by attribution_follows.
+ */
+void attribution_touch_guess(struct thread *self, struct context *guess);
 /* Answers to calls of several requests came in one read: which of them runs next is not known. */
 void attribution_touch_many(struct thread *self);
 /* The thread touches what the context had opened, or closes what it waits for. A carrier knows
@@ -77,6 +78,8 @@ void attribution_switch(
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
+/* Its loop looked for more events, and was told that there are none: isolation.h. */
+void attribution_look(struct thread *self);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its
  * request, whose work may be done by whoever it waits for. False: it is in no request, now at the
  * latest. */
@@ -129,6 +132,12 @@ struct decision attribution_parent(struct thread *self, const struct opener *ope
  * collected from several requests, or be one's. was_doubtful: the one sent before it, in this unit
  * of work, was ambiguous. */
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful);
+
+/* Nothing was lately seen that speaks against event loops. */
+bool attribution_trusts_loops(void);
+/* Is a call that cannot be named to be counted as the likeliest one's, and its answer's work, too?
+ * In an isolated loop: else who waits once, wrongly, makes all who come after seem to wait. */
+bool attribution_follows(const struct thread *self, const struct context *likeliest);
 
 /* Would a call made now be for certain of what the thread is in? Who serves one is sure of it,
  * whoever waits besides. Reads only. */

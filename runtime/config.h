@@ -31,6 +31,7 @@ enum sampler_kind {
     SAMPLER_XRAY
 };
 enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
+enum isolation_mode { ISOLATION_AUTO, ISOLATION_ALWAYS, ISOLATION_OFF };
 enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2, CARRIER_LUA = 4, CARRIER_JAVA = 8 };
 enum propagator {
 #define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
@@ -114,7 +115,8 @@ struct config {
     bool w3c_of_all;      /* and everybody is believed */
     uint8_t propagator_order[PROPAGATOR_COUNT]; /* enum propagator, as given; see propagators.h */
     uint32_t propagator_count;
-    enum trust trust;        /* BURDOCK_TRUST */
+    enum trust trust;              /* BURDOCK_TRUST */
+    enum isolation_mode isolation; /* BURDOCK_ISOLATION: of event loops, isolation.h */
     bool follow;             /* BURDOCK_FOLLOW: programs started get LD_PRELOAD and TRACEPARENT */
     uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
     uint32_t answer_headers; /* BURDOCK_RESPONSE_HEADERS: enum answer_header_bits */

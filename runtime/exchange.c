@@ -45,6 +45,11 @@ void exchange_uncount(struct exchange *exchange)
     if (exchange->is_unclaimed && exchange->epoch == process.epoch)
         attribution_unclaimed_end();
     exchange->counts_as_call = exchange->is_unclaimed = false;
+    if (exchange->guess != NULL) {
+        attribution_call_end(exchange->guess);
+        context_drop(exchange->guess);
+        exchange->guess = NULL;
+    }
 }
 
 /* It is of nobody's, for now. */
@@ -321,6 +326,20 @@ void exchange_pass_on(struct thread *self, struct exchange *exchange, struct con
     continue_trace(self, exchange, &context->ids, context->is_remote);
 }
 
+/* Nobody is named, but somebody has made it, and does not wait meanwhile. */
+static void count_unnamed(struct thread *self, struct exchange *exchange, struct decision decision)
+{
+    if (decision.is_behind)
+        return;
+    if (attribution_follows(self, decision.parent)) {
+        context_hold(exchange->guess = decision.parent);
+        attribution_call_begin(exchange->guess);
+    } else {
+        exchange->is_unclaimed = true;
+        attribution_unclaimed_begin(self);
+    }
+}
+
 void exchange_identify_client(
     struct thread *self, struct exchange *exchange, struct decision decision)
 {
@@ -329,9 +348,7 @@ void exchange_identify_client(
     if (decision.rule == RULE_AMBIGUOUS) {
         exchange->link_count =
             (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
-        exchange->is_unclaimed = !decision.is_behind;
-        if (exchange->is_unclaimed)
-            attribution_unclaimed_begin(self);
+        count_unnamed(self, exchange, decision);
     }
     exchange->has_ids = true;
     if (parent != NULL) {

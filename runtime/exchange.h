@@ -28,6 +28,7 @@ struct exchange {
     uint32_t serial;
     struct exchange *next;   /* later on the same connection */
     struct context *context; /* held */
+    struct context *guess;   /* whose it is counted as, though nobody is named; held; NULL */
     struct open_slot *open;  /* where it is noted, for when the process dies; NULL: nowhere */
     uint64_t start_ns;       /* monotonic */
     uint64_t unit;    /* thread's, when it began; the same at the end: its caller still waits */
@@ -66,7 +67,7 @@ struct exchange {
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
-    char inline_text[480];
+    char inline_text[472];
     struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 

@@ -74,7 +74,7 @@ void stream_touch(struct visit *visit, enum direction direction)
         attribution_check(visit->self, context);
         attribution_use(visit->self, context);
     } else if (is_answer(connection, direction))
-        attribution_touch_unknown(visit->self);
+        attribution_touch_guess(visit->self, connection->first->guess);
     else if (direction == DIRECTION_IN && connection->previous != NULL &&
              !connection->previous->ended)
         attribution_touch(visit->self, connection->previous); /* what follows its answer: the end */

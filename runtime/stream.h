@@ -99,10 +99,13 @@ static inline void stream_asks(int fd)
     if (__builtin_expect(stream_has_unsettled, 0))
         stream_asks_for_more(fd);
 }
+/* Before a wait on a descriptor of epoll, whose loop may be isolated. True: the host is to get 0,
+ * no event, at once. Else *most is how many it is to get at most. sleeps: it would have waited. */
+bool stream_drains(int epoll, int *most, bool sleeps);
 /* The thread returned from a wait that may have delivered an event of anybody's. */
-/* epoll: on this descriptor; -1: on others. timeout_ns: how long it would have waited; -1: for ever,
- * or not known. */
-void stream_waited(int epoll, bool timed_out, int64_t timeout_ns);
+/* epoll: on this descriptor; -1: on others. events: the wait's result. timeout_ns: how long it
+ * would have waited; -1: for ever, or not known. */
+void stream_waited(int epoll, int events, int64_t timeout_ns);
 /* Has this thread touched anything of interest yet? If not, its waits mean nothing. */
 bool stream_thread_is_known(void);
 /* Could a wait for fd deliver something that is not the current context's? A thread that waits for

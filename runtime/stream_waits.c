@@ -5,7 +5,34 @@
 #include "sharing.h"
 #include "stream_internal.h"
 
-void stream_waited(int epoll, bool timed_out, int64_t timeout_ns)
+bool stream_drains(int epoll, int *most, bool sleeps)
+{
+    struct thread *self = thread_self;
+    if (__builtin_expect(self == NULL || !isolation_is_on(&self->isolation), 1))
+        return false;
+    int saved_errno = errno;
+    bool drains = false;
+    if ((self = observe_open()) != NULL) {
+        drains = isolation_asks(&self->isolation, epoll, most, sleeps);
+        if (drains)
+            attribution_look(self);
+        observe_close(self);
+    }
+    errno = saved_errno;
+    return drains;
+}
+
+static void isolate(struct thread *self, int epoll, int events, bool sleeps)
+{
+    struct isolation *isolation = &self->isolation;
+    isolation_waited(isolation, epoll, events, sleeps, attribution_trusts_loops());
+    if (config.isolation == ISOLATION_OFF || self->has_carrier || sharing_is_seen())
+        isolation->phase = ISOLATION_NEVER;
+    else if (config.isolation == ISOLATION_ALWAYS)
+        isolation->phase = ISOLATION_HELPS;
+}
+
+void stream_waited(int epoll, int events, int64_t timeout_ns)
 {
     struct thread *self = thread_self;
     if (self == NULL) /* this thread has touched nothing of interest yet */
@@ -13,9 +40,11 @@ void stream_waited(int epoll, bool timed_out, int64_t timeout_ns)
     int saved_errno = errno;
     if ((self = observe_open()) != NULL) {
         attribution_wait(self, timeout_ns);
-        if (epoll >= 0)
+        if (epoll >= 0) {
             sharing_waited(self->index, epoll);
-        self->wait_timed_out = timed_out;
+            isolate(self, epoll, events, timeout_ns != 0);
+        }
+        self->wait_timed_out = events == 0;
         observe_close(self);
     }
     errno = saved_errno;

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "isolation.h"
 #include "ours.h"
 #include "plan.h"
 #include "pool.h"
@@ -75,6 +76,7 @@ struct thread {
     bool current_steps;     /* and says when that is over */
     bool current_retries;   /* it came to it by closing something of its, and has not called yet */
     bool current_strayed;   /* since then it heard from others: attribution_stray */
+    bool current_followed;  /* it came to it by a guess: attribution_follows */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
     bool touched_many;         /* since its last wait, answers of several requests' calls at once */
     bool touched_unknown;      /* or one of a call that nobody is known to have made */
@@ -89,7 +91,8 @@ struct thread {
     bool current_of_stack; /* the coroutine itself read the request of `current` */
     uint64_t unit;         /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers;  /* of its event loop */
-    uint64_t now_ns;       /* clock of this observe block, 0: not read yet */
+    struct isolation isolation;
+    uint64_t now_ns;                  /* clock of this observe block, 0: not read yet */
     const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */
     size_t part_at;                   /* how much of that has been told */
     struct secure_mark secure;        /* the TLS call that the thread is in */

@@ -68,8 +68,10 @@ static void ask(struct lane *lane)
 
 static void next(struct lane *lane)
 {
-    if (asked == wanted)
+    if (asked == wanted) { /* the server's own end of it is no answer */
+        close(lane->fd);
         return;
+    }
     snprintf(lane->token, sizeof(lane->token), "%s%zuq", letter, asked++);
     ask(lane);
 }

@@ -14,9 +14,11 @@ EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests"
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W7/proxy", "W9/pool", "W9/sleep", "W9/timer",
          "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
          "W21/http", "W21/redis", "W21/once", "W25/kept")
+# Missed until the loop is isolated, and then not any more: calls, and the least part that is right.
+ISOLATED = {"W25/put-off": (4000, 0.8)}
 # Where work is put off or waits its turn it may be missed, but never be given to another.
 SAFE = ("W10/http", "W10/all", "W13/timer", "W14/queue", "W19/worker-fifo", "W19/io-fifo",
-        "W21/queue", "W21/mixed", "W25/queue", "W25/pipe", "W25/timer", "W25/put-off")
+        "W21/queue", "W21/mixed", "W25/queue", "W25/pipe", "W25/timer", *ISOLATED)
 
 
 def span(kind, identity, parent="", trace="t", place=1, links=(), **attributes):
@@ -112,7 +114,8 @@ def test_cells():
 
 
 def play(title, row, name):
-    result = cells.play(row, name, CONCURRENCY, CALLS // row.cells[name].calls)
+    calls, least = ISOLATED.get(title, (CALLS, 0))
+    result = cells.play(row, name, CONCURRENCY, calls // row.cells[name].calls)
     load, counts = result.load, result.counts
     equal((load["answered"], load["failures"]), (load["requests"], 0), title + ": all is answered")
     equal([(each.attributes["url.full"], root and root.attributes["url.path"])
@@ -124,6 +127,9 @@ def play(title, row, name):
               title + ": each call has its parent, in its span and in what arrived")
     else:
         equal(counts.spans, counts.calls, title + ": each call has its span")
+    if title in ISOLATED:
+        check(counts.right >= least * counts.calls, "%s: %d of %d calls have their parent"
+              % (title, counts.right, counts.calls))
 
 
 if __name__ == "__main__":
