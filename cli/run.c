@@ -107,7 +107,7 @@ static bool run_id_set(char run_id[RUN_ID_BYTES])
 static void carrier_add(const char *name)
 {
     const char *given = getenv("BURDOCK_CARRIERS");
-    char *list = format_text("%s,%s", given && *given ? given : "python", name);
+    char *list = format_text("%s,%s", given && *given ? given : "python,lua,node", name);
     setenv("BURDOCK_CARRIERS", list, 1);
     free(list);
 }

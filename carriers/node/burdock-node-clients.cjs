@@ -7,7 +7,7 @@
 "use strict";
 
 const { Socket } = require("net");
-const { _cache } = require("module");
+const { _cache } = module.constructor;
 
 const BACKLOG_MAX = 1 << 16; // writes of a socket that are not told of
 

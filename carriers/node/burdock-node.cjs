@@ -19,7 +19,7 @@ function restore() {
 }
 
 function hide(file) {
-  const { _cache, _pathCache } = require("module");
+  const { _cache, _pathCache } = module.constructor; // to require it would load much more
   delete _cache[file];
   for (const key of Object.keys(_pathCache))
     if (_pathCache[key] === file) delete _pathCache[key];
@@ -35,7 +35,6 @@ function bindings() {
   const { execArgv, env } = process;
   const asked = [...execArgv, env.NODE_OPTIONS].join(" ");
   if (env.NODE_PENDING_DEPRECATION === "1" || /--pending[-_]deprecation/.test(asked)) return [];
-  if (Number.parseInt(process.versions.node) > 24) return []; // not known to be silent there
   return [process.binding("tcp_wrap").TCP.prototype, process.binding("pipe_wrap").Pipe.prototype];
 }
 
@@ -162,11 +161,27 @@ function enterOnPush(request, enter) {
   });
 }
 
+// By default the major of which Node's own tests were run; others where they are asked for.
+function isKnown() {
+  const [major] = process.versions.node.split(".");
+  const isAsked = process.env.BURDOCK_CARRIERS?.split(/[, ]+/).includes("node");
+  return major === "20" || (isAsked && ["18", "22", "24"].includes(major));
+}
+
+// Unless the program has asked for it, it is not among what was loaded.
+function requireUnseen(name) {
+  const { moduleLoadList } = process;
+  const count = moduleLoadList.length;
+  const loaded = require(name);
+  moduleLoadList.length = count;
+  return loaded;
+}
+
 function start() {
   const addon = { exports: {} };
   process.dlopen(addon, "burdock:node");
   if (!addon.exports.enter) return;
-  const diagnostics = require("diagnostics_channel");
+  const diagnostics = requireUnseen("diagnostics_channel");
   const channels = []; // without a reference older ones are forgotten
   function subscribe(name, listener) {
     channels.push(diagnostics.channel(name));
@@ -186,7 +201,7 @@ function start() {
 restore();
 try {
   hide(__filename);
-  start();
+  if (isKnown()) start();
 } catch {
   // addons are not permitted, or this is a Node that we do not know
 }

@@ -57,11 +57,12 @@ static bool contains(const char *text, const char *word)
 }
 
 /* Options under which a script that is required, or an addon, ends the program, is written into its
- * image, or hides options that come from a file. The program's own arguments are not told apart. */
+ * image, is in what it reports, or hides options that come from a file. The program's own arguments
+ * are not told apart. */
 static bool forbids(const char *text)
 {
     static const char *const words[] = {
-        "-permission", "-policy", "-snapshot", "-addons", "-env-file", "-config-file"};
+        "-permission", "-policy", "-snapshot", "-addons", "-env-file", "-config-file", "-coverage"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (contains(text, words[i]))
             return true;
@@ -120,10 +121,10 @@ static bool set(char **place)
     return true;
 }
 
-static char **find(void)
+static char **find(const char *name)
 {
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
-        if (strncmp(*entry, variable, sizeof(variable) - 1) == 0)
+        if (strncmp(*entry, name, strlen(name)) == 0)
             return entry;
     return NULL;
 }
@@ -140,7 +141,9 @@ void node_start(char *const *argv)
 {
     if (environ == NULL || !addon_find() || !is_node())
         return;
-    char **place = find();
+    if (find("NODE_V8_COVERAGE=") != NULL)
+        return;
+    char **place = find(variable);
     const char *given = place == NULL ? NULL : *place + sizeof(variable) - 1;
     if (!is_forbidden(argv, given) && compose(given) && set(place))
         hooks_dlopen = is_ours;

@@ -2,6 +2,7 @@
 // Prints what a program can see of who else is in it: before its first request, inside it, and in a
 // worker and a child.
 "use strict";
+const loaded = process.moduleLoadList.join(" ");
 const childProcess = require("child_process");
 const http = require("http");
 const Module = require("module");
@@ -39,6 +40,7 @@ function ask(port, path, options = {}) {
 }
 
 async function main() {
+  console.log(loaded);
   look("first");
   const server = http.createServer((request, response) => {
     if (request.url === "/inner") return response.end("inner");
