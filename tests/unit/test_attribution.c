@@ -259,7 +259,7 @@ static void answer(struct thread *self, struct context *context)
 
 static void receive_unknown(struct thread *self, struct context *context)
 {
-    attribution_touch_unknown(self);
+    attribution_touch_guess(self, NULL);
 }
 
 static void receive_many(struct thread *self, struct context *context)
@@ -381,7 +381,7 @@ static void send_unclaimed(struct thread *self, struct context *context)
 
 static void receive_unclaimed(struct thread *self, struct context *context)
 {
-    attribution_touch_unknown(self);
+    attribution_touch_guess(self, NULL);
     attribution_unclaimed_end();
 }
 
