@@ -78,11 +78,15 @@ static struct commands_client *make(const void *key)
     return client;
 }
 
+/* Nobody's, if there is none. */
 static struct carrier_claim take_first(struct commands_client *client)
 {
     uint32_t index = client->first;
+    struct carrier_claim claim = {0};
+    if (index == 0)
+        return claim;
     const struct command *command = command_at(index);
-    struct carrier_claim claim = command->claim;
+    claim = command->claim;
     if (client->unsent == index)
         client->unsent = command->next;
     client->first = command->next;
@@ -193,7 +197,7 @@ void commands_answer(struct commands_client *client)
 {
     if (client->is_lost)
         return; /* what was read says whose it may be */
-    client->claim = client->first == 0 ? (struct carrier_claim){0} : take_first(client);
+    client->claim = take_first(client);
     client->calls_back = true;
     client->at_call = callbacks_begin(client->claim);
 }

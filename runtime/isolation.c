@@ -75,7 +75,7 @@ void isolation_waited(
         close_window(isolation, is_trusted);
 }
 
-void isolation_called(struct isolation *isolation, bool is_doubtful)
+void isolation_count(struct isolation *isolation, bool is_doubtful)
 {
     if (isolation->pause > 0) {
         isolation->pause--;

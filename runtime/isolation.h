@@ -47,8 +47,13 @@ bool isolation_asks(struct isolation *isolation, int epoll, int *most, bool slee
  */
 void isolation_waited(
     struct isolation *isolation, int epoll, int events, bool sleeps, bool is_trusted);
+void isolation_count(struct isolation *isolation, bool is_doubtful);
 /* A call was decided. */
-void isolation_called(struct isolation *isolation, bool is_doubtful);
+static inline void isolation_called(struct isolation *isolation, bool is_doubtful)
+{
+    if (isolation->loop != 0)
+        isolation_count(isolation, is_doubtful);
+}
 
 static inline bool isolation_is_on(const struct isolation *isolation)
 {
