@@ -24,7 +24,7 @@ MISSED = {"thread": 0.5, "executor": 0.01, "event": 0.3, "queue": 0.01, "queue_o
 # of a hundred calls so many may have no parent. Until the request that made it is over, a consumer is
 # nobody's; what takes several items before it works has none; a queue with an order of its own, and a
 # pool that grows without being asked, cannot be told.
-ROUNDS, EACH = 2, 96
+ROUNDS, EACH = 1, 96
 ALL, FEW = 1.0, 0.25
 LAZY = {"task": FEW, "tasks": FEW, "in_time": FEW, "in_time_4": FEW, "deep": FEW, "deep_4": FEW,
         "each": 0.5, "again": FEW, "drain": ALL, "drain_in_time": ALL, "overdue": ALL,
