@@ -320,8 +320,10 @@ static void call_of(struct exchange *exchange, struct context *context)
 void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context)
 {
     leave_context(exchange);
-    if (exchange->rule == RULE_AMBIGUOUS)
+    if (exchange->rule == RULE_AMBIGUOUS) {
         counter_add(COUNTER_PARENT_UNCERTAIN, -1);
+        isolation_named(&self->isolation);
+    }
     call_of(exchange, context);
     continue_trace(self, exchange, &context->ids, context->is_remote);
 }

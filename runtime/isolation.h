@@ -55,6 +55,12 @@ static inline void isolation_called(struct isolation *isolation, bool is_doubtfu
         isolation_count(isolation, is_doubtful);
 }
 
+/* The last call that was doubtful has a parent after all: its head names it. */
+static inline void isolation_named(struct isolation *isolation)
+{
+    isolation->doubtful -= isolation->doubtful > 0;
+}
+
 static inline bool isolation_is_on(const struct isolation *isolation)
 {
     return (uint32_t)isolation->phase - ISOLATION_SETTLES < ISOLATION_NEVER - ISOLATION_SETTLES;

@@ -25,11 +25,14 @@ bool stream_drains(int epoll, int *most, bool sleeps)
 static void isolate(struct thread *self, int epoll, int events, bool sleeps)
 {
     struct isolation *isolation = &self->isolation;
+    bool was_on = isolation_is_on(isolation);
     isolation_waited(isolation, epoll, events, sleeps, attribution_trusts_loops());
     if (config.isolation == ISOLATION_OFF || self->has_carrier || sharing_is_seen())
         isolation->phase = ISOLATION_NEVER;
     else if (config.isolation == ISOLATION_ALWAYS)
         isolation->phase = ISOLATION_HELPS;
+    if (!was_on && isolation_is_on(isolation))
+        counter_add(COUNTER_LOOPS_ISOLATED, 1);
 }
 
 void stream_waited(int epoll, int events, int64_t timeout_ns)

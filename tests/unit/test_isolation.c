@@ -63,6 +63,17 @@ static void test_excluded(void)
     CHECK(!isolation_is_on(&loop), "for good");
 }
 
+static void test_named(void)
+{
+    loop = (struct isolation){0};
+    for (int i = 0; i < 1000; i++) {
+        isolation_waited(&loop, EPOLL, 4, true, true);
+        isolation_called(&loop, true);
+        isolation_named(&loop);
+    }
+    CHECK(!isolation_is_on(&loop), "a proxy that says itself whose its calls are is left alone");
+}
+
 static void test_asks(void)
 {
     int most = BIG;
@@ -135,6 +146,7 @@ int main(void)
 {
     test_need();
     test_excluded();
+    test_named();
     test_asks();
     test_restless();
     test_help();
