@@ -77,12 +77,6 @@ def cpython_carried_command(place, arguments, only):
     return ["/usr/bin/env", "BURDOCK_CARRIERS=python", PYTHON, "-c", AFTER_ACCEPT, *plain[3:]]
 
 
-def cpython_isolated_command(place, arguments, only):
-    """Each loop on epoll gets its events one by one (runtime/isolation.h)."""
-    env, _, *command = cpython_carried_command(place, arguments, only)
-    return [env, "BURDOCK_CARRIERS=none", "BURDOCK_ISOLATION=always", *command]
-
-
 def cpython_parse(place, output):
     try:
         tree = xml.parse(os.path.join(place.path, "report.xml"))
@@ -321,9 +315,6 @@ SUITES = [
         "test_context": ("test_context",),
         "test_asyncio": ("test_asyncio", "-m", "*test_tasks*", "-m", "*test_events*")}),
     # It compares the headers that a server received; ours would be among them.
-    cpython("cpython-isolated", ["test_asyncio", "test_socketserver", "test_httpservers", "test_ssl",
-                                 "test_asyncore", "test_smtplib", "test_ftplib"],
-            cpython_isolated_command, short={}),
     cpython("cpython-headers", ["test_xmlrpc"], short={},
             environment={"OTEL_PROPAGATORS": "none"}),
     Suite("hiredis", ("dpkg-dev", "gcc", "make", "redis-server"), {"hiredis-test": ()},
