@@ -287,13 +287,15 @@ void parse_keep(struct reading *reading, const struct variable *variable, const 
     config->keeps = config->keeps_errors || config->keeps_slow_ns != UINT64_MAX;
 }
 
-/* Which of the names it is; the last one, if none. */
-static unsigned choice(const char *value, const char *const *names, unsigned last)
+/* Which of the names it is. If none, that is told, and it is the last one. */
+static unsigned choose(struct reading *reading, const struct variable *variable, const char *value,
+    const char *const *names, unsigned last, const char *problem)
 {
     struct slice name = slice_trim(whole(value));
-    for (unsigned i = 0; i < last; i++)
+    for (unsigned i = 0; i <= last; i++)
         if (slice_is(name, names[i]))
             return i;
+    parse_problem(reading, variable->name, problem);
     return last;
 }
 
@@ -302,18 +304,16 @@ void parse_trust(struct reading *reading, const struct variable *variable, const
     static const char *const names[] = {
         [TRUST_ALL] = "all", [TRUST_PRIVATE] = "private", [TRUST_NONE] = "none"};
     /* What was to be refused is not to get through. */
-    reading->config->trust = (enum trust)choice(value, names, TRUST_NONE);
-    if (!slice_is(slice_trim(whole(value)), names[reading->config->trust]))
-        parse_problem(reading, variable->name, "neither all, private nor none: taken as none");
+    reading->config->trust = (enum trust)choose(reading, variable, value, names, TRUST_NONE,
+        "neither all, private nor none: taken as none");
 }
 
 void parse_isolation(struct reading *reading, const struct variable *variable, const char *value)
 {
     static const char *const names[] = {
         [ISOLATION_AUTO] = "auto", [ISOLATION_ALWAYS] = "always", [ISOLATION_OFF] = "off"};
-    reading->config->isolation = (enum isolation_mode)choice(value, names, ISOLATION_OFF);
-    if (!slice_is(slice_trim(whole(value)), names[reading->config->isolation]))
-        parse_problem(reading, variable->name, "neither auto, always nor off: taken as off");
+    reading->config->isolation = (enum isolation_mode)choose(reading, variable, value, names,
+        ISOLATION_OFF, "neither auto, always nor off: taken as off");
 }
 
 /* Decided by the very threshold that is told. */
