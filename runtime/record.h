@@ -48,8 +48,8 @@ enum record_kept { RECORD_KEPT_ERROR = 1, RECORD_KEPT_SLOW };
 
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {
-    RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
-    RECORD_TEXT_ERROR,              /* error.type of the transport */
+    RECORD_TEXT_PEER = FIELD_RECORDED, /* address of the other end */
+    RECORD_TEXT_ERROR,                 /* error.type of the transport */
     RECORD_TEXT_TRACE_STATE,
     RECORD_TEXT_STACK, /* return addresses of the call, uintptr_t, innermost first, not aligned */
     RECORD_TEXT_LINKS, /* struct trace_link, one after the other */

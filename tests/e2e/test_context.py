@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which context goes out and what is recorded: continuing, sampling, propagators, switches, and
 contexts that the application itself sends."""
+import base64
 import json
 import os
 import socket
@@ -342,6 +343,78 @@ def test_formats_own():
         equal(fetched(Pair(scene), own="B3:" + own), {"b3": [own]}, "it arrives, and nothing else")
         spans = {span.kind: span for span in scene.wait_spans(2)}
         equal((spans["CLIENT"].trace, spans["CLIENT"].parent), ("1" * 32, "3" * 16), "and is joined")
+
+
+CARRIED = {
+    "istio": {"X-Request-Id": "b6b1-7", "x-client-trace-id": "7", "x-envoy-force-trace": "true",
+              "x-ot-span-context": "a;b"},
+    "sw8": {"sw8": "1-YQ==-Yg==-3-Yw==-ZA==-ZQ==-Zg==", "sw8-x": "0-1712", "sw8-correlation": "YQ==:Yg=="},
+    "jaeger": {"uberctx-tenant": "a%20b"}, "ottrace": {"ot-baggage-tenant": "a"},
+    "datadog": {"x-datadog-origin": "synthetics"},
+}
+
+
+def test_carried():
+    """What names no parent reaches the calls of its request as it came, and those alone."""
+    for name, lines in CARRIED.items():
+        with Scene(OTEL_PROPAGATORS="tracecontext,baggage," + name) as scene:
+            pair = Pair(scene)
+            arrived = fetched(pair, {"traceparent": SAMPLED, "baggage": "a=1", **lines})
+            equal({key: arrived.get(key.lower()) for key in lines},
+                  {key: [value] for key, value in lines.items()}, name + ": it is passed on as it came")
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            equal((arrived["traceparent"], arrived["baggage"], spans["SERVER"].trace),
+                  (["00-%s-%s-01" % (TRACE, spans["CLIENT"].id)], ["a=1"], TRACE),
+                  name + ": beside the context, which is W3C's")
+            arrived = fetched(pair)
+            equal([key for key in arrived if key in {key.lower() for key in lines}], [],
+                  name + ": the next request has none of it")
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio,sw8") as scene:
+        pair = Pair(scene)
+        arrived = fetched(pair, {"X-Request-Id": "theirs", "sw8-x": "0"}, own="x-request-id:mine")
+        equal((arrived["x-request-id"], arrived["sw8-x"], "traceparent" in arrived),
+              (["mine"], ["0"], True), "what the program sends by itself stands; the rest is added")
+        long_one = "a" * 9000
+        arrived = fetched(pair, {"X-Request-Id": long_one, "sw8": "b"})
+        equal((arrived["x-request-id"], arrived["sw8"]), ([long_one], ["b"]), "however long it is")
+    with Scene() as scene:
+        arrived = fetched(Pair(scene), CARRIED["istio"])
+        equal([key for key in arrived if key.startswith("x-")], [], "and nothing of it by default")
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio", BURDOCK_TRUST="none") as scene:
+        arrived = fetched(Pair(scene), CARRIED["istio"])
+        equal([key for key in arrived if key.startswith("x-")], [], "nor of who is not believed")
+
+
+def test_carried_by_nginx():
+    """A proxy passes it on by itself: once, and our context beside it."""
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio,newrelic") as scene:
+        back = scene.service("back")
+        front = scene.nginx("location / { proxy_pass http://127.0.0.1:%d; }" % back.port)
+        arrived = context_of(get(front.port, "/echo", {**CARRIED["istio"], "newrelic": NEWRELIC})[2])
+        spans = {(span.service, span.kind): span for span in scene.wait_spans(3)}
+        client = spans["nginx", "CLIENT"]
+        equal((arrived["x-request-id"], arrived["newrelic"], arrived["traceparent"]),
+              (["b6b1-7"], [NEWRELIC], ["00-%s-%s-01" % (TRACE, client.id)]), "nginx: each header once")
+        equal((spans["nginx", "SERVER"].parent, spans["back", "SERVER"].parent), (PARENT, client.id),
+              "nginx: New Relic's parent is read, and ours goes on")
+
+
+NEWRELIC = base64.b64encode(json.dumps(
+    {"v": [0, 1], "d": {"ty": "App", "ac": "1", "ap": "2", "id": PARENT, "tr": TRACE, "sa": True,
+                        "pr": 1.5, "ti": 1518469636035}}).encode()).decode()
+
+
+def test_newrelic():
+    """Read only: what goes on is in the other formats."""
+    with Scene(OTEL_PROPAGATORS="tracecontext,newrelic") as scene:
+        arrived = fetched(Pair(scene), {"newrelic": NEWRELIC})
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        equal((spans["SERVER"].trace, spans["SERVER"].parent), (TRACE, PARENT), "newrelic: continued")
+        equal(arrived, filled(W3C[1], spans["CLIENT"]), "newrelic: and goes on as Trace Context alone")
+    with Scene(OTEL_PROPAGATORS="tracecontext,newrelic") as scene:
+        other = "00-%s-%s-01" % ("4" * 32, "5" * 16)
+        fetched(Pair(scene), {"newrelic": NEWRELIC, "traceparent": other})
+        equal({span.trace for span in scene.wait_spans(2)}, {"4" * 32}, "newrelic: traceparent counts more")
 
 
 OFFICIAL = {
