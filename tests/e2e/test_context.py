@@ -420,11 +420,22 @@ def test_newrelic():
 OFFICIAL = {
     "b3": "b3.B3SingleFormat", "b3multi": "b3.B3MultiFormat", "jaeger": "jaeger.JaegerPropagator",
     "xray": "aws.AwsXRayPropagator", "ottrace": "ot_trace.OTTracePropagator",
+    "gcp": "cloud_trace_propagator.CloudTraceFormatPropagator", "datadog": "ddtrace",
 }
 BY_OFFICIAL = """
-import importlib, json, sys
-from opentelemetry import trace
+import importlib, json, os, sys
 where, ids, heads = json.loads(sys.argv[1])
+if where == "ddtrace": # Datadog's own
+    os.environ["DD_TRACE_PROPAGATION_STYLE"] = "datadog"
+    from ddtrace.propagation.http import HTTPPropagator
+    from ddtrace.trace import Context
+    sent = {}
+    HTTPPropagator.inject(Context(int(ids[0], 16), int(ids[1], 16), sampling_priority=1), sent)
+    found = HTTPPropagator.extract(heads)
+    print(json.dumps([sent, "%032x" % (found.trace_id or 0), "%016x" % (found.span_id or 0),
+                      int((found.sampling_priority or 0) > 0)]))
+    sys.exit()
+from opentelemetry import trace
 module, _, name = where.rpartition(".")
 propagator = getattr(importlib.import_module("opentelemetry.propagators." + module), name)()
 context = trace.SpanContext(int(ids[0], 16), int(ids[1], 16), True, trace.TraceFlags(1))
@@ -442,14 +453,15 @@ print(json.dumps([sent, "%032x" % found.trace_id, "%016x" % found.span_id,
 
 
 def test_formats_official():
-    """OpenTelemetry's own propagators read what is written here, and the other way round."""
+    """OpenTelemetry's own propagators, Google's and Datadog's, read what is written here, and the
+    other way round."""
     python = os.path.join(BUILD, ".venv/bin/python")
     for name, where in OFFICIAL.items():
         def official(heads):
             return subprocess.run([python, "-c", BY_OFFICIAL, json.dumps([where, (TRACE, PARENT), heads])],
                                   capture_output=True, text=True, timeout=60)
         if not os.path.exists(python) or official({}).returncode != 0:
-            skip(name + ": against OpenTelemetry's own", "its Python package is not there")
+            skip(name + ": against the official one", "its Python package is not there")
             continue
         with Scene(OTEL_PROPAGATORS=name) as scene:
             arrived = fetched(Pair(scene), json.loads(official({}).stdout)[0])
