@@ -399,9 +399,14 @@ def test_carried_by_nginx():
               "nginx: New Relic's parent is read, and ours goes on")
 
 
-NEWRELIC = base64.b64encode(json.dumps(
-    {"v": [0, 1], "d": {"ty": "App", "ac": "1", "ap": "2", "id": PARENT, "tr": TRACE, "sa": True,
-                        "pr": 1.5, "ti": 1518469636035}}).encode()).decode()
+NEWRELIC_DATA = {"ty": "App", "ac": "1", "ap": "2", "id": PARENT, "tr": TRACE, "sa": True, "pr": 1.5,
+                 "tx": "e8b91a159289ff74", "ti": 1518469636035}
+NEWRELIC = base64.b64encode(json.dumps({"v": [0, 1], "d": NEWRELIC_DATA}).encode()).decode()
+BY_NEWRELIC = """
+import json, sys
+from newrelic.common.encoding_utils import DistributedTracePayload as Payload
+print(Payload(v=Payload.version, d=json.loads(sys.argv[1])).http_safe())
+"""
 
 
 def test_newrelic():
@@ -411,6 +416,16 @@ def test_newrelic():
         spans = {span.kind: span for span in scene.wait_spans(2)}
         equal((spans["SERVER"].trace, spans["SERVER"].parent), (TRACE, PARENT), "newrelic: continued")
         equal(arrived, filled(W3C[1], spans["CLIENT"]), "newrelic: and goes on as Trace Context alone")
+    python = os.path.join(BUILD, ".venv/bin/python")
+    official = subprocess.run([python, "-c", BY_NEWRELIC, json.dumps(NEWRELIC_DATA)], text=True,
+                              capture_output=True, timeout=60) if os.path.exists(python) else None
+    if official is None or official.returncode != 0:
+        skip("newrelic: as its own agent writes it", "its Python package is not there")
+    else:
+        with Scene(OTEL_PROPAGATORS="newrelic") as scene:
+            get(scene.service("app").port, "/echo", {"newrelic": official.stdout.strip()})
+            span, = scene.wait_spans(1)
+            equal((span.trace, span.parent), (TRACE, PARENT), "newrelic: as its own agent writes it")
     with Scene(OTEL_PROPAGATORS="tracecontext,newrelic") as scene:
         other = "00-%s-%s-01" % ("4" * 32, "5" * 16)
         fetched(Pair(scene), {"newrelic": NEWRELIC, "traceparent": other})
