@@ -408,10 +408,10 @@ def test_deaths():
                     pass
 
         def worker():
-            """Whose file is there, and who has exported what it did before that; from now on all that
-            it does is durable."""
+            """Whose ring is in its file and was drained, and with it what it did before it had one;
+            from now on all that it does is durable. (What it exported may be others', recovered.)"""
             found = [ring.pid for ring in scene.rings_left()
-                     if ring.counters.get("spans.exported") and os.path.exists("/proc/%d" % ring.pid)]
+                     if ring.is_drained and os.path.exists("/proc/%d" % ring.pid)]
             return found[0] if found else None
 
         threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
