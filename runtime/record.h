@@ -46,6 +46,10 @@ enum record_mark {
 /* Why it is told though its trace is not sampled: tail.h. */
 enum record_kept { RECORD_KEPT_ERROR = 1, RECORD_KEPT_SLOW };
 
+/* Of a LOG, where a span has its protocol: descriptor 1 or 2, 0 for a file, or this and one of
+ * syslog's severities. */
+enum { RECORD_LOG_SYSLOG = 8, RECORD_LOG_SEVERITIES = 8 };
+
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {
     RECORD_TEXT_PEER = FIELD_RECORDED, /* address of the other end */
