@@ -70,6 +70,8 @@ static void check_environment(struct findings *findings, int pid, struct config 
             "start it with burdock run");
     process_settings(pid, settings);
     doctor_switches(findings, settings);
+    for (const char *at = block; at < block + length; at += strlen(at) + 1)
+        doctor_unknown(findings, at);
     free(block);
 }
 
