@@ -374,6 +374,15 @@ def test_carried():
         arrived = fetched(pair, {"X-Request-Id": "theirs", "sw8-x": "0"}, own="x-request-id:mine")
         equal((arrived["x-request-id"], arrived["sw8-x"], "traceparent" in arrived),
               (["mine"], ["0"], True), "what the program sends by itself stands; the rest is added")
+        path = "/fetch?url=" + quote("http://127.0.0.1:%d/echo" % pair.back.port, safe="")
+        with socket.create_connection(("127.0.0.1", pair.front.port)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in ("GET %s HTTP/1.1\r\nHost: a\r\nX-Request-ID:\t in pieces \r\nsw8:\r\nsw8-x: 1\r\n"
+                         "Connection: close\r\n\r\n" % path).encode():
+                client.sendall(bytes([byte]))
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        arrived = context_of(answer.split(b"\r\n\r\n", 1)[1])
+        equal((arrived["x-request-id"], arrived["sw8-x"]), (["in pieces"], ["1"]), "in pieces, too")
         long_one = "a" * 9000
         arrived = fetched(pair, {"X-Request-Id": long_one, "sw8": "b"})
         equal((arrived["x-request-id"], arrived["sw8"]), ([long_one], ["b"]), "however long it is")

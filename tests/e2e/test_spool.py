@@ -350,7 +350,7 @@ def ask_in_vain(port, path):
 
 def test_unfinished():
     """What a process was at when it died: the request, and the call that it was waiting for."""
-    for how in (signal.SIGKILL, signal.SIGSEGV):
+    for how in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
         with Scene() as scene:
             silent = harness.RawServer(scene, lambda connection: harness.read_head(connection) and
                                        connection.recv(1))
