@@ -27,7 +27,7 @@ BUDGETS = {
     "Redis itself": 116, # two calls of a process of more than one thread
     "memcached asked": 3970,
     "memcached itself": 116,
-    "MongoDB asked": 7730,
+    "MongoDB asked": 7720,
     "query of PostgreSQL": 4370,
     "query of 100 rows": 6180,
     "execution by PostgreSQL": 5750,

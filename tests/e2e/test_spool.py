@@ -442,6 +442,11 @@ def test_deaths():
         open_ones = unfinished(spans)
         check(len(open_ones) <= deaths * clients, "deaths: no more are unfinished than were under way",
               len(open_ones))
+        ids = {span.id for span in open_ones}
+        paths = {span.attributes["url.path"] for span in open_ones}
+        ended = {span.attributes["url.path"] for span in spans if span.id not in ids}
+        equal((len(ids) - len(paths), paths & ended), (0, set()),
+              "deaths: each of those is one request, and none is told as finished, too")
         print("# %d spans, %d answered, %d unfinished, %d twice" %
               (len(spans), len(answered), len(open_ones), twice))
 
