@@ -3,7 +3,7 @@
 #include "json_find.h"
 #include "propagators_formats.h"
 
-enum { PAYLOAD_BYTES_MAX = 512, SEXTET_NONE = 64 };
+enum { PAYLOAD_BYTES_MAX = 384, SEXTET_NONE = 64 };
 
 static unsigned sextet_of(char letter)
 {
