@@ -70,6 +70,8 @@ static void check_environment(struct findings *findings, int pid, struct config 
             "start it with burdock run");
     process_settings(pid, settings);
     doctor_switches(findings, settings);
+    for (const char *at = block; at < block + length; at += strlen(at) + 1)
+        doctor_unknown(findings, at);
     free(block);
 }
 
@@ -113,10 +115,10 @@ static bool is_failure(enum counter counter)
     return counter != COUNTER_SPANS_RECORDED && counter != COUNTER_SPANS_EXPORTED &&
            counter != COUNTER_LOGS_RECORDED && counter != COUNTER_LOGS_EXPORTED &&
            counter != COUNTER_EXPORT_REQUESTS && counter != COUNTER_EXPORT_MICROSECONDS &&
-           counter != COUNTER_INJECT_ADOPTED && counter != COUNTER_SELFCHECK_RIGHT &&
-           counter != COUNTER_SELFCHECK_WRONG && counter != COUNTER_LOOPS_ISOLATED &&
-           counter != COUNTER_CARRIER_PYTHON && counter != COUNTER_CARRIER_LUA &&
-           counter != COUNTER_CARRIER_JAVA;
+           counter != COUNTER_SELF_MICROSECONDS && counter != COUNTER_INJECT_ADOPTED &&
+           counter != COUNTER_SELFCHECK_RIGHT && counter != COUNTER_SELFCHECK_WRONG &&
+           counter != COUNTER_LOOPS_ISOLATED && counter != COUNTER_CARRIER_PYTHON &&
+           counter != COUNTER_CARRIER_LUA && counter != COUNTER_CARRIER_JAVA;
 }
 
 /* How often it was known, at the first byte of an answer, whose it would be. */

@@ -200,6 +200,7 @@ void doctor_settings(struct findings *findings)
     settings_read(&settings);
     guards_visit(&settings, tell_guard, findings);
     doctor_switches(findings, &settings);
+    doctor_unknown_here(findings);
     check_destination(findings, &settings);
     doctor_relay(findings, &settings, geteuid());
     check_preload(findings);

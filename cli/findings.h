@@ -23,6 +23,10 @@ void doctor_installation(struct findings *findings);
 void doctor_settings(struct findings *findings);
 /* What in these settings prevents or thins out traces, and what in them is ignored. */
 void doctor_switches(struct findings *findings, const struct config *settings);
+/* A variable, "NAME=VALUE", that is meant for us and that we do not know; those of this
+ * environment. */
+void doctor_unknown(struct findings *findings, const char *variable);
+void doctor_unknown_here(struct findings *findings);
 void doctor_command(struct findings *findings, const char *command);
 /* What the file itself says, by any name; depth counts interpreters of scripts. */
 void doctor_file(struct findings *findings, const char *path, int depth);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "counters.h"
 #include "hook.h"
 #include "logs_stdio.h"
 
@@ -17,17 +18,23 @@ extern void __syslog_chk(int priority, int flag, const char *format, ...);
 extern void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
 
 /* The message with ours. False: it is to go as it is. */
-static bool has_joined(const char *format, va_list arguments, char text[LOGS_MESSAGE_MAX])
+static bool has_joined(
+    int priority, const char *format, va_list arguments, char text[LOGS_MESSAGE_MAX])
 {
     int saved_errno = errno; /* of %m, for the original too */
     va_list copy;
-    if (format == NULL || !logs_is_simple(format))
+    if (format == NULL || !(setlogmask(0) & LOG_MASK(LOG_PRI(priority)))) /* nobody hears it */
         return false;
+    if (!logs_is_simple(format)) {
+        if (config.records_logs)
+            counter_add(COUNTER_LOGS_DROPPED_UNSEEN, 1);
+        return false;
+    }
     va_copy(copy, arguments);
     int length = vsnprintf(text, LOGS_MESSAGE_MAX, format, copy);
     va_end(copy);
     errno = saved_errno;
-    return length > 0 && length < LOGS_MESSAGE_MAX && logs_join_message(text, (size_t)length);
+    return length > 0 && logs_join_message(text, (size_t)length, LOG_PRI(priority));
 }
 
 enum { UNFORTIFIED = -1 }; /* for the flag */
@@ -66,7 +73,7 @@ __attribute__((noinline, format(printf, 2, 0))) static bool sent_joined(
     int priority, const char *format, va_list arguments)
 {
     char text[LOGS_MESSAGE_MAX];
-    if (!has_joined(format, arguments, text))
+    if (!has_joined(priority, format, arguments, text))
         return false;
     ORIGINAL(syslog)(priority, "%s", text);
     return true;

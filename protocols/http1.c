@@ -48,11 +48,11 @@ void http1_tell_piece(
     reader->sink->event(reader->sink, &event);
 }
 
-static void tell_text(
-    struct reader *reader, const void *text, size_t length, size_t offset, bool first)
+static void tell_text(struct reader *reader, enum field field, const void *text, size_t length,
+    size_t offset, bool first)
 {
     struct event event = {.kind = EVENT_TEXT,
-        .field = FIELD_CONTEXT,
+        .field = field,
         .first = first,
         .exchange = http1_serial(reader),
         .offset = offset,
@@ -61,10 +61,13 @@ static void tell_text(
     reader->sink->event(reader->sink, &event);
 }
 
-void http1_tell_context(struct reader *reader, const uint8_t *name, size_t length, size_t offset)
+enum field http1_tell_context(
+    struct reader *reader, enum header header, const uint8_t *name, size_t length, size_t offset)
 {
-    tell_text(reader, name, length, offset, true);
-    tell_text(reader, ": ", 2, offset, false);
+    enum field field = header == HEADER_CONTEXT ? FIELD_CONTEXT : FIELD_CARRIED;
+    tell_text(reader, field, name, length, offset, true);
+    tell_text(reader, field, ": ", 2, offset, false);
+    return field;
 }
 
 void http1_end_oldest(struct reader *reader, enum end_reason reason)

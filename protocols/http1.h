@@ -79,6 +79,7 @@ enum header {
     HEADER_AMZ_TARGET,
     HEADER_AMZN_TRACE_ID,
     HEADER_CONTEXT, /* told as FIELD_CONTEXT, its name in front */
+    HEADER_CARRIED, /* the same of FIELD_CARRIED */
     HEADER_OTHER
 };
 
@@ -172,8 +173,10 @@ void http1_tell_status(struct reader *);
 /* A piece of the buffer, from..to, that belongs to the message that the reader is in. */
 void http1_tell_piece(struct reader *, enum field, size_t from, size_t to, bool first, bool last);
 void http1_end_oldest(struct reader *, enum end_reason);
-/* The start of a text of FIELD_CONTEXT: "name: ". offset: of the value. */
-void http1_tell_context(struct reader *, const uint8_t *name, size_t length, size_t offset);
+/* The start of a text of HEADER_CONTEXT or HEADER_CARRIED: "name: ". offset: of the value. As which
+ * field it is told. */
+enum field http1_tell_context(
+    struct reader *, enum header, const uint8_t *name, size_t length, size_t offset);
 
 /* http1_describe.c */
 void http1_describe(const struct facts *, struct describer *);

@@ -316,9 +316,8 @@ static void begin_value(struct reader *reader, const uint8_t *name, size_t lengt
     stream->has_value = false;
     stream->matched = 0;
     stream->left = 0;
-    if (stream->header == HEADER_CONTEXT) {
-        http1_tell_context(reader, name, length, reader->at);
-        stream->header = FIELD_CONTEXT;
+    if (stream->header == HEADER_CONTEXT || stream->header == HEADER_CARRIED) {
+        stream->header = http1_tell_context(reader, stream->header, name, length, reader->at);
         stream->has_value = true; /* the name begins the text */
     } else if (stream->header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;

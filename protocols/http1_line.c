@@ -180,18 +180,19 @@ static void take_words(
     stream->header = HEADER_OTHER;
 }
 
-static void take_context(struct reader *reader, size_t from, size_t to)
+static void take_context(struct reader *reader, enum header header, size_t from, size_t to)
 {
     const uint8_t *name = reader->data + reader->at;
-    http1_tell_context(reader, name, http1_name_scan(name, 0, to - reader->at), from);
-    http1_tell_piece(reader, FIELD_CONTEXT, from, to, false, true);
+    size_t length = http1_name_scan(name, 0, to - reader->at);
+    enum field field = http1_tell_context(reader, header, name, length, from);
+    http1_tell_piece(reader, field, from, to, false, true);
 }
 
 __attribute__((noinline)) static void take_rare(
     struct reader *reader, enum header header, size_t from, size_t to)
 {
-    if (header == HEADER_CONTEXT) {
-        take_context(reader, from, to);
+    if (header == HEADER_CONTEXT || header == HEADER_CARRIED) {
+        take_context(reader, header, from, to);
     } else if (header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;
     } else {

@@ -143,7 +143,7 @@ static enum header name_header(const uint8_t *name, size_t length, enum role rol
 
 enum header (*http1_name_header)(const uint8_t *, size_t, enum role) = name_header;
 
-static protocol_context_names *is_context;
+static protocol_context_names *context_field;
 bool http1_edits_answers;
 
 /* What is no context of W3C's may be one of those. */
@@ -152,7 +152,11 @@ static enum header name_header_or_more(const uint8_t *name, size_t length, enum 
     enum header header = name_header(name, length, role);
     if (role == REQUESTS) {
         bool may_be = header == HEADER_OTHER || header == HEADER_AMZN_TRACE_ID;
-        return may_be && is_context != NULL && is_context(name, length) ? HEADER_CONTEXT : header;
+        enum field field =
+            may_be && context_field != NULL ? context_field(name, length) : FIELD_COUNT;
+        return field == FIELD_COUNT     ? header
+               : field == FIELD_CONTEXT ? HEADER_CONTEXT
+                                        : HEADER_CARRIED;
     }
     bool is_own = header == HEADER_OTHER && http1_edits_answers && length == 13 &&
                   is_name(name, length, "traceresponse");
@@ -161,7 +165,7 @@ static enum header name_header_or_more(const uint8_t *name, size_t length, enum 
 
 void protocol_look_for_context(protocol_context_names *names)
 {
-    is_context = names;
+    context_field = names;
     http1_name_header = name_header_or_more;
 }
 

@@ -53,18 +53,19 @@ enum field {
     FIELD_OPERATION,      /* of a database: the name of the command */
     FIELD_QUERY,          /* of a database: the statement as it was sent */
     FIELD_NAMESPACE,      /* of a database: in which one of the server's */
-    FIELD_COLLECTION,   /* of a database: of what, if the protocol says so outside the statement;
-                           of HTTP: which product answers, if a head says so */
-    FIELD_CODE,         /* of a database: SQLSTATE, or what its errors are named by */
-    FIELD_DESTINATION,  /* of a message: exchange, topic, subject or stream */
-    FIELD_ROUTING,      /* of a message: its routing key, partition key, or what else chooses */
-    FIELD_SUBSCRIPTION, /* of a message: by which queue, or for which consumer group, it came */
-    FIELD_MESSAGE,      /* of a message: its identifier, as the protocol has one */
-    FIELD_TLS,          /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
-    FIELD_RECORDED,     /* what follows is for propagation, no part of the span */
+    FIELD_COLLECTION,     /* of a database: of what, if the protocol says so outside the statement;
+                             of HTTP: which product answers, if a head says so */
+    FIELD_CODE,           /* of a database: SQLSTATE, or what its errors are named by */
+    FIELD_DESTINATION,    /* of a message: exchange, topic, subject or stream */
+    FIELD_ROUTING,        /* of a message: its routing key, partition key, or what else chooses */
+    FIELD_SUBSCRIPTION,   /* of a message: by which queue, or for which consumer group, it came */
+    FIELD_MESSAGE,        /* of a message: its identifier, as the protocol has one */
+    FIELD_TLS,            /* inside TLS: "1.3 CIPHER ALPN", at least a blank; no parser tells it */
+    FIELD_RECORDED,       /* what follows is for propagation, no part of the span */
     FIELD_TRACESTATE = FIELD_RECORDED,
     FIELD_BAGGAGE,
-    FIELD_PARENT, /* what follows names a parent: a head with any of it has a context */
+    FIELD_CARRIED, /* what a service passes on as it came: as FIELD_CONTEXT */
+    FIELD_PARENT,  /* what follows names a parent: a head with any of it has a context */
     FIELD_TRACEPARENT = FIELD_PARENT,
     FIELD_CONTEXT, /* of other formats: "name: value", told only if they are looked for */
     FIELD_COUNT
@@ -188,7 +189,7 @@ struct facts {
     bool is_adopted;          /* it carries the application's own context, not this span's */
     struct fact error;        /* the transport's error.type */
     struct fact peer_address; /* textual IP address or socket path */
-    struct fact texts[FIELD_COUNT];
+    struct fact texts[FIELD_RECORDED];
     int64_t numbers[FIELD_NUMBERS];
     int32_t peer_port;         /* 0: none */
     const char *known_methods; /* "A,B,C" instead of the protocol's own list; NULL or "": its own */
@@ -272,9 +273,10 @@ struct protocol {
     void (*describe)(const struct facts *, struct describer *);
 };
 
-/* Which headers carry context in formats other than W3C's: FIELD_CONTEXT. Before threads exist; if
- * it is not called, no header is looked at for that. */
-typedef bool protocol_context_names(const uint8_t *name, size_t length);
+/* Which headers carry context in formats other than W3C's: FIELD_CONTEXT, or FIELD_CARRIED;
+ * FIELD_COUNT: no context. Before threads exist; if it is not called, no header is looked at for
+ * that. */
+typedef enum field protocol_context_names(const uint8_t *name, size_t length);
 void protocol_look_for_context(protocol_context_names *);
 
 /* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */

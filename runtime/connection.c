@@ -417,6 +417,48 @@ void connection_count(struct connection_counts *out)
     }
 }
 
+const char active_methods[ACTIVE_METHODS][8] = {"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS",
+    "PATCH", "CONNECT", "TRACE", "QUERY", "_OTHER"};
+
+static unsigned method_of(const struct exchange *exchange)
+{
+    uint16_t offset = exchange->texts[FIELD_METHOD].offset,
+             length = exchange->texts[FIELD_METHOD].length;
+    unsigned at = 0;
+    while (
+        at < ACTIVE_METHODS - 1 &&
+        (strlen(active_methods[at]) != length || offset + length > sizeof(exchange->inline_text) ||
+            memcmp(active_methods[at], exchange->inline_text + offset, length) != 0))
+        at++;
+    return at;
+}
+
+/* What is read may be taken anew meanwhile: blocks stay where they are, and steps are counted. */
+__attribute__((noinline)) static void count_requests(
+    const struct connection *connection, struct active_requests *out)
+{
+    const struct exchange *exchange = connection->first;
+    for (unsigned i = 0; exchange != NULL && i < EXCHANGES_OPEN_MAX; i++) {
+        if (exchange->is_server && exchange->requested && exchange->epoch == process.epoch &&
+            exchange->texts[FIELD_METHOD].length > 0)
+            out->of[method_of(exchange)][(exchange->present >> FIELD_TLS) & 1]++;
+        exchange = exchange->next;
+    }
+}
+
+void connection_count_requests(struct active_requests *out)
+{
+    uint32_t last = __atomic_load_n(&connections.fresh, __ATOMIC_ACQUIRE);
+    memset(out, 0, sizeof(*out));
+    for (uint32_t index = 1; index <= last; index++) {
+        const struct connection *connection = pool_block(&connections, index);
+        uint32_t counted = __atomic_load_n(&connection->counted, __ATOMIC_RELAXED);
+        if (counted % CONNECTION_SIDES == 1 && /* accepted */
+            __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED) == process.epoch)
+            count_requests(connection, out);
+    }
+}
+
 void connection_counts_forked(void)
 {
     memset(begun, 0, sizeof(begun));

@@ -24,5 +24,14 @@ void connection_count_in(struct connection *connection);
 void connection_count(struct connection_counts *out);
 void connection_counts_forked(void);
 
+/* Requests that are being served, by method (active_methods) and whether inside TLS: those whose
+ * head is complete and whose answer is not. As far as can be seen without stopping anybody. */
+enum { ACTIVE_METHODS = 11 };
+extern const char active_methods[ACTIVE_METHODS][8];
+struct active_requests {
+    uint32_t of[ACTIVE_METHODS][2];
+};
+void connection_count_requests(struct active_requests *out);
+
 /* What the metrics call a row; NULL: there is none. */
 const char *connection_protocol_name(uint32_t row);

@@ -73,6 +73,24 @@ bool context_set_texts(struct context *context, const char *tracestate, uint32_t
     return true;
 }
 
+bool context_add_others(struct context *context, const char *lines, uint32_t length)
+{
+    uint32_t before = context->tracestate_length + context->baggage_length;
+    bool is_big = before + length > TEXT_SMALL_BYTES;
+    uint32_t index = before + length > TEXT_CARRIED_MAX ? 0 : text_take(is_big);
+    if (index == 0)
+        return false;
+    char *text = text_block(is_big, index);
+    memcpy(text, context_texts(context), before);
+    memcpy(text + before, lines, length);
+    if (context->text_index != 0)
+        text_give(context->text_is_big, context->text_index);
+    context->text_is_big = is_big;
+    context->text_index = index;
+    context->others_length = length;
+    return true;
+}
+
 const char *context_texts(const struct context *context)
 {
     return context->text_index == 0 ? "" : text_block(context->text_is_big, context->text_index);

@@ -24,7 +24,8 @@ struct context {
     bool is_remote_shared; /* another request at work came from the same span */
     uint32_t tracestate_length;
     uint32_t baggage_length;
-    uint32_t text_index; /* block with tracestate, then baggage; 0: none */
+    uint32_t others_length;
+    uint32_t text_index; /* block with tracestate, baggage, others' lines; 0: none */
     bool text_is_big;
     uint32_t epoch;    /* the process that began it */
     bool is_message;   /* it is a message's that was delivered, no request's */
@@ -50,4 +51,6 @@ void context_drop(struct context *context);      /* NULL is allowed */
 /* Copies what the request carried. False: no memory, nothing is carried on. */
 bool context_set_texts(struct context *context, const char *tracestate, uint32_t tracestate_length,
     const char *baggage, uint32_t baggage_length);
+/* Adds what is passed on as it came: FIELD_CARRIED. False: as above. */
+bool context_add_others(struct context *context, const char *lines, uint32_t length);
 const char *context_texts(const struct context *context);

@@ -132,7 +132,7 @@ static void reopen(struct exchange *exchange, enum field field)
         exchange->texts[field].offset = (uint16_t)exchange->text_used;
         exchange->text_used += (uint32_t)length;
     }
-    append(exchange, field == FIELD_CONTEXT ? "\n" : ",", 1);
+    append(exchange, field == FIELD_CONTEXT || field == FIELD_CARRIED ? "\n" : ",", 1);
     exchange->texts[field].length = (uint16_t)(exchange->text_used - exchange->texts[field].offset);
 }
 
@@ -232,7 +232,8 @@ static struct slice text_of(const struct exchange *exchange, enum field field)
  * would be. */
 static void extract_any(const struct exchange *exchange, struct extracted *extracted)
 {
-    struct carried carried = {.context = text_of(exchange, FIELD_CONTEXT)};
+    struct carried carried = {
+        .context = text_of(exchange, FIELD_CONTEXT), .others = text_of(exchange, FIELD_CARRIED)};
     if (exchange->texts[FIELD_TRACEPARENT].values == 1)
         carried.traceparent = text_of(exchange, FIELD_TRACEPARENT);
     propagators_extract(&carried, extracted);
@@ -289,6 +290,9 @@ __attribute__((noinline)) static void identify_server_by_any(
     bool continues = extracted.found == FOUND_PARENT;
     exchange->is_decided = extracted.found == FOUND_DECISION && config.sampler_parent_based;
     identify_server(self, exchange, continues ? &extracted.ids : NULL, extracted.is_w3c);
+    struct slice others = text_of(exchange, FIELD_CARRIED);
+    if (others.length > 0 && exchange->context != NULL)
+        context_add_others(exchange->context, others.data, (uint32_t)others.length);
     if (!exchange->is_decided || config.sdk_disabled)
         return;
     exchange->ids.flags = (exchange->ids.flags & FLAG_RANDOM) | extracted.ids.flags;

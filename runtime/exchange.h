@@ -67,7 +67,7 @@ struct exchange {
     struct {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
-    char inline_text[472];
+    char inline_text[464];
     struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
 };
 

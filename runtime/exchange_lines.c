@@ -92,6 +92,14 @@ __attribute__((noinline)) static size_t lines_of_any(
     if (context != NULL && !(exchange->present & 1u << FIELD_BAGGAGE))
         carrying.baggage = (struct slice){
             context_texts(context) + context->tracestate_length, context->baggage_length};
+    bool is_own = exchange->present & 1u << FIELD_CARRIED;
+    if (is_own)
+        carrying.own = (struct slice){
+            exchange_text(exchange, FIELD_CARRIED), exchange->texts[FIELD_CARRIED].length};
+    if (context != NULL && (!is_own || carrying.own.length > 0))
+        carrying.others = (struct slice){
+            context_texts(context) + context->tracestate_length + context->baggage_length,
+            context->others_length};
     return propagators_inject(&carrying, out, TEXT_BIG_BYTES, bare_lf);
 }
 

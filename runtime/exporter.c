@@ -49,6 +49,7 @@ static struct tail tail;
 static int ring_descriptor = -1; /* a number of the thread's own table */
 static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
+static uint64_t counted_us; /* CPU time of this thread */
 
 static void make_resource(bool is_thread)
 {
@@ -135,6 +136,17 @@ static void await_work(void)
     __atomic_store_n(&exporter_work, WORK_NONE, __ATOMIC_SEQ_CST);
 }
 
+/* What it costs to be observed, but for the calls themselves. */
+static void count_own_time(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0)
+        return;
+    uint64_t now_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+    counter_add(COUNTER_SELF_MICROSECONDS, now_us - counted_us);
+    counted_us = now_us;
+}
+
 /* Each interval, and what is new of the last one when the process ends. */
 static void send_metrics(void)
 {
@@ -179,6 +191,7 @@ static void recover_others(void)
 static void *run(void *unused)
 {
     thread_exempt();
+    counted_us = 0;
     __atomic_store_n(&thread_id, sys(SYS_gettid), __ATOMIC_RELAXED);
     sys(SYS_prctl, PR_SET_NAME, "burdock");
     if (!leave_descriptor_table()) {
@@ -214,6 +227,7 @@ static void *run(void *unused)
         drain();
         if (delivery.tail != NULL)
             tail_age(&tail);
+        count_own_time();
         send_metrics();
         rings_publish_counters();
         if (__atomic_load_n(&exporter_work, __ATOMIC_RELAXED) == WORK_NONE)

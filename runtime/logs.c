@@ -392,13 +392,13 @@ void logs_written(int fd, const struct iovec *iov, int count, ssize_t result)
 }
 
 /* With an end or without one: the message as a line, and back. */
-static bool join_message(struct thread *self, uint64_t last_ns, char *text, size_t length)
+static bool join_message(
+    struct thread *self, const struct trace_ids *ids, char *text, size_t length)
 {
-    const struct trace_ids *ids = attribution_of_line(self, last_ns);
     struct logs_form form = {config.logs_suffix, false};
     struct logs_edit edit;
     char *line = self->lines + LOGS_WRITE_MAX;
-    if (process.broken || ids == NULL || !trace_id_is_set(ids->trace_id))
+    if (ids == NULL || length >= LOGS_MESSAGE_MAX)
         return false;
     bool has_end = text[length - 1] == '\n';
     memcpy(line, text, length);
@@ -411,14 +411,20 @@ static bool join_message(struct thread *self, uint64_t last_ns, char *text, size
     return true;
 }
 
-bool logs_join_message(char text[LOGS_MESSAGE_MAX], size_t length)
+bool logs_join_message(char text[LOGS_MESSAGE_MAX], size_t length, unsigned severity)
 {
     int saved_errno = errno;
     uint64_t last_ns = thread_self == NULL ? 0 : thread_self->now_ns;
     struct thread *self = observe_open();
     if (self == NULL)
         return false;
-    bool joined = join_message(self, last_ns, text, length);
+    const struct trace_ids *ids = process.broken ? NULL : attribution_of_line(self, last_ns);
+    if (ids != NULL && !trace_id_is_set(ids->trace_id))
+        ids = NULL;
+    size_t kept = length < LOGS_MESSAGE_MAX ? length : LOGS_MESSAGE_MAX - 1;
+    if (config.records_logs)
+        logs_record_message(self, severity, ids, text, kept, length - kept);
+    bool joined = join_message(self, ids, text, length);
     self->now_ns = last_ns;
     observe_close(self);
     errno = saved_errno;

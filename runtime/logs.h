@@ -54,5 +54,7 @@ void logs_written(int fd, const struct iovec *iov, int count, ssize_t result);
 
 enum { LOGS_MESSAGE_MAX = 900 }; /* with ours, and its end: receivers of syslog may cut at 1,024 */
 
-/* A message for syslog gets what a line would get, in its place. False: it stays as it is. */
-bool logs_join_message(char text[LOGS_MESSAGE_MAX], size_t length);
+/* A message for syslog, of this severity, gets what a line would get, in its place, and is recorded
+ * if that is asked for. length: of all of it; what `text` has no room for is not there. False: it
+ * stays as it is. */
+bool logs_join_message(char text[LOGS_MESSAGE_MAX], size_t length, unsigned severity);

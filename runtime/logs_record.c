@@ -25,7 +25,7 @@ struct telling_of_lines {
     struct thread *self;
     const struct trace_ids *ids;
     uint64_t now_ns; /* since the Unix epoch; of each line one more: sorted, they stay in order */
-    uint8_t stream;  /* 1 or 2, or 0: it has a path */
+    uint8_t stream;  /* 1 or 2; RECORD_LOG_SYSLOG and a severity; or 0: it has a path */
     size_t path_length;     /* of what stands in self->flat */
     size_t length, dropped; /* of the line, which begins at self->lines */
 };
@@ -126,6 +126,21 @@ bool logs_are_several(const struct iovec *iov, int count, size_t taken)
         taken -= length;
     }
     return false;
+}
+
+void logs_record_message(struct thread *self, unsigned severity, const struct trace_ids *ids,
+    const char *text, size_t length, size_t dropped)
+{
+    struct telling_of_lines lines;
+    memset(&lines, 0, sizeof(lines));
+    lines.self = self;
+    lines.ids = ids;
+    lines.now_ns = thread_now(self) + process_clock_offset_ns();
+    lines.stream = (uint8_t)(RECORD_LOG_SYSLOG + severity);
+    exporter_need();
+    add(&lines, text, length > 0 && text[length - 1] == '\n' ? length - 1 : length);
+    lines.dropped = dropped;
+    end_line(&lines);
 }
 
 __attribute__((noinline)) void logs_record(struct thread *self, int fd, const struct trace_ids *ids,

@@ -25,3 +25,7 @@ bool logs_are_several(const struct iovec *iov, int count, size_t taken);
  * Writes over the first half of self->lines, and self->flat. */
 void logs_record(struct thread *self, int fd, const struct trace_ids *ids, const struct iovec *iov,
     int count, size_t taken);
+
+/* Records a message for syslog of this severity, whole; of its end `dropped` bytes are not here. */
+void logs_record_message(struct thread *self, unsigned severity, const struct trace_ids *ids,
+    const char *text, size_t length, size_t dropped);

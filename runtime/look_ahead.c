@@ -135,20 +135,33 @@ __attribute__((noinline)) static void on_context(
     plan->serial = exchange->serial;
 }
 
+/* What it has of its own is not added. If that is not all here, nothing is. */
+static void on_carried(struct scan *scan, struct exchange *exchange, const struct event *event)
+{
+    if (exchange == scan->connection->prepared)
+        exchange_add_text(exchange, event);
+    else
+        exchange->texts[FIELD_CARRIED].length = 0;
+}
+
 /* True: its text has been taken. */
 static bool on_parent(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
+    if (event->field == FIELD_TRACEPARENT) {
+        on_traceparent(scan, exchange, event);
+        return false;
+    }
     if (event->field == FIELD_CONTEXT)
         on_context(scan, exchange, event);
     else
-        on_traceparent(scan, exchange, event);
-    return event->field == FIELD_CONTEXT;
+        on_carried(scan, exchange, event);
+    return true;
 }
 
 static void on_text(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     exchange->present |= 1u << event->field;
-    if (event->field >= FIELD_PARENT && on_parent(scan, exchange, event))
+    if (event->field >= FIELD_CARRIED && on_parent(scan, exchange, event))
         return;
     if (scan->records)
         exchange_add_text(exchange, event);

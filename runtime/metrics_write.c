@@ -14,7 +14,7 @@ enum {
     EXPONENTIAL_BYTES = EXPONENTIAL_BUCKETS_MAX * 10,
     METRIC_BYTES = 512,
     CONNECTION_POINT_BYTES = 160,
-    NUMBERS_BYTES = 48 * 1024
+    NUMBERS_BYTES = 52 * 1024
 };
 _Static_assert((COUNTER_COUNT + 10) * 400 +
                        2 * CONNECTION_PROTOCOLS_MAX * CONNECTION_SIDES * CONNECTION_POINT_BYTES <
@@ -311,14 +311,14 @@ static void put_figures(struct writer *w, const struct times *times)
     put_cpu_time(w, &figures, times);
 }
 
-/* One point by protocol and side. */
-static void put_connection_point(struct writer *w, const struct times *times, uint32_t number,
-    const char *protocol, const char *side)
+/* One point by two attributes. */
+static void put_attributed_point(struct writer *w, const struct times *times, uint32_t number,
+    enum attribute first, const char *one, enum attribute second, const char *other)
 {
     const uint8_t *end = w->at;
     const struct span_attribute attributes[] = {
-        {.key = ATTRIBUTE_NETWORK_PROTOCOL_NAME, .text = {protocol, (uint32_t)strlen(protocol)}},
-        {.key = ATTRIBUTE_BURDOCK_CONNECTION_SIDE, .text = {side, (uint32_t)strlen(side)}}};
+        {.key = first, .text = {one, (uint32_t)strlen(one)}},
+        {.key = second, .text = {other, (uint32_t)strlen(other)}}};
     otlp_put_attribute(w, 7, &attributes[1], UINT32_MAX);
     otlp_put_attribute(w, 7, &attributes[0], UINT32_MAX);
     put_number(w, 6, number);
@@ -343,9 +343,9 @@ static void put_connections(struct writer *w, const struct connection_counts *co
         if (counts->begun[row][side] == 0 || name == NULL)
             continue;
         has_points = true;
-        put_connection_point(w, &all,
-            shape == SHAPE_LEVEL ? counts->open[row][side] : counts->begun[row][side], name,
-            sides[side]);
+        put_attributed_point(w, &all,
+            shape == SHAPE_LEVEL ? counts->open[row][side] : counts->begun[row][side],
+            ATTRIBUTE_NETWORK_PROTOCOL_NAME, name, ATTRIBUTE_BURDOCK_CONNECTION_SIDE, sides[side]);
     }
     if (!has_points) {
         *w = before;
@@ -359,6 +359,35 @@ static void put_connections(struct writer *w, const struct connection_counts *co
         put_name(w, "burdock.connections.begun",
             "Connections that were accepted or made, once it is known what they speak.",
             "{connection}", end);
+}
+
+/* Semantic conventions 1.44.0, http.server.active_requests. What once was there is told as 0. */
+static void put_active(struct writer *w, const struct times *times)
+{
+    static bool is_known[ACTIVE_METHODS][2];
+    static const char *const schemes[] = {"http", "https"};
+    struct active_requests active;
+    const struct writer before = *w;
+    const uint8_t *end = w->at;
+    bool has_points = false;
+    connection_count_requests(&active);
+    begin_sum(w, SHAPE_LEVEL, times);
+    for (unsigned i = 2 * ACTIVE_METHODS; i-- > 0;) {
+        uint32_t count = active.of[i / 2][i % 2];
+        is_known[i / 2][i % 2] |= count > 0;
+        if (!is_known[i / 2][i % 2])
+            continue;
+        has_points = true;
+        put_attributed_point(w, times, count, ATTRIBUTE_HTTP_REQUEST_METHOD, active_methods[i / 2],
+            ATTRIBUTE_URL_SCHEME, schemes[i % 2]);
+    }
+    if (!has_points) {
+        *w = before;
+        return;
+    }
+    put_prefix(w, 7, end);
+    put_name(w, "http.server.active_requests", "Number of active HTTP server requests.",
+        "{request}", end);
 }
 
 /* Those that have counted: most never do. */
@@ -400,6 +429,7 @@ bool metrics_write(
         put_counters(&writer, metrics, part, &times);
         put_connections(&writer, &counts, SHAPE_COUNTER, &times);
         put_connections(&writer, &counts, SHAPE_LEVEL, &times);
+        put_active(&writer, &times);
         put_figures(&writer, &times);
         batch->spans++;
     }

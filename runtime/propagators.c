@@ -22,10 +22,29 @@ static enum context_header header_of(struct slice name)
     return header;
 }
 
-bool propagators_read(const uint8_t *name, size_t length)
+static bool is_carried(struct slice name)
 {
-    enum context_header header = header_of((struct slice){(const char *)name, length});
-    return header < HEADER_COUNT && (headers[header].readers & config.propagators) != 0;
+    static const struct {
+        struct slice pattern;
+        uint32_t readers;
+    } rows[] = {
+#define CARRIED_HEADER(pattern, readers) {{pattern, sizeof(pattern) - 1}, readers},
+#include "propagators.def"
+#undef CARRIED_HEADER
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if ((rows[i].readers & config.propagators) && slice_matches_loosely(name, rows[i].pattern))
+            return true;
+    return false;
+}
+
+enum field propagators_read(const uint8_t *name, size_t length)
+{
+    struct slice slice = {(const char *)name, length};
+    enum context_header header = header_of(slice);
+    if (header < HEADER_COUNT && (headers[header].readers & config.propagators))
+        return header == HEADER_NEWRELIC ? FIELD_CARRIED : FIELD_CONTEXT;
+    return is_carried(slice) ? FIELD_CARRIED : FIELD_COUNT;
 }
 
 /* The header of a line "name: value", whose value is left in *line. */
@@ -41,7 +60,6 @@ static enum context_header read_line(struct slice *line)
 static void read_lines(struct slice context, struct values *values)
 {
     struct slice line;
-    memset(values, 0, sizeof(*values));
     while (slice_split(&context, '\n', &line)) {
         enum context_header header = read_line(&line);
         if (header < HEADER_COUNT && values->of[header].data == NULL)
@@ -63,7 +81,9 @@ static const struct {
 void propagators_extract(const struct carried *carried, struct extracted *extracted)
 {
     struct values values;
+    memset(&values, 0, sizeof(values));
     read_lines(carried->context, &values);
+    read_lines(carried->others, &values);
     *extracted = (struct extracted){0};
     for (uint32_t i = 0; i < config.propagator_count; i++) {
         struct extracted one = {0};
@@ -85,6 +105,7 @@ size_t propagators_inject(const struct carrying *carrying, char *out, size_t roo
             writer.at = before;
         writer.is_full = false;
     }
+    propagators_pass_on(&writer, carrying);
     return (size_t)(writer.at - out);
 }
 

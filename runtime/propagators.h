@@ -8,12 +8,14 @@
 
 #include "config.h"
 #include "propagation.h"
+#include "protocol.h"
 #include "text.h"
 
 /* What a head carries. */
 struct carried {
     struct slice traceparent; /* empty: none, or several */
     struct slice context;     /* FIELD_CONTEXT: lines "name: value", an LF between two */
+    struct slice others;      /* FIELD_CARRIED, likewise */
 };
 
 enum found {
@@ -34,16 +36,20 @@ struct carrying {
     const struct trace_ids *ids; /* trace id of zeros: none */
     struct slice tracestate;
     struct slice baggage;
+    struct slice others; /* FIELD_CARRIED of the request */
+    struct slice own;    /* of the head itself: what it has is left out */
 };
 
-/* Does a configured propagator read this header? Names in any case. */
-bool propagators_read(const uint8_t *name, size_t length);
+/* Which field a configured propagator reads this header as; FIELD_COUNT: none does. Names in any
+ * case. */
+enum field propagators_read(const uint8_t *name, size_t length);
 
 /* Asks the configured ones in their order. The last one that finds a parent wins, as in the SDKs of
  * OpenTelemetry; a decision alone counts if none does. */
 void propagators_extract(const struct carried *carried, struct extracted *extracted);
 
-/* Writes the lines of all configured ones, in their order. One that has no room is left out. */
+/* Writes the lines of all configured ones, in their order, and those that are passed on. What has
+ * no room is left out. */
 size_t propagators_inject(const struct carrying *carrying, char *out, size_t room, bool bare_lf);
 
 /* The line of X-Ray's alone, configured or not; 0: no room, or no ids. */

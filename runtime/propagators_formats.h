@@ -27,6 +27,9 @@ struct writer {
     char digits[TRACEPARENT_LENGTH]; /* all the digits there are, of both ids */
 };
 
+/* The lines that calls get as their request had them. */
+void propagators_pass_on(struct writer *writer, const struct carrying *carrying);
+
 /* At most two digits a byte; fewer are padded on the left. False: no number, too long, or zero. */
 bool propagators_read_hex(struct slice digits, uint8_t *out, size_t bytes);
 

@@ -177,3 +177,44 @@ void propagators_put_ottrace(struct writer *writer, const struct carrying *carry
     put_text(writer, is_sampled(carrying) ? "true" : "false");
     end_line(writer);
 }
+
+void propagators_put_nothing(struct writer *writer, const struct carrying *carrying)
+{
+    (void)writer, (void)carrying;
+}
+
+/* --- what is passed on --------------------------------------------------------------------- */
+
+static bool has_line(struct slice lines, struct slice name)
+{
+    struct slice line, other = {"", 0};
+    while (slice_split(&lines, '\n', &line))
+        if (slice_split(&line, ':', &other) && slice_matches_loosely(other, name))
+            return true;
+    return false;
+}
+
+/* It came as a value of a header, so only a folded one can have what no line may have. */
+static bool is_line(struct slice line)
+{
+    for (size_t i = 0; i < line.length; i++)
+        if ((uint8_t)line.data[i] < ' ' && line.data[i] != '\t')
+            return false;
+    return memchr(line.data, ':', line.length) != NULL;
+}
+
+void propagators_pass_on(struct writer *writer, const struct carrying *carrying)
+{
+    struct slice rest = carrying->others, line;
+    while (slice_split(&rest, '\n', &line)) {
+        struct slice value = line, name = {"", 0};
+        char *before = writer->at;
+        if (!is_line(line) || !slice_split(&value, ':', &name) || slice_is(name, "newrelic") ||
+            has_line(carrying->own, name))
+            continue;
+        put_line(writer, "", line);
+        if (writer->is_full)
+            writer->at = before;
+        writer->is_full = false;
+    }
+}

@@ -46,10 +46,14 @@ enum record_mark {
 /* Why it is told though its trace is not sampled: tail.h. */
 enum record_kept { RECORD_KEPT_ERROR = 1, RECORD_KEPT_SLOW };
 
+/* Of a LOG, where a span has its protocol: descriptor 1 or 2, 0 for a file, or this and one of
+ * syslog's severities. */
+enum { RECORD_LOG_SYSLOG = 8, RECORD_LOG_SEVERITIES = 8 };
+
 /* Texts are named by their field, or by one of these. */
 enum record_text_kind {
-    RECORD_TEXT_PEER = FIELD_COUNT, /* address of the other end */
-    RECORD_TEXT_ERROR,              /* error.type of the transport */
+    RECORD_TEXT_PEER = FIELD_RECORDED, /* address of the other end */
+    RECORD_TEXT_ERROR,                 /* error.type of the transport */
     RECORD_TEXT_TRACE_STATE,
     RECORD_TEXT_STACK, /* return addresses of the call, uintptr_t, innermost first, not aligned */
     RECORD_TEXT_LINKS, /* struct trace_link, one after the other */

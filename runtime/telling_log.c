@@ -21,6 +21,24 @@ static void tell_origin(struct log *log, const struct record *record, struct fac
     log->attribute_count++;
 }
 
+/* Messages of several lines, too. The specification's logs data model, mapping of syslog. */
+static void tell_severity(struct log *log, const struct record *record)
+{
+    static const struct {
+        char word[8];
+        uint8_t number;
+    } severities[RECORD_LOG_SEVERITIES] = {{"emerg", 21}, {"alert", 19}, {"crit", 18}, {"err", 17},
+        {"warning", 13}, {"notice", 10}, {"info", 9}, {"debug", 5}};
+    unsigned severity = (unsigned)record->protocol - RECORD_LOG_SYSLOG;
+    if (severity >= RECORD_LOG_SEVERITIES) {
+        log->severity = log_severity(log->body, &log->severity_text);
+        return;
+    }
+    log->severity = severities[severity].number;
+    log->severity_text =
+        (struct span_text){severities[severity].word, (uint32_t)strlen(severities[severity].word)};
+}
+
 static void tell_dropped(struct log *log, int64_t dropped)
 {
     if (dropped > 0)
@@ -44,7 +62,7 @@ const struct log *telling_log(struct telling *telling, const struct record *orig
     log->has_context = memcmp(record->trace_id, none, sizeof(none)) != 0;
     memcpy(log->trace_id, record->trace_id, sizeof(log->trace_id));
     memcpy(log->span_id, record->span_id, sizeof(log->span_id));
-    log->severity = log_severity(log->body, &log->severity_text);
+    tell_severity(log, record);
     tell_origin(log, record, texts[RECORD_TEXT_PATH]);
     tell_dropped(log, record->numbers[0]);
     return log;

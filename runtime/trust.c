@@ -19,4 +19,5 @@ void trust_refuse(struct exchange *exchange, struct extracted *extracted)
     extracted->found = FOUND_NOTHING;
     extracted->is_w3c = false;
     exchange->texts[FIELD_BAGGAGE].length = 0;
+    exchange->texts[FIELD_CARRIED].length = 0;
 }

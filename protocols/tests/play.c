@@ -36,6 +36,7 @@ static const char *const field_names[FIELD_COUNT] = {
     [FIELD_CONTEXT] = "CONTEXT",
     [FIELD_TRACESTATE] = "TRACESTATE",
     [FIELD_BAGGAGE] = "BAGGAGE",
+    [FIELD_CARRIED] = "CARRIED",
 };
 
 static const char *const reason_names[] = {"complete", "switched", "truncated", "unanswered"};

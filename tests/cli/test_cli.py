@@ -999,6 +999,12 @@ def test_doctor():
     done = burdock("doctor", env=environment(OTEL_EXPORTER_OTLP_ENDPOINT="ftp://x"))
     check(any(kind == "warn" and "OTEL_EXPORTER_OTLP_ENDPOINT" in what
               for kind, what in findings(done)), "doctor: an ignored setting", text(done))
+    unknown = {"BURDOCK_SPOL_MAX": "1G", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_SPAN_LINK_COUNT_LIMIT": "9",
+               "OTEL_EXPORTER_OTLP_TRACE_ENDPOINT": "http://a"}
+    done = burdock("doctor", env=environment(OTEL_PYTHON_ID_GENERATOR="xray", OTEL_BSP_NOTHING="", **unknown))
+    told = {what.split()[0] for kind, what in findings(done) if kind == "warn" and "has no effect" in what}
+    check(done.returncode == 0 and told == set(unknown),
+          "doctor: settings that are none, but not those of SDKs alone, nor empty ones", text(done))
     for arguments in (("--",), ("--nosuch",), ("1", "2")):
         check(burdock("doctor", *arguments).returncode == 2, f"doctor {arguments}: wrong usage")
 
@@ -1085,6 +1091,9 @@ def test_doctor_process():
     done, out = diagnose(subprocess.Popen(["sleep", "9"], env=environment()))
     check("fail  libburdock.so is not loaded" in out and done.returncode == 1,
           "doctor PID: not traced", text(done))
+    done, out = diagnose(subprocess.Popen(["sleep", "9"], env=environment(OTEL_BLRP_SCHEDULE_DELAY="1")))
+    check("warn  OTEL_BLRP_SCHEDULE_DELAY has no effect" in out, "doctor PID: a setting that is none",
+          text(done))
     done, out = diagnose(subprocess.Popen([BURDOCK, "run", "--exec", "sleep", "9"],
                                           env=environment(BURDOCK_DISABLED="true")))
     check("fail  BURDOCK_DISABLED" in out and done.returncode == 1,

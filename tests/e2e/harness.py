@@ -301,6 +301,7 @@ class Ring:
 
     def __init__(self, path):
         self.is_empty, self.counters, self.pid, self.service, self.rings = True, {}, 0, "", 0
+        self.is_drained = False  # something that was in it has been delivered
         try:
             with open(path, "rb") as file:
                 head = file.read(self.HEADER)
@@ -317,6 +318,7 @@ class Ring:
                     words = file.read(72)
                     if len(words) == 72 and words[:8] != words[64:72]:
                         self.is_empty = False
+                    self.is_drained |= any(words[64:72])
         except FileNotFoundError:  # the process has just removed it
             return
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which context goes out and what is recorded: continuing, sampling, propagators, switches, and
 contexts that the application itself sends."""
+import base64
 import json
 import os
 import socket
@@ -344,14 +345,121 @@ def test_formats_own():
         equal((spans["CLIENT"].trace, spans["CLIENT"].parent), ("1" * 32, "3" * 16), "and is joined")
 
 
+CARRIED = {
+    "istio": {"X-Request-Id": "b6b1-7", "x-client-trace-id": "7", "x-envoy-force-trace": "true",
+              "x-ot-span-context": "a;b"},
+    "sw8": {"sw8": "1-YQ==-Yg==-3-Yw==-ZA==-ZQ==-Zg==", "sw8-x": "0-1712", "sw8-correlation": "YQ==:Yg=="},
+    "jaeger": {"uberctx-tenant": "a%20b"}, "ottrace": {"ot-baggage-tenant": "a"},
+    "datadog": {"x-datadog-origin": "synthetics"},
+}
+
+
+def test_carried():
+    """What names no parent reaches the calls of its request as it came, and those alone."""
+    for name, lines in CARRIED.items():
+        with Scene(OTEL_PROPAGATORS="tracecontext,baggage," + name) as scene:
+            pair = Pair(scene)
+            arrived = fetched(pair, {"traceparent": SAMPLED, "baggage": "a=1", **lines})
+            equal({key: arrived.get(key.lower()) for key in lines},
+                  {key: [value] for key, value in lines.items()}, name + ": it is passed on as it came")
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            equal((arrived["traceparent"], arrived["baggage"], spans["SERVER"].trace),
+                  (["00-%s-%s-01" % (TRACE, spans["CLIENT"].id)], ["a=1"], TRACE),
+                  name + ": beside the context, which is W3C's")
+            arrived = fetched(pair)
+            equal([key for key in arrived if key in {key.lower() for key in lines}], [],
+                  name + ": the next request has none of it")
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio,sw8") as scene:
+        pair = Pair(scene)
+        arrived = fetched(pair, {"X-Request-Id": "theirs", "sw8-x": "0"}, own="x-request-id:mine")
+        equal((arrived["x-request-id"], arrived["sw8-x"], "traceparent" in arrived),
+              (["mine"], ["0"], True), "what the program sends by itself stands; the rest is added")
+        path = "/fetch?url=" + quote("http://127.0.0.1:%d/echo" % pair.back.port, safe="")
+        with socket.create_connection(("127.0.0.1", pair.front.port)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in ("GET %s HTTP/1.1\r\nHost: a\r\nX-Request-ID:\t in pieces \r\nsw8:\r\nsw8-x: 1\r\n"
+                         "Connection: close\r\n\r\n" % path).encode():
+                client.sendall(bytes([byte]))
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        arrived = context_of(answer.split(b"\r\n\r\n", 1)[1])
+        equal((arrived["x-request-id"], arrived["sw8-x"]), (["in pieces"], ["1"]), "in pieces, too")
+        long_one = "a" * 9000
+        arrived = fetched(pair, {"X-Request-Id": long_one, "sw8": "b"})
+        equal((arrived["x-request-id"], arrived["sw8"]), ([long_one], ["b"]), "however long it is")
+    with Scene() as scene:
+        arrived = fetched(Pair(scene), CARRIED["istio"])
+        equal([key for key in arrived if key.startswith("x-")], [], "and nothing of it by default")
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio", BURDOCK_TRUST="none") as scene:
+        arrived = fetched(Pair(scene), CARRIED["istio"])
+        equal([key for key in arrived if key.startswith("x-")], [], "nor of who is not believed")
+
+
+def test_carried_by_nginx():
+    """A proxy passes it on by itself: once, and our context beside it."""
+    with Scene(OTEL_PROPAGATORS="tracecontext,istio,newrelic") as scene:
+        back = scene.service("back")
+        front = scene.nginx("location / { proxy_pass http://127.0.0.1:%d; }" % back.port)
+        arrived = context_of(get(front.port, "/echo", {**CARRIED["istio"], "newrelic": NEWRELIC})[2])
+        spans = {(span.service, span.kind): span for span in scene.wait_spans(3)}
+        client = spans["nginx", "CLIENT"]
+        equal((arrived["x-request-id"], arrived["newrelic"], arrived["traceparent"]),
+              (["b6b1-7"], [NEWRELIC], ["00-%s-%s-01" % (TRACE, client.id)]), "nginx: each header once")
+        equal((spans["nginx", "SERVER"].parent, spans["back", "SERVER"].parent), (PARENT, client.id),
+              "nginx: New Relic's parent is read, and ours goes on")
+
+
+NEWRELIC_DATA = {"ty": "App", "ac": "1", "ap": "2", "id": PARENT, "tr": TRACE, "sa": True, "pr": 1.5,
+                 "tx": "e8b91a159289ff74", "ti": 1518469636035}
+NEWRELIC = base64.b64encode(json.dumps({"v": [0, 1], "d": NEWRELIC_DATA}).encode()).decode()
+BY_NEWRELIC = """
+import json, sys
+from newrelic.common.encoding_utils import DistributedTracePayload as Payload
+print(Payload(v=Payload.version, d=json.loads(sys.argv[1])).http_safe())
+"""
+
+
+def test_newrelic():
+    """Read only: what goes on is in the other formats."""
+    with Scene(OTEL_PROPAGATORS="tracecontext,newrelic") as scene:
+        arrived = fetched(Pair(scene), {"newrelic": NEWRELIC})
+        spans = {span.kind: span for span in scene.wait_spans(2)}
+        equal((spans["SERVER"].trace, spans["SERVER"].parent), (TRACE, PARENT), "newrelic: continued")
+        equal(arrived, filled(W3C[1], spans["CLIENT"]), "newrelic: and goes on as Trace Context alone")
+    python = os.path.join(BUILD, ".venv/bin/python")
+    official = subprocess.run([python, "-c", BY_NEWRELIC, json.dumps(NEWRELIC_DATA)], text=True,
+                              capture_output=True, timeout=60) if os.path.exists(python) else None
+    if official is None or official.returncode != 0:
+        skip("newrelic: as its own agent writes it", "its Python package is not there")
+    else:
+        with Scene(OTEL_PROPAGATORS="newrelic") as scene:
+            get(scene.service("app").port, "/echo", {"newrelic": official.stdout.strip()})
+            span, = scene.wait_spans(1)
+            equal((span.trace, span.parent), (TRACE, PARENT), "newrelic: as its own agent writes it")
+    with Scene(OTEL_PROPAGATORS="tracecontext,newrelic") as scene:
+        other = "00-%s-%s-01" % ("4" * 32, "5" * 16)
+        fetched(Pair(scene), {"newrelic": NEWRELIC, "traceparent": other})
+        equal({span.trace for span in scene.wait_spans(2)}, {"4" * 32}, "newrelic: traceparent counts more")
+
+
 OFFICIAL = {
     "b3": "b3.B3SingleFormat", "b3multi": "b3.B3MultiFormat", "jaeger": "jaeger.JaegerPropagator",
     "xray": "aws.AwsXRayPropagator", "ottrace": "ot_trace.OTTracePropagator",
+    "gcp": "cloud_trace_propagator.CloudTraceFormatPropagator", "datadog": "ddtrace",
 }
 BY_OFFICIAL = """
-import importlib, json, sys
-from opentelemetry import trace
+import importlib, json, os, sys
 where, ids, heads = json.loads(sys.argv[1])
+if where == "ddtrace": # Datadog's own
+    os.environ["DD_TRACE_PROPAGATION_STYLE"] = "datadog"
+    from ddtrace.propagation.http import HTTPPropagator
+    from ddtrace.trace import Context
+    sent = {}
+    HTTPPropagator.inject(Context(int(ids[0], 16), int(ids[1], 16), sampling_priority=1), sent)
+    found = HTTPPropagator.extract(heads)
+    print(json.dumps([sent, "%032x" % (found.trace_id or 0), "%016x" % (found.span_id or 0),
+                      int((found.sampling_priority or 0) > 0)]))
+    sys.exit()
+from opentelemetry import trace
 module, _, name = where.rpartition(".")
 propagator = getattr(importlib.import_module("opentelemetry.propagators." + module), name)()
 context = trace.SpanContext(int(ids[0], 16), int(ids[1], 16), True, trace.TraceFlags(1))
@@ -369,14 +477,15 @@ print(json.dumps([sent, "%032x" % found.trace_id, "%016x" % found.span_id,
 
 
 def test_formats_official():
-    """OpenTelemetry's own propagators read what is written here, and the other way round."""
+    """OpenTelemetry's own propagators, Google's and Datadog's, read what is written here, and the
+    other way round."""
     python = os.path.join(BUILD, ".venv/bin/python")
     for name, where in OFFICIAL.items():
         def official(heads):
             return subprocess.run([python, "-c", BY_OFFICIAL, json.dumps([where, (TRACE, PARENT), heads])],
                                   capture_output=True, text=True, timeout=60)
         if not os.path.exists(python) or official({}).returncode != 0:
-            skip(name + ": against OpenTelemetry's own", "its Python package is not there")
+            skip(name + ": against the official one", "its Python package is not there")
             continue
         with Scene(OTEL_PROPAGATORS=name) as scene:
             arrived = fetched(Pair(scene), json.loads(official({}).stdout)[0])

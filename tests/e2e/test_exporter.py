@@ -251,7 +251,7 @@ def service_with_unsent(scene, how, wrapper=()):
 
 
 def test_killed():
-    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV):
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT):
         with Scene() as scene:
             name = how.name
             equal(service_with_unsent(scene, how), -how, name + ": ends by it")

@@ -258,12 +258,13 @@ def test_daemon():
             os.killpg(process.pid, signal.SIGTERM)
 
 
-def said(scene, **environment):
+def said(scene, until=lambda: True, **environment):
     port = free_port()
     program = os.path.join(BUILD, "tests/e2e/log_daemon")
     process = scene.start([program, str(port)], "daemon", port=port, **environment)
     equal(ask(port, 20, 1), [], "all are answered")
     lines = scene.stderr(process).decode().splitlines()
+    wait_until(until)
     scene.stop(process)
     return lines
 
@@ -282,6 +283,32 @@ def test_syslog():
         kept = [line for line in bare if "ended" not in line and ": GET" not in line]
         equal(log.without, kept, "what could differ stays as it is")
         compare("objects", Log(ended, OBJECT), [line for line in bare if "ended" in line], 20)
+
+
+def test_syslog_records():
+    """What is said by syslog as records: each message, several lines or long, how grave, whose."""
+    with Scene() as scene:
+        collector = otlp.Collector(scene)
+        bare = said(scene, LD_PRELOAD="")
+        lines = said(scene, lambda: len(collector.logs()) >= 20 * 5 and len(collector.spans()) >= 20,
+                     BURDOCK_LOGS="syslog", OTEL_LOGS_EXPORTER="otlp",
+                     OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+        equal(len(lines), len(bare), "what is shown has as many lines")
+        logs = collector.logs()
+        equal(len(logs), 20 * 5, "each message is a record, but the one with positions")
+        equal({(log.severity, log.word) for log in logs}, {(9, "info")}, "how grave is what syslog was told")
+        equal(sorted(log.body for log in logs if "long" not in log.body),
+              sorted(body for number in range(20) for body in
+                     2 * ["GET /r/%d HTTP/1.1: Operation not permitted" % number] +
+                     ['{"ended":"GET /r/%d HTTP/1.1"}' % number,
+                      "several GET /r/%d HTTP/1.1\nlines" % number]), "as the program said it")
+        equal({(len(log.body), log.attributes["burdock.log.dropped_bytes"] > 0)
+               for log in logs if "long" in log.body}, {(899, True)}, "a long one is cut, and says so")
+        wrong = [log.body for log in logs
+                 if log.trace != trace_id(int(re.search(r"/r/(\d+)", log.body)[1]))]
+        equal(wrong, [], "each in its request's trace")
+        spans = {span.id for span in collector.spans()}
+        equal({log.span for log in logs} - spans, set(), "in its span")
 
 
 # --- the same lines as records ----------------------------------------------------------------

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durations of all requests as OTLP histograms, sampled or not."""
 import collections
+import harness
 import http.client
 import json
 import os
+import threading
 import time
 
-import harness
 from harness import Scene, check, equal, get, load, main, wait_until
 
 if harness.otlp:
@@ -228,6 +229,32 @@ def test_database():
         equal([p.attributes["db.response.status_code"] for p in failed], ["ERR"], "and by error")
         check(all(p.attributes["db.system.name"] == "redis" and
                   p.attributes["server.port"] == port for p in points), "of this server")
+
+
+def test_active():
+    """Requests that are being served, sampled or not, while they are; those that are over are not."""
+    with Scene() as scene:
+        collector = Collector(scene)
+        app = scene.service("app", OTEL_TRACES_SAMPLER="always_off", **to(collector, **SOON))
+
+        def told():
+            points = {}
+            for point in collector.points("http.server.active_requests"):
+                points[point.attributes["http.request.method"], point.attributes["url.scheme"]] = point.value
+            return points
+        get(app.port, "/status/200")  # before something ended nothing is exported
+        slow = [threading.Thread(target=get, args=(app.port, "/slow?s=4")) for _ in range(3)]
+        for thread in slow:
+            thread.start()
+        check(wait_until(lambda: told() == {("GET", "http"): 3}), "three are active", told())
+        kept = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+        kept.request("PURGE", "/slow?s=1")
+        kept.getresponse().read()
+        for thread in slow:
+            thread.join()
+        check(wait_until(lambda: told().get(("GET", "http")) == 0), "none is, any more", told())
+        equal({point.temporality for point in collector.points("http.server.active_requests")}, {2},
+              "always cumulative")
 
 
 def test_connections():

@@ -350,7 +350,7 @@ def ask_in_vain(port, path):
 
 def test_unfinished():
     """What a process was at when it died: the request, and the call that it was waiting for."""
-    for how in (signal.SIGKILL, signal.SIGSEGV):
+    for how in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
         with Scene() as scene:
             silent = harness.RawServer(scene, lambda connection: harness.read_head(connection) and
                                        connection.recv(1))
@@ -408,10 +408,10 @@ def test_deaths():
                     pass
 
         def worker():
-            """Whose file is there, and who has exported what it did before that; from now on all that
-            it does is durable."""
+            """Whose ring is in its file and was drained, and with it what it did before it had one;
+            from now on all that it does is durable. (What it exported may be others', recovered.)"""
             found = [ring.pid for ring in scene.rings_left()
-                     if ring.counters.get("spans.exported") and os.path.exists("/proc/%d" % ring.pid)]
+                     if ring.is_drained and os.path.exists("/proc/%d" % ring.pid)]
             return found[0] if found else None
 
         threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
@@ -442,6 +442,11 @@ def test_deaths():
         open_ones = unfinished(spans)
         check(len(open_ones) <= deaths * clients, "deaths: no more are unfinished than were under way",
               len(open_ones))
+        ids = {span.id for span in open_ones}
+        paths = {span.attributes["url.path"] for span in open_ones}
+        ended = {span.attributes["url.path"] for span in spans if span.id not in ids}
+        equal((len(ids) - len(paths), paths & ended), (0, set()),
+              "deaths: each of those is one request, and none is told as finished, too")
         print("# %d spans, %d answered, %d unfinished, %d twice" %
               (len(spans), len(answered), len(open_ones), twice))
 

@@ -182,6 +182,8 @@ def test_metrics_and_otlp():
         check(max(point.value for point in collector.points("burdock.export.requests")) > 0 and
               max(point.value for point in collector.points("burdock.export.microseconds")) > 0,
               "with how many requests and how long they took")
+        own = max(point.value for point in collector.points("burdock.self.microseconds"))
+        check(0 < own < 5e6, "and what Burdock's own thread took of the CPU", own)
         scene.stop(app)
     with Scene() as scene:
         app = scene.service("app")

@@ -215,7 +215,7 @@ static bool message_is(const char *text, const char *wanted)
     char message[LOGS_MESSAGE_MAX];
     strcpy(message, text);
     errno = 77;
-    bool joined = logs_join_message(message, strlen(text));
+    bool joined = logs_join_message(message, strlen(text), 6);
     return joined == (wanted != NULL) && errno == 77 &&
            strcmp(message, wanted != NULL ? wanted : text) == 0;
 }

@@ -29,7 +29,10 @@ static void use_one(enum propagator propagator)
 static struct extracted extract(const char *traceparent, const char *context)
 {
     struct extracted extracted;
-    struct carried carried = {{traceparent, strlen(traceparent)}, {context, strlen(context)}};
+    struct slice lines = {context, strlen(context)};
+    struct carried carried = {.traceparent = {traceparent, strlen(traceparent)}, .context = lines};
+    if (config.propagators == PROPAGATOR_NEWRELIC)
+        carried = (struct carried){.traceparent = carried.traceparent, .others = lines};
     propagators_extract(&carried, &extracted);
     return extracted;
 }
@@ -134,6 +137,65 @@ static const struct {
         "ot-tracer-traceid: " TRACE "\not-tracer-spanid: " SPAN "\not-tracer-sampled: false",
         IDS("00")},
     {PROPAGATOR_AT_OTTRACE, "ot-tracer-traceid: " TRACE "\not-tracer-sampled: true", "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMCwxXSwiZCI6eyJ0eSI6IkFwcCIsImFjIjoiMSIsImFwIjoiMiIsImlk"
+        "IjoiYjdhZDZiNzE2OTIwMzMzMSIsInRyIjoiMGFmNzY1MTkxNmNkNDNkZDg0NDhl"
+        "YjIxMWM4MDMxOWMiLCJ0eCI6IjAxMjM0NTY3ODlhYmNkZWYiLCJwciI6MS4yNSwi"
+        "c2EiOnRydWUsInRpIjoxNTE4NDY5NjM2MDM1fX0=",
+        IDS("01")},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMCwxXSwiZCI6eyJ0eSI6IkFwcCIsInRyIjoiODQ0OGViMjExYzgwMzE5"
+        "YyIsImlkIjoiYjdhZDZiNzE2OTIwMzMzMSJ9fQ",
+        SHORT("00?")},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjogWzAsIDFdLCAiZCI6IHsidHIiOiAiMGFmNzY1MTkxNmNkNDNkZDg0NDhl"
+        "YjIxMWM4MDMxOWMiLCAiaWQiOiAiYjdhZDZiNzE2OTIwMzMzMSIsICJzYSI6IGZh"
+        "bHNlfX0=",
+        IDS("00")},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMCwxXSwiZCI6eyJ0ciI6IjBhZjc2NTE5MTZjZDQzZGQ4NDQ4ZWIyMTFj"
+        "ODAzMTljIiwidHgiOiJiN2FkNmI3MTY5MjAzMzMxIn19",
+        "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMSwwXSwiZCI6eyJ0ciI6IjBhZjc2NTE5MTZjZDQzZGQ4NDQ4ZWIyMTFj"
+        "ODAzMTljIiwiaWQiOiJiN2FkNmI3MTY5MjAzMzMxIn19",
+        "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "!yJ2IjpbMCwxXSwiZCI6eyJ0eSI6IkFwcCIsImFjIjoiMSIsImFwIjoiMiIsImlk"
+        "IjoiYjdhZDZiNzE2OTIwMzMzMSIsInRyIjoiMGFmNzY1MTkxNmNkNDNkZDg0NDhl"
+        "YjIxMWM4MDMxOWMiLCJ0eCI6IjAxMjM0NTY3ODlhYmNkZWYiLCJwciI6MS4yNSwi"
+        "c2EiOnRydWUsInRpIjoxNTE4NDY5NjM2MDM1fX0=",
+        "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMCwxXSwiZCI6eyJ0eSI6IkFwcCIsImFjIjoiMSIsImFwIjoiMiIsImlk"
+        "IjoiYjdhZDZiNzE2OTIwMzMzMSIsInRyIjoi",
+        "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "eyJ2IjpbMCwxXSwiZCI6eyJ0eSI6IkFwcCIsImFjIjoiMSIsImFwIjoiMiIsImlk"
+        "IjoiYjdhZDZiNzE2OTIwMzMzMSIsInRyIjoiMGFmNzY1MTkxNmNkNDNkZDg0NDhl"
+        "YjIxMWM4MDMxOWMiLCJ0eCI6IjAxMjM0NTY3ODlhYmNkZWYiLCJwciI6MS4yNSwi"
+        "c2EiOnRydWUsInRpIjoxNTE4NDY5NjM2MDM1fX0gICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
+        "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg",
+        "nothing"},
+    {PROPAGATOR_AT_NEWRELIC,
+        "NewRelic: "
+        "",
+        "nothing"},
 };
 
 static void check_reads(void)
@@ -203,10 +265,64 @@ static void check_several(void)
     use(b3_first, 2);
     extracted = extract(w3c, b3);
     CHECK(strcmp(told(&extracted), w3c) == 0 && extracted.is_w3c, "the other order");
-    CHECK(propagators_read((const uint8_t *)"X-B3-TraceID", 12) &&
-              !propagators_read((const uint8_t *)"uber-trace-id", 13) &&
-              !propagators_read((const uint8_t *)"x-b3-trace", 10),
+    CHECK(propagators_read((const uint8_t *)"X-B3-TraceID", 12) == FIELD_CONTEXT &&
+              propagators_read((const uint8_t *)"uber-trace-id", 13) == FIELD_COUNT &&
+              propagators_read((const uint8_t *)"uberctx-a", 9) == FIELD_COUNT &&
+              propagators_read((const uint8_t *)"x-b3-trace", 10) == FIELD_COUNT,
         "only headers of what is configured are looked at");
+}
+
+static enum field read_as(const char *name)
+{
+    return propagators_read((const uint8_t *)name, strlen(name));
+}
+
+static void check_passed_on(const char *others, const char *own, const char *wanted)
+{
+    char out[512];
+    struct trace_ids none = {.flags = 0};
+    struct carrying carrying = {
+        .ids = &none, .others = {others, strlen(others)}, .own = {own, strlen(own)}};
+    size_t length = propagators_inject(&carrying, out, sizeof(out), true);
+    CHECK(length == strlen(wanted) && memcmp(out, wanted, length) == 0, "passed on: %.*s",
+        (int)strcspn(others, "\n"), others);
+}
+
+static void check_carried(void)
+{
+    static const uint8_t all[] = {PROPAGATOR_AT_NEWRELIC, PROPAGATOR_AT_SW8, PROPAGATOR_AT_ISTIO,
+        PROPAGATOR_AT_JAEGER, PROPAGATOR_AT_OTTRACE, PROPAGATOR_AT_DATADOG};
+    struct extracted extracted;
+    use(all, sizeof(all));
+    CHECK(read_as("SW8") == FIELD_CARRIED && read_as("sw8-correlation") == FIELD_CARRIED &&
+              read_as("X-Request-Id") == FIELD_CARRIED &&
+              read_as("UberCtx-tenant") == FIELD_CARRIED &&
+              read_as("ot-baggage-a") == FIELD_CARRIED && read_as("newrelic") == FIELD_CARRIED &&
+              read_as("uber-trace-id") == FIELD_CONTEXT && read_as("x-request") == FIELD_COUNT &&
+              read_as("uberctx") == FIELD_COUNT && read_as("sw81") == FIELD_COUNT,
+        "what names no parent is carried");
+    extracted = extract("00-" TRACE "-" SPAN "-01", "");
+    CHECK(extracted.found == FOUND_NOTHING, "and is no context");
+    check_passed_on(
+        "X-Request-Id: a-1\nsw8: 1-YQ==-YQ==-0", "", "X-Request-Id: a-1\nsw8: 1-YQ==-YQ==-0\n");
+    check_passed_on("X-Request-Id: a\nuberctx-b: c", "x-request-id: mine", "uberctx-b: c\n");
+    check_passed_on("newrelic: e30=\nsw8-x: 0", "", "sw8-x: 0\n");
+    check_passed_on("x-request-id: a\r\n b\nno line\nsw8-x: 0\t1", "", "sw8-x: 0\t1\n");
+    char out[16], long_line[] = "sw8: 0123456789\nsw8-x: 0";
+    struct trace_ids none = {.flags = 0};
+    struct carrying carrying = {.ids = &none, .others = {long_line, strlen(long_line)}};
+    size_t length = propagators_inject(&carrying, out, sizeof(out), false);
+    CHECK(length == 10 && memcmp(out, "sw8-x: 0\r\n", 10) == 0, "a line without room is left out");
+}
+
+/* A caller that sends both means the same; with Trace Context the flags are the trace's. */
+static void check_both(void)
+{
+    struct extracted extracted;
+    use_one(PROPAGATOR_AT_NEWRELIC);
+    extracted =
+        extract("00-" TRACE "-" SPAN "-01", reads[sizeof(reads) / sizeof(reads[0]) - 9].context);
+    CHECK(extracted.found == FOUND_NOTHING, "a traceparent counts more than New Relic's own");
 }
 
 static void check_locate(enum propagator propagator, const char *context, size_t wanted)
@@ -225,6 +341,8 @@ int main(void)
     check_reads();
     check_writes();
     check_several();
+    check_carried();
+    check_both();
     check_locate(PROPAGATOR_AT_B3, "b3: " TRACE "-" SPAN "-1", 33);
     check_locate(PROPAGATOR_AT_B3MULTI, "x-b3-traceid: " TRACE "\nx-b3-spanid: " SPAN, 0);
     check_locate(PROPAGATOR_AT_B3MULTI, "x-b3-spanid: " SPAN, SIZE_MAX);
