@@ -6,7 +6,7 @@
 // The context of a request travels as a number in a store of AsyncLocalStorage; 0 or none: nobody's.
 // It is entered by enterWith, in the event of a channel of Node's own, so that no frame of ours
 // stands on the program's stack. Before bytes leave, and before a connection is made, the library
-// is told whose code runs.
+// is told whose code runs. While no request makes a call nothing is carried, until one does.
 "use strict";
 
 function restore() {
@@ -76,12 +76,26 @@ function requireClients() {
   return clients;
 }
 
+const IDLE_MAX = 256; // requests in a row without a call of anybody's, before nothing is carried
+const IDLE_GROWTH = 16; // times as many, each time that this was too soon
+const STRAYED_MAX = 64; // requests until those are over that began while nothing was carried
+
 function carry(handle, addon, subscribe) {
   const { take, enter, guess, parts } = addon;
   const { AsyncLocalStorage, executionAsyncResource } = require("async_hooks");
   const store = new AsyncLocalStorage();
 
   const { creatorOf, look, whose } = requireClients()(addon, store);
+
+  let idle = 0;
+  let idleMax = IDLE_MAX;
+  let isAsleep = false;
+  let strayed = 0;
+  function wake() {
+    isAsleep = false;
+    idleMax *= IDLE_GROWTH;
+    strayed = STRAYED_MAX;
+  }
 
   // undici, which is fetch: a request that had to wait is sent by whoever ends another one's call.
   // It is sent as its own, also when its body follows later; who sent it goes on as before.
@@ -94,7 +108,7 @@ function carry(handle, addon, subscribe) {
   subscribe("undici:client:sendHeaders", ({ request, socket }) => {
     const context = store.getStore();
     if (socket) undicis.add(socket);
-    if (context === request[creator]) return;
+    if (isAsleep || context === request[creator]) return;
     interrupted = { context, resource: executionAsyncResource() };
     store.enterWith(request[creator]);
   });
@@ -103,9 +117,20 @@ function carry(handle, addon, subscribe) {
   // makes it. Whatever else queues, as most clients do, writes for anybody.
   const owner = Object.getOwnPropertySymbols(handle).find(
     ({ description }) => description === "owner_symbol");
+  const isCall = (socket, name) =>
+    name.startsWith("connect") || (socket && !socket.server && !socket._isStdio);
+  // Nobody's for certain, unless it may be a request's that was not carried.
+  function enterOurs(context) {
+    if (context === undefined && strayed > 0) guess(0);
+    else enter(context ?? 0);
+  }
   let isLooked = false;
   function tell(handle, name, data, areBuffers) {
     const socket = handle[owner];
+    if (isCall(socket, name)) {
+      idle = 0;
+      if (isAsleep) wake();
+    } else if (isAsleep) return false;
     if (!isLooked || name.startsWith("connect")) look();
     isLooked = true;
     const context = whose(socket, name, data, areBuffers);
@@ -115,7 +140,7 @@ function carry(handle, addon, subscribe) {
     }
     if (context !== undefined) enter(context);
     else if (socket?._httpMessage || undicis.has(socket) || name.startsWith("connect"))
-      enter(store.getStore() ?? 0);
+      enterOurs(store.getStore());
     else guess(store.getStore() ?? 0);
     if (interrupted === undefined) return false;
     if (interrupted.resource === executionAsyncResource()) store.enterWith(interrupted.context);
@@ -132,6 +157,12 @@ function carry(handle, addon, subscribe) {
     if (parser !== undefined) parser[store.kResourceStore] = undefined;
   });
   return ({ request, socket }) => {
+    if (isAsleep) return;
+    if (++idle > idleMax) {
+      isAsleep = true;
+      return void store.disable(); // enterWith enables it again
+    }
+    if (strayed > 0) strayed -= 1;
     const isBehindAnother = Boolean(socket._httpMessage); // which the library read last, or not
     const context = isBehindAnother ? undefined : take(socket._handle?.fd ?? -1);
     store.enterWith(context);

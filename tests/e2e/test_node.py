@@ -155,6 +155,27 @@ def test_queue():
     play("queue", is_known=False)
 
 
+IDLE_MAX, STRAYED_MAX = 256, 64  # requests: burdock-node.cjs
+
+
+def test_sleep():
+    """A server whose requests make no calls pays nothing for them; the first call ends that."""
+    with Scene(**FOLLOWED) as scene:
+        back = start(scene, (), "back", traced=False)
+        front = start(scene, (back.port, "quiet"), "front")
+        hooks = load(front.port, "hooks", 1)
+        check(hooks > 0 or VERSION.startswith("v24."), "the first request is carried", hooks)
+        load(front.port, "none", IDLE_MAX + CONCURRENCY)
+        hooks = load(front.port, "hooks", 1)
+        equal(hooks, 0, "once many have made no call, Node has no hooks to call")
+        wanted = load(front.port, "http", REQUESTS)
+        spans = scene.wait_spans(wanted, is_called, timeout=60)
+        right, early, late, strange, _ = judge(spans, TRIAL + STRAYED_MAX)
+        equal(right + early + late + len(strange), wanted, "a span for every call")
+        no_strangers("after the sleep", strange)
+        equal(late, 0, "and soon each call is under its own again")
+
+
 LOOK = os.path.join(APPS, "look.cjs")
 # Options, and NODE_OPTIONS.
 WAYS = [((), None), ((), ""), ((), "--no-warnings --max-http-header-size=20000"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An ordinary Node service whose work waits in every way that Node has.
-//   tasks.mjs PORT BACKEND [cluster|worker]
+//   tasks.mjs PORT BACKEND [cluster|worker|quiet]; quiet: it makes no calls of its own
 //   /<way>/<number> calls /<number>.0 of the backend, and .1 ..., and answers how often it did
 //   tasks.mjs PORT: a backend, which answers after 1 to 12 ms
 import cluster from "node:cluster";
@@ -94,6 +94,13 @@ const ways = {
     return 3;
   },
   queue: (number) => twice(number, queued),
+  none: () => 0,
+  // Not a number of calls: how many hooks Node has to call.
+  hooks() {
+    process.noDeprecation = true;
+    const { async_hook_fields, constants } = process.binding("async_wrap");
+    return async_hook_fields[constants.kTotals];
+  },
 };
 
 function serve() {
@@ -124,6 +131,6 @@ else if (mode === "cluster" && cluster.isPrimary) {
   new Worker(new URL(import.meta.url), { workerData: [port, backend] });
 else {
   // What no request asked for: calls of its own, all the time.
-  setInterval(() => get("tick"), 5).unref();
+  if (mode !== "quiet") setInterval(() => get("tick"), 5).unref();
   serve();
 }
