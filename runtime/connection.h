@@ -73,9 +73,8 @@ struct connection {
     struct exchange *prepared; /* has ids, and its first byte has not left yet */
     struct context *current;   /* of the first exchange, once its request is complete; its hold */
     struct context
-        *previous; /* held: of the last call here, until the next one: its end may follow */
-    struct opener
-        opener; /* until it is used; its context is held, and waits for it */
+        *previous;        /* held: of the last call here, until the next one: its end may follow */
+    struct opener opener; /* until it is used; its context is held, and waits for it */
     const struct protocol *protocol;
     struct pending pending;
     union {
@@ -88,6 +87,7 @@ struct connection {
     uint64_t identity;                /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;              /* when connect was called */
     uint64_t connect_unit;            /* by a thread in this unit of work */
+    uint32_t given;                   /* when connect was called: pooling.c */
     uint64_t doubtful_unit;           /* when last a call here was ambiguous; 0: never */
     struct exchange *delivered, *delivered_last; /* messages that came in: stream_deliveries.c */
     struct exchange *held;                       /* the first of them that is not left */

@@ -12,6 +12,7 @@
 #include "exporter.h"
 #include "kept.h"
 #include "memory.h"
+#include "pooling.h"
 #include "ring.h"
 #include "sys.h"
 #include "thread.h"
@@ -58,6 +59,7 @@ bool process_forked(void)
     process.epoch++;
     memset(counters, 0, sizeof(counters));
     connection_counts_forked();
+    pooling_forked();
     exporter_forked();
     kept_forked();
     rings_forked();

@@ -316,7 +316,7 @@ bool secure_enter(struct visit *visit, struct session *session)
 void secure_feed(struct visit *visit, struct session *session, enum direction direction,
     const uint8_t *data, size_t length)
 {
-    visit->connection->connecting = false;
+    pooling_connected(visit->connection);
     stream_feed(visit->self, visit->connection, session->sight.fd, direction, data, length);
     secure_tell(session, visit->connection);
 }

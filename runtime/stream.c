@@ -154,7 +154,7 @@ static inline __attribute__((always_inline)) ssize_t receive(
     visit.self->inbound.splices = 0;
     stream_touch(&visit, DIRECTION_IN);
     if (result > 0) {
-        visit.connection->connecting = false;
+        pooling_connected(visit.connection);
         visit.connection->wait_timed_out = false;
         if (__builtin_expect(visit.connection->held != NULL, 0))
             stream_leave_deliveries(visit.self, visit.connection);
@@ -205,7 +205,7 @@ void stream_sent(const struct sight *sight, const struct outgoing *out, ssize_t 
     }
     stream_touch(&visit, DIRECTION_OUT);
     if (result > 0) {
-        visit.connection->connecting = false;
+        pooling_connected(visit.connection);
         stream_feed_taken(visit.self, visit.connection, sight->fd, DIRECTION_OUT, out->iov,
             out->count, (size_t)result);
     } else

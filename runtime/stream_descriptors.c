@@ -63,7 +63,7 @@ static void connect_reported(struct thread *self, int fd, const struct address *
     struct connection *connection = connection_make(self, fd, ORIGIN_CONNECTED, peer);
     if (connection == NULL)
         return;
-    connection->connecting = result != 0;
+    pooling_connects(connection, result != 0);
     connection->connect_ns = start_ns;
     connection->connect_unit = self->unit;
     stream_own(self, connection);
@@ -116,9 +116,11 @@ void stream_socket_error(int fd, int error)
         !stream_enter(&visit, &sight))
         return;
     stream_touch(&visit, DIRECTION_IN);
+    if (visit.connection->connecting && visit.connection->opener.context == NULL)
+        attribution_touch_guess(visit.self, NULL);
     if (error != 0)
         stream_failed(visit.self, visit.connection, fd, error);
-    visit.connection->connecting = false;
+    pooling_connected(visit.connection);
     stream_leave(&visit);
 }
 

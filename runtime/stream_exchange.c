@@ -135,6 +135,7 @@ struct exchange *stream_prepare(
     if (exchange == NULL)
         return NULL;
     exchange->key = begin->key;
+    pooling_doubt(self, connection);
     exchange_identify_client(self, exchange, attribution_parent(self, &connection->opener));
     connection->prepared = exchange;
     return exchange;
@@ -181,10 +182,12 @@ static void requested_server(struct stream_sink *sink, struct exchange *exchange
 static struct decision parent_of(
     struct thread *self, struct connection *connection, const struct exchange *exchange)
 {
-    struct decision decision =
-        connection->first == exchange
-            ? attribution_parent(self, &connection->opener)
-            : attribution_parent_behind(self, connection->doubtful_unit == self->unit);
+    struct decision decision;
+    if (connection->first == exchange) {
+        pooling_doubt(self, connection);
+        decision = attribution_parent(self, &connection->opener);
+    } else
+        decision = attribution_parent_behind(self, connection->doubtful_unit == self->unit);
     if (decision.rule == RULE_AMBIGUOUS)
         connection->doubtful_unit = self->unit;
     return decision;

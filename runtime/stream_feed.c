@@ -233,7 +233,7 @@ static void end_all(
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
 {
     struct decision decision = attribution_parent(self, &connection->opener);
-    connection->connecting = false;
+    pooling_connected(connection);
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
         exchange_record_attempt(self, RECORD_CONNECT, false, decision, stream_peer(connection),
@@ -288,6 +288,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
         attribution_opened(self, context);
     notice_peer(connection, fd);
     end_in_host(self, connection);
+    pooling_connected(connection);
     attribution_closed(self, context);
     stream_unprepare(connection);
     if (connection->pending.text_index != 0)

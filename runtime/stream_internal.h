@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config.h"
+#include "pooling.h"
 #include "stream.h"
 
 /* Why an exchange ends that did not end by itself. */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whom a client's connections are for. A pool may have one made for a request that waits, and
+ * give that request another one that has become free meanwhile; whoever waits then gets the one
+ * that was made. So a connection that has brought its caller's answer and at once asks again, while
+ * another one to the same port is being made, may ask for whoever that one is for; and what was
+ * being made then may be for anybody.
+ *
+ * Any thread, in an observe block, the connection entered. Who serves one request, or has a
+ * carrier, is not in doubt.
+ */
+#pragma once
+
+#include "connection.h"
+
+/* The program has called connect(), which may not be over yet. */
+void pooling_connects(struct connection *connection, bool is_under_way);
+/* It is over: something is known of how it went, or the connection ends. */
+__attribute__((cold)) void pooling_settle(struct connection *connection);
+static inline void pooling_connected(struct connection *connection)
+{
+    if (__builtin_expect(connection->connecting, 0))
+        pooling_settle(connection);
+}
+/* In the child: what the parent is making is none of its own. */
+void pooling_forked(void);
+/* Its next call is about to be decided: notes with its opener what is doubtful. */
+__attribute__((cold)) void pooling_weigh(struct thread *self, struct connection *connection);
+OURS int32_t pooling_under_way; /* connections being made, to any port */
+static inline void pooling_doubt(struct thread *self, struct connection *connection)
+{
+    bool may_wait = __atomic_load_n(&pooling_under_way, __ATOMIC_RELAXED) > 0;
+    if (__builtin_expect(may_wait | !connection->used, 0))
+        pooling_weigh(self, connection);
+}
