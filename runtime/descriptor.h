@@ -60,3 +60,6 @@ static inline bool descriptor_replace(int fd, uint64_t seen, uint64_t entry)
 
 /* Sets an entry and answers what the slot in it was. */
 uint32_t descriptor_set(int fd, uint64_t entry);
+/* True: the number was not known, so it is not what it was when it was last asked about; it is
+ * plain from now on. */
+bool descriptor_is_new(int fd);

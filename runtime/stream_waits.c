@@ -10,6 +10,8 @@ bool stream_drains(int epoll, int *most, bool sleeps)
     struct thread *self = thread_self;
     if (__builtin_expect(self == NULL || !isolation_is_on(&self->isolation), 1))
         return false;
+    if (descriptor_slot(epoll) == SLOT_UNKNOWN) /* another loop than the one that is isolated */
+        return false;
     int saved_errno = errno;
     bool drains = false;
     if ((self = observe_open()) != NULL) {
@@ -25,6 +27,9 @@ bool stream_drains(int epoll, int *most, bool sleeps)
 static void isolate(struct thread *self, int epoll, int events, bool sleeps)
 {
     struct isolation *isolation = &self->isolation;
+    /* Whatever is known of a loop of this number, that one has ended. */
+    if (events >= 0 && descriptor_is_new(epoll))
+        *isolation = (struct isolation){0};
     bool was_on = isolation_is_on(isolation);
     isolation_waited(isolation, epoll, events, sleeps, attribution_trusts_loops());
     if (config.isolation == ISOLATION_OFF || self->has_carrier || sharing_is_seen())

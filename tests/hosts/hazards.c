@@ -357,6 +357,29 @@ static void host_state(void)
     fclose(maps);
 }
 
+/* A loop begins without what was known of the one that had its number, even where all are isolated:
+ * what is ready is found by its first look. */
+static void loops_anew(void)
+{
+    struct host_pair pair = host_connect(false, false);
+    exchange(&pair);
+    int ready[2];
+    EXPECT(pipe(ready) == 0 && raw_write(ready[1], "x", 1) == 1);
+    for (int i = 0; i < 4; i++) {
+        int epoll = epoll_create1(EPOLL_CLOEXEC);
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = ready[0]};
+        EXPECT(epoll_ctl(epoll, EPOLL_CTL_ADD, ready[0], &event) == 0);
+        EXPECT(epoll_wait(epoll, &event, 1, 0) == 1);
+        for (int turn = 0; turn < 2; turn++)
+            EXPECT(epoll_wait(epoll, &event, 1, 1000) == 1);
+        EXPECT(i % 2 == 0 ? close(epoll) == 0 : dup2(ready[1], epoll) == epoll);
+        if (i % 2 == 1)
+            EXPECT(close(epoll) == 0);
+    }
+    EXPECT(close(ready[0]) == 0 && close(ready[1]) == 0);
+    finish(&pair);
+}
+
 static void ten_exchanges(void)
 {
     exchanges(10);
@@ -379,6 +402,7 @@ static const struct host_case cases[] = {
     {"waits_undisturbed", waits_undisturbed, "6000"},
     {"counts_are_true", counts_are_true, "10"},
     {"host_state", host_state, "10"},
+    {"loops_anew", loops_anew, NULL},
     {NULL, NULL, NULL},
 };
 

@@ -190,6 +190,8 @@ def test_hazards():
             compare(f"{name}: two copies, {' '.join(map(os.path.basename, order))}", command,
                     library=order, expect_spans=(spans, {}, {}))
     compare("bound at once", [VICTIM["hazards"], "exchanges"], extra={"LD_BIND_NOW": "1"})
+    compare("new loops of old numbers, isolated", [VICTIM["hazards"], "loops_anew"],
+            extra={"BURDOCK_ISOLATION": "always"})
 
 
 def test_every_hook():

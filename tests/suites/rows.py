@@ -77,6 +77,16 @@ def cpython_carried_command(place, arguments, only):
     return ["/usr/bin/env", "BURDOCK_CARRIERS=python", PYTHON, "-c", AFTER_ACCEPT, *plain[3:]]
 
 
+def cpython_isolated_command(place, arguments, only):
+    """Each loop on epoll gets its events one by one (runtime/isolation.h). Left out is what counts
+    looks: that an event is there in the look after another's, or in one of the next ten."""
+    env, _, *command = cpython_carried_command(place, arguments, only)
+    return [env, "BURDOCK_CARRIERS=none", "BURDOCK_ISOLATION=always", *command,
+            "-i", "*.EPollEventLoopTests.test_sendfile_close_peer_in_the_middle_of_receiving",
+            "-i", "*.DefaultSelectorTestCase.test_selector",
+            "-i", "*.EpollSelectorTestCase.test_selector"]
+
+
 def cpython_parse(place, output):
     try:
         tree = xml.parse(os.path.join(place.path, "report.xml"))
@@ -314,6 +324,9 @@ SUITES = [
     cpython("cpython-carried", CARRIED_MODULES, cpython_carried_command, short={
         "test_context": ("test_context",),
         "test_asyncio": ("test_asyncio", "-m", "*test_tasks*", "-m", "*test_events*")}),
+    cpython("cpython-isolated", ["test_asyncio", "test_selectors", "test_socket", "test_httpservers",
+                                 "test_ssl", "test_asyncore", "test_smtplib", "test_ftplib"],
+            cpython_isolated_command, short={}, limit=1500),
     # It compares the headers that a server received; ours would be among them.
     cpython("cpython-headers", ["test_xmlrpc"], short={},
             environment={"OTEL_PROPAGATORS": "none"}),
