@@ -17,39 +17,12 @@ import sys
 import tempfile
 import zlib
 
+from scale import count_spans, fields
 
 
 def parts(message, wanted):
-    """The contents of the fields of that number, all of which have a length or are of fixed size."""
-    at, end = 0, len(message)
-    while at < end:
-        key = shift = length = 0
-        while True:
-            byte = message[at]
-            at += 1
-            key |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
-        if key & 7 != 2:
-            at += {0: 1, 1: 8, 5: 4}[key & 7]
-            continue
-        shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            length |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
-        if key >> 3 == wanted:
-            yield message[at:at + length]
-        at += length
-
-
-def spans_in(request):
-    return sum(1 for resource in parts(request, 1) for scope in parts(resource, 2)
-               for _ in parts(scope, 2))
+    """The contents of the fields of that number."""
+    return (content for number, content in fields(message) if number == wanted)
 
 
 def counters_in(request):
@@ -77,7 +50,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         if self.headers['Content-Encoding'] == 'gzip':
             body = zlib.decompress(body, 31)
         if self.path == '/v1/traces':
-            Receiver.spans += spans_in(memoryview(body))
+            Receiver.spans += count_spans(memoryview(body))
         elif self.path == '/v1/metrics':
             Receiver.counters.update(counters_in(memoryview(body)))
         self.send_response(200)
