@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "connection.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 #include "sys.h"
 #include "text_pool.h"
 
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
 #ifndef SO_COOKIE
 #define SO_COOKIE 57
 #endif
@@ -200,6 +204,15 @@ uint64_t connection_identity(int fd)
         sys(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0)
         return 0;
     return cookie;
+}
+
+bool connection_is_drained(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof(memory);
+    return sys(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0 &&
+           length > SK_MEMINFO_WMEM_QUEUED * sizeof(*memory) &&
+           memory[SK_MEMINFO_WMEM_ALLOC] == 0 && memory[SK_MEMINFO_WMEM_QUEUED] == 0;
 }
 
 static void classify_socket(struct thread *self, int fd)

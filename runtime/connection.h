@@ -136,6 +136,9 @@ void connection_ignore(struct thread *self, struct connection *connection, int f
 /* SO_COOKIE: unique among the sockets of the machine's life; 0 if not to be had. */
 uint64_t connection_identity(int fd);
 
+/* Has the peer all that was sent? SO_MEMINFO: false where the kernel does not tell. One system call. */
+bool connection_is_drained(int fd);
+
 /* Is the descriptor still the socket that we recorded? One system call. */
 bool connection_is_same(const struct connection *connection, int fd);
 

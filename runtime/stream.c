@@ -92,7 +92,8 @@ static void ended_by_peer(struct visit *visit)
 }
 
 /* One thread sends, another reads: the answer may be here before the sender is back from its call.
- * That call is waited for, once and not for long: it may be sending a large body. */
+ * That call is waited for, once and not for long: it may be sending a large body. If the peer has
+ * all of it, the sender has only lost its processor, and will be back. */
 __attribute__((noinline)) static bool await_request(
     struct visit *visit, const struct sight *sight, uint32_t seen)
 {
@@ -100,11 +101,14 @@ __attribute__((noinline)) static bool await_request(
     struct timespec nap = {0, STREAM_NAP_NS};
     if (seen == connection->sent_late || !process_may_call())
         return true;
-    int naps = 0;
     connection_leave(visit->self, connection);
-    while (
-        __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen && naps++ < STREAM_NAPS_MAX)
+    for (int naps = 0;
+         __atomic_load_n(&connection->sending, __ATOMIC_ACQUIRE) == seen && naps < STREAM_NAPS_MAX;
+         naps++) {
+        if (naps >= STREAM_NAPS_BLOCKED && !connection_is_drained(sight->fd))
+            break;
         sys(SYS_nanosleep, &nap, NULL);
+    }
     if (connection_enter(visit->self, sight)) {
         connection->sent_late = seen;
         return true;

@@ -117,7 +117,9 @@ static inline void stream_feed_taken(struct thread *self, struct connection *con
 /* A call failed with this errno: what cannot go on ends. */
 void stream_failed(struct thread *self, struct connection *connection, int fd, int error);
 
-enum { STREAM_NAP_NS = 50 * 1000, STREAM_NAPS_MAX = 100 /* 5 ms */ };
+/* How long an answer's reader waits for who sent the request, in naps (of 0.1 ms, as the kernel
+ * rounds them): 10 ms if that one may be blocked, 250 ms if it cannot be. */
+enum { STREAM_NAP_NS = 50 * 1000, STREAM_NAPS_BLOCKED = 100, STREAM_NAPS_MAX = 2500 };
 
 /* Its bytes have been fed, or did not go. */
 static inline void stream_done_sending(const struct sight *sight)

@@ -6,8 +6,8 @@ import http.client
 import os
 import socket
 
-from harness import (APPS, PYTHON, RawServer, Scene, check, equal, free_port, get, main, raw,
-                     read_head, wait_until)
+from harness import (APPS, LIBRARY, PYTHON, VICTIMS, RawServer, Scene, check, equal, free_port, get,
+                     main, raw, read_head, wait_until)
 
 
 def kinds(spans, kind):
@@ -63,6 +63,38 @@ def test_curl():
     check_curl("64 KB of headers", ["-H", "X-Long: " + "h" * 60_000], "/echo2", 200)
     check_curl("many headers", [part for number in range(90) for part in
                                 ("-H", "X-%d: %s" % (number, "v" * 400))], "/echo2", 200)
+
+
+TWO_THREADS = """
+import socket, sys, threading
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+answered = threading.Semaphore(0)
+def read():
+    for i in range(5):
+        got = b""
+        while b"hello" not in got:
+            got += s.recv(65536)
+        print(got.split(b"\\r\\n")[0])
+        answered.release()
+threading.Thread(target=read).start()
+for i in range(5):
+    s.sendall(b"GET /%d HTTP/1.1\\r\\nHost: b\\r\\n\\r\\n" % i)
+    answered.acquire()
+"""
+
+
+def test_answered_early():
+    """One thread reads the answer before the other is back from sending the request."""
+    late = os.path.join(VICTIMS, "late.so")
+    for propagators in "tracecontext", "none":
+        with Scene() as scene:
+            back = scene.service("back", traced=False)
+            scene.as_bare([PYTHON, "-c", TWO_THREADS, str(back.port)],
+                          "answered early, propagators " + propagators, 5, {"LD_PRELOAD": late},
+                          LD_PRELOAD=LIBRARY + ":" + late, OTEL_PROPAGATORS=propagators)
+            equal([(span.attributes["url.full"][-2:], code) for span, code in
+                   zip(scene.spans(), codes(scene.spans(), "CLIENT"))],
+                  [("/%d" % i, 200) for i in range(5)], "answered early: each has its answer")
 
 
 def test_curl_keepalive():

@@ -6,8 +6,8 @@ import json
 import os
 import re
 
-from harness import (APPS, PYTHON, Scene, check, equal, free_port, is_listening, main, skip,
-                     wait_until)
+from harness import (APPS, LIBRARY, PYTHON, VICTIMS, Scene, check, equal, free_port, is_listening,
+                     main, skip, wait_until)
 from rabbit import SERVER, Rabbit
 
 APP = os.path.join(APPS, "stomp_app.py")
@@ -32,8 +32,8 @@ class Broker(Rabbit):
         wait_until(lambda: b"ready\n" in self.scene.stdout(process) or process.poll() is not None)
         return process
 
-    def run(self, mode, *arguments):
-        done = self.scene.run(self.app(mode, *arguments), mode, timeout=60 + PATIENCE)
+    def run(self, mode, *arguments, **more):
+        done = self.scene.run(self.app(mode, *arguments), mode, timeout=60 + PATIENCE, **more)
         check(done.returncode == 0, mode + " runs", done.stdout[-300:] + done.stderr[-2000:])
         return lines_of(done.stdout)
 
@@ -126,6 +126,16 @@ def test_adopted(scene, broker):
     clear(scene)
 
 
+def test_late(scene, broker):
+    """A receipt comes to one thread before the other is back from sending."""
+    late = LIBRARY + ":" + os.path.join(VICTIMS, "late.so")
+    broker.run("publish", "1.2", "/queue/late", 10, LD_PRELOAD=late)
+    broker.run("adopt", "1.2", "/queue/late", OWN, LD_PRELOAD=late)
+    spans = scene.wait_spans(11)
+    equal(len(by(spans, "send")), 11, "each that is answered before it is sent has its span")
+    clear(scene)
+
+
 BY_HAND = r"""
 import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
@@ -175,7 +185,7 @@ def scope():
             return skip("stomp", "python3-stomp is not installed")
         with Scene() as scene:
             broker = Broker(scene)
-            for test in (test_messages, test_adopted, test_hand):
+            for test in (test_messages, test_adopted, test_late, test_hand):
                 test(scene, broker)
     return {"test_all": test_all}
 
