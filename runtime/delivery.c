@@ -181,11 +181,11 @@ static bool send_and_consume(struct delivery *delivery, struct ring *ring, uint6
 
 /* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
  */
-static void drain_ring(struct delivery *delivery, struct ring *ring)
+static void drain_ring(struct delivery *delivery, struct ring *ring, uint64_t head)
 {
     uint64_t cursor = ring_cursor(ring);
     const struct record *record;
-    while ((record = ring_next(ring, &cursor)) != NULL) {
+    while ((record = ring_next(ring, &cursor, head)) != NULL) {
         deliver(delivery, record);
         if (is_full(delivery) && !send_and_consume(delivery, ring, cursor))
             return;
@@ -200,11 +200,16 @@ void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32
     delivery->resource = resource;
     delivery->resource_bytes = resource_bytes;
     begin_batch(delivery, SIGNAL_TRACES);
-    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++) {
-        struct ring *ring = __atomic_load_n(&rings[i], __ATOMIC_ACQUIRE);
-        if (ring != NULL)
-            drain_ring(delivery, ring);
-    }
+    uint64_t heads[RINGS_MAX + 1];
+    for (uint32_t i = 0; i < count; i++)
+        heads[i] = rings[i] == NULL || rings[i]->is_private ? 0 : ring_head(rings[i]);
+    /* What a thread wrote into a private ring before these is all there now. */
+    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++)
+        if (rings[i] != NULL && rings[i]->is_private)
+            drain_ring(delivery, rings[i], ring_head(rings[i]));
+    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++)
+        if (rings[i] != NULL && !rings[i]->is_private)
+            drain_ring(delivery, rings[i], heads[i]);
 }
 
 /* ---- metrics ---- */

@@ -76,7 +76,8 @@ struct delivery {
 bool delivery_open(struct delivery *delivery, const struct config *config);
 void delivery_close(struct delivery *delivery);
 
-/* Delivers everything in these rings, oldest first within each ring. What cannot be delivered is
+/* Delivers everything in these rings, oldest first within each ring, and of a thread that moved
+ * from a private ring to another what is in the private one first. What cannot be delivered is
  * spooled; where there is no spool, or no room in it, it is tried again for the time that OTLP
  * allows, then dropped and counted. Metrics are told of all of it. resource: of the
  * process that wrote them. */

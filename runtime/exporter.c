@@ -84,7 +84,7 @@ static bool rings_are_empty(void)
     for (uint32_t i = 0; i < rings_count(); i++) {
         struct ring *ring = rings_at(i);
         uint64_t cursor = ring == NULL ? 0 : ring_cursor(ring);
-        if (ring != NULL && ring_next(ring, &cursor) != NULL)
+        if (ring != NULL && ring_next(ring, &cursor, ring_head(ring)) != NULL)
             return false;
     }
     return true;

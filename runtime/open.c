@@ -98,9 +98,9 @@ void open_tell(const struct ring_file *file, struct ring *const *rings, uint32_t
 {
     struct ended ended = {.last_ns = file->alive_ns};
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t cursor = ring_cursor(rings[i]);
+        uint64_t cursor = ring_cursor(rings[i]), head = ring_head(rings[i]);
         const struct record *record;
-        while ((record = ring_next(rings[i], &cursor)) != NULL)
+        while ((record = ring_next(rings[i], &cursor, head)) != NULL)
             note_ended(file, record, &ended);
     }
     for (unsigned i = 0; i < OPEN_SLOTS; i++)

@@ -58,8 +58,9 @@ static bool is_empty(struct ring_file *file)
     if (open_any(file))
         return false;
     for (uint32_t i = 0; i < file->ring_count; i++) {
-        uint64_t cursor = ring_cursor(ring_of(file, i));
-        if (ring_next(ring_of(file, i), &cursor) != NULL)
+        struct ring *ring = ring_of(file, i);
+        uint64_t cursor = ring_cursor(ring);
+        if (ring_next(ring, &cursor, ring_head(ring)) != NULL)
             return false;
     }
     return true;

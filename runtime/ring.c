@@ -240,9 +240,13 @@ static bool is_sane(const struct record *record, size_t available)
            (record->kind == RECORD_PADDING || record->bytes >= sizeof(struct record));
 }
 
-const struct record *ring_next(struct ring *ring, uint64_t *cursor)
+uint64_t ring_head(const struct ring *ring)
 {
-    uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST);
+}
+
+const struct record *ring_next(struct ring *ring, uint64_t *cursor, uint64_t head)
+{
     while (*cursor != head) {
         uint64_t used = head - *cursor;
         size_t position = *cursor % RING_CAPACITY;

@@ -102,9 +102,11 @@ void rings_forked(void);                /* drop the parent's rings: they are sha
 
 /* Where reading starts: nothing before it is still needed. */
 uint64_t ring_cursor(const struct ring *ring);
-/* The record at *cursor, which moves behind it; NULL: no more. Checks every bound, so that the
- * rings of dead processes can be read too. The record stays until it is consumed. */
-const struct record *ring_next(struct ring *ring, uint64_t *cursor);
+/* Where it ends now: what is before it has been committed. */
+uint64_t ring_head(const struct ring *ring);
+/* The record at *cursor, which moves behind it; NULL: no more before `head`. Checks every bound, so
+ * that the rings of dead processes can be read too. The record stays until it is consumed. */
+const struct record *ring_next(struct ring *ring, uint64_t *cursor, uint64_t head);
 /* Gives the room up to cursor back: called when everything before it was delivered. */
 void ring_consume(struct ring *ring, uint64_t cursor);
 

@@ -143,7 +143,7 @@ static void fuzz_ring(const uint8_t *data, size_t length)
     otlp_batch_reset(&batch, memory, sizeof(memory));
     uint64_t cursor = ring_cursor(ring);
     const struct record *record;
-    for (int i = 0; i < 64 && (record = ring_next(ring, &cursor)) != NULL; i++) {
+    for (int i = 0; i < 64 && (record = ring_next(ring, &cursor, ring->head)) != NULL; i++) {
         const struct span *span = telling_span(&telling, record, &config);
         if (span != NULL)
             otlp_batch_add(&batch, span, &config);

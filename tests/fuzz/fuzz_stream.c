@@ -354,9 +354,9 @@ static void drain(void)
     struct otlp_batch batch;
     otlp_batch_reset(&batch, memory, sizeof(memory));
     for (uint32_t i = 0; i < rings_count(); i++) {
-        uint64_t cursor = ring_cursor(rings_at(i));
+        uint64_t cursor = ring_cursor(rings_at(i)), head = ring_head(rings_at(i));
         const struct record *record;
-        while ((record = ring_next(rings_at(i), &cursor)) != NULL) {
+        while ((record = ring_next(rings_at(i), &cursor, head)) != NULL) {
             const struct span *span = telling_span(&telling, record, &config);
             require(span != NULL && otlp_batch_add(&batch, span, &config), "a span can be encoded");
         }
