@@ -256,21 +256,23 @@ static bool read_head(struct kafka_reader *reader, size_t length)
     return head_complete(reader, bytes) && (side->left > 0 || end_frame(reader));
 }
 
-/* Behind the last byte of a request. How long the broker lets batches become is not said; it is
- * never as little as what we make of one. */
+/* Behind the last byte of a request. How long the broker lets batches become is not said, until it
+ * has refused one; then few are as short as that. */
 static void tell_splice(struct kafka_reader *reader)
 {
     const struct kafka_side *side = reader->side;
     const struct kafka_sent *sent = &reader->kafka->sent;
     size_t length = sent->bytes;
     uint64_t whole = sent->bytes + (uint64_t)side->count * KAFKA_CONTEXT_BYTES;
-    if (sent->is_opaque || side->count == 0 || whole > KAFKA_EDITED_MAX)
+    size_t most = reader->kafka->is_strict ? KAFKA_EDITED_SMALL_MAX : KAFKA_EDITED_MAX;
+    if (sent->is_opaque || side->count == 0 || whole > most)
         return;
     kafka_tell(reader, (struct event){.kind = EVENT_SPLICE,
                            .exchange = side->exchange,
                            .offset = reader->at,
                            .text = reader->at < length ? NULL : reader->data + reader->at - length,
-                           .length = length});
+                           .length = length,
+                           .number = side->count});
 }
 
 static bool step(struct kafka_reader *reader, size_t length)

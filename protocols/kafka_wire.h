@@ -24,12 +24,16 @@ enum {
     KAFKA_OPEN_MAX = 16,           /* requests in flight; more are not told */
     KAFKA_LISTS_MAX = 3,           /* within each other */
     KAFKA_BATCH_HEAD_BYTES = 61,
-    KAFKA_NAME_BYTES = 12,        /* of a record's header: none that we know is longer */
-    KAFKA_LINKS_MAX = 8,          /* of a fetch: spans have no more */
-    KAFKA_EDITED_MAX = 14 * 1024, /* bytes of a request that gets context, with it */
-    KAFKA_CONTEXT_BYTES = 128,    /* that a record gets, and more */
-    KAFKA_READ_MAX = 1024,        /* records of a fetch that are looked into */
-    KAFKA_TOPICS_MAX = 256        /* of an answer, whose names are kept */
+    KAFKA_NAME_BYTES = 12, /* of a record's header: none that we know is longer */
+    KAFKA_LINKS_MAX = 8,   /* of a fetch: spans have no more */
+    /* Bytes of a request that gets context, and of a batch, with it: brokers take 1,048,588 of a
+     * batch if not told otherwise, some hosted ones 1,046,528. */
+    KAFKA_EDITED_MAX = 4 << 20,
+    KAFKA_BATCH_EDITED_MAX = 1000000,
+    KAFKA_EDITED_SMALL_MAX = 14 * 1024, /* of a request, where one was too large for the broker */
+    KAFKA_CONTEXT_BYTES = 128,          /* that a record gets, and more */
+    KAFKA_READ_MAX = 1024,              /* records of a fetch that are looked into */
+    KAFKA_TOPICS_MAX = 256              /* of an answer, whose names are kept */
 };
 
 enum kafka_key {
@@ -145,6 +149,7 @@ struct kafka {
     uint8_t open_count;
     uint8_t requests; /* enum direction */
     bool client_kept, group_kept;
+    bool is_strict; /* the broker has refused a request for its size */
     bool asks_no_more, over, lost;
 };
 

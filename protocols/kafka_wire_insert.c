@@ -7,6 +7,7 @@
  *
  * If anything is not as it should be, the request stays as it is.
  */
+#include "crc32c.h"
 #include "kafka_wire.h"
 
 enum {
@@ -16,8 +17,7 @@ enum {
     CHECKED_AT = 21,
     ATTRIBUTES_AT = 21,
     COUNT_AT = 57,
-    OPAQUE = 7 | 1 << 5, /* attributes: compressed, or of the broker's own */
-    LENGTH_BYTES_MAX = 5
+    OPAQUE = 7 | 1 << 5 /* attributes: compressed, or of the broker's own */
 };
 
 static const struct fact names[3] = {{(const uint8_t *)"traceparent", 11},
@@ -30,6 +30,8 @@ struct editor {
     char *out;
     size_t used, room;
     unsigned edited; /* records */
+    unsigned kept;   /* which headers stand at out + kept_at; 0: none yet */
+    size_t kept_at, kept_bytes;
     bool is_flexible, is_odd;
 };
 
@@ -66,10 +68,10 @@ static void put_signed(struct editor *editor, size_t number)
     put_variable(editor, (uint64_t)number << 1);
 }
 
-static unsigned signed_bytes(size_t number)
+static unsigned variable_bytes(uint64_t number)
 {
     unsigned bytes = 1;
-    for (uint64_t left = (uint64_t)number << 1; left > 0x7f; left >>= 7)
+    for (; number > 0x7f; number >>= 7)
         bytes++;
     return bytes;
 }
@@ -80,7 +82,7 @@ static void put_number_at(char *out, size_t number)
         out[i] = (char)number;
 }
 
-static uint64_t variable(struct editor *editor)
+static uint64_t long_variable(struct editor *editor)
 {
     uint64_t number = 0;
     for (unsigned shift = 0; shift < 64 && editor->at < editor->end; shift += 7) {
@@ -91,6 +93,13 @@ static uint64_t variable(struct editor *editor)
     }
     editor->is_odd = true;
     return 0;
+}
+
+/* Nearly all have one byte. */
+static inline uint64_t variable(struct editor *editor)
+{
+    bool is_short = editor->at < editor->end && editor->from[editor->at] < 0x80;
+    return is_short ? editor->from[editor->at++] : long_variable(editor);
 }
 
 static int64_t signed_variable(struct editor *editor)
@@ -129,21 +138,6 @@ static void copy_no_tags(struct editor *editor)
         return;
     editor->is_odd |= editor->at == editor->end || editor->from[editor->at] != 0;
     copy(editor, 1);
-}
-
-/* CRC-32C (RFC 3720, appendix B.4), by halves of bytes: batches are short here. */
-static uint32_t checksum(const char *bytes, size_t length)
-{
-    static const uint32_t halves[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc,
-        0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
-    uint32_t sum = UINT32_MAX;
-    for (size_t i = 0; i < length; i++) {
-        sum ^= (uint8_t)bytes[i];
-        sum = halves[sum & 15] ^ sum >> 4;
-        sum = halves[sum & 15] ^ sum >> 4;
-    }
-    return ~sum;
 }
 
 /* --- a record ------------------------------------------------------------------------------ */
@@ -210,8 +204,7 @@ static unsigned choose(const struct editor *editor, const struct record *record)
     return which;
 }
 
-/* In front of the record's own. */
-static void put_headers(struct editor *editor, unsigned which)
+static void write_headers(struct editor *editor, unsigned which)
 {
     for (unsigned i = 0; i < 3; i++) {
         struct fact name = names[i], value = editor->insertion->values[i];
@@ -224,10 +217,26 @@ static void put_headers(struct editor *editor, unsigned which)
     }
 }
 
+/* In front of the record's own. They are the same for nearly all records. */
+static void put_headers(struct editor *editor, unsigned which)
+{
+    size_t at = editor->used;
+    if (editor->kept == which) {
+        put(editor, editor->out + editor->kept_at, editor->kept_bytes);
+        return;
+    }
+    write_headers(editor, which);
+    editor->kept = which;
+    editor->kept_at = at;
+    editor->kept_bytes = editor->used - at;
+}
+
 static size_t headers_bytes(const struct editor *editor, unsigned which)
 {
+    if (editor->kept == which)
+        return editor->kept_bytes;
     struct editor counter = *editor;
-    put_headers(&counter, which);
+    write_headers(&counter, which);
     return counter.used - editor->used;
 }
 
@@ -245,7 +254,7 @@ static void edit_record(struct editor *editor, size_t batch_end)
     }
     size_t count = record.count + (which & 1) + (which >> 1 & 1) + (which >> 2 & 1);
     put_signed(editor, record.end - record.body + headers_bytes(editor, which) +
-                           signed_bytes(count) - (record.behind - record.headers));
+                           variable_bytes((uint64_t)count << 1) - (record.behind - record.headers));
     editor->at = record.body;
     copy(editor, record.headers - record.body);
     put_signed(editor, count);
@@ -277,30 +286,37 @@ static void edit_batch(struct editor *editor, size_t records_end)
         return;
     char *batch = editor->out + start;
     size_t whole = editor->used - start;
+    editor->is_odd = whole > KAFKA_BATCH_EDITED_MAX;
     put_number_at(batch + LENGTH_AT, whole - LENGTH_AT - 4);
-    put_number_at(batch + CHECKSUM_AT, checksum(batch + CHECKED_AT, whole - CHECKED_AT));
+    put_number_at(
+        batch + CHECKSUM_AT, crc32c((const uint8_t *)batch + CHECKED_AT, whole - CHECKED_AT));
 }
 
-/* How long they are is known behind them. */
+/* How long they are is known behind them: most often it takes as many bytes to say as before. */
 static void edit_records(struct editor *editor)
 {
-    size_t start = editor->used, length = copy_length(editor, 4), end = editor->at + length;
-    editor->is_odd |= length > editor->end - editor->at || start + LENGTH_BYTES_MAX > editor->room;
-    if (editor->is_odd || length == 0)
-        return;
-    editor->used = start + LENGTH_BYTES_MAX;
+    size_t start = editor->used, length = copy_length(editor, 4), begin = editor->used;
+    size_t end = editor->at + length;
+    editor->is_odd |= length > editor->end - editor->at;
     while (editor->at < end && !editor->is_odd)
         edit_batch(editor, end);
-    size_t written = editor->used - start - LENGTH_BYTES_MAX;
+    if (editor->is_odd || length == 0)
+        return;
+    size_t written = editor->used - begin;
+    size_t moved = start + (editor->is_flexible ? variable_bytes(written + 1) : 4);
+    editor->is_odd |= moved + written > editor->room;
+    if (editor->is_odd)
+        return;
+    if (moved != begin) {
+        memmove(editor->out + moved, editor->out + begin, written);
+        editor->kept = 0;
+    }
     editor->used = start;
     if (editor->is_flexible)
         put_variable(editor, written + 1);
-    else {
+    else
         put_number_at(editor->out + start, written);
-        editor->used += 4;
-    }
-    memmove(editor->out + editor->used, editor->out + start + LENGTH_BYTES_MAX, written);
-    editor->used += written;
+    editor->used = moved + written;
 }
 
 static void edit_topic(struct editor *editor, unsigned version)

@@ -265,12 +265,15 @@ static void take_partition(struct kafka_reader *reader, int32_t number)
 
 static void take_number(struct kafka_reader *reader, uint8_t meaning)
 {
+    enum { MESSAGE_TOO_LARGE = 10, RECORD_LIST_TOO_LARGE = 18 };
     struct kafka_came *came = &reader->kafka->came;
     int32_t number = (int32_t)reader->side->number;
     if (meaning == ACKS)
         reader->kafka->sent.wants_no_answer = number == 0;
     if (meaning == PARTITION)
         take_partition(reader, number);
+    if (meaning == ERROR && reader->side->key == KEY_PRODUCE)
+        reader->kafka->is_strict |= number == MESSAGE_TOO_LARGE || number == RECORD_LIST_TOO_LARGE;
     if (meaning == ERROR && number != 0 && came->error == 0) {
         came->error = (int16_t)number;
         kafka_came(reader);

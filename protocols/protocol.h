@@ -21,7 +21,8 @@ enum {
     PREFIX_BYTES_MAX = 32,   /* bytes of each direction that a probe may ask to see */
     STATE_BYTES_MAX = 512,   /* largest state block; connections hold one each */
     EXCHANGES_OPEN_MAX = 64, /* requests of one connection without their answer, if not said else */
-    INSERT_BYTES_MAX = 256
+    INSERT_BYTES_MAX = 256,
+    INSERT_EACH_BYTES_MAX = 64
 };
 
 enum direction { DIRECTION_IN, DIRECTION_OUT };
@@ -131,7 +132,7 @@ struct event {
     const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;
-    int64_t number;
+    int64_t number; /* NUMBER; SPLICE: how many times the values may stand there; 0: once */
     uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
                        BEGIN, KEYED: what SETTLE will call it; SETTLE: the first one */
     uint64_t other; /* ALIAS; SETTLE: the last one */
@@ -266,7 +267,8 @@ struct protocol {
 
     /* Writes what is to stand at a splice. Answers the length, at most INSERT_BYTES_MAX more than
      * the values and what is replaced have together, or insertion->room; 0: it cannot be done.
-     * NULL: lines as HTTP has them. */
+     * A splice that has a number gets room for so many times the values, with
+     * INSERT_EACH_BYTES_MAX more each time, be it megabytes. NULL: lines as HTTP has them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
 
     /* Tells a finished exchange as a span: name, attributes, status. */

@@ -131,9 +131,11 @@ struct exchange_own {
 };
 void exchange_values(
     const struct exchange *exchange, struct exchange_own *own, struct fact values[3]);
-/* The same in the protocol's own form. */
-size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
-    const struct event *splice, char *out);
+/* The same in the protocol's own form, in place of what is `replaced`: into self->lines, or, of a
+ * splice that has a number, into self->wide_text if it may be longer. */
+size_t exchange_insert(struct thread *self, const struct exchange *exchange,
+    const struct protocol *protocol, const struct event *splice, const uint8_t *replaced,
+    bool *is_wide);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {

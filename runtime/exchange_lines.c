@@ -152,16 +152,25 @@ void exchange_values(
         values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};
 }
 
-size_t exchange_insert(const struct exchange *exchange, const struct protocol *protocol,
-    const struct event *splice, char *out)
+size_t exchange_insert(struct thread *self, const struct exchange *exchange,
+    const struct protocol *protocol, const struct event *splice, const uint8_t *replaced,
+    bool *is_wide)
 {
     struct exchange_own own;
-    struct insertion insertion = {.replaced = {splice->text, (uint32_t)splice->length},
+    struct insertion insertion = {.replaced = {replaced, (uint32_t)splice->length},
         .key = splice->key,
         .room = TEXT_BIG_BYTES};
     const struct fact *values = insertion.values;
     exchange_values(exchange, &own, insertion.values);
-    size_t most = values[0].length + values[1].length + values[2].length + splice->length;
-    bool fits = most + INSERT_BYTES_MAX <= TEXT_BIG_BYTES;
-    return fits ? protocol->insert(&insertion, out) : 0;
+    size_t times = (size_t)splice->number;
+    size_t most = values[0].length + values[1].length + values[2].length;
+    if (times > 0)
+        most = times * (most + INSERT_EACH_BYTES_MAX);
+    most += splice->length + INSERT_BYTES_MAX;
+    if (most <= TEXT_BIG_BYTES)
+        return protocol->insert(&insertion, self->lines);
+    char *wide = times > 0 ? text_hold(&self->wide_text, most) : NULL;
+    *is_wide = wide != NULL;
+    insertion.room = most;
+    return wide == NULL ? 0 : protocol->insert(&insertion, wide);
 }

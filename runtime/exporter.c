@@ -23,6 +23,7 @@
 #include "ring.h"
 #include "sampler_remote.h"
 #include "sys.h"
+#include "text_pool.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -227,6 +228,7 @@ static void *run(void *unused)
         drain();
         if (delivery.tail != NULL)
             tail_age(&tail);
+        text_trim();
         count_own_time();
         send_metrics();
         rings_publish_counters();

@@ -11,8 +11,9 @@
  * What is inserted may stand in the place of some of the host's bytes. Those count as taken with
  * its first byte: the host never gets to see a place in the middle of them. If nothing of a request
  * follows, the last of them does not count until all that is inserted has gone: the host offers it
- * again, and the rest goes out in its place. What is to be replaced has to lie in one piece: small
- * buffers of one call are copied together first.
+ * again, and the rest goes out in its place. What is to be replaced has to lie in one piece: of
+ * several buffers it is copied together first. It may be a megabyte: what is written in its place
+ * is in a wide block then (text_pool.h), which is `pending` until all of it has gone.
  *
  * Promises to the host: it gets the count of its own bytes; never 0 for a call that offered some;
  * never short unless the kernel was short; EAGAIN only from the kernel. Lines stand before the
@@ -29,7 +30,6 @@
 #include "originals.h"
 #include "look_ahead.h"
 #include "readable.h"
-#include "text_pool.h"
 
 struct originals originals AT_START;
 
@@ -58,7 +58,7 @@ static int assemble(struct thread *self, const struct pending *pending, const st
             text_block(true, pending->text_index) + pending->sent, pending->length - pending->sent};
     if (plan->kind != EDIT_NONE) {
         count = add_host(self, count, out, from, plan->offset);
-        self->iov[count++] = (struct iovec){self->lines, plan->length};
+        self->iov[count++] = (struct iovec){look_ahead_edit(self, plan), plan->length};
         from = plan->offset + (plan->kind == EDIT_REPLACE ? plan->length : plan->removed);
     }
     return add_host(self, count, out, from, plan->limit);
@@ -103,10 +103,12 @@ static struct division divide(const struct plan *plan, const struct pending *pen
 static void keep_rest(struct thread *self, struct pending *pending, const struct plan *plan,
     const struct division *division)
 {
-    *pending = (struct pending){self->spare_text, (uint32_t)division->inserted,
-        (uint32_t)plan->length, is_covering(plan, division)};
-    memcpy(text_block(true, self->spare_text), self->lines, plan->length);
-    self->spare_text = 0;
+    uint32_t *held = plan->is_wide ? &self->wide_text : &self->spare_text;
+    *pending = (struct pending){
+        *held, (uint32_t)division->inserted, (uint32_t)plan->length, is_covering(plan, division)};
+    if (!plan->is_wide)
+        memcpy(text_block(true, *held), self->lines, plan->length);
+    *held = 0;
 }
 
 static void account(struct thread *self, struct connection *connection, const struct plan *plan,
@@ -221,6 +223,7 @@ static bool is_ours_to_edit(struct send *send)
         return true;
     counter_add(COUNTER_IDENTITY_CHANGED, 1);
     connection_ignore(send->self, connection, send->sight->fd);
+    thread_let_go_texts(send->self);
     return false;
 }
 
@@ -232,40 +235,6 @@ static void note_head(struct connection *connection, const struct plan *plan)
     if (connection->prepared != NULL || plan->is_greeting ||
         (last != NULL && !last->requested && connection->requests_out))
         __atomic_store_n(&connection->sending, (sending + 1) | 1, __ATOMIC_RELEASE);
-}
-
-static bool may_replace(const struct connection *connection)
-{
-    return connection->state == CONNECTION_CLAIMED && connection->edits &&
-           connection->protocol->insert != NULL;
-}
-
-/* A call with several buffers, in one piece: from here on it is as if the host had made it so. */
-struct gathered {
-    struct iovec whole;
-    struct outgoing out;
-    char bytes[];
-};
-
-/* Answers how many bytes there are. They lie in a block of the thread's own, not of this call: that
- * may be cut short by a jump. */
-__attribute__((noinline)) static size_t gather(struct send *send)
-{
-    const struct outgoing *out = send->out;
-    struct thread *self = send->self;
-    size_t total = total_of(out->iov, out->count), used = 0;
-    if (total > TEXT_BIG_BYTES - sizeof(struct gathered) || !may_replace(send->sight->connection))
-        return total;
-    if (self->gathered_text == 0 && (self->gathered_text = text_take(true)) == 0)
-        return total;
-    void *block = text_block(true, self->gathered_text);
-    struct gathered *gathered = block;
-    for (int i = 0; i < out->count; used += out->iov[i++].iov_len)
-        memcpy(gathered->bytes + used, out->iov[i].iov_base, out->iov[i].iov_len);
-    gathered->whole = (struct iovec){gathered->bytes, total};
-    gathered->out = (struct outgoing){.iov = &gathered->whole, .count = 1, .flags = out->flags};
-    send->out = &gathered->out;
-    return total;
 }
 
 /* Each head has a look of its own, in the context of whose it is. */
@@ -281,7 +250,8 @@ static bool send_all(struct send *send, ssize_t *result)
     struct connection *connection = send->sight->connection;
     struct plan *plan = &send->self->plan;
     bool is_one = send->out->count == 1;
-    size_t total = is_one ? send->out->iov->iov_len : gather(send), sent = 0;
+    size_t total = is_one ? send->out->iov->iov_len : total_of(send->out->iov, send->out->count);
+    size_t sent = 0;
     bool stopped = false, acted = false;
     while (sent < total && !stopped && !send->gone) {
         *plan = (struct plan){.from = sent, .limit = total, .total = total};
@@ -351,8 +321,10 @@ bool stream_send(const struct sight *sight, const struct outgoing *out, ssize_t 
     int error = errno;
     if (!send.gone)
         connection_leave(self, connection);
-    if (done)
+    if (done) {
         stream_done_sending(sight);
+        thread_let_go_texts(self);
+    }
     observe_close(self);
     errno = done ? error : saved_errno;
     return done;

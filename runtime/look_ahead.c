@@ -6,12 +6,12 @@
 #include "config.h"
 #include "passing.h"
 #include "propagators.h"
-#include "text_pool.h"
 
 struct scan {
     struct sink sink;
     struct thread *self;
     struct connection *connection;
+    const struct outgoing *out;
     struct plan *plan;
     const struct protocol *protocol;
     size_t base;      /* offset of the chunk being fed */
@@ -170,8 +170,28 @@ static void on_text(struct scan *scan, struct exchange *exchange, const struct e
 /* What would be replaced is all there, and none of it has been sent. */
 static bool is_offered(const struct scan *scan, const struct event *splice, size_t offset)
 {
-    return splice->length == 0 || (splice->text != NULL && !scan->feeding_old &&
-                                      offset - splice->length >= scan->plan->from);
+    return splice->length == 0 ||
+           (!scan->feeding_old && offset >= scan->plan->from + splice->length);
+}
+
+/* What would be replaced, in one piece: a request may lie in several buffers. */
+static const uint8_t *whole_of(struct scan *scan, const struct event *splice)
+{
+    if (splice->text != NULL || splice->length == 0)
+        return splice->text;
+    if (splice->length > TEXT_BIG_BYTES && splice->number == 0)
+        return NULL;
+    char *whole = text_hold(&scan->self->gathered_text, splice->length);
+    const struct outgoing *out = scan->out;
+    size_t end = scan->base + splice->offset, from = end - splice->length, base = 0;
+    for (int i = 0; whole != NULL && i < out->count && base < end; base += out->iov[i++].iov_len) {
+        size_t begin = from > base ? from - base : 0;
+        size_t length = smaller(end - base, out->iov[i].iov_len);
+        if (begin < length)
+            memcpy(whole + (base + begin - from), (char *)out->iov[i].iov_base + begin,
+                length - begin);
+    }
+    return (const uint8_t *)whole;
 }
 
 /* What somebody has signed is not ours to edit: the head carries the application's context. */
@@ -184,12 +204,23 @@ __attribute__((noinline)) static void keep(
     exchange->forwarded = false;
 }
 
+/* Never inlined, as above. */
+__attribute__((noinline)) static size_t write_anew(
+    struct scan *scan, const struct exchange *exchange, const struct event *splice)
+{
+    const uint8_t *replaced = whole_of(scan, splice);
+    if (replaced == NULL && splice->length > 0)
+        return 0;
+    return exchange_insert(
+        scan->self, exchange, scan->protocol, splice, replaced, &scan->plan->is_wide);
+}
+
 static size_t lines_of(
-    const struct scan *scan, const struct exchange *exchange, const struct event *splice)
+    struct scan *scan, const struct exchange *exchange, const struct event *splice)
 {
     char *lines = scan->self->lines;
     if (scan->protocol->insert != NULL)
-        return exchange_insert(exchange, scan->protocol, splice, lines);
+        return write_anew(scan, exchange, splice);
     size_t length = exchange_lines(exchange, lines, splice->bare_lf);
     if (__builtin_expect((splice->key & SPLICE_XRAY) != 0, 0))
         length += exchange_queue_line(exchange, lines, length, splice->bare_lf);
@@ -214,6 +245,7 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
         return true;
     plan->length = lines_of(scan, exchange, event);
     if (plan->length == 0) { /* no lines are wanted, or they cannot be put there: counted later */
+        thread_let_go_texts(scan->self);
         exchange->injected =
             scan->protocol->insert == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT);
         return true;
@@ -377,23 +409,40 @@ __attribute__((noinline)) static const struct protocol *scan_start(
     return protocol;
 }
 
-/* Looks ahead over out's bytes from plan->from on, at most THREAD_IOV_MAX - 4 buffers. */
+/* As many buffers go out at once as there is room for. What is replaced takes none. */
+__attribute__((noinline)) static void limit_buffers(const struct outgoing *out, struct plan *plan)
+{
+    size_t in_place = plan->kind == EDIT_REPLACE ? plan->length : plan->removed;
+    size_t behind = plan->offset + in_place, base = 0;
+    int room = THREAD_IOV_MAX - 4;
+    for (int i = 0; i < out->count && base < plan->limit; base += out->iov[i++].iov_len) {
+        size_t end = base + out->iov[i].iov_len;
+        bool is_replaced = base >= plan->offset && end <= behind;
+        if (end <= plan->from || is_replaced || room-- > 0)
+            continue;
+        bool is_edited = plan->kind != EDIT_NONE && base >= plan->offset;
+        plan->kind = is_edited ? plan->kind : EDIT_NONE;
+        plan->limit = is_edited && base < behind ? behind : base;
+        return;
+    }
+}
+
+/* Looks ahead over out's bytes from plan->from on. */
 void look_ahead(struct thread *self, struct connection *connection, const struct outgoing *out,
     struct plan *plan)
 {
-    struct scan scan = {.sink = {on_event}, .self = self, .connection = connection, .plan = plan};
+    struct scan scan = {
+        .sink = {on_event}, .self = self, .connection = connection, .out = out, .plan = plan};
     const struct protocol *protocol = NULL;
     size_t base = 0, skip = plan->from;
-    int buffers = 0;
+    bool is_first = true;
     for (int i = 0; i < out->count && base < plan->limit; base += out->iov[i++].iov_len) {
         size_t length = out->iov[i].iov_len;
         if (skip >= length) {
             skip -= length;
             continue;
         }
-        if (++buffers > THREAD_IOV_MAX - 4)
-            limit_at(&scan, base);
-        if (protocol == NULL && buffers == 1) {
+        if (is_first) {
             protocol = scan_start(&scan, out);
             plan->is_greeting = protocol != NULL && connection->state == CONNECTION_UNDECIDED;
         }
@@ -402,7 +451,10 @@ void look_ahead(struct thread *self, struct connection *connection, const struct
                                     (const uint8_t *)out->iov[i].iov_base + skip, length - skip,
                                     &scan.sink) != length - skip)
             protocol = NULL; /* no HTTP any more, switched, or enough seen */
+        is_first = false;
         skip = 0;
     }
+    if (out->count > THREAD_IOV_MAX - 4)
+        limit_buffers(out, plan);
     plan->is_told = scan.records && !scan.beyond && protocol != NULL && plan->limit == plan->total;
 }

@@ -22,5 +22,6 @@ struct plan {
     size_t offset;  /* of the edit */
     size_t length;  /* of the edit's bytes; for REPLACE also of the host's */
     size_t removed; /* INSERT: of the host's bytes from offset on, in whose place it stands */
+    bool is_wide;   /* the edit's bytes are in the thread's wide_text, not in its lines */
     uint32_t serial;
 };

@@ -19,7 +19,6 @@
 #include "counters.h"
 #include "look_ahead.h"
 #include "secure_internal.h"
-#include "text_pool.h"
 
 /* Fills the block; false: what is to be edited does not fit. */
 static bool build(
@@ -28,18 +27,22 @@ static bool build(
     size_t lines = plan->kind == EDIT_INSERT ? plan->length : 0;
     size_t removed = lines > 0 ? plan->removed : 0;
     size_t needed = plan->offset + plan->length + removed;
-    if (needed > TEXT_BIG_BYTES - 2 || self->spare_text == 0)
+    bool fits = needed <= TEXT_BIG_BYTES - 2;
+    uint32_t index = fits ? self->spare_text : plan->is_wide ? text_take_wide(needed) : 0;
+    if (index == 0)
         return false;
-    size_t taken = smaller(plan->limit, TEXT_BIG_BYTES - lines);
-    char *block = text_block(true, self->spare_text);
+    size_t room = fits ? TEXT_BIG_BYTES : needed;
+    size_t taken = smaller(plan->limit, room - lines);
+    char *block = text_block(true, index);
     memcpy(block, host, plan->offset);
-    memcpy(block + plan->offset, self->lines, plan->length);
+    memcpy(block + plan->offset, look_ahead_edit(self, plan), plan->length);
     size_t behind = plan->offset + plan->length, from = behind - lines + removed;
     size_t length = taken + lines - removed;
     memcpy(block + behind, host + from, taken - from);
     memcpy(block + length, host + plan->offset, removed);
-    edit->text_index = self->spare_text;
-    self->spare_text = 0;
+    edit->text_index = index;
+    if (fits)
+        self->spare_text = 0;
     edit->length = (uint32_t)length;
     edit->before = (uint32_t)plan->offset;
     edit->inserted = (uint32_t)lines;
@@ -68,6 +71,7 @@ static void plan_next(struct session *session, const char *host, size_t length)
         if (plan->kind != EDIT_NONE && look_ahead_has_block(visit.self) &&
             build(visit.self, &session->edit, plan, host))
             session->edit.piece = 0;
+        thread_let_go_texts(visit.self);
     }
     stream_leave(&visit);
 }

@@ -32,6 +32,12 @@ static bool has_exit_key AT_START;
  * allocate from the host's malloc on a host thread (glibc, nptl/pthread_setspecific.c). */
 enum { KEYS_WITHOUT_ALLOCATION = 32 };
 
+void thread_give_texts(struct thread *self)
+{
+    text_let_go(&self->gathered_text);
+    text_let_go(&self->wide_text);
+}
+
 static void thread_exited(void *block)
 {
     struct thread *self = block;
@@ -46,8 +52,7 @@ static void thread_exited(void *block)
     pool_cache_empty(&self->contexts);
     if (self->spare_text != 0)
         text_give(true, self->spare_text);
-    if (self->gathered_text != 0)
-        text_give(true, self->gathered_text);
+    thread_let_go_texts(self);
     thread_self = NULL;
     pool_give(&threads, self->index);
 }

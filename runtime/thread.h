@@ -105,7 +105,9 @@ struct thread {
     struct pool_cache exchanges, contexts;
     struct exchange *messages; /* that a library has handed to it: message.h */
     uint32_t message_count;
-    uint32_t gathered_text; /* a big text block for what is sent in several buffers; 0: none yet */
+    /* Text blocks of the call being made, which a jump may cut short; 0: none. */
+    uint32_t gathered_text; /* what it sends in several buffers and is to be replaced */
+    uint32_t wide_text;     /* what is too long for `lines` */
     _Alignas(
         16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     int unsettled_fd; /* one more than where it got messages and has not waited since; 0 */
@@ -157,6 +159,14 @@ static inline void observe_close(struct thread *self)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->guard = 0;
+}
+
+/* Of the call that was made, or of one that a jump cut short. */
+__attribute__((cold)) void thread_give_texts(struct thread *self);
+static inline void thread_let_go_texts(struct thread *self)
+{
+    if (__builtin_expect((self->gathered_text | self->wide_text) != 0, 0))
+        thread_give_texts(self);
 }
 
 /* Marks the calling thread as one of ours: nothing it does is observed. */

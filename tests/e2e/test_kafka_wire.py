@@ -146,7 +146,7 @@ def exchange(module, group, security=None):
         if security:
             scene.choose(security)
         what, came = " ".join([module, group, security or ""]), []
-        count = COUNT if group == "one" else 40 # longer requests get no context
+        count = COUNT if group == "one" else 40
         for traced in (False, True):
             topic = scene.topic()
             client(scene, module, "send", topic, count, group, traced=traced)
@@ -167,6 +167,35 @@ def test_aiokafka_batch():
     exchange("aio", "batch")
 
 
+def wide(module, security=None):
+    """Busy producers: requests of hundreds of kilobytes, to two partitions. Each message carries the
+    span of its request, and is else what it is bare."""
+    count, came, what = (10000 if IS_LONG else 3000), [], "%s, large batches %s" % (module, security or "")
+    with Guarded() if security else Kafka() as scene:
+        if not has(scene, module):
+            return
+        if security:
+            scene.choose(security)
+        for traced in (False, True):
+            topic = scene.topic()
+            client(scene, module, "send", topic, count, "wide", traced=traced)
+            taken = client(scene, module, "take", topic, count, "wide", traced=False)
+            came.append(sorted(taken, key=lambda message: int(message[1])))
+        check([without_ours(message)[0] for message in came[1]] == came[0] and
+              [int(message[1]) for message in came[0]] == list(range(count)), what + ": messages as bare")
+        counts = check_carried(scene, topic, came[1], what)
+        check(sum(counts.values()) == count and max(counts.values()) * 300 > 100000,
+              what + ": %d requests, the largest of %d messages" % (len(counts), max(counts.values())))
+
+
+def test_wide():
+    wide("aio")
+    if IS_LONG:
+        for module in ("py", "java"):
+            wide(module)
+        wide("aio", "SSL")
+
+
 def test_untouched():
     """What is too long goes out as it is, and its span says so."""
     with Kafka() as scene:
@@ -176,7 +205,7 @@ def test_untouched():
         client(scene, "aio", "send", topic, 3, "long")
         came = client(scene, "aio", "take", topic, 3, "long", traced=False)
         equal([(len(value), without_ours((offset, key, value, headers))[1])
-               for offset, key, value, headers in came], [(20009, None)] * 3, "long ones are not touched")
+               for offset, key, value, headers in came], [(1000009, None)] * 3, "long ones are not touched")
         spans = named(scene.wait_spans(3), "send " + topic)
         equal([span.attributes.get("burdock.context.sent") for span in spans], [False] * 3, "and say so")
 

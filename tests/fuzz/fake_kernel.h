@@ -26,7 +26,7 @@ ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
     extern __typeof__(name) *original_##name;
 HOOKED(DECLARE_HOOK)
 
-enum { SOCKETS = 6, FIRST_FD = 600, LISTENER = FIRST_FD + SOCKETS, STREAM_MAX = 1 << 18 };
+enum { SOCKETS = 6, FIRST_FD = 600, LISTENER = FIRST_FD + SOCKETS, STREAM_MAX = 1 << 21 };
 enum { TAKES_ALL = 255, TAKES_MAX = 3 };
 
 /* What the host was told has gone out, and what the kernel got. */

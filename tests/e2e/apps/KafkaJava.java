@@ -27,6 +27,8 @@ public class KafkaJava {
         }
         if (System.getenv("KAFKA_CODEC") != null)
             settings.put("compression.type", System.getenv("KAFKA_CODEC"));
+        if (what[4].equals("wide"))
+            settings.putAll(Map.of("batch.size", 200000, "linger.ms", 200));
         if (what[0].equals("send"))
             send(settings, what[2], count, what[4]);
         else
@@ -34,13 +36,15 @@ public class KafkaJava {
     }
 
     static void send(Map<String, Object> settings, String topic, int count, String how) throws Exception {
+        boolean isWide = how.equals("wide");
         try (var producer = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
             for (int i = 0; i < count; i++) {
-                var record = new ProducerRecord<String, String>(topic, 0, "" + i, "value " + i);
+                var record = new ProducerRecord<String, String>(topic, isWide ? i % 2 : 0, "" + i,
+                    "value " + i + (isWide ? ".".repeat(300) : ""));
                 if (i % 2 == 1)
                     record.headers().add("n", ("" + i).getBytes());
                 var sent = producer.send(record);
-                if (!how.equals("batch"))
+                if (!how.equals("batch") && !isWide)
                     sent.get();
                 if (how.equals("told"))
                     System.out.println(i);

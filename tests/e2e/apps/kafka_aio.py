@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A producer and a consumer by aiokafka: send|take BOOTSTRAP TOPIC COUNT GROUP. One record a request, or,
 if GROUP is `batch`, many; if it is `told`, each that the broker has is told, and none comes twice; if it
-is `long`, each has 20 KB."""
+is `long`, each has a megabyte; if it is `wide`, many to two partitions, in large
+batches."""
 import asyncio
 import os
 import ssl
@@ -9,23 +10,24 @@ import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from kafka_settings import CA, CODEC, SECURITY
+from kafka_settings import CA, CODEC, MORE, SECURITY, WIDE
 
 WHAT, BOOTSTRAP, TOPIC, COUNT, GROUP = sys.argv[1:]
-MORE = b"." * 20000 if GROUP == "long" else b""
+LARGE = {"max_batch_size": WIDE, "linger_ms": 200} if GROUP == "wide" else {}
 SURE = {"enable_idempotence": True, "request_timeout_ms": 120000} if GROUP == "told" else {}
 TRUST = {"ssl_context": ssl.create_default_context(cafile=CA)} if CA else {}
 
 
 async def send():
     producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, client_id="shop", **SURE, **TRUST,
-                                **SECURITY, **CODEC)
+                                **SECURITY, **CODEC, **LARGE)
     await producer.start()
     sent = []
     for i in range(int(COUNT)):
-        sent.append(await producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i, 0,
+        sent.append(await producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i,
+                                        i % 2 if LARGE else 0,
                                         headers=[("n", b"%d" % i)] if i % 2 else None))
-        if GROUP != "batch":
+        if GROUP not in ("batch", "wide"):
             await sent[-1]
         if GROUP == "told":
             print(i, flush=True)

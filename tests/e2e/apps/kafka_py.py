@@ -4,20 +4,21 @@ import sys
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from kafka_settings import CA, CODEC, SECURITY
+from kafka_settings import CA, CODEC, MORE, SECURITY, WIDE
 
 WHAT, BOOTSTRAP, TOPIC, COUNT, GROUP = sys.argv[1:]
+LARGE = {"batch_size": WIDE, "linger_ms": 200} if GROUP == "wide" else {}
 SURE = {"enable_idempotence": True, "acks": "all"} if GROUP == "told" else {}
 TRUST = {"ssl_cafile": CA} if CA else {}
 
 
 def send():
     producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, client_id="shop", **SURE, **TRUST,
-                             **SECURITY, **CODEC)
+                             **SECURITY, **CODEC, **LARGE)
     for i in range(int(COUNT)):
-        sent = producer.send(TOPIC, b"value %d \0" % i, b"%d" % i,
-                             [("n", b"%d" % i)] if i % 2 else None, 0)
-        if GROUP != "batch":
+        sent = producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i,
+                             [("n", b"%d" % i)] if i % 2 else None, i % 2 if LARGE else 0)
+        if GROUP not in ("batch", "wide"):
             sent.get(120)
         if GROUP == "told":
             print(i, flush=True)

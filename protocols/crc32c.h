@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C (Castagnoli; RFC 3720, appendix B.4): the checksum of the store's frames. Pure. */
+/* CRC-32C (Castagnoli; RFC 3720, appendix B.4): the checksum of Kafka's batches, and of the store's
+ * frames. Any thread. */
 #pragma once
 
 #include <stddef.h>

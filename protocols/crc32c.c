@@ -68,15 +68,17 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(const uint8_t *da
 
 /* __builtin_cpu_supports would bring a constructor that asks the processor a dozen things in every
  * program we are loaded into; under a hypervisor each answer takes microseconds. Asked once, here,
- * on the exporter's thread. */
+ * by who needs it first; several at once get the same answer. */
 static bool has_sse42(void)
 {
     static int answer; /* 0: not asked, 1: no, 2: yes */
-    if (answer == 0) {
+    int known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    if (known == 0) {
         unsigned a, b, c = 0, d;
-        answer = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) ? 2 : 1;
+        known = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) ? 2 : 1;
+        __atomic_store_n(&answer, known, __ATOMIC_RELAXED);
     }
-    return answer == 2;
+    return known == 2;
 }
 
 uint32_t crc32c(const uint8_t *data, size_t bytes)
