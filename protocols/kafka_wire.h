@@ -25,7 +25,6 @@ enum {
     KAFKA_LISTS_MAX = 3,           /* within each other */
     KAFKA_BATCH_HEAD_BYTES = 61,
     KAFKA_NAME_BYTES = 12,        /* of a record's header: none that we know is longer */
-    KAFKA_LINKS_MAX = 8,          /* of a fetch: spans have no more */
     KAFKA_EDITED_MAX = 14 * 1024, /* bytes of a request that gets context, with it */
     KAFKA_CONTEXT_BYTES = 128,    /* that a record gets, and more */
     KAFKA_READ_MAX = 1024,        /* records of a fetch that are looked into */
@@ -124,7 +123,6 @@ struct kafka_came {
     int16_t error;                       /* the first one */
     uint16_t read;                       /* records */
     uint16_t names;                      /* of topics, that were kept */
-    uint8_t links;                       /* that were told */
     uint8_t topics;                      /* that something came of: 2 is many */
     uint8_t partitions;                  /* likewise */
     bool topic_counts, partition_counts; /* what is being read is one of them */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A producer and a consumer by aiokafka: send|take BOOTSTRAP TOPIC COUNT GROUP. One record a request, or,
-if GROUP is `batch`, many; if it is `told`, each that the broker has is told, and none comes twice; if it
-is `long`, each has 20 KB."""
+if GROUP is `batch`, many; if it is `wide`, each to a partition of its own; if it is `told`, each that the
+broker has is told, and none comes twice; if it is `long`, each has 20 KB."""
 import asyncio
 import os
 import ssl
@@ -23,7 +23,8 @@ async def send():
     await producer.start()
     sent = []
     for i in range(int(COUNT)):
-        sent.append(await producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i, 0,
+        sent.append(await producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i,
+                                        i if GROUP == "wide" else 0,
                                         headers=[("n", b"%d" % i)] if i % 2 else None))
         if GROUP != "batch":
             await sent[-1]
