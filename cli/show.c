@@ -154,6 +154,8 @@ static void json_links(struct json *json, const struct stored_span *span)
         json_close(json, '}');
     }
     json_close(json, ']');
+    if (span->links_dropped > 0)
+        json_integer(json, "dropped_links", span->links_dropped);
 }
 
 static void json_events(struct json *json, const struct stored_span *span)

@@ -218,6 +218,8 @@ static void print_links(const struct stored_span *span, const char *indent)
         hex_print(stdout, link->span_id, sizeof link->span_id);
         printf("\n");
     }
+    if (span->links_dropped > 0)
+        printf("%sand %" PRIu32 " more links\n", indent, span->links_dropped);
 }
 
 static void print_attributes(const struct attributes *attributes, const char *indent)

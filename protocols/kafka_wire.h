@@ -25,7 +25,6 @@ enum {
     KAFKA_LISTS_MAX = 3,           /* within each other */
     KAFKA_BATCH_HEAD_BYTES = 61,
     KAFKA_NAME_BYTES = 12, /* of a record's header: none that we know is longer */
-    KAFKA_LINKS_MAX = 8,   /* of a fetch: spans have no more */
     /* Bytes of a request that gets context, and of a batch, with it: brokers take 1,048,588 of a
      * batch if not told otherwise, some hosted ones 1,046,528. */
     KAFKA_EDITED_MAX = 4 << 20,
@@ -128,7 +127,6 @@ struct kafka_came {
     int16_t error;                       /* the first one */
     uint16_t read;                       /* records */
     uint16_t names;                      /* of topics, that were kept */
-    uint8_t links;                       /* that were told */
     uint8_t topics;                      /* that something came of: 2 is many */
     uint8_t partitions;                  /* likewise */
     bool topic_counts, partition_counts; /* what is being read is one of them */

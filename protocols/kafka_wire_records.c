@@ -36,8 +36,7 @@ static bool is_read(const struct kafka_reader *reader, uint32_t records_end)
     const struct kafka_came *came = &reader->kafka->came;
     if (!reader->side->is_told || reader->side->records.records == 0)
         return false;
-    return reader->is_request ? is_single(reader, records_end)
-                              : came->links < KAFKA_LINKS_MAX && came->read < KAFKA_READ_MAX;
+    return reader->is_request ? is_single(reader, records_end) : came->read < KAFKA_READ_MAX;
 }
 
 static void batch_complete(struct kafka_reader *reader, uint32_t records_end)
@@ -108,10 +107,9 @@ static void link(struct kafka_reader *reader)
     uint32_t hash = 2166136261;
     for (size_t i = 0; i < TRACEPARENT_BYTES; i++)
         hash = (hash ^ records->text[i]) * 16777619;
-    if (hash == came->context || came->links == KAFKA_LINKS_MAX)
+    if (hash == came->context)
         return;
     came->context = hash;
-    came->links++;
     kafka_tell(reader, (struct event){.kind = EVENT_LINK,
                            .exchange = reader->side->exchange,
                            .text = records->text,
@@ -148,7 +146,7 @@ static void end_record(struct kafka_reader *reader)
     struct kafka_records *records = &reader->side->records;
     struct kafka_came *came = &reader->kafka->came;
     bool goes_on = reader->side->left == records->record_end && --records->records > 0 &&
-                   came->links < KAFKA_LINKS_MAX && ++came->read < KAFKA_READ_MAX;
+                   ++came->read < KAFKA_READ_MAX;
     records->stage = goes_on ? RECORDS_LENGTH : RECORDS_SKIP;
 }
 

@@ -83,6 +83,7 @@ static void set_defaults(struct config *config, bool root)
     config->keeps_slow_ns = UINT64_MAX;
     config->attribute_value_limit = UINT32_MAX;
     config->attribute_count_limit = 128;
+    config->link_count_limit = 128;
     config->store_bytes_max = 256u << 20;
     config->spool_bytes_max = 256u << 20;
     memcpy(config->run_directory, "/dev/shm", sizeof("/dev/shm"));

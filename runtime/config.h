@@ -155,6 +155,7 @@ struct config {
     uint64_t stack_min_ns;          /* BURDOCK_STACKTRACE_MIN_DURATION; UINT64_MAX: no stacks */
     uint32_t attribute_value_limit; /* characters; UINT32_MAX: none */
     uint32_t attribute_count_limit;
+    uint32_t link_count_limit;
     uint64_t store_bytes_max;              /* BURDOCK_STORE_MAX */
     bool spool_off;                        /* BURDOCK_SPOOL: see spool.h */
     uint64_t spool_bytes_max;              /* BURDOCK_SPOOL_MAX */

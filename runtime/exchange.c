@@ -58,7 +58,7 @@ static void leave_context(struct exchange *exchange)
     exchange_uncount(exchange);
     context_drop(exchange->context);
     exchange->context = NULL;
-    exchange->link_count = 0;
+    exchange_unlink(exchange);
 }
 
 void exchange_free(struct exchange *exchange)
@@ -352,6 +352,7 @@ void exchange_identify_client(
     struct context *parent = decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
     exchange->rule = (uint8_t)decision.rule;
     if (decision.rule == RULE_AMBIGUOUS) {
+        exchange_unlink(exchange);
         exchange->link_count =
             (uint8_t)attribution_candidates(self, decision.parent, exchange->links);
         count_unnamed(self, exchange, decision);
@@ -395,26 +396,12 @@ void exchange_adopt(struct exchange *exchange)
     exchange->parent_is_remote = true;
 }
 
-void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length)
-{
-    struct trace_link *links = exchange->links;
-    struct trace_ids ids;
-    if (exchange->link_count == CANDIDATES_MAX || !traceparent_parse(traceparent, length, &ids))
-        return;
-    struct trace_link *link = &links[exchange->link_count];
-    memcpy(link->trace_id, ids.trace_id, sizeof(link->trace_id));
-    memcpy(link->span_id, ids.span_id, sizeof(link->span_id));
-    for (const struct trace_link *other = links; other < link; other++)
-        if (memcmp(other, link, sizeof(*link)) == 0)
-            return;
-    exchange->link_count++;
-}
-
 void exchange_link_parent(struct exchange *exchange)
 {
     struct trace_link *link = &exchange->links[0];
     if (!exchange->has_parent)
         return;
+    exchange_unlink(exchange);
     memcpy(link->trace_id, exchange->ids.trace_id, sizeof(link->trace_id));
     memcpy(link->span_id, exchange->parent_id, sizeof(link->span_id));
     exchange->link_count = 1;
@@ -426,7 +413,7 @@ void exchange_settle(struct thread *self, struct exchange *exchange)
     exchange->is_server = false;
     exchange->has_parent = true;
     exchange->parent_is_remote = false;
-    exchange->link_count = 0;
+    exchange_unlink(exchange);
     exchange->start_ns = thread_now(self);
     memcpy(exchange->parent_id, exchange->ids.span_id, sizeof(exchange->parent_id));
     new_span_id(self, exchange->ids.span_id);

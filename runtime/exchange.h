@@ -68,7 +68,7 @@ struct exchange {
         uint16_t offset, length, values; /* values: how many headers of this name */
     } texts[FIELD_COUNT];
     char inline_text[464];
-    struct trace_link links[CANDIDATES_MAX]; /* link_count of them: of an ambiguous call */
+    struct trace_link links[CANDIDATES_MAX]; /* link_count of them; more: exchange_links.c */
 };
 
 enum { EXCHANGE_WARM_BYTES = 320 };
@@ -103,10 +103,30 @@ static inline void exchange_untouched(struct exchange *exchange)
     exchange->marks |= RECORD_UNTOUCHED;
 }
 
-/* Its span is linked to that one, too, as far as there is room; what is no traceparent, is not. */
+/* Its span is linked to that one, too, up to SPAN_LINKS_MAX different ones; others are counted.
+ * What is no traceparent, is none. */
 void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length);
 /* Its span is linked to its parent's, too. */
 void exchange_link_parent(struct exchange *exchange);
+/* Of more links than there are candidates: as in a record; they are given back. */
+struct fact exchange_many_links(const struct exchange *exchange);
+void exchange_give_links(struct exchange *exchange);
+
+/* Its links as a record has them. */
+static inline struct fact exchange_links(const struct exchange *exchange)
+{
+    if (__builtin_expect(exchange->link_count > CANDIDATES_MAX, 0))
+        return exchange_many_links(exchange);
+    return (struct fact){(const uint8_t *)exchange->links,
+        exchange->link_count * (uint32_t)sizeof(struct trace_link)};
+}
+
+static inline void exchange_unlink(struct exchange *exchange)
+{
+    if (__builtin_expect(exchange->link_count != 0, 0))
+        exchange_give_links(exchange);
+}
+
 /* A delivery that has been recorded: what is recorded next is its acknowledgement. */
 void exchange_settle(struct thread *self, struct exchange *exchange);
 

@@ -78,6 +78,12 @@ void exchange_note_code(struct thread *self)
         self->frame_count = (uint32_t)unwind_callers(self->frames, UNWIND_FRAMES_MAX);
 }
 
+__attribute__((noinline)) static uint8_t *put_links(uint8_t *at, const struct exchange *exchange)
+{
+    struct fact links = exchange_links(exchange);
+    return record_put_text(at, RECORD_TEXT_LINKS, links.text, links.length);
+}
+
 /* The kinds of texts, each with its head; what is not the exchange's own; and the rounding up. */
 static size_t record_bytes_max(const struct exchange *exchange, size_t peer, size_t error)
 {
@@ -85,7 +91,7 @@ static size_t record_bytes_max(const struct exchange *exchange, size_t peer, siz
     size_t links = exchange->link_count * sizeof(struct trace_link);
     return record_rounded(sizeof(struct record) + RECORD_TEXTS * sizeof(struct record_text) +
                           PROBABILITY_TEXT_MAX + exchange->text_used + tracestate + peer + error +
-                          links + RECORD_ALIGNMENT);
+                          links + sizeof(uint32_t) + RECORD_ALIGNMENT);
 }
 
 void exchange_record(struct thread *self, const struct exchange *exchange, enum record_kind kind,
@@ -106,8 +112,8 @@ void exchange_record(struct thread *self, const struct exchange *exchange, enum 
     at = record_put_text(at, RECORD_TEXT_ERROR, error, error_length);
     at = put_tracestate(self, at, exchange);
     at = record_put_text(at, RECORD_TEXT_STACK, self->frames, stack);
-    at = record_put_text(
-        at, RECORD_TEXT_LINKS, exchange->links, exchange->link_count * sizeof(struct trace_link));
+    if (exchange->link_count != 0)
+        at = put_links(at, exchange);
     memset(at, 0, RECORD_ALIGNMENT);
     record->bytes = (uint32_t)record_rounded((size_t)(at - (uint8_t *)record));
     ring_commit(self, record);

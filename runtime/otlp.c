@@ -258,18 +258,26 @@ static __attribute__((noinline)) void put_event(
 
 /* Span's fields 16 to 10: those after the attributes. Defaults are omitted (proto3). */
 static void put_tail(
-    struct writer *w, const struct span *span, unsigned dropped, uint32_t characters)
+    struct writer *w, const struct span *span, unsigned dropped, const struct config *config)
 {
+    uint32_t links = span->link_count;
+    if (links > config->link_count_limit)
+        links = config->link_count_limit;
+    uint32_t links_dropped = span->links_dropped + span->link_count - links;
     if (span->flags) {
         put_fixed32(w, span->flags);
         put_varint(w, TAG(16, WIRE_FIXED32));
     }
     if (span->status != SPAN_STATUS_UNSET)
         put_status(w, span->status);
-    for (unsigned i = span->link_count; i-- > 0;)
+    if (links_dropped > 0) {
+        put_varint(w, links_dropped);
+        put_varint(w, TAG(14, WIRE_VARINT));
+    }
+    for (unsigned i = links; i-- > 0;)
         put_link(w, span->links + i * sizeof(struct trace_link));
     if (span->event.name.length > 0)
-        put_event(w, span, characters);
+        put_event(w, span, config->attribute_value_limit);
     if (dropped) {
         put_varint(w, dropped);
         put_varint(w, TAG(10, WIRE_VARINT));
@@ -305,7 +313,7 @@ bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const str
         return false;
 
     struct writer writer = {.at = batch->start, .slack = room - needed};
-    put_tail(&writer, span, count - kept, characters);
+    put_tail(&writer, span, count - kept, config);
     for (unsigned i = kept; i-- > 0;)
         put_attribute(&writer, &span->attributes[i], characters);
     put_head(&writer, span);

@@ -67,7 +67,7 @@ struct rule {
     char name[25]; /* not a pointer, which each start of a program would have to relocate */
 };
 
-enum { RULES_MAX = 15, DEPTH_MAX = 24 };
+enum { RULES_MAX = 16, DEPTH_MAX = 24 };
 
 static const struct rule rules[MESSAGE_COUNT][RULES_MAX + 1] = {
     [TRACES] = {{1, FORM_MANY, RESOURCE_SPANS, "resourceSpans"}},
@@ -96,7 +96,8 @@ static const struct rule rules[MESSAGE_COUNT][RULES_MAX + 1] = {
         {7, FORM_UNSIGNED, 0, "startTimeUnixNano"}, {8, FORM_UNSIGNED, 0, "endTimeUnixNano"},
         {9, FORM_MANY, KEY_VALUE, "attributes"}, {10, FORM_NUMBER, 0, "droppedAttributesCount"},
         {11, FORM_MANY, EVENT, "events"}, {12, FORM_NUMBER, 0, "droppedEventsCount"},
-        {13, FORM_MANY, LINK, "links"}, {15, FORM_ONE, STATUS, "status"}},
+        {13, FORM_MANY, LINK, "links"}, {14, FORM_NUMBER, 0, "droppedLinksCount"},
+        {15, FORM_ONE, STATUS, "status"}},
     [EVENT] = {{1, FORM_UNSIGNED, 0, "timeUnixNano"}, {2, FORM_TEXT, 0, "name"},
         {3, FORM_MANY, KEY_VALUE, "attributes"}, {4, FORM_NUMBER, 0, "droppedAttributesCount"}},
     [LINK] = {{1, FORM_HEX, 0, "traceId"}, {2, FORM_HEX, 0, "spanId"},

@@ -84,6 +84,9 @@ static void put_links(struct json_writer *w, const struct wire_field *span)
         json_put_close(w, '}');
     }
     json_put_close(w, ']');
+    uint64_t dropped = find(span, 14, WIRE_VARINT).value;
+    if (dropped > 0)
+        json_put_integer(w, "dropped_links", (int64_t)dropped);
 }
 
 static void put_events(struct json_writer *w, const struct wire_field *span)

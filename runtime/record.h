@@ -56,7 +56,8 @@ enum record_text_kind {
     RECORD_TEXT_ERROR,                 /* error.type of the transport */
     RECORD_TEXT_TRACE_STATE,
     RECORD_TEXT_STACK, /* return addresses of the call, uintptr_t, innermost first, not aligned */
-    RECORD_TEXT_LINKS, /* struct trace_link, one after the other */
+    RECORD_TEXT_LINKS, /* struct trace_link, one after the other; then, if these were not all,
+                          uint32_t: how many more there were */
     RECORD_TEXT_UNFINISHED, /* struct record_unfinished: the process died before the exchange ended
                              */
     RECORD_TEXT_BODY,       /* of a LOG: its line */

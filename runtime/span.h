@@ -10,7 +10,7 @@
 
 #include "attributes.h"
 
-enum { SPAN_ATTRIBUTES_MAX = 32, SPAN_LINKS_MAX = 8 };
+enum { SPAN_ATTRIBUTES_MAX = 32, SPAN_LINKS_MAX = 128 };
 
 /* SpanKind and StatusCode of OTLP (opentelemetry-proto trace.proto). */
 enum span_kind {
@@ -60,6 +60,7 @@ struct span {
     struct span_text name;
     struct span_text trace_state;
     struct span_event event;
+    uint32_t links_dropped;
     const uint8_t *links; /* struct trace_link, one after the other, not aligned */
     struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
 };

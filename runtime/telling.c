@@ -281,9 +281,13 @@ static void tell_kept(struct telling *telling, uint16_t kept)
 
 static void tell_links(struct span *span, struct fact links)
 {
-    size_t count = links.length / sizeof(struct trace_link);
+    uint32_t count = links.length / (uint32_t)sizeof(struct trace_link);
+    uint32_t told = count < SPAN_LINKS_MAX ? count : SPAN_LINKS_MAX, more = 0;
+    if (links.length % sizeof(struct trace_link) == sizeof(more))
+        memcpy(&more, links.text + links.length - sizeof(more), sizeof(more));
     span->links = links.text;
-    span->link_count = (uint8_t)(count < SPAN_LINKS_MAX ? count : SPAN_LINKS_MAX);
+    span->link_count = (uint8_t)told;
+    span->links_dropped = count - told + more;
 }
 
 const struct span *telling_span(

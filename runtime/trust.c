@@ -12,6 +12,7 @@ void trust_refuse(struct exchange *exchange, struct extracted *extracted)
 {
     if (extracted->found == FOUND_PARENT) {
         struct trace_link *link = &exchange->links[0];
+        exchange_unlink(exchange);
         memcpy(link->trace_id, extracted->ids.trace_id, sizeof(link->trace_id));
         memcpy(link->span_id, extracted->ids.span_id, sizeof(link->span_id));
         exchange->link_count = 1;

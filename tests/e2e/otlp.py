@@ -69,7 +69,8 @@ def spans_of_request(payload):
                     end=span.end_time_unix_nano, attributes=_attributes(span.attributes),
                     events=[(event.name, event.time_unix_nano, _attributes(event.attributes))
                             for event in span.events], links=[
-                        (link.trace_id.hex(), link.span_id.hex()) for link in span.links]))
+                        (link.trace_id.hex(), link.span_id.hex()) for link in span.links],
+                    links_dropped=span.dropped_links_count))
     return found
 
 

@@ -5,6 +5,7 @@ import collections
 import http.client
 import json
 import os
+import re
 import subprocess
 
 import cloud
@@ -108,6 +109,21 @@ def test_sqs_query():
 def test_sqs_json():
     """A client that speaks JSON."""
     sqs("json")
+
+
+def test_ten():
+    """A batch as large as they may be, of messages with contexts of their own."""
+    own = sorted(("%032x" % i, "%016x" % i) for i in range(1, 11))
+    for client in filter(has, CLIENTS):
+        with Scene() as scene:
+            there = cloud.Cloud(scene)
+            done = scene.run(app(client, there.port, "ten", 10), "app")
+            check(done.returncode == 0, "the program runs", done.stderr[-800:])
+            spans = scene.wait_spans(12)
+            links_of = {what: links(by(spans, what)[0])
+                        for what in ("SendMessageBatch", "ReceiveMessage")}
+            sent = own if client == "json" else [] # forms are not looked into
+            equal(links_of, {"SendMessageBatch": sent, "ReceiveMessage": own}, client + ": ten links")
 
 
 def test_sns():
@@ -239,6 +255,44 @@ def test_pubsub():
     equal([links(span) for span in spans], [contexts, [], contexts, [], [], []],
           "links, by Google's attribute before the plain one")
     equal({span.attributes["messaging.system"] for span in spans}, {"gcp_pubsub"}, "the system")
+
+
+MANY = r"""
+import json, sys, urllib.request
+def ask(path, body):
+    request = urllib.request.Request("http://127.0.0.1:%s/v1/projects/p/%s" % (sys.argv[1], path),
+                                     json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request))
+count = int(sys.argv[2])
+ask("topics/orders:publish", {"messages": [
+    {"data": "aGk=", "attributes": {"traceparent": "00-%032x-%016x-01" % (i, i)}}
+    for i in [*range(1, count + 1)] * 2]})
+ask("subscriptions/work:pull", {"maxMessages": 2 * count})
+"""
+
+
+def test_many():
+    """Up to 128 links, each context once, and how many there were beyond."""
+    for count in (9, 128, 130):
+        with Scene() as scene:
+            there = cloud.Cloud(scene)
+            done = scene.run(["/usr/bin/python3", "-c", MANY, str(there.port), str(count)], "app")
+            check(done.returncode == 0, "the program runs", done.stderr[-800:])
+            told = min(count, 128)
+            wanted = [("%032x" % i, "%016x" % i) for i in range(1, told + 1)]
+            equal([(span.links, span.links_dropped) for span in scene.wait_spans(2)],
+                  [(wanted, count - told)] * 2, "%d contexts, sent and pulled" % count)
+            if count > told:
+                check_shown(scene, count - told)
+
+
+def check_shown(scene, more):
+    """By the command, for people and for programs."""
+    trace = scene.spans()[0].trace
+    told = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "-a", trace], traced=False).stdout
+    check(b"and %d more links" % more in told and told.count(b"link = ") == 128, "shown", told[-500:])
+    told = scene.run([os.path.join(BUILD, "cli/burdock"), "show", "--json", trace], traced=False).stdout
+    equal(re.findall(rb'"dropped_links": ?(\d+)', told), [b"%d" % more], "shown as JSON")
 
 
 def test_push():

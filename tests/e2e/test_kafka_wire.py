@@ -14,7 +14,8 @@ from tls_scene import certify
 
 PYTHON = os.path.join(BUILD, ".venv/bin/python")
 TRACEPARENT = re.compile(rb"00-(\w{32})-(\w{16})-0[0-9a-f]$")
-LINKS_MAX = 8
+LINKS_MAX = 128 # of a span; of others it says how many
+READ_MAX = 1024 # records of a fetch that are looked into
 MODULES = {"aio": "aiokafka", "py": "kafka"}
 KAFKAJS = os.path.join(BUILD, "node/node_modules/kafkajs")
 PROTOCOLS = ("SASL_PLAINTEXT", "SSL", "SASL_SSL")
@@ -134,9 +135,15 @@ def check_fetched(scene, topic, sent, count, what):
           all(span.links and not span.parent and span.kind == "CLIENT" for span in spans),
           "%s: %d fetches, linked to what they brought" % (what, len(spans)),
           (brought(spans), count, len(linked), len(sent)))
-    short = [span for span in spans if len(span.links) < LINKS_MAX]
-    if len(short) == len(spans):
+    alone = all(count == 1 for count in sent.values())
+    for span in spans if alone else ():
+        looked = min(span.attributes.get("messaging.batch.message_count", 1), READ_MAX)
+        if (len(span.links), span.links_dropped) != (min(looked, LINKS_MAX), looked - len(span.links)):
+            return check(False, what + ": one a message, others counted",
+                         (looked, len(span.links), span.links_dropped))
+    if all(len(span.links) < LINKS_MAX for span in spans):
         equal(set(linked), set(sent), what + ": to all of it")
+    return spans
 
 
 def exchange(module, group, security=None):
@@ -161,6 +168,34 @@ def exchange(module, group, security=None):
 
 def test_aiokafka():
     exchange("aio", "one")
+
+
+def linked_once(module, count):
+    """Each of so many requests, by the fetches that brought what they had sent."""
+    with Kafka() as scene:
+        if not has(scene, module):
+            return
+        what = "%s, %d of one each" % (module, count)
+        # An answer of the mock has one batch of a partition.
+        topic, group = (scene.topic(), "one") if IS_LONG else ("apart", "apart")
+        client(scene, module, "send", topic, count, group)
+        came = client(scene, module, "take", topic, count, group)
+        sent = check_carried(scene, topic, came, what, count)
+        spans = check_fetched(scene, topic, sent, count, what)
+        links = collections.Counter(link for span in spans or () for link in span.links)
+        equal(sorted(links.values()), [1] * min(count, sum(links.values())), what + ": once")
+        largest = max(spans or (), key=lambda span: len(span.links))
+        print("# %s: %d fetches, %d links and %d more in the largest" % (
+            what, len(spans), len(largest.links), largest.links_dropped))
+        if len(spans) == 1: # what is there comes at once
+            equal((len(largest.links), largest.links_dropped),
+                  (min(count, LINKS_MAX), max(0, count - LINKS_MAX)), what + ": links of the one fetch")
+
+
+def test_links():
+    for count in (9, 100, LINKS_MAX, LINKS_MAX + 1):
+        for module in ("aio", "py") if IS_LONG else ("aio",): # the latter and the mock: see below
+            linked_once(module, count)
 
 
 def test_aiokafka_batch():

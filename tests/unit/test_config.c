@@ -36,7 +36,9 @@ static void test_defaults(void)
     CHECK(c.signals[SIGNAL_TRACES].timeout_ms == 10000 && c.queue_spans_max == 2048 &&
               c.batch_spans_max == 512 && c.exit_timeout_ms == 2000,
         "times and sizes");
-    CHECK(c.attribute_value_limit == UINT32_MAX && c.attribute_count_limit == 128, "limits");
+    CHECK(c.attribute_value_limit == UINT32_MAX && c.attribute_count_limit == 128 &&
+              c.link_count_limit == 128,
+        "limits");
     CHECK(strcmp(c.run_directory, "/dev/shm") == 0 && c.store_bytes_max == 256u << 20, "places");
     CHECK(strcmp(c.store_directory, geteuid() == 0 ? "/var/lib/burdock" : "") == 0, "store");
 }

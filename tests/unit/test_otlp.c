@@ -162,7 +162,8 @@ static void random_ids(struct span_build *record, struct reference *reference)
         reference->span.parent_span_id = (ProtobufCBinaryData){8, span->parent_id};
 }
 
-static void random_links(struct span *span, struct reference *reference)
+static void random_links(
+    struct span *span, struct reference *reference, const struct config *settings)
 {
     unsigned count = roll(3) ? 0 : (unsigned)roll(SPAN_LINKS_MAX + 1);
     for (unsigned i = 0; i < count; i++) {
@@ -175,7 +176,10 @@ static void random_links(struct span *span, struct reference *reference)
     }
     span->links = (const uint8_t *)links;
     span->link_count = (uint8_t)count;
-    reference->span.n_links = count;
+    span->links_dropped = roll(2) ? 0 : (uint32_t)random_number();
+    unsigned kept = count < settings->link_count_limit ? count : settings->link_count_limit;
+    reference->span.n_links = kept;
+    reference->span.dropped_links_count = span->links_dropped + count - kept;
     reference->span.links = reference->link_list;
 }
 
@@ -229,7 +233,7 @@ static void random_span(
     span_begin(record, all);
     random_ids(record, reference);
     random_scalars(record, reference);
-    random_links(&record->span, reference);
+    random_links(&record->span, reference, settings);
     size_t length = random_text(text, TEXT_MAX);
     record->span.name = span_put(record, text, length);
     reference->span.name = reference->texts[SPAN_ATTRIBUTES_MAX] =
@@ -258,6 +262,7 @@ static void random_limits(struct config *settings)
     memset(settings, 0, sizeof(*settings));
     settings->attribute_count_limit = roll(3) ? 128 : (uint32_t)roll(20);
     settings->attribute_value_limit = roll(3) ? UINT32_MAX : (uint32_t)roll(40);
+    settings->link_count_limit = roll(3) ? SPAN_LINKS_MAX : (uint32_t)roll(20);
 }
 
 /* ---- tests ---- */
@@ -301,6 +306,7 @@ static void fill_config(struct config *settings)
 {
     memset(settings, 0, sizeof(*settings));
     settings->attribute_count_limit = 128;
+    settings->link_count_limit = SPAN_LINKS_MAX;
     settings->attribute_value_limit = UINT32_MAX;
     strcpy(settings->service_name, "cart");
     strcpy(settings->resource_attributes,
@@ -406,7 +412,7 @@ static void test_small(void)
 {
     struct otlp_batch batch;
     static struct span_build record;
-    struct config settings = {.attribute_count_limit = 128};
+    struct config settings = {.attribute_count_limit = 128, .link_count_limit = SPAN_LINKS_MAX};
     bool added = false;
     span_begin(&record, 0);
     for (size_t room = 0; room < OTLP_ENVELOPE_BYTES_MAX + 64; room++) {

@@ -139,7 +139,7 @@ static struct otlp_batch batch_of(unsigned count)
 {
     static struct span_build record;
     static const struct config settings = {
-        .attribute_count_limit = 128, .attribute_value_limit = UINT32_MAX};
+        .attribute_count_limit = 128, .link_count_limit = 128, .attribute_value_limit = UINT32_MAX};
     static const struct trace_link link = {{1}, {2}};
     struct otlp_batch batch;
     otlp_batch_reset(&batch, buffer, sizeof(buffer));
@@ -158,6 +158,7 @@ static struct otlp_batch batch_of(unsigned count)
         span->name = span_put(&record, "GET \"\\\x01\x7F", 8);
         span->links = (const uint8_t *)&link;
         span->link_count = i == 0;
+        span->links_dropped = i == 0 ? 300 : 0;
         span_put_text(&record, 0, ATTRIBUTE_URL_PATH, "/\xC3\xA9\xC2\x9B\xFF", 6);
         span_put_number(&record, 1, ATTRIBUTE_SERVER_PORT, -80);
         span_put_number(&record, 2, ATTRIBUTE_TLS_RESUMED, 1);
@@ -195,7 +196,8 @@ static void test_spans(void)
             "\"events\":[{\"timeUnixNano\":\"1790000000000000000\",\"name\":\"e\",\"attributes\":["
             "{\"key\":\"url.scheme\",\"value\":{\"stringValue\":\"http\"}}]}],"
             "\"links\":[{\"traceId\":\"01000000000000000000000000000000\",\"spanId\":"
-            "\"0200000000000000\"}],\"status\":{\"code\":2}}]," SCHEMA "}]," SCHEMA "}]}"),
+            "\"0200000000000000\"}],\"droppedLinksCount\":300,\"status\":{\"code\":2}}]," SCHEMA
+            "}]," SCHEMA "}]}"),
         "a span");
     CHECK(is(otlp_json_events(batch.start, length),
               "{\"v\":1,\"trace_id\":\"" ID
@@ -205,7 +207,7 @@ static void test_spans(void)
               "\"status_message\":\"\",\"attributes\":{\"url.path\":"
               "\"/\xC3\xA9\\u009b\xEF\xBF\xBD\",\"server.port\":-80,\"tls.resumed\":true},"
               "\"links\":[{\"trace_id\":\"01000000000000000000000000000000\",\"span_id\":"
-              "\"0200000000000000\"}],\"events\":[{\"name\":\"e\",\"time\":"
+              "\"0200000000000000\"}],\"dropped_links\":300,\"events\":[{\"name\":\"e\",\"time\":"
               "\"2026-09-21T14:13:20.000000000Z\",\"attributes\":{\"url.scheme\":\"http\"}}]}\n"),
         "the same for people");
 }

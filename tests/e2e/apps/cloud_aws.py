@@ -27,12 +27,21 @@ def send():
 def receive():
     got = 0
     while got < count:
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=7, WaitTimeSeconds=1,
+        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1,
                                      AttributeNames=["All"], MessageAttributeNames=["All"])
         for message in answer.get("Messages", []):
             print(message["MessageId"], message["Body"])
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
             got += 1
+
+
+def ten():
+    """A batch of ten, each with a context of its own, and all of it at once."""
+    print(len(sqs.send_message_batch(QueueUrl=queue, Entries=[
+        {"Id": str(i), "MessageBody": "own %d" % i, "MessageAttributes": {
+            "traceparent": {"DataType": "String", "StringValue": OWN % (i, i)}}}
+        for i in range(1, 11)])["Successful"]))
+    receive()
 
 
 def publish():
@@ -41,4 +50,4 @@ def publish():
                           Message="news %d" % number)["MessageId"])
 
 
-{"send": send, "receive": receive, "publish": publish}[mode]()
+{"send": send, "receive": receive, "publish": publish, "ten": ten}[mode]()

@@ -3,6 +3,7 @@
  * A program that uses librdkafka, every way of producing and of consuming that it has.
  *
  *   kafka_client mock                               librdkafka's own broker, until the end of stdin
+ *                                                   (its topic `apart` has 160 partitions)
  *   kafka_client produce BOOTSTRAP TOPIC            each function, and what each answers
  *   kafka_client errors BOOTSTRAP TOPIC             calls that fail
  *   kafka_client many BOOTSTRAP TOPIC COUNT         "message N" with key "N"
@@ -45,6 +46,7 @@ static int mock(void)
     char byte;
     rd_kafka_t *client = make(RD_KAFKA_PRODUCER, NULL);
     rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(client, 1);
+    rd_kafka_mock_topic_create(cluster, "apart", 160, 1);
     printf("%s\n", rd_kafka_mock_cluster_bootstraps(cluster));
     fflush(stdout);
     while (read(0, &byte, 1) > 0) {
