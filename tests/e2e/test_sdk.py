@@ -197,6 +197,30 @@ def all_ways(client):
         check_ours_continue(scene, client, topic, contexts, what)
 
 
+def test_state():
+    """Flags, tracestate and baggage go with a message."""
+    if not has("pika"):
+        return
+    trace, state, baggage = "0af7651916cd43dd8448eb211c80319c", "a=1,b=2", "user=alice"
+    for sampled in (True, False):
+        outer = "00-%s-b7ad6b7169203331-0%d|%s|%s" % (trace, sampled, state, baggage)
+        with WithRabbit(OUTER=outer) as scene:
+            came = exchange(scene, "pika", SDK, OURS)[0]
+            what = "pika, the SDK's, %ssampled" % ("" if sampled else "un")
+            carried = {(text(dict(headers)["traceparent"])[:35], text(dict(headers)["traceparent"])[-2:],
+                        text(dict(headers).get("tracestate")), text(dict(headers).get("baggage")))
+                       for _, _, headers in came}
+            equal(carried, {("00-" + trace, "0%d" % sampled, state, baggage)}, what + ": in each message")
+            spans = scene.wait_spans(COUNT) if sampled else scene.spans()
+            got = {(span.trace, span.state, span.flags & 3) for span in spans if span.kind == "CONSUMER"}
+            equal(got, {(trace, state, 1)} if sampled else set(), what + ": our spans continue that")
+    with WithRabbit(OTEL_TRACES_SAMPLER="always_off") as scene:
+        came, _, taken, _ = exchange(scene, "pika", OURS, SDK)
+        equal({text(dict(headers)["traceparent"])[-2:] for _, _, headers in came} <= {"00", "02"}, True,
+              "pika, ours, unsampled: says so")
+        equal((taken, scene.spans()), ([], []), "pika, ours, unsampled: nor is the SDK's")
+
+
 def test_pika():
     all_ways("pika")
 

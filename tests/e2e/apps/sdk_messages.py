@@ -5,10 +5,12 @@ the client:
   sdk_messages.py CLIENT send|take bare|sdk ADDRESS NAME COUNT
 
 Of each message that came, in order: ("message", number, body, headers), but for AMQP's empty ones; then of
-each span of the SDK's, in order: ("span", name, kind, trace, id, parent, links).
+each span of the SDK's, in order: ("span", name, kind, trace, id, parent, links). With
+OUTER=traceparent|tracestate|baggage the SDK is at work on a request that carried these.
 """
 import asyncio
 import importlib
+import os
 import sys
 
 CLIENT, ROLE, HOW, ADDRESS, NAME, COUNT = sys.argv[1:]
@@ -40,6 +42,10 @@ def instrument():
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     module, name = INSTRUMENTORS[CLIENT]
+    if "OUTER" in os.environ:
+        from opentelemetry import context, propagate
+        context.attach(propagate.extract(dict(zip(
+            ("traceparent", "tracestate", "baggage"), os.environ["OUTER"].split("|")))))
     found = importlib.import_module("opentelemetry.instrumentation." + module)
     getattr(found, name)().instrument(tracer_provider=provider)
     return exporter
