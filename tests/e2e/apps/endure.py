@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import os
 import queue
+import re
 import signal
 import sys
 import time
@@ -214,7 +215,7 @@ def send():
 
 def take_one():
     key, body, context = client.take()
-    number = int(body.split(b"<<")[1].split(b">>")[0])
+    number = int(re.search(rb"<<(\d+)>>", body)[1])
     print("came", number, key, "whole" if body == body_of(number) else "broken", text(context), flush=True)
     if number == int(NUMBER):
         os.kill(os.getpid(), signal.SIGKILL)
