@@ -371,7 +371,7 @@ static void drain(void)
 static void start(void)
 {
     char *const environment[] = {"BURDOCK_DIR=/nonexistent", "BURDOCK_STORE=/nonexistent",
-        "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1",
+        "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1", "OTEL_SPAN_LINK_COUNT_LIMIT=4",
         "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing", NULL};
     char *const arguments[] = {"fuzz", NULL};
     kernel_start();
