@@ -999,7 +999,7 @@ def test_doctor():
     done = burdock("doctor", env=environment(OTEL_EXPORTER_OTLP_ENDPOINT="ftp://x"))
     check(any(kind == "warn" and "OTEL_EXPORTER_OTLP_ENDPOINT" in what
               for kind, what in findings(done)), "doctor: an ignored setting", text(done))
-    unknown = {"BURDOCK_SPOL_MAX": "1G", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_SPAN_LINK_COUNT_LIMIT": "9",
+    unknown = {"BURDOCK_SPOL_MAX": "1G", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "9",
                "OTEL_EXPORTER_OTLP_TRACE_ENDPOINT": "http://a"}
     done = burdock("doctor", env=environment(OTEL_PYTHON_ID_GENERATOR="xray", OTEL_BSP_NOTHING="", **unknown))
     told = {what.split()[0] for kind, what in findings(done) if kind == "warn" and "has no effect" in what}
