@@ -2,7 +2,6 @@
 #include "crc32c.h"
 
 #include <stdbool.h>
-
 #include <string.h>
 
 /* Remainders of the reflected polynomial 0x82F63B78 for each value of a byte. */
