@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is what a program does at full speed what arrives, or is counted as lost?
 
-    bench/flood.py [--build DIR] [--rate 200000] [--seconds 60] [--threads 4] [--gzip]
+    bench/flood.py [--build DIR] [--rate 200000] [--seconds 60] [--threads 4] [--gzip] [--delay 0]
 
 Four threads make spans, as many a second in all (flood.c); a receiver on loopback, a process of its
-own, counts what comes and reads the counters of the last metrics. Exit status 1 if it does not add up.
+own, counts what comes and reads the counters of the last metrics. It answers each request after so many
+milliseconds, as one that is far away does. Exit status 1 if it does not add up.
 """
 import argparse
 import http.server
@@ -15,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 
 from scale import count_spans, fields
@@ -42,7 +44,7 @@ def counters_in(request):
 
 class Receiver(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
-    spans = 0
+    spans = requests = delay = 0
     counters = {}
 
     def do_POST(self):
@@ -51,8 +53,10 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             body = zlib.decompress(body, 31)
         if self.path == '/v1/traces':
             Receiver.spans += count_spans(memoryview(body))
+            Receiver.requests += 1
         elif self.path == '/v1/metrics':
             Receiver.counters.update(counters_in(memoryview(body)))
+        time.sleep(Receiver.delay)
         self.send_response(200)
         self.send_header('Content-Length', '0')
         self.end_headers()
@@ -74,7 +78,7 @@ def receive(to_parent, end):
         except BlockingIOError:
             server.handle_request()
     used = resource.getrusage(resource.RUSAGE_SELF)
-    os.write(to_parent, json.dumps([Receiver.spans, Receiver.counters,
+    os.write(to_parent, json.dumps([Receiver.spans, Receiver.requests, Receiver.counters,
                                     used.ru_utime + used.ru_stime]).encode())
 
 
@@ -86,7 +90,9 @@ def main():
     parser.add_argument('--seconds', type=float, default=60)
     parser.add_argument('--threads', type=int, default=4)
     parser.add_argument('--gzip', action='store_true')
+    parser.add_argument('--delay', type=float, default=0, help='ms')
     arguments = parser.parse_args()
+    Receiver.delay = arguments.delay / 1000
     told, to_parent = os.pipe()
     end, alive = os.pipe()
     if os.fork() == 0:
@@ -108,10 +114,11 @@ def main():
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         spooled = os.path.isdir(f'{place}/store/spool')
     os.close(alive)
-    received, counters, theirs = json.loads(told.read())
+    received, requests, counters, theirs = json.loads(told.read())
     made = int(program.stdout)
     lost = {name: value for name, value in counters.items() if '.dropped.' in name and value}
-    print(f'{made} statements, {made / arguments.seconds:.0f} a second; {received} spans received; '
+    print(f'{made} statements, {made / arguments.seconds:.0f} a second; {received} spans received '
+          f'in {requests} requests; '
           f'lost and counted: {lost or "none"}; CPU: program and ours {used.ru_utime + used.ru_stime:.1f} s, '
           f'receiver {theirs:.1f} s; {"spooled meanwhile" if spooled else "nothing spooled"}')
     adds_up = received + sum(value for name, value in lost.items() if 'spans' in name) == made

@@ -20,7 +20,7 @@ static const struct meaning {
     int status;
 } meanings[CODES] = {{"OK", 200}, {"CANCELLED", 503}, {"UNKNOWN", 500}, {"INVALID_ARGUMENT", 400},
     {"DEADLINE_EXCEEDED", 503}, {"NOT_FOUND", 404}, {"ALREADY_EXISTS", 400},
-    {"PERMISSION_DENIED", 403}, {"RESOURCE_EXHAUSTED", 413}, {"FAILED_PRECONDITION", 400},
+    {"PERMISSION_DENIED", 403}, {"RESOURCE_EXHAUSTED", 400}, {"FAILED_PRECONDITION", 400},
     {"ABORTED", 503}, {"OUT_OF_RANGE", 503}, {"UNIMPLEMENTED", 404}, {"INTERNAL", 500},
     {"UNAVAILABLE", 503}, {"DATA_LOSS", 503}, {"UNAUTHENTICATED", 401}};
 
@@ -189,6 +189,13 @@ static void make_body(struct verdict *verdict, int code)
     verdict->reply.body_bytes = otlp__rpc_status__pack(&body, verdict->made);
 }
 
+/* What gRPC's libraries for Go, C++ and Java say of a message. */
+static bool tells_of_size(const char *words)
+{
+    return strstr(words, "larger than max") != NULL ||
+           strstr(words, "exceeds maximum size") != NULL;
+}
+
 static void judge_code(struct transfer *transfer, int code, struct verdict *verdict)
 {
     char message[128], words[sizeof verdict->words];
@@ -208,6 +215,8 @@ static void judge_code(struct transfer *transfer, int code, struct verdict *verd
         }
         if (may_repeat)
             verdict->reply.retry_after_s = seconds;
+    } else if (code == CODE_RESOURCE_EXHAUSTED && tells_of_size(words)) {
+        status = 413; /* so that it is split */
     }
     verdict_fail(verdict, may_repeat ? VERDICT_AGAIN : VERDICT_REFUSED, status, words);
     make_body(verdict, code);

@@ -21,6 +21,7 @@ static const struct variable variables[] = {
 #undef VARIABLE
 };
 
+enum { BATCH_ITEMS_MAX = 512 };
 enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
 
 /* With two letters as a name of the table: most of an environment goes no further. A test holds the
@@ -77,7 +78,7 @@ static void set_defaults(struct config *config, bool root)
     config->metric_interval_ms = 60000;
     config->schedule_delay_ms = 5000;
     config->queue_spans_max = 2048;
-    config->batch_spans_max = config->batch_logs_max = 512;
+    config->batch_logs_max = BATCH_ITEMS_MAX;
     config->exit_timeout_ms = 2000;
     config->stack_min_ns = 100 * 1000000ull;
     config->keeps_slow_ns = UINT64_MAX;
@@ -217,8 +218,12 @@ static void settle(struct reading *reading)
     enum destination destination = config->signals[SIGNAL_TRACES].destination;
     if (destination != DESTINATION_OTLP && destination != DESTINATION_NONE && !reading->delay_given)
         config->schedule_delay_ms = 1000;
+    config->batch_may_grow = config->batch_spans_max == 0 && destination == DESTINATION_OTLP;
+    if (config->batch_spans_max == 0)
+        config->batch_spans_max = BATCH_ITEMS_MAX;
     if (config->batch_spans_max > config->queue_spans_max) {
         config->batch_spans_max = config->queue_spans_max;
+        config->batch_may_grow = false;
         parse_problem(reading, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "cut to OTEL_BSP_MAX_QUEUE_SIZE");
     }
     if (destination == DESTINATION_CONSOLE)

@@ -150,6 +150,7 @@ struct config {
     uint32_t schedule_delay_ms;     /* OTEL_BSP_SCHEDULE_DELAY; 5000, for the local store 1000 */
     uint32_t queue_spans_max;       /* OTEL_BSP_MAX_QUEUE_SIZE */
     uint32_t batch_spans_max;       /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE */
+    bool batch_may_grow;            /* that is not set, and spans go to a collector */
     uint32_t batch_logs_max;        /* OTEL_BLRP_MAX_EXPORT_BATCH_SIZE */
     uint32_t exit_timeout_ms;       /* BURDOCK_EXIT_TIMEOUT: bound of the flush at exit */
     uint64_t stack_min_ns;          /* BURDOCK_STACKTRACE_MIN_DURATION; UINT64_MAX: no stacks */

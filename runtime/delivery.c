@@ -10,6 +10,10 @@
 
 enum {
     LOGS_BYTES = 512 * 1024,
+    /* Of spans, where more wait than the usual batch takes: a collector that is far away answers
+     * few requests a second. Below the 1 MiB that many proxies allow for a body. */
+    GROWN_SPANS = 4096,
+    GROWN_BYTES = 960 * 1024,
     CATCH_UP_BYTES_PER_S = 1024 * 1024 /* beside what is new, of each signal, by each process */
 };
 
@@ -89,6 +93,18 @@ void delivery_accepted(
     delivery_count(delivery, signal, FATE_EXPORTED, items - lost);
 }
 
+void delivery_settle(struct delivery *delivery, enum signal signal, enum outcome outcome,
+    uint32_t items, int64_t rejected)
+{
+    if (outcome == OUTCOME_DELIVERED) {
+        delivery_accepted(delivery, signal, items, rejected);
+        delivery_look_again(delivery, signal);
+    } else {
+        delivery_count(
+            delivery, signal, outcome == OUTCOME_SPOOLED ? FATE_SPOOLED : FATE_DROPPED, items);
+    }
+}
+
 void delivery_send(struct delivery *delivery, enum signal signal, bool may_wait)
 {
     struct delivery_way *way = &delivery->ways[signal];
@@ -96,30 +112,29 @@ void delivery_send(struct delivery *delivery, enum signal signal, bool may_wait)
     int64_t rejected = 0;
     if (before.spans == 0 || (may_wait && way->waits && delivery_is_away(delivery, signal)))
         return;
-    switch (delivery_place(delivery, signal, !may_wait, &rejected)) {
-    case OUTCOME_DELIVERED:
-        delivery_accepted(delivery, signal, before.spans, rejected);
-        delivery_look_again(delivery, signal);
-        break;
-    case OUTCOME_SPOOLED:
-        delivery_count(delivery, signal, FATE_SPOOLED, before.spans);
-        break;
-    case OUTCOME_LATE:
-        if (may_wait) {
-            way->waits = true;
-            way->batch = before;
-            return;
-        }
-        delivery->is_stuck = delivery->keeps;
-        if (delivery->is_stuck)
-            break;
-        /* fallthrough */
-    case OUTCOME_REFUSED:
-        delivery_count(delivery, signal, FATE_DROPPED, before.spans);
-        break;
+    enum outcome outcome = delivery_place(delivery, signal, !may_wait, &rejected);
+    way->waits = outcome == OUTCOME_LATE && may_wait;
+    if (way->waits) {
+        way->batch = before;
+        return;
     }
-    way->waits = false;
+    if (outcome == OUTCOME_LATE && delivery->keeps) {
+        delivery->is_stuck = true;
+    } else if (outcome == OUTCOME_TOO_LARGE && before.spans > 1) {
+        way->batch = before;
+        delivery_split(delivery, signal);
+    } else {
+        delivery_settle(delivery, signal, outcome, before.spans, rejected);
+    }
     begin_batch(delivery, signal);
+}
+
+static bool has_enough(const struct delivery *delivery, const struct otlp_batch *spans)
+{
+    if (spans->spans < delivery->config->batch_spans_max)
+        return false;
+    return !delivery->is_grown || spans->spans >= GROWN_SPANS ||
+           spans->limit - spans->start >= GROWN_BYTES;
 }
 
 static bool is_full(const struct delivery *delivery)
@@ -127,7 +142,7 @@ static bool is_full(const struct delivery *delivery)
     const struct otlp_batch *spans = &delivery->ways[SIGNAL_TRACES].batch;
     size_t room = (size_t)(spans->start - spans->base);
     return (delivery->ways[SIGNAL_LOGS].batch.spans != 0 && delivery_logs_are_due(delivery)) ||
-           spans->spans >= delivery->config->batch_spans_max ||
+           has_enough(delivery, spans) ||
            room < TELLING_SPAN_BYTES_MAX + delivery->resource_bytes + OTLP_ENVELOPE_BYTES_MAX;
 }
 
@@ -169,47 +184,72 @@ static void deliver(struct delivery *delivery, const struct record *record)
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
 }
 
-static bool send_and_consume(struct delivery *delivery, struct ring *ring, uint64_t cursor)
+/* Rings in the order in which they are drained, up to a head that was read before. Those from
+ * `first` on have something in the batch, so their room is given back when it is out. */
+struct draining {
+    struct part {
+        struct ring *ring;
+        uint64_t cursor, head;
+    } parts[RINGS_MAX + 1];
+    uint32_t count, first;
+};
+
+/* False: what is in the batch stays in the rings. */
+static bool settle(struct delivery *delivery, struct draining *draining, uint32_t last)
 {
+    bool may_grow = delivery->ways[SIGNAL_TRACES].batch.spans >= delivery->config->batch_spans_max;
     delivery_send(delivery, SIGNAL_TRACES, false);
+    delivery->is_grown = may_grow && delivery_may_grow(delivery);
     if (!delivery->is_stuck)
         delivery_send(delivery, SIGNAL_LOGS, delivery_may_hold_logs(delivery));
-    if (!delivery->is_stuck)
-        ring_consume(ring, cursor);
-    return !delivery->is_stuck;
+    if (delivery->is_stuck)
+        return false;
+    for (uint32_t i = draining->first; i <= last; i++)
+        ring_consume(draining->parts[i].ring, draining->parts[i].cursor);
+    draining->first = last;
+    return true;
 }
 
-/* Batches never mix rings, so that a ring's room is given back exactly when its own spans are out.
- */
-static void drain_ring(struct delivery *delivery, struct ring *ring, uint64_t head)
+static bool drain_part(struct delivery *delivery, struct draining *draining, uint32_t index)
 {
-    uint64_t cursor = ring_cursor(ring);
+    struct part *part = &draining->parts[index];
     const struct record *record;
-    while ((record = ring_next(ring, &cursor, head)) != NULL) {
+    while ((record = ring_next(part->ring, &part->cursor, part->head)) != NULL) {
         deliver(delivery, record);
-        if (is_full(delivery) && !send_and_consume(delivery, ring, cursor))
-            return;
+        if (is_full(delivery) && !settle(delivery, draining, index))
+            return false;
     }
-    send_and_consume(delivery, ring, cursor);
+    return true;
+}
+
+static void add_parts(
+    struct draining *draining, struct ring *const *rings, uint32_t count, bool is_private)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (rings[i] != NULL && (rings[i]->is_private != 0) == is_private)
+            draining->parts[draining->count++] =
+                (struct part){rings[i], ring_cursor(rings[i]), ring_head(rings[i])};
 }
 
 void delivery_drain(struct delivery *delivery, struct ring *const *rings, uint32_t count,
     const uint8_t *resource, uint32_t resource_bytes)
 {
+    struct draining draining = {.count = 0};
     delivery_begin_logs(delivery, resource);
     delivery->resource = resource;
     delivery->resource_bytes = resource_bytes;
     begin_batch(delivery, SIGNAL_TRACES);
-    uint64_t heads[RINGS_MAX + 1];
-    for (uint32_t i = 0; i < count; i++)
-        heads[i] = rings[i] == NULL || rings[i]->is_private ? 0 : ring_head(rings[i]);
-    /* What a thread wrote into a private ring before these is all there now. */
-    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++)
-        if (rings[i] != NULL && rings[i]->is_private)
-            drain_ring(delivery, rings[i], ring_head(rings[i]));
-    for (uint32_t i = 0; i < count && !delivery->is_stuck; i++)
-        if (rings[i] != NULL && !rings[i]->is_private)
-            drain_ring(delivery, rings[i], heads[i]);
+    add_parts(&draining, rings, count, true);
+    uint32_t private = draining.count;
+    add_parts(&draining, rings, count, false);
+    /* What a thread wrote into a private ring before the heads of these is all there now. */
+    for (uint32_t i = 0; i < private; i++)
+        draining.parts[i].head = ring_head(draining.parts[i].ring);
+    for (uint32_t i = 0; i < draining.count; i++)
+        if (!drain_part(delivery, &draining, i))
+            return;
+    if (draining.count != 0)
+        settle(delivery, &draining, draining.count - 1);
 }
 
 /* ---- metrics ---- */

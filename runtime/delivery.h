@@ -62,9 +62,11 @@ struct delivery {
     struct tail *tail;       /* the same of what is kept though not sampled */
     struct store_writer store;
     uint64_t catch_up_bytes_per_s; /* UINT64_MAX: without pauses, by hand */
-    bool holds_logs; /* lines may wait for the next drain, which is of the same process */
-    bool keeps;      /* what cannot be delivered now stays in its ring, by hand too; then */
-    bool is_stuck;   /* nothing more is drained */
+    bool holds_logs;    /* lines may wait for the next drain, which is of the same process */
+    bool keeps;         /* what cannot be delivered now stays in its ring, by hand too; then */
+    bool is_stuck;      /* nothing more is drained */
+    bool is_grown;      /* a batch of spans, since one did not take what there was */
+    bool was_too_large; /* a request, for the collector: no batch grows any more */
     const uint8_t *resource;
     uint32_t resource_bytes;
     uint64_t stop_ns;   /* nonzero: give up at this monotonic time (the host is leaving) */

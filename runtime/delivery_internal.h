@@ -7,7 +7,13 @@
 enum { DELIVERY_BATCH_BYTES = 2 * 1024 * 1024 };
 
 /* LATE: the time was up, or the store has no room. */
-enum outcome { OUTCOME_DELIVERED, OUTCOME_SPOOLED, OUTCOME_REFUSED, OUTCOME_LATE };
+enum outcome {
+    OUTCOME_DELIVERED,
+    OUTCOME_SPOOLED,
+    OUTCOME_REFUSED,
+    OUTCOME_TOO_LARGE,
+    OUTCOME_LATE
+};
 
 static inline uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -25,6 +31,9 @@ static inline bool delivery_is_leaving(const struct delivery *delivery)
 bool delivery_is_away(const struct delivery *delivery, enum signal signal);
 uint64_t delivery_deadline(const struct delivery *delivery, uint32_t timeout_ms);
 
+/* Batches of spans may be larger than usual: they are delivered, and nobody has set their size. */
+bool delivery_may_grow(const struct delivery *delivery);
+
 /* The signal's batch, which is a request, once; or again and again if it may be repeated.
  * *rejected: by a partial success. */
 void delivery_try(
@@ -35,6 +44,11 @@ enum outcome delivery_post(
 /* Finishes the batch of spans or logs, and brings it to where its signal goes. */
 enum outcome delivery_place(
     struct delivery *delivery, enum signal signal, bool may_repeat, int64_t *rejected);
+
+/* ---- delivery_split.c ---- */
+
+/* The batch of spans or of lines, which was OUTCOME_TOO_LARGE and is not finished: in parts. */
+void delivery_split(struct delivery *delivery, enum signal signal);
 
 /* ---- delivery_spool.c ---- */
 
@@ -49,6 +63,9 @@ void delivery_look_again(struct delivery *delivery, enum signal signal);
 void delivery_send(struct delivery *delivery, enum signal signal, bool may_wait);
 void delivery_count(
     struct delivery *delivery, enum signal signal, enum delivery_fate fate, uint32_t items);
+/* Counts what has become of a batch: what is neither delivered nor spooled is dropped. */
+void delivery_settle(struct delivery *delivery, enum signal signal, enum outcome outcome,
+    uint32_t items, int64_t rejected);
 /* All of them, but for those that a partial success rejects. */
 void delivery_accepted(
     struct delivery *delivery, enum signal signal, uint32_t items, int64_t rejected);

@@ -12,6 +12,7 @@
 enum {
     BACKOFF_FIRST_MS = 500,
     BACKOFF_MAX_MS = 5000,
+    TOO_LARGE = 413, /* Content Too Large (RFC 9110, 15.5.14) */
     AWAY_PAUSE_MAX_MS = 30 * 1000,
     AWAY_NAMED_MAX_MS = 3600 * 1000, /* by the collector, in Retry-After */
     STOP_RESERVE_MAX_MS = 250        /* of the time for the end, to spool what was not sent */
@@ -83,6 +84,13 @@ static void note_answer(
     away->until_ns = process_monotonic_ns() + wanted_ms * 1000000;
 }
 
+bool delivery_may_grow(const struct delivery *delivery)
+{
+    const struct config *config = delivery->config;
+    return config->batch_may_grow && !config->signals[SIGNAL_TRACES].json &&
+           !delivery->was_too_large && !delivery_is_away(delivery, SIGNAL_TRACES);
+}
+
 /* One connection serves two signals if they go to one server. */
 static struct otlp_http *http_of(struct delivery *delivery, enum signal signal)
 {
@@ -102,6 +110,7 @@ void delivery_try(
     otlp_http_post(http_of(delivery, signal), &target, way->batch.start,
         (size_t)(way->batch.limit - way->batch.start), deadline, &delivery->stop_ns, answer);
     way->is_barred = answer->error == EACCES;
+    delivery->was_too_large |= answer->status == TOO_LARGE;
     if (signal != SIGNAL_METRICS)
         note_answer(delivery, signal, answer);
 }
@@ -129,6 +138,8 @@ enum outcome delivery_post(
         pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
     }
     *rejected = answer.rejected;
+    if (answer.status == TOO_LARGE)
+        return OUTCOME_TOO_LARGE;
     static const enum outcome outcomes[] = {[OTLP_ACCEPTED] = OUTCOME_DELIVERED,
         [OTLP_RETRY] = OUTCOME_LATE,
         [OTLP_REFUSED] = OUTCOME_REFUSED};

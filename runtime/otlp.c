@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attributes.h"
+#include "otlp_read.h"
 #include "otlp_write.h"
 #include "propagation.h"
 #include "text.h"
@@ -335,6 +336,20 @@ void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes)
     put_field(&writer, 3, SCHEMA_URL, strlen(SCHEMA_URL));
     put_field(&writer, 3, SCHEMA_URL, strlen(SCHEMA_URL));
     batch->start = writer.at;
+}
+
+void otlp_batch_take_first(struct otlp_batch *batch, uint32_t items, struct otlp_batch *part)
+{
+    const uint8_t *at = batch->start;
+    struct wire_field field;
+    for (uint32_t left = batch->spans - items; left != 0 && wire_next(&at, batch->limit, &field);)
+        left--;
+    otlp_batch_reset(part, batch->base, (size_t)(batch->limit - batch->base));
+    size_t behind = (size_t)(part->limit - part->start);
+    part->start = batch->start + (at - batch->start);
+    part->spans = items;
+    batch->limit = part->start + behind;
+    batch->spans -= items;
 }
 
 bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes)

@@ -50,6 +50,11 @@ bool otlp_batch_add_log(
  * sent). */
 bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes);
 
+/* Splits a batch before it is finished: *part is that of the `items` that were added first, and
+ * *batch, which those leave, is not to be touched before the part is done with. The part's
+ * finish writes over what stands before part->start, so the caller has to keep those bytes. */
+void otlp_batch_take_first(struct otlp_batch *batch, uint32_t items, struct otlp_batch *part);
+
 /* Facts of a process for its Resource: see resource.h. All zero: none. */
 enum { OTLP_FACTS_MAX = 64, OTLP_FACTS_BYTES = 8 * 1024 };
 

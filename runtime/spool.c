@@ -12,6 +12,7 @@
 #include "format.h"
 #include "hash.h"
 #include "memory.h"
+#include "otlp_read.h"
 #include "sys.h"
 
 enum { REMOVAL_BYTES = 2 * 1024 * 1024, LOGS_MARK = 'l' };
@@ -114,39 +115,16 @@ bool spool_append(struct spool *spool, const uint8_t *payload, size_t length, in
 
 /* ---- counting ---- */
 
-/* A field of a protobuf message: its number and, of wire type 2, its bytes. False: the end. */
-static bool next_field(const uint8_t **at, const uint8_t *end, uint32_t *number, uint64_t *length)
-{
-    static const uint8_t fixed[8] = {[1] = 8, [5] = 4};
-    uint64_t words[2] = {0, 0}; /* the key; then a number or a length */
-    for (unsigned i = 0; i < 2; i++) {
-        unsigned shift = 0;
-        do {
-            if (*at == end || shift > 63)
-                return false;
-            words[i] |= (uint64_t)(**at & 127) << shift;
-            shift += 7;
-        } while (*(*at)++ & 128);
-        if (i == 0 && fixed[words[0] & 7] != 0)
-            break;
-    }
-    *number = (uint32_t)(words[0] >> 3);
-    *length = (words[0] & 7) == 2 ? words[1] : fixed[words[0] & 7];
-    return *length <= (uint64_t)(end - *at);
-}
-
 /* ExportTraceServiceRequest.resource_spans, .scope_spans, .spans: fields 1, 2, 2. Those of
  * ExportLogsServiceRequest have the same numbers. */
 static uint32_t count_below(const uint8_t *at, const uint8_t *end, unsigned depth)
 {
     static const uint32_t wanted[] = {1, 2, 2};
-    uint32_t items = 0, number;
-    uint64_t length;
-    while (next_field(&at, end, &number, &length)) {
-        if (number == wanted[depth])
-            items += depth == 2 ? 1 : count_below(at, at + length, depth + 1);
-        at += length;
-    }
+    uint32_t items = 0;
+    struct wire_field field;
+    while (wire_next(&at, end, &field))
+        if (field.number == wanted[depth] && field.type == WIRE_BYTES)
+            items += depth == 2 ? 1 : count_below(field.data, field.data + field.length, depth + 1);
     return items;
 }
 

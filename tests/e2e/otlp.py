@@ -183,11 +183,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with collector.lock:
             answer = script.pop(0) if script else collector.default
             post = SimpleNamespace(path=self.path, headers=self.headers, body=body,
-                                   peer=self.client_address, answer=answer)
+                                   peer=self.client_address, answer=answer, status=None)
             posts.append(post)
+        self.post = post
         answer(self)
 
     def send(self, status, body=b"", **headers):
+        self.post.status = status
         self.send_response(status)
         if "Content_Type" not in headers:
             self.send_header("Content-Type", "application/x-protobuf")

@@ -95,6 +95,67 @@ def test_batches():
         check(sum(sizes) == 100 and max(sizes) <= 10, "no batch is larger than permitted", sizes)
 
 
+# 7,200 statements of six threads.
+STATEMENTS = """
+import sqlite3, threading
+def ask():
+    database = sqlite3.connect(":memory:")
+    for _ in range(1200):
+        database.execute("SELECT 1").fetchall()
+threads = [threading.Thread(target=ask) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def late(handler):
+    """Meanwhile all is in the rings."""
+    time.sleep(1.5)
+    accept(handler)
+
+
+def up_to(limit):
+    def answer(handler):
+        (refuse(413) if int(handler.headers["Content-Length"]) > limit else accept)(handler)
+    return answer
+
+
+def batch_sizes(default=accept, **more):
+    """Of those that were taken, and of those that were not."""
+    with Scene() as scene:
+        collector = Collector(scene, [late], default)
+        done = scene.run([PYTHON, "-c", STATEMENTS], "app", BURDOCK_EXIT_TIMEOUT="20000",
+                         OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **more)
+        ids, taken, refused = set(), [], []
+        for post in collector.posts:
+            spans = spans_of_request(post.body)
+            (taken if post.status == 200 else refused).append(len(spans))
+            if post.status == 200:
+                ids.update(span.id for span in spans)
+        equal((done.returncode, sum(taken), len(ids)), (0, 7200, 7200), "each span arrives, once")
+        return taken, refused
+
+
+def test_grown_batches():
+    taken, _ = batch_sizes()
+    check(taken[0] <= 512 and max(taken) > 1500 and len(taken) < 8,
+          "what waits behind a full batch goes in large ones, whatever rings it is in", taken)
+    taken, _ = batch_sizes(OTEL_BSP_MAX_EXPORT_BATCH_SIZE="1000")
+    check(max(taken) == 1000 and len(taken) < 11, "a size that is set holds", taken)
+
+
+def test_too_large_batches():
+    taken, refused = batch_sizes(up_to(300000))
+    check(len([size for size in refused if size > 512]) in (1, 2) and
+          max(taken) > 512, "what is too large is sent in parts, and batches grow no more",
+          (taken, refused))
+    for limit in (60000, 20000):
+        taken, refused = batch_sizes(up_to(limit))
+        check(refused and max(taken[1:]) < 300, "so are usual ones, at %d bytes" % limit, (taken, refused))
+
+
 def test_down_then_up():
     with Scene() as scene:
         port = free_port()

@@ -73,13 +73,14 @@ class GrpcCollector:
     """script: answers for the next requests with spans; then default. The same for logs."""
 
     def __init__(self, scene, script=(), default=accept, port=None, tls=None, clients=None,
-                 socket=None):
+                 socket=None, receives=4 << 20):
         self.script, self.default, self.posts, self.released = list(script), default, [], \
             threading.Event()
         self.socket, self.logs_script = socket, []
         self.lock, self.is_tls, self.port = threading.Lock(), tls is not None, port or free_port()
         self.server = grpc.server(futures.ThreadPoolExecutor(8), compression=grpc.Compression.Gzip,
-                                  options=(("grpc.so_reuseport", 0),))
+                                  options=(("grpc.so_reuseport", 0),
+                                           ("grpc.max_receive_message_length", receives)))
         self.server.add_generic_rpc_handlers((self,))
         address = "unix:" + socket if socket else "127.0.0.1:%d" % self.port
         if tls:
@@ -211,6 +212,20 @@ def test_moods():
             else:
                 equal(counted(scene), 0, what + ": nothing is lost")
             collector.released.set()
+
+
+def test_small_messages():
+    """A server that takes less than a batch: the library for gRPC refuses the message."""
+    with Relayed(**GRPC) as scene:
+        collector = GrpcCollector(scene, receives=2500)
+        app = scene.app(collector.endpoint)
+        equal(load(app.port, 100, 4), [], "small messages: every request is answered")
+        check(wait_until(lambda: len(collector.received()) == 100, 60), "small messages: all arrive",
+              (len(collector.received()), [ring.counters for ring in scene.rings_left()]))
+        check(each_once(collector.received()) and counted(scene) == 0,
+              "small messages: each once, none is lost")
+        check(wait_until(lambda: len(collector.posts) > 100 / 10), "small messages: in parts",
+              len(collector.posts))
 
 
 def test_retry_info():

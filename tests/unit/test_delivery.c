@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order in which rings are drained. */
+/* The order in which rings are drained, and what is together in a request. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +8,14 @@
 
 #include "delivery.h"
 #include "ring.h"
-#include "spool.h"
 #include "store.h"
 #include "tap.h"
 
 static char root[] = "/tmp/delivery-test-XXXXXX";
 static _Alignas(64) uint8_t memory[2][RING_BYTES];
 
-static void commit(struct ring *ring, unsigned spans)
+/* Spans that are known by a letter. */
+static void commit(struct ring *ring, unsigned spans, char letter)
 {
     for (unsigned i = 0; i < spans; i++) {
         struct record *record = (struct record *)(ring->data + ring->head);
@@ -24,16 +24,18 @@ static void commit(struct ring *ring, unsigned spans)
             .flags = 1,
             .start_ns = 1,
             .end_ns = 2};
-        record->trace_id[0] = record->span_id[0] = 1;
+        memset(record->trace_id, letter, sizeof(record->trace_id));
+        memset(record->span_id, letter, sizeof(record->span_id));
         ring->head += record->bytes;
     }
 }
 
-/* How many spans each request of the store's one file has, as digits. */
+/* The spans of each request of the store's one file by their letters, the last first, and a point
+ * behind each request. */
 static const char *stored(void)
 {
     static uint8_t file[64 * 1024];
-    static char digits[16];
+    static char letters[64];
     char path[512] = "";
     DIR *directory = opendir(root);
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
@@ -46,11 +48,20 @@ static const char *stored(void)
         fclose(input);
     const uint8_t *payload;
     uint32_t torn = 0, count = 0;
-    while (count < sizeof(digits) - 1 && store_next(file, bytes, &offset, &payload, &length, &torn))
-        digits[count++] = (char)('0' + spool_items(payload, length));
-    digits[count] = '\0';
+    while (store_next(file, bytes, &offset, &payload, &length, &torn)) {
+        static const uint8_t head[] = {0x12, 8}; /* Span.span_id */
+        const uint8_t *at = payload, *end = payload + length;
+        while ((at = memmem(at, (size_t)(end - at), head, sizeof(head))) != NULL &&
+               count < sizeof(letters) - 2) {
+            if (at[2] >= 'a' && at[2] == at[3])
+                letters[count++] = (char)at[2];
+            at += 2;
+        }
+        letters[count++] = '.';
+    }
+    letters[count] = '\0';
     unlink(path);
-    return digits;
+    return letters;
 }
 
 int main(void)
@@ -66,16 +77,25 @@ int main(void)
     /* A thread that was too early for the ring in the file, whose place is before its own. */
     struct ring *durable = (struct ring *)memory[0], *private = (struct ring *)memory[1];
     private->is_private = 1;
-    commit(private, 1);
-    commit(durable, 2);
+    commit(private, 1, 'a');
+    commit(durable, 2, 'b');
     delivery_drain(&delivery, (struct ring *[]){durable, private}, 2, (const uint8_t *)"", 0);
     const char *order = stored();
-    CHECK(strcmp(order, "12") == 0, "what the thread wrote first comes first: %s", order);
+    CHECK(strcmp(order, "bba.") == 0, "what the thread wrote first comes first: %s", order);
     CHECK(durable->tail == durable->head && private->tail == private->head, "both are empty");
 
-    commit(durable, 1);
+    /* Requests that end in the midst of a ring. */
+    settings.batch_spans_max = 3;
+    commit(private, 2, 'a');
+    commit(durable, 5, 'b');
+    delivery_drain(&delivery, (struct ring *[]){durable, private}, 2, (const uint8_t *)"", 0);
+    order = stored();
+    CHECK(strcmp(order, "baa.bbb.b.") == 0, "one request has spans of several rings: %s", order);
+    CHECK(durable->tail == durable->head && private->tail == private->head, "both are empty");
+
+    commit(durable, 1, 'c');
     uint64_t head = ring_head(durable), cursor = ring_cursor(durable);
-    commit(durable, 1);
+    commit(durable, 1, 'd');
     CHECK(ring_next(durable, &cursor, head) != NULL && ring_next(durable, &cursor, head) == NULL,
         "what comes later than one looked is not looked at");
     delivery_close(&delivery);

@@ -425,8 +425,49 @@ static void test_small(void)
     CHECK(!added, "a buffer without room for the envelope takes nothing");
 }
 
+static void add_numbered(struct otlp_batch *batch, unsigned number, const struct config *settings)
+{
+    static struct span_build record;
+    char name[300]; /* so that a length has one byte or two */
+    memset(name, 'a' + (int)number, sizeof(name));
+    span_begin(&record, number + 1);
+    record.span.name = span_put(&record, name, number % 2 == 0 ? 3 : sizeof(name));
+    CHECK(otlp_batch_add(batch, &record.span, settings), "span %u has room", number);
+}
+
+/* Each part of a batch is the request that its spans alone would be. */
+static void test_parts(void)
+{
+    static uint8_t whole_bytes[65536], alone_bytes[65536];
+    static const uint8_t resource[] = {0x0A, 0x02, 0x0A, 0x00};
+    static const uint32_t sizes[] = {2, 1, 4};
+    struct config settings = {.attribute_count_limit = 128, .link_count_limit = SPAN_LINKS_MAX};
+    struct otlp_batch whole, part, alone;
+    otlp_batch_reset(&whole, whole_bytes, sizeof(whole_bytes));
+    for (unsigned i = 0; i < 7; i++)
+        add_numbered(&whole, i, &settings);
+    unsigned next = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t kept[OTLP_ENVELOPE_BYTES_MAX + sizeof(resource)];
+        otlp_batch_reset(&alone, alone_bytes, sizeof(alone_bytes));
+        for (unsigned j = 0; j < sizes[i]; j++)
+            add_numbered(&alone, next++, &settings);
+        otlp_batch_take_first(&whole, sizes[i], &part);
+        uint8_t *at = part.start - sizeof(kept);
+        memcpy(kept, at, sizeof(kept));
+        CHECK(otlp_batch_finish(&part, resource, sizeof(resource)) &&
+                  otlp_batch_finish(&alone, resource, sizeof(resource)) &&
+                  part.limit - part.start == alone.limit - alone.start &&
+                  memcmp(part.start, alone.start, (size_t)(part.limit - part.start)) == 0,
+            "part %u is what its spans alone are", i);
+        memcpy(at, kept, sizeof(kept));
+    }
+    CHECK(whole.spans == 0, "nothing is left");
+}
+
 int main(void)
 {
+    test_parts();
     test_equal();
     test_request();
     test_small();
