@@ -362,10 +362,16 @@ static void drain(void)
         }
         ring_consume(rings_at(i), cursor);
     }
-    if (batch.spans == 0)
-        return;
-    require(otlp_batch_finish(&batch, NULL, 0), "a batch can be finished");
-    check_request(&batch);
+    struct otlp_batch part;
+    for (uint32_t items = (batch.spans + 1) / 2; batch.spans != 0; items = batch.spans) {
+        uint8_t kept[OTLP_ENVELOPE_BYTES_MAX];
+        otlp_batch_take_first(&batch, items, &part);
+        uint8_t *at = part.start - sizeof(kept);
+        memcpy(kept, at, sizeof(kept));
+        require(otlp_batch_finish(&part, NULL, 0), "a part of a batch can be finished");
+        check_request(&part);
+        memcpy(at, kept, sizeof(kept));
+    }
 }
 
 static void start(void)
