@@ -214,11 +214,20 @@ def test_state():
             spans = scene.wait_spans(COUNT) if sampled else scene.spans()
             got = {(span.trace, span.state, span.flags & 3) for span in spans if span.kind == "CONSUMER"}
             equal(got, {(trace, state, 1)} if sampled else set(), what + ": our spans continue that")
-    with WithRabbit(OTEL_TRACES_SAMPLER="always_off") as scene:
-        came, _, taken, _ = exchange(scene, "pika", OURS, SDK)
-        equal({text(dict(headers)["traceparent"])[-2:] for _, _, headers in came} <= {"00", "02"}, True,
-              "pika, ours, unsampled: says so")
-        equal((taken, scene.spans()), ([], []), "pika, ours, unsampled: nor is the SDK's")
+
+
+def test_unsampled():
+    """Ours say so, and the SDK obeys."""
+    for client in ("pika", "aiokafka") + (("kafka",) if IS_LONG else ()):
+        broker = WithRabbit if client in OF_RABBIT else Kafka
+        if has(client):
+            with broker(OTEL_TRACES_SAMPLER="always_off") as scene:
+                came, _, taken, _ = exchange(scene, client, OURS, SDK)
+                what = client + ", ours, unsampled: "
+                contexts_of(came, what + "to the SDK's")
+                equal({text(dict(headers)["traceparent"])[-2:] for _, _, headers in came} <= {"00", "02"},
+                      True, what + "says so")
+                equal((taken, scene.spans()), ([], []), what + "nor is the SDK's")
 
 
 def test_pika():
