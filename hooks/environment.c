@@ -47,24 +47,43 @@ static bool is_traceparent_to_keep(const char *variable)
                attribution_at_work() == attribution_process_context);
 }
 
-static void put_traceparent(char *out)
+/* The state of our own parent's trace says nothing in another one, nor does its baggage. */
+static bool is_parents(const char *variable)
+{
+    return names(variable, "TRACEPARENT") || names(variable, "TRACESTATE") ||
+           (names(variable, "BAGGAGE") && strcmp(variable + 8, config.baggage) == 0);
+}
+
+static struct slice text_to_pass(const char *text, uint32_t length)
+{
+    return length <= ENVIRONMENT_TEXT_BYTES_MAX ? (struct slice){text, length} : (struct slice){0};
+}
+
+static void put_context(struct following *following)
 {
     static const char name[] = "TRACEPARENT=";
     const struct context *context = attribution_at_work();
-    out[0] = '\0';
+    following->traceparent[0] = '\0';
+    following->tracestate = following->baggage = (struct slice){0};
     if (context == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT) ||
         !trace_id_is_set(context->ids.trace_id))
         return;
+    char *out = following->traceparent;
     memcpy(out, name, sizeof(name) - 1);
     traceparent_format(out + sizeof(name) - 1, &context->ids);
     out[sizeof(name) - 1 + TRACEPARENT_LENGTH] = '\0';
+    const char *texts = context_texts(context);
+    following->tracestate = text_to_pass(texts, context->tracestate_length);
+    if (config.propagators & PROPAGATOR_BAGGAGE)
+        following->baggage =
+            text_to_pass(texts + context->tracestate_length, context->baggage_length);
 }
 
-size_t environment_room(char *const *envp, struct following *following)
+struct environment_room environment_room(char *const *envp, struct following *following)
 {
     if (!config.follow)
-        return 0;
-    put_traceparent(following->traceparent);
+        return (struct environment_room){0};
+    put_context(following);
     following->preloads = preload[0] != '\0';
     following->count = 0;
     for (; envp != NULL && envp[following->count] != NULL; following->count++) {
@@ -73,21 +92,43 @@ size_t environment_room(char *const *envp, struct following *following)
             following->preloads = false;
         if (is_traceparent_to_keep(variable))
             following->traceparent[0] = '\0';
+        if (names(variable, "BAGGAGE") && !is_parents(variable)) /* the program's own */
+            following->baggage.length = 0;
     }
-    bool is_changed = following->preloads || following->traceparent[0] != '\0';
-    return is_changed ? following->count + 3 : 0;
+    bool replaces = following->traceparent[0] != '\0';
+    if (!replaces && !following->preloads)
+        return (struct environment_room){0};
+    size_t names_bytes = sizeof("TRACESTATE=") + sizeof("BAGGAGE=");
+    return (struct environment_room){following->count + 5,
+        replaces ? names_bytes + following->tracestate.length + following->baggage.length : 0};
 }
 
-/* The state of our own parent's trace says nothing in another one. */
-char *const *environment_follow(char *const *envp, struct following *following, char **out)
+/* "NAME=text" at *texts, which moves behind it; nothing if there is no text. */
+static void add_text(char **out, size_t *count, char **texts, const char *name, struct slice text)
+{
+    size_t length = strlen(name);
+    if (text.length == 0)
+        return;
+    out[(*count)++] = *texts;
+    memcpy(*texts, name, length);
+    memcpy(*texts + length, text.data, text.length);
+    *texts += length + text.length;
+    *(*texts)++ = '\0';
+}
+
+char *const *environment_follow(
+    char *const *envp, struct following *following, char **out, char *texts)
 {
     bool replaces = following->traceparent[0] != '\0';
     size_t kept = 0;
     for (size_t i = 0; i < following->count; i++)
-        if (!replaces || (!names(envp[i], "TRACEPARENT") && !names(envp[i], "TRACESTATE")))
+        if (!replaces || !is_parents(envp[i]))
             out[kept++] = envp[i];
-    if (replaces)
+    if (replaces) {
         out[kept++] = following->traceparent;
+        add_text(out, &kept, &texts, "TRACESTATE=", following->tracestate);
+        add_text(out, &kept, &texts, "BAGGAGE=", following->baggage);
+    }
     if (following->preloads)
         out[kept++] = preload;
     out[kept] = NULL;

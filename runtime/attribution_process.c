@@ -25,6 +25,11 @@ void attribution_start(void)
             (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
         cleaned = 0;
     cleaned = sampling_tracestate_of_process(&ids, tracestate, cleaned);
-    context_set_texts(context, tracestate, (uint32_t)cleaned, "", 0);
+    size_t baggage_length = strlen(config.baggage);
+    if (!(config.propagators & PROPAGATOR_BAGGAGE) ||
+        !baggage_acceptable((const uint8_t *)config.baggage, baggage_length))
+        baggage_length = 0;
+    context_set_texts(
+        context, tracestate, (uint32_t)cleaned, config.baggage, (uint32_t)baggage_length);
     attribution_process_context = context;
 }

@@ -28,10 +28,10 @@ enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
  * list against the table. */
 static bool may_be_ours(const char *entry)
 {
-    static const char beginnings[] = "OTBUTRHOXDPONOKUCOEC";
+    static const char beginnings[] = "OTBUTRHOXDPONOKUCOECBA";
     for (size_t i = 0; i < sizeof(beginnings) - 1; i += 2)
-        if (entry[0] == beginnings[i])
-            return entry[1] == beginnings[i + 1];
+        if (entry[0] == beginnings[i] && entry[1] == beginnings[i + 1])
+            return true;
     return false;
 }
 

@@ -163,8 +163,9 @@ struct config {
     char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
     char store_directory[CONFIG_TEXT_MAX]; /* BURDOCK_STORE, XDG_STATE_HOME, HOME; "" if none */
     char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
-    char traceparent[128];                 /* TRACEPARENT, TRACESTATE: the process's own parent */
-    char tracestate[512];
+    char traceparent[128];                 /* TRACEPARENT, TRACESTATE, BAGGAGE: the process's */
+    char tracestate[512];                  /* own parent */
+    char baggage[1024];
     bool joins_logs;           /* BURDOCK_LOGS: lines get the ids of their request; see logs.h */
     bool joins_syslog;         /* BURDOCK_LOGS names syslog */
     uint32_t logs_descriptors; /* bits of those that BURDOCK_LOGS names by number */

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 
-from harness import APPS, BUILD, VICTIMS, Scene, check, equal, free_port, get, main, wait_until
+from harness import APPS, BUILD, PYTHON, VICTIMS, Scene, check, equal, free_port, get, main, wait_until
 
 
 def by_number(spans, kind):
@@ -90,6 +90,43 @@ def test_programs_started():
             wanted["own"] = ("4" * 32, "5" * 16, "process")
             equal({how: (s.trace, s.parent, rule(s)) for how, s in calls.items()}, wanted,
                   "BURDOCK_FOLLOW=%s: whose calls they are" % follow)
+
+
+# Answers what a program that it starts finds in its environment.
+ASKS_ENV = """
+import http.server, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = subprocess.run(["env", "-0"], stdout=subprocess.PIPE).stdout
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+CARRIED = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+OUTER = dict(zip(CARRIED, ("00-" + "4" * 32 + "-" + "5" * 16 + "-01", "o=1", "of=outer")))
+
+
+def test_environment_of_programs_started():
+    """TRACEPARENT, TRACESTATE and BAGGAGE are the request's, and all of them are."""
+    parent, long = "00-" + "6" * 32 + "-" + "7" * 16 + "-01", "long=" + "x" * 1100
+    request = {"traceparent": parent, "tracestate": "r=1", "baggage": "of=request"}
+    for what, headers, outer, wanted in (
+            ("nothing else", {"traceparent": parent}, {}, {}),
+            ("all three", request, {}, {"TRACESTATE": "r=1", "BAGGAGE": "of=request"}),
+            ("over the process's", request, OUTER, {"TRACESTATE": "r=1", "BAGGAGE": "of=request"}),
+            ("none of the process's", {"traceparent": parent}, OUTER, {}),
+            ("too long", {**request, "baggage": long}, OUTER, {"TRACESTATE": "r=1"})):
+        with Scene(BURDOCK_FOLLOW="1", **outer) as scene:
+            port = free_port()
+            scene.start([PYTHON, "-c", ASKS_ENV, str(port)], "app", port=port)
+            found = dict(line.split("=", 1) for line in get(port, "/", headers)[2].decode().split("\0")
+                         if line.partition("=")[0] in CARRIED)
+            span, = scene.wait_spans(1)
+            equal(found, {"TRACEPARENT": "00-%s-%s-01" % (span.trace, span.id), **wanted},
+                  "programs started: " + what)
+            equal(span.trace, "6" * 32, "programs started: the request's trace")
 
 
 def victim(scene, name):

@@ -518,14 +518,14 @@ def test_process_parent():
     with Scene() as scene:
         back = scene.service("back", traced=False)
         answer = scene.curl("http://127.0.0.1:%d/echo" % back.port, TRACEPARENT=SAMPLED,
-                            TRACESTATE="a=1")
+                            TRACESTATE="a=1", BAGGAGE="b=2")
         sent = {name.lower(): value for name, value in json.loads(answer.stdout)}
         span, = scene.wait_spans(1)
         equal((span.trace, span.parent, hex(span.flags)), (TRACE, PARENT, "0x301"),
               "the call is a child of the environment's span")
         equal(span.attributes["burdock.attribution"], "process", "and says why")
-        equal((sent.get("traceparent"), sent.get("tracestate")),
-              ("00-%s-%s-01" % (TRACE, span.id), "a=1"), "and carries it on")
+        equal((sent.get("traceparent"), sent.get("tracestate"), sent.get("baggage")),
+              ("00-%s-%s-01" % (TRACE, span.id), "a=1", "b=2"), "and carries it on")
 
 
 def test_two_baggages():

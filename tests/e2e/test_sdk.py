@@ -216,6 +216,24 @@ def test_state():
             equal(got, {(trace, state, 1)} if sampled else set(), what + ": our spans continue that")
 
 
+def test_state_of_ours():
+    """Tracestate and baggage of our process are in its messages."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for client in ("pika", "aiokafka", "confluent"):
+        broker = WithRabbit if client in OF_RABBIT else Kafka
+        if has(client):
+            with broker(TRACEPARENT="00-%s-b7ad6b7169203331-01" % trace, TRACESTATE="a=1,b=2",
+                        BAGGAGE="user=alice") as scene:
+                came, _, taken, topic = exchange(scene, client, OURS, SDK)
+                what = client + ", ours with a state"
+                contexts = contexts_of(came, what)
+                equal({(ids[0], text(dict(headers).get("tracestate")), text(dict(headers).get("baggage")))
+                       for ids, (_, _, headers) in zip(contexts.values(), came)},
+                      {(trace, "a=1,b=2", "user=alice")}, what + ": in each message")
+                check_sent(scene, topic, contexts, what)
+                check_continued(taken, contexts, client, what)
+
+
 def test_unsampled():
     """Ours say so, and the SDK obeys."""
     for client in ("pika", "aiokafka") + (("kafka",) if IS_LONG else ()):
