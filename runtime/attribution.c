@@ -103,6 +103,7 @@ static void set_current(struct thread *self, struct context *context)
     if (context != NULL) {
         context_hold(context);
         change(context, ATTACHED);
+        self->has_only_waited = false;
     }
     self->current = context;
     self->current_read_here = false;
@@ -217,6 +218,7 @@ bool attribution_follows(const struct thread *self, const struct context *likeli
 void attribution_touch_guess(struct thread *self, struct context *guess)
 {
     self->touched_unknown = true;
+    self->has_only_waited = false;
     if (serves_one(self) || self->current_carried)
         return;
     set_current(self, guess);
@@ -226,6 +228,7 @@ void attribution_touch_guess(struct thread *self, struct context *guess)
 void attribution_touch_many(struct thread *self)
 {
     self->touched_many = true;
+    self->has_only_waited = false;
     if (!is_coroutines(self))
         set_current(self, NULL);
 }
@@ -337,11 +340,20 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
     self->unit++;
+    self->has_only_waited |= !self->multiplexes;
     self->multiplexes = true;
     self->touched_many = self->touched_unknown = false;
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
+}
+
+void attribution_accepted(struct thread *self)
+{
+    if (self->has_only_waited)
+        self->multiplexes = self->has_only_waited = false;
+    if (self->current != NULL && self->current->ended)
+        set_current(self, NULL); /* the next request is somebody else's */
 }
 
 void attribution_look(struct thread *self)

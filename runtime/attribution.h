@@ -78,6 +78,9 @@ void attribution_switch(
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
+/* The thread has accepted a connection. A wait that was only for that is none of an event loop: a
+ * thread that waits for a client, serves it and waits for the next one works for one at a time. */
+void attribution_accepted(struct thread *self);
 /* Its loop looked for more events, and was told that there are none: isolation.h. */
 void attribution_look(struct thread *self);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its

@@ -21,8 +21,7 @@ void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_
     if (descriptor_slot(listener) != SLOT_LISTENER)
         descriptor_set(listener, SLOT_LISTENER);
     attribution_stray(self);
-    if (self->current != NULL && self->current->ended)
-        attribution_leave(self); /* the next request is somebody else's */
+    attribution_accepted(self);
     struct connection *connection = connection_make(self, fd, ORIGIN_ACCEPTED, &address);
     if (connection != NULL)
         connection_leave(self, connection);

@@ -66,6 +66,7 @@ struct thread {
     uintptr_t guard_return;  /* return address that its frame holds while it lives */
     struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
+    bool has_only_waited;    /* and has heard nothing since, nor before its first one */
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_certain;    /* the carrier is sure of it, also after its answer */
     bool current_guessed;    /* or only guesses; of no meaning unless current_carried */

@@ -73,6 +73,16 @@ static const struct {
         "1 reads a; 1 opens a; 1 waits; 1 reads b; 1 opens b; 1 calls on a: ambiguous ab"},
     {"what a thread serves is surer than who opened",
         "1 reads a; 1 opens a; 2 reads b; 2 calls on a: thread b"},
+    {"nor is it a loop's that waits for clients and serves them one by one",
+        "1 reads a; 1 opens a; 2 waits; 2 waits; 2 accepts; 2 reads b; 2 calls on a: thread b;"
+        "2 answers b; 2 waits; 2 accepts; 2 reads c; 2 calls on a: thread c"},
+    {"it is one's that hears from others after the wait",
+        "1 reads a; 1 opens a; 2 waits; 2 hears; 2 accepts; 2 reads b; 2 calls on a: ambiguous ab"},
+    {"or has ever gone on otherwise",
+        "1 reads a; 1 opens a; 2 waits; 2 reads b; 2 answers b; 2 waits; 2 accepts; 2 reads c;"
+        "2 calls on a: ambiguous ac"},
+    {"or takes another before it has answered one: what that waits for is done by anybody",
+        "1 waits; 1 accepts; 1 reads a; 1 waits; 1 accepts; 1 reads b; 1 calls: ambiguous ba"},
     {"it waits no longer once its answer begins",
         "1 reads a; 1 waits; 2 uses a; 2 answers a; 1 reads b; 1 calls: thread b"},
     {"work after the answer, on the thread that read", "1 reads a; 1 answers a; 1 calls: thread a"},
@@ -342,6 +352,11 @@ static void wait(struct thread *self, struct context *context)
     attribution_wait(self, -1);
 }
 
+static void accept_client(struct thread *self, struct context *context)
+{
+    attribution_accepted(self);
+}
+
 /* A wait of a millisecond at most, after which timers are due at once. */
 static void take_turn(struct thread *self, struct context *context)
 {
@@ -434,6 +449,7 @@ static const struct {
     {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
+    {"accepts", accept_client},
     {"polls", take_turn},
     {"dozes", wait_shortly},
     {"rests", wait_long},
