@@ -122,6 +122,18 @@ static void set_current(struct thread *self, struct context *context)
         stacks_keep(self);
 }
 
+void attribution_inherit(struct thread *self, struct context *context)
+{
+    set_current(self, NULL);
+    context->epoch = process.epoch;
+    context->is_inherited = true;
+    context->ended = true;
+    __atomic_store_n(&context->state, 0, __ATOMIC_RELAXED);
+    set_current(self, context);
+    self->current_read_here = true;
+    self->multiplexes = false;
+}
+
 /* What the coroutine has read itself is its own until it is answered. One that takes up another
  * before that does not say which it is at. */
 static void read_by_coroutine(struct thread *self, bool is_torn)
@@ -257,8 +269,19 @@ static bool is_woken_by_other(const struct thread *self, const struct context *c
     return is_read ? self->current != context : self->touched_unknown;
 }
 
+/* Its runtime in a forked child knows of no end that it had in the parent. */
+static bool is_of_parent(const struct context *context)
+{
+    return context->is_inherited || context->epoch != process.epoch;
+}
+
 void attribution_carry(struct thread *self, struct context *context, bool is_certain)
 {
+    if (context != NULL && is_of_parent(context)) {
+        if (context == self->current)
+            return;
+        context = NULL;
+    }
     if (context != NULL && !is_certain && is_woken_by_other(self, context))
         context->is_woken_by_other = true;
     set_current(self, context);
@@ -476,7 +499,9 @@ const struct opener nobody_opened;
 
 static struct context *usable(const struct thread *self, struct context *context)
 {
-    if (context == NULL || !context->ended)
+    if (context == NULL || context->epoch != process.epoch)
+        return NULL;
+    if (!context->ended)
         return context;
     return context == self->current && self->current_read_here ? context : NULL;
 }
@@ -557,7 +582,7 @@ static struct decision nobodys(void)
 
 static struct decision decide(const struct thread *self, const struct opener *owner)
 {
-    if (self->current_carried)
+    if (self->current_carried && self->current->epoch == process.epoch)
         return carried(self);
     struct context *opener = usable(self, owner->context);
     struct context *current = usable(self, self->current);
