@@ -19,6 +19,9 @@ static int32_t starved;   /* contexts that must be waiting in user space */
 static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
 static bool puts_off;     /* one has been seen to wait so in an event loop */
+/* More such calls have been seen than requests that look so: some are of one request, or of one
+ * that others are known of. Then they hide nobody. */
+static bool fans_out;
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
@@ -365,6 +368,8 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
+    if (__atomic_load_n(&unclaimed, __ATOMIC_RELAXED) > __atomic_load_n(&starved, __ATOMIC_RELAXED))
+        __atomic_store_n(&fans_out, true, __ATOMIC_RELAXED);
 }
 
 void attribution_look(struct thread *self)
@@ -506,9 +511,16 @@ static struct context *usable(const struct thread *self, struct context *context
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
+static int32_t hidden(void)
+{
+    return __atomic_load_n(&fans_out, __ATOMIC_RELAXED)
+               ? 0
+               : __atomic_load_n(&unclaimed, __ATOMIC_RELAXED);
+}
+
 bool attribution_somebody_starves(void)
 {
-    return are_more(&starved, __atomic_load_n(&unclaimed, __ATOMIC_RELAXED));
+    return are_more(&starved, hidden());
 }
 
 /* A thread that serves one request is sure of it while others wait with threads of their own. Who
@@ -517,8 +529,8 @@ bool attribution_somebody_starves(void)
  * here. */
 static bool somebody_waits(const struct thread *self)
 {
-    int32_t others = __atomic_load_n(&unclaimed, __ATOMIC_RELAXED) - self->current_unclaimed;
-    return are_more(serves_one(self) ? &lost : &starved, others);
+    int32_t others = hidden() - self->current_unclaimed;
+    return are_more(serves_one(self) ? &lost : &starved, others < 0 ? 0 : others);
 }
 
 static struct decision ambiguous(struct context *likeliest)

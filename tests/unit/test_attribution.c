@@ -605,5 +605,8 @@ int main(void)
         "1 waits; 1 reads a; 1 reads b; 1 sends b; 1 waits; 1 receives b; 1 carries a; 1 begins a");
     trial = stand_trial();
     CHECK(trial == 200, "it is believed again after 200 requests (%u)", trial);
+    tell("calls of nobody's may all be of one request: then they hide nobody who waits",
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 asks; 1 waits; 1 reads c; 1 reads b;"
+        "1 calls: ambiguous bca");
     return tap_done();
 }
