@@ -4,19 +4,28 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdint.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hook.h"
+#include "process.h"
 #include "stream.h"
+
+#ifdef __GLIBC__
+enum { SEMAPHORE_PRIVATE = 0 };
+#else
+enum { SEMAPHORE_PRIVATE = 128 };
+#endif
 
 /* A thread that is cancelled in its wait never comes back to unpark: it ends, parked. glibc before
  * 2.34 without libpthread has not all of these; it may have come by now. */
-#define HOOK_PARK(name, missing, parameters, arguments)                                  \
+#define HOOK_PARK(name, missing, goes_on, parameters, arguments)                         \
     static int absent_##name parameters;                                                 \
     HOOK_OR(absent_##name, int, name, parameters)                                        \
     {                                                                                    \
-        if (__builtin_expect(!stream_park(), 1))                                         \
+        if ((goes_on) || __builtin_expect(!stream_park(), 1))                            \
             return ORIGINAL(name) arguments;                                             \
         int result = ORIGINAL(name) arguments;                                           \
         stream_unpark();                                                                 \
@@ -34,19 +43,31 @@ static int no_semaphore(void)
     return -1;
 }
 
-HOOK_PARK(pthread_cond_wait, ENOSYS, (pthread_cond_t * condition, pthread_mutex_t *mutex),
+/* In a forked child: a semaphore of its own that is free is a lock, which brings nothing to do. So
+ * is Python's after each fork. What both C libraries make of a semaphore begins with its value; its
+ * third word tells whose it may be. */
+static bool is_lock(const sem_t *semaphore)
+{
+    if (__builtin_expect(!process.is_heir, 1))
+        return false;
+    uint32_t words[3];
+    memcpy(words, semaphore, sizeof(words));
+    return (words[0] & INT32_MAX) != 0 && words[2] == SEMAPHORE_PRIVATE;
+}
+
+HOOK_PARK(pthread_cond_wait, ENOSYS, false, (pthread_cond_t * condition, pthread_mutex_t *mutex),
     (condition, mutex))
-HOOK_PARK(pthread_cond_timedwait, ENOSYS,
+HOOK_PARK(pthread_cond_timedwait, ENOSYS, false,
     (pthread_cond_t * condition, pthread_mutex_t *mutex, const struct timespec *until),
     (condition, mutex, until))
-HOOK_PARK(pthread_cond_clockwait, ENOSYS,
+HOOK_PARK(pthread_cond_clockwait, ENOSYS, false,
     (pthread_cond_t * condition, pthread_mutex_t *mutex, clockid_t clock,
         const struct timespec *until),
     (condition, mutex, clock, until))
-HOOK_PARK(sem_wait, no_semaphore(), (sem_t * semaphore), (semaphore))
-HOOK_PARK(sem_timedwait, no_semaphore(), (sem_t * semaphore, const struct timespec *until),
-    (semaphore, until))
-HOOK_PARK(sem_clockwait, no_semaphore(),
+HOOK_PARK(sem_wait, no_semaphore(), is_lock(semaphore), (sem_t * semaphore), (semaphore))
+HOOK_PARK(sem_timedwait, no_semaphore(), is_lock(semaphore),
+    (sem_t * semaphore, const struct timespec *until), (semaphore, until))
+HOOK_PARK(sem_clockwait, no_semaphore(), is_lock(semaphore),
     (sem_t * semaphore, clockid_t clock, const struct timespec *until), (semaphore, clock, until))
 
 HOOK(int, nanosleep, (const struct timespec *time, struct timespec *left))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a process image begins and ends, and what it loads. fork is recognised by process.h; vfork
- * is in vfork.S. */
+/* How a process image begins and ends, and what it loads. That it was forked is recognised by
+ * process.h, also without our hook; vfork is in vfork.S. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "alone.h"
+#include "attribution.h"
 #include "environment.h"
 #include "exporter.h"
 #include "foreign.h"
@@ -54,6 +56,22 @@ static int absent_dlclose(void *handle)
 {
     hooks_resolve();
     return original_dlclose == absent_dlclose ? -1 : original_dlclose(handle);
+}
+
+/* A child that a request forks works for that request, until it is given anything else. */
+HOOK(pid_t, fork, (void))
+{
+    struct inheritance *inheritance = inheritance_take_for_child();
+    pid_t child = ORIGINAL(fork)();
+    if (__builtin_expect(inheritance == NULL, 1))
+        return child;
+    int saved_errno = errno;
+    if (child == 0)
+        inheritance_enter(inheritance);
+    else
+        inheritance_drop(inheritance);
+    errno = saved_errno;
+    return child;
 }
 
 HOOK(void, _exit, (int status))

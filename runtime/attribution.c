@@ -19,6 +19,9 @@ static int32_t starved;   /* contexts that must be waiting in user space */
 static int32_t lost;      /* those of them that no thread waits with */
 static int32_t unclaimed; /* calls under way that could be of any of them */
 static bool puts_off;     /* one has been seen to wait so in an event loop */
+/* More such calls have been seen than requests that look so: some are of one request, or of one
+ * that others are known of. Then they hide nobody. */
+static bool fans_out;
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
@@ -121,6 +124,18 @@ static void set_current(struct thread *self, struct context *context)
     }
     if (self->stack != 0)
         stacks_keep(self);
+}
+
+void attribution_inherit(struct thread *self, struct context *context)
+{
+    set_current(self, NULL);
+    context->epoch = process.epoch;
+    context->is_inherited = true;
+    context->ended = true;
+    __atomic_store_n(&context->state, 0, __ATOMIC_RELAXED);
+    set_current(self, context);
+    self->current_read_here = true;
+    self->multiplexes = false;
 }
 
 /* What the coroutine has read itself is its own until it is answered. One that takes up another
@@ -260,8 +275,19 @@ static bool is_woken_by_other(const struct thread *self, const struct context *c
     return is_read ? self->current != context : self->touched_unknown;
 }
 
+/* Its runtime in a forked child knows of no end that it had in the parent. */
+static bool is_of_parent(const struct context *context)
+{
+    return context->is_inherited || context->epoch != process.epoch;
+}
+
 void attribution_carry(struct thread *self, struct context *context, bool is_certain)
 {
+    if (context != NULL && is_of_parent(context)) {
+        if (context == self->current)
+            return;
+        context = NULL;
+    }
     if (context != NULL && !is_certain && is_woken_by_other(self, context))
         context->is_woken_by_other = true;
     set_current(self, context);
@@ -346,6 +372,8 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
+    if (__atomic_load_n(&unclaimed, __ATOMIC_RELAXED) > __atomic_load_n(&starved, __ATOMIC_RELAXED))
+        __atomic_store_n(&fans_out, true, __ATOMIC_RELAXED);
 }
 
 void attribution_accepted(struct thread *self)
@@ -488,14 +516,23 @@ const struct opener nobody_opened;
 
 static struct context *usable(const struct thread *self, struct context *context)
 {
-    if (context == NULL || !context->ended)
+    if (context == NULL || context->epoch != process.epoch)
+        return NULL;
+    if (!context->ended)
         return context;
     return context == self->current && self->current_read_here ? context : NULL;
 }
 
+static int32_t hidden(void)
+{
+    return __atomic_load_n(&fans_out, __ATOMIC_RELAXED)
+               ? 0
+               : __atomic_load_n(&unclaimed, __ATOMIC_RELAXED);
+}
+
 bool attribution_somebody_starves(void)
 {
-    return are_more(&starved, __atomic_load_n(&unclaimed, __ATOMIC_RELAXED));
+    return are_more(&starved, hidden());
 }
 
 /* A thread that serves one request is sure of it while others wait with threads of their own. Who
@@ -504,8 +541,8 @@ bool attribution_somebody_starves(void)
  * here. */
 static bool somebody_waits(const struct thread *self)
 {
-    int32_t others = __atomic_load_n(&unclaimed, __ATOMIC_RELAXED) - self->current_unclaimed;
-    return are_more(serves_one(self) ? &lost : &starved, others);
+    int32_t others = hidden() - self->current_unclaimed;
+    return are_more(serves_one(self) ? &lost : &starved, others < 0 ? 0 : others);
 }
 
 static struct decision ambiguous(struct context *likeliest)
@@ -569,7 +606,7 @@ static struct decision nobodys(void)
 
 static struct decision decide(const struct thread *self, const struct opener *owner)
 {
-    if (self->current_carried)
+    if (self->current_carried && self->current->epoch == process.epoch)
         return carried(self);
     struct context *opener = usable(self, owner->context);
     struct context *current = usable(self, self->current);

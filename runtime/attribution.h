@@ -113,6 +113,9 @@ void attribution_leave_ended(struct thread *self);
 void attribution_leave(struct thread *self);
 /* In a forked child: what its parent's requests wait for is not the child's business. */
 void attribution_forked(void);
+/* The child was forked in the context, which is its own copy now: it has that as if the answer were
+ * complete, until it may have been given anything else to do. */
+void attribution_inherit(struct thread *self, struct context *context);
 
 /* --- the decision --------------------------------------------------------------------------- */
 
@@ -160,6 +163,8 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
 static inline void attribution_stray(struct thread *self)
 {
     self->current_strayed = true;
+    if (self->current != NULL && self->current->is_inherited)
+        attribution_leave(self); /* it may have been given something to do */
 }
 
 /* Whose an ambiguous call may be: the likeliest, the one at work here, then those that
@@ -182,3 +187,8 @@ struct inheritance *inheritance_take(void *(*start)(void *), void *argument);
 void *inheritance_run(void *inheritance);
 /* The thread could not be started. */
 void inheritance_drop(struct inheritance *inheritance);
+
+/* The same for a process that is forked now; NULL: nothing. */
+struct inheritance *inheritance_take_for_child(void);
+/* In the child; in the parent it is dropped. */
+void inheritance_enter(struct inheritance *inheritance);

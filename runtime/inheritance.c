@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attribution.h"
+#include "descriptor.h"
 #include "pool.h"
 
 struct inheritance {
@@ -12,12 +13,10 @@ struct inheritance {
 
 static struct pool inheritances = {.block_shift = 6};
 
-struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
+static struct inheritance *take(void *(*start)(void *), void *argument)
 {
-    struct thread *self = thread_self;
-    if (self == NULL || self->current == NULL || self->current->ended || !attribution_is_sure(self))
-        return NULL;
-    if ((self = observe_open()) == NULL)
+    struct thread *self = observe_open();
+    if (self == NULL)
         return NULL;
     uint32_t index = self->current == NULL ? 0 : pool_take(&inheritances);
     struct inheritance *inheritance = index == 0 ? NULL : pool_block(&inheritances, index);
@@ -29,6 +28,22 @@ struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
     }
     observe_close(self);
     return inheritance;
+}
+
+struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
+{
+    struct thread *self = thread_self;
+    if (self == NULL || self->current == NULL || self->current->ended || !attribution_is_sure(self))
+        return NULL;
+    return take(start, argument);
+}
+
+struct inheritance *inheritance_take_for_child(void)
+{
+    struct thread *self = thread_self;
+    if (__builtin_expect(self == NULL || self->current == NULL, 1) || thread_in_vfork != 0)
+        return NULL;
+    return attribution_at_work() == self->current ? take(NULL, NULL) : NULL;
 }
 
 static void drop(struct inheritance *inheritance)
@@ -57,4 +72,24 @@ void *inheritance_run(void *block)
         observe_close(self);
     }
     return inheritance.start(inheritance.argument); /* a tail call: no frame of ours remains */
+}
+
+/* What has nothing to be told of is told of from now on: work may come from there. */
+static void watch_descriptors(void)
+{
+    process.is_heir = true;
+    for (uint32_t fd = 0; fd <= descriptor_highest && fd < descriptor_limit; fd++)
+        descriptor_replace((int)fd, SLOT_PLAIN, SLOT_STRANGE);
+}
+
+void inheritance_enter(struct inheritance *inheritance)
+{
+    struct thread *self = observe_open(); /* which sets the child up */
+    if (self == NULL)
+        return;
+    watch_descriptors();
+    attribution_inherit(self, inheritance->context);
+    context_drop(inheritance->context);
+    pool_give(&inheritances, inheritance->index);
+    observe_close(self);
 }

@@ -92,22 +92,32 @@ static bool is_fit(int fd, bool by_number, const struct stat *status)
 uint64_t logs_classify(int fd)
 {
     struct stat status;
-    if (!config.joins_logs || fd < 0)
+    bool joins = config.joins_logs;
+    if ((!joins && !process.is_heir) || fd < 0)
         return SLOT_PLAIN;
     if (!process_may_call() || !identify(fd, &status))
         return SLOT_STRANGE;
-    bool by_number = fd < 8 && (config.logs_descriptors & 1u << fd);
-    if ((by_number || is_named_file(fd)) && is_fit(fd, by_number, &status))
+    bool by_number = joins && fd < 8 && (config.logs_descriptors & 1u << fd);
+    if (joins && (by_number || is_named_file(fd)) && is_fit(fd, by_number, &status))
         return (uint64_t)hash_of(&status) << 32 | SLOT_LOG;
-    return S_ISREG(status.st_mode) ? SLOT_PLAIN : SLOT_STRANGE;
+    bool is_quiet = S_ISREG(status.st_mode) || (!joins && S_ISCHR(status.st_mode));
+    return is_quiet ? SLOT_PLAIN : SLOT_STRANGE;
 }
 
 void logs_stray(void)
 {
     if (thread_self == NULL || thread_in_vfork != 0 || thread_is_exempt())
         return;
-    attribution_stray(thread_self);
     thread_self->answered_ns = 0; /* there is no block of which it could be told */
+    if (thread_self->current == NULL || !thread_self->current->is_inherited) {
+        attribution_stray(thread_self);
+        return;
+    }
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    attribution_stray(self);
+    observe_close(self);
 }
 
 void logs_note_end(int fd, uint64_t entry, bool in_line)

@@ -24,13 +24,14 @@
 
 #include "config.h"
 #include "descriptor.h"
+#include "process.h"
 
 /* What a descriptor that is no connection is: the entry of a log, SLOT_PLAIN or SLOT_STRANGE. */
 uint64_t logs_classify(int fd);
 /* What a connection is that is not followed. */
 static inline uint64_t logs_unfollowed(void)
 {
-    return config.joins_logs ? SLOT_STRANGE : SLOT_PLAIN;
+    return config.joins_logs || process.is_heir ? SLOT_STRANGE : SLOT_PLAIN;
 }
 
 /* The thread has read from what is not followed: on an event loop another one's work may begin with

@@ -127,6 +127,7 @@ void thread_forked(void)
     struct thread *self = thread_self;
     if (self == NULL || self == &exempt)
         return;
+    attribution_leave(self);
     self->ring = NULL;
     memset(self->random, 0, sizeof(self->random));
 }

@@ -151,6 +151,21 @@ def test_hand_over():
               "its second is a root, linked to the request that waits for it")
 
 
+def test_forked():
+    """A process that a request forks is at work for it until it may have been given anything else."""
+    with Scene() as scene:
+        back, port = scene.service("back", traced=False), free_port()
+        scene.start([PYTHON, os.path.join(APPS, "helpers.py"), str(port), str(back.port)], "loop",
+                    port=port)
+        kept = ("pool", "multi", "pipe", "pair")
+        spans = in_turn(scene, port, "child", "slept", *kept, *kept)
+        servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
+        equal((calls["1"].trace, calls["1"].parent, rule(calls["1"])),
+              (servers["1"].trace, servers["1"].id, "thread"), "its own process: the request's")
+        equal({n: calls[n].parent for n in calls if n != "1"},
+              dict.fromkeys(map(str, range(2, 11)), ""), "one that slept, or works for all: nobody's")
+
+
 def test_queued():
     """The loop works on two requests later, when nobody can tell which is which."""
     with Scene() as scene:

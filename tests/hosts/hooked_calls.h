@@ -414,6 +414,14 @@ static long do_vfork(void)
     return status_of(child);
 }
 
+static long do_fork(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(4);
+    return status_of(child);
+}
+
 static long do_posix_spawn(void)
 {
     pid_t child;
@@ -564,7 +572,7 @@ static const struct row {
     {"daemon", do_daemon, OTHER}, {"_exit", do__exit, OTHER}, {"_Exit", do__Exit, OTHER},
     {"execl", do_execl, OTHER}, {"execle", do_execle, OTHER}, {"execlp", do_execlp, OTHER},
     {"execv", do_execv, OTHER}, {"execve", do_execve, OTHER}, {"execvp", do_execvp, OTHER},
-    {"execvpe", do_execvpe, OTHER}, {"fexecve", do_fexecve, OTHER}, {"vfork", do_vfork, OTHER},
+    {"execvpe", do_execvpe, OTHER}, {"fexecve", do_fexecve, OTHER}, {"vfork", do_vfork, OTHER}, {"fork", do_fork, OTHER},
     {"makecontext", do_makecontext, OTHER},
     {"posix_spawn", do_posix_spawn, OTHER}, {"posix_spawnp", do_posix_spawnp, OTHER},
     {"pthread_create", do_pthread_create, OTHER}, {"pthread_exit", do_pthread_exit, OTHER},

@@ -221,6 +221,14 @@ static const struct {
     {"a carrier knows better than stacks",
         "1 waits; 1 reads a; 1 makes x; 1 runs x; 1 reads b; 1 leaves; 1 carries a; 1 sends b;"
         "1 runs x; 1 calls: carrier a"},
+    {"a forked child is at work for the request that it was forked in",
+        "1 waits; 1 reads a; 1 inherits a; 2 reads b; 1 calls: thread a"},
+    {"until it may have been given anything else",
+        "1 reads a; 1 inherits a; 1 strays; 1 calls: none"},
+    {"or has waited for it, whatever its runtime remembers",
+        "1 reads a; 1 inherits a; 1 parks; 1 carries a; 1 calls: none"},
+    {"its runtime does not make it the request's for ever",
+        "1 reads a; 1 inherits a; 1 carries a; 1 calls: thread a; 1 parks; 1 calls: none"},
     {"what is written to matters less", "1 reads a; 1 carries a; 1 uses b; 1 calls: carrier a"},
 };
 
@@ -325,6 +333,18 @@ static void park(struct thread *self, struct context *context)
 static void unpark(struct thread *self, struct context *context)
 {
     attribution_unpark(self);
+}
+
+static void inherit(struct thread *self, struct context *context)
+{
+    attribution_leave(self);
+    attribution_forked();
+    attribution_inherit(self, context);
+}
+
+static void stray(struct thread *self, struct context *context)
+{
+    attribution_stray(self);
 }
 
 static void rest(struct thread *self, struct context *context)
@@ -433,6 +453,8 @@ static const struct {
 } verbs[] = {
     {"reads", read_request},
     {"sends", send_call},
+    {"inherits", inherit},
+    {"strays", stray},
     {"opens", send_call},
     {"receives", receive},
     {"uses", attribution_use},
@@ -599,5 +621,8 @@ int main(void)
         "1 waits; 1 reads a; 1 reads b; 1 sends b; 1 waits; 1 receives b; 1 carries a; 1 begins a");
     trial = stand_trial();
     CHECK(trial == 200, "it is believed again after 200 requests (%u)", trial);
+    tell("calls of nobody's may all be of one request: then they hide nobody who waits",
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 asks; 1 waits; 1 reads c; 1 reads b;"
+        "1 calls: ambiguous bca");
     return tap_done();
 }
