@@ -237,6 +237,11 @@ static size_t insert(const struct insertion *insertion, char *out)
     return length;
 }
 
+unsigned mysql_dialect(int64_t version)
+{
+    return version & VERSION_NO_BACKSLASH ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL;
+}
+
 /* --- whose bytes are these ----------------------------------------------------------------- */
 
 static bool is_digit(uint8_t byte)
@@ -312,5 +317,6 @@ const struct protocol mysql_protocol = {
     .skip = skip,
     .finish = finish,
     .insert = insert,
+    .dialect = mysql_dialect,
     .describe = mysql_describe,
 };

@@ -258,6 +258,11 @@ static size_t insert(const struct insertion *insertion, char *out)
 
 /* --- the span ------------------------------------------------------------------------------ */
 
+static unsigned dialect(int64_t version)
+{
+    return version & PG_ESCAPES ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL;
+}
+
 /* SQLSTATE's classes 00 and 01 are successes and warnings. */
 static void describe(const struct facts *facts, struct describer *out)
 {
@@ -267,7 +272,7 @@ static void describe(const struct facts *facts, struct describer *out)
     struct fact code = facts->texts[FIELD_CODE];
     int64_t kind = facts->numbers[FIELD_VERSION];
     struct database database = {.system = DATABASE_TEXT("postgresql"),
-        .dialect = kind & PG_ESCAPES ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL,
+        .dialect = (enum sql_dialect)dialect(kind),
         .operation = operations[kind & PG_SESSION]};
     database.is_error = code.length >= 2 && (code.text[0] != '0' || code.text[1] > '1');
     database_describe_sql(facts, out, &database);
@@ -284,5 +289,6 @@ const struct protocol postgresql_protocol = {
     .skip = skip,
     .finish = finish,
     .insert = insert,
+    .dialect = dialect,
     .describe = describe,
 };

@@ -94,16 +94,17 @@ struct pg {
     bool is_started; /* the startup packet is complete */
     bool is_ready;   /* the first ReadyForQuery was seen; before it the start is a unit */
     bool has_database;
-    bool escapes;       /* standard_conforming_strings is off */
-    bool is_open;       /* the newest unit */
-    bool is_reading;    /* the exchange next - 1 belongs to a message that is not complete */
-    bool is_candidate;  /* the exchange next - 1 is a Parse so far */
-    bool ends_by_query; /* what closed the newest unit was no Sync */
-    bool is_failed;     /* these are of the oldest unit: an error was answered */
-    bool is_held;       /* its exchange `oldest` is complete, unless an error follows */
-    bool responded;     /* RESPONSE was told of the exchange `oldest` */
-    bool has_rows;      /* and its answer is rows, if only none */
-    bool is_copying;    /* the client sends the rows of a COPY */
+    bool escapes;         /* standard_conforming_strings is off */
+    bool is_open;         /* the newest unit */
+    bool is_reading;      /* the exchange next - 1 belongs to a message that is not complete */
+    bool is_candidate;    /* the exchange next - 1 is a Parse so far */
+    bool binds_candidate; /* the last Bind was of that Parse's statement */
+    bool ends_by_query;   /* what closed the newest unit was no Sync */
+    bool is_failed;       /* these are of the oldest unit: an error was answered */
+    bool is_held;         /* its exchange `oldest` is complete, unless an error follows */
+    bool responded;       /* RESPONSE was told of the exchange `oldest` */
+    bool has_rows;        /* and its answer is rows, if only none */
+    bool is_copying;      /* the client sends the rows of a COPY */
     uint8_t run_count;
     bool tail_open;
     uint16_t done;

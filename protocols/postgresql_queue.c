@@ -104,11 +104,12 @@ static void request(struct pg_reader *reader)
     pg->is_reading = false;
 }
 
-static void recall(struct pg_reader *reader, uint64_t key)
+static void recall(struct pg_reader *reader, uint64_t key, bool has_own)
 {
     pg_tell(reader, (struct event){.kind = EVENT_RECALL,
                         .exchange = reader->pg->next - 1,
                         .field = FIELD_QUERY,
+                        .has_own = has_own,
                         .key = key});
 }
 
@@ -144,6 +145,7 @@ void pg_queue_parse(struct pg_reader *reader)
 {
     struct pg *pg = reader->pg;
     open_unit(pg);
+    pg->binds_candidate = false;
     if (pg->is_candidate) {
         pg->candidate = PG_KEY_NONE; /* which of the two fails is not known */
     } else {
@@ -175,7 +177,7 @@ void pg_queue_execute_end(struct pg_reader *reader, uint64_t portal)
     if (!pg->is_reading && !pg->is_candidate) {
         return;
     }
-    recall(reader, portal);
+    recall(reader, portal, pg->is_candidate && pg->binds_candidate && portal == pg->portal);
     if (pg->is_reading) {
         request(reader);
     } else {
@@ -188,7 +190,7 @@ void pg_queue_execute_end(struct pg_reader *reader, uint64_t portal)
 static void settle(struct pg_reader *reader)
 {
     if (reader->pg->is_candidate) {
-        recall(reader, reader->pg->candidate);
+        recall(reader, reader->pg->candidate, true);
     }
     reader->pg->is_candidate = false;
 }

@@ -192,6 +192,8 @@ static void read_source(struct pg_reader *reader, size_t end)
         pg_tell(reader,
             (struct event){
                 .kind = EVENT_ALIAS, .key = reader->pg->portal, .other = reader->stream->hash});
+        reader->pg->binds_candidate =
+            reader->pg->is_candidate && reader->stream->hash == reader->pg->candidate;
         next_part(reader, PART_SKIP);
     }
 }
@@ -279,7 +281,9 @@ static void forget_deallocated(struct pg_reader *reader)
 void pg_request_end(struct pg_reader *reader)
 {
     struct pg_stream *stream = reader->stream;
-    pg_tell_end(reader, text_event(reader));
+    if (stream->has_text) {
+        pg_tell_end(reader, text_event(reader));
+    }
     if (stream->is_startup) {
         stream->is_startup = false;
         pg_queue_query(reader, PG_SESSION);

@@ -118,17 +118,18 @@ struct event {
     enum event_kind kind;
     enum field field;
     enum end_reason reason;
-    bool first;          /* TEXT: the value starts here (a repeated header starts again) */
-    bool last;           /* TEXT: the value is complete; such a piece may be empty */
-    bool bare_lf;        /* SPLICE, ANSWER: this head ends its lines with LF alone */
-    bool has_own;        /* ANSWER: there is a traceresponse in this head */
-    bool is_delivery;    /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
-    bool is_common;      /* ALIAS, RECALL: key is one of the process, not of the connection */
-    bool is_settled;     /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
-                            false */
-    bool is_through;     /* SETTLE: and those that were delivered before it; KEYED: that may be */
-    uint32_t exchange;   /* serial number of the exchange on this connection, from 0 */
-    size_t offset;       /* SPLICE, ANSWER, TEXT: where in data this is */
+    bool first;        /* TEXT: the value starts here (a repeated header starts again) */
+    bool last;         /* TEXT: the value is complete; such a piece may be empty */
+    bool bare_lf;      /* SPLICE, ANSWER: this head ends its lines with LF alone */
+    bool has_own;      /* ANSWER: there is a traceresponse in this head; RECALL of a statement: its
+                          text came with this exchange, not before it */
+    bool is_delivery;  /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
+    bool is_common;    /* ALIAS, RECALL: key is one of the process, not of the connection */
+    bool is_settled;   /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
+                          false */
+    bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be */
+    uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
+    size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is */
     const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;
@@ -270,6 +271,10 @@ struct protocol {
      * A splice that has a number gets room for so many times the values, with
      * INSERT_EACH_BYTES_MAX more each time, be it megabytes. NULL: lines as HTTP has them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
+
+    /* Of one whose FIELD_QUERY is SQL: its enum sql_dialect, by FIELD_VERSION. NULL: of no other.
+     */
+    unsigned (*dialect)(int64_t version);
 
     /* Tells a finished exchange as a span: name, attributes, status. */
     void (*describe)(const struct facts *, struct describer *);

@@ -326,8 +326,9 @@ static bool take_event(struct sink *sink, const struct event *event)
         put(player, "LINK %u %.*s\n", event->exchange, (int)event->length, event->text);
         return true;
     case EVENT_RECALL:
-        put(player, "%s %u from %s%llx\n", field_names[event->field], event->exchange,
-            event->is_common ? "all " : "", (unsigned long long)event->key);
+        put(player, "%s %u from %s%s%llx\n", field_names[event->field], event->exchange,
+            event->is_common ? "all " : "", event->has_own ? "own " : "",
+            (unsigned long long)event->key);
         return true;
     default:
         take_close(player, event);
