@@ -180,8 +180,13 @@ static bool read_refusal(struct pg_reader *reader)
 
 static bool read_on(struct pg_reader *reader)
 {
+    struct pg *pg = reader->pg;
     if (reader->stream->in_body) {
         return read_body(reader);
+    }
+    if (pg->is_ready && !is_requests(reader) && reader->stream->at == 0 &&
+        pg_answers_pass(reader)) {
+        return !pg->lost;
     }
     return reader->pg->is_started || is_requests(reader) ? read_head(reader) : read_refusal(reader);
 }
