@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mysql.h"
+#include "sql_comment.h"
 
 /* By the first byte of a command. */
 struct command {
@@ -153,7 +154,9 @@ static size_t read_query(struct mysql_reader *reader, struct mysql_side *side, s
     }
     side->at = 1;
     tell_text(reader, side, length, is_last_piece(side, length));
-    tell_splice(reader, side, length);
+    if (sql_is_commented) {
+        tell_splice(reader, side, length);
+    }
     return length;
 }
 

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "sql.h"
+#include "sql_comment.h"
 
 static void next_part(struct pg_reader *reader, enum pg_part part)
 {
@@ -230,7 +230,9 @@ static void read_text(struct pg_reader *reader, size_t end)
     bool is_whole = pg_tell_text(reader, end, text_event(reader), PG_QUERY_BYTES_MAX);
     pg_word_read(&reader->pg->word, reader->data + from, reader->at - from - is_whole);
     if (is_whole) {
-        tell_splice(reader, from);
+        if (sql_is_commented) {
+            tell_splice(reader, from);
+        }
         next_part(reader, PART_SKIP);
     }
 }

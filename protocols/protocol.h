@@ -133,7 +133,8 @@ struct event {
     const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;
-    int64_t number; /* NUMBER; SPLICE: how many times the values may stand there; 0: once */
+    int64_t number; /* NUMBER; BEGIN: FIELD_VERSION; END: FIELD_ROWS, if it is not 0; SPLICE: how
+                       many times the values may stand there; 0: once */
     uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
                        BEGIN, KEYED: what SETTLE will call it; SETTLE: the first one */
     uint64_t other; /* ALIAS; SETTLE: the last one */
@@ -288,6 +289,9 @@ void protocol_look_for_context(protocol_context_names *);
 
 /* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */
 void protocol_edit_answers(bool edits);
+
+/* Statements are to be edited: SPLICE is told of them. So it is if nobody says otherwise. */
+void protocol_edit_statements(bool edits);
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

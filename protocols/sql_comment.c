@@ -5,6 +5,13 @@
 
 #include "sql_token.h"
 
+bool sql_is_commented = true;
+
+void protocol_edit_statements(bool edits)
+{
+    sql_is_commented = edits;
+}
+
 static const char opening[] = " /*traceparent='", middle[] = "',tracestate='", closing[] = "'*/";
 
 enum { FIXED_BYTES = sizeof(opening) + sizeof(middle) + sizeof(closing) - 3 };

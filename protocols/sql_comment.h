@@ -11,6 +11,9 @@
 
 #include "sql.h"
 
+/* Is a place for it looked for? See protocol_edit_statements. */
+extern bool sql_is_commented;
+
 /* Writes insertion->replaced into out, whose statement is all that stands there from `at` on, and
  * the comment behind the statement's last byte that is neither white space nor a semicolon. Answers
  * the length; 0: this statement is to be left as it is. out has the room that protocol.h's insert

@@ -136,6 +136,7 @@ struct exchange *stream_prepare(
     if (exchange == NULL)
         return NULL;
     exchange->key = begin->key;
+    exchange->numbers[FIELD_VERSION] = begin->number;
     pooling_doubt(self, connection);
     exchange_identify_client(self, exchange, attribution_parent(self, &connection->opener));
     connection->prepared = exchange;
@@ -159,6 +160,7 @@ static void begin(struct stream_sink *sink, const struct event *event)
     } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
         return;
     exchange->key = event->key;
+    exchange->numbers[FIELD_VERSION] = event->number;
     stream_append(connection, exchange);
 }
 
@@ -416,6 +418,8 @@ __attribute__((noinline)) static void on_stage(
             stream_end_delivery(sink, exchange, event->reason);
             break;
         }
+        if (event->number != 0)
+            exchange->numbers[FIELD_ROWS] = event->number;
         connection->switched = event->reason == END_SWITCHED;
         connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] / 100 == 2;
         stream_end_exchange(sink, exchange, event->reason);
