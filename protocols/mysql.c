@@ -52,10 +52,9 @@ void mysql_begin(struct mysql_reader *reader, enum mysql_kind kind)
     mysql->kinds[slot] = (uint8_t)kind;
     mysql->uses &= ~(UINT64_C(1) << slot);
     size_t offset = reader->head == SIZE_MAX ? 0 : reader->head;
-    mysql_tell(reader, (struct event){.kind = EVENT_BEGIN, .exchange = exchange, .offset = offset});
-    mysql_tell(reader, (struct event){.kind = EVENT_NUMBER,
+    mysql_tell(reader, (struct event){.kind = EVENT_BEGIN,
                            .exchange = exchange,
-                           .field = FIELD_VERSION,
+                           .offset = offset,
                            .number = (int64_t)kind << VERSION_KIND_SHIFT |
                                      (no_backslash ? VERSION_NO_BACKSLASH : 0) |
                                      (mysql->is_mariadb ? VERSION_MARIADB : 0)});
@@ -71,13 +70,10 @@ void mysql_begin(struct mysql_reader *reader, enum mysql_kind kind)
 void mysql_end(struct mysql_reader *reader, enum event_kind kind, enum end_reason reason)
 {
     struct mysql *mysql = reader->mysql;
-    if (kind == EVENT_END && mysql->returns_rows) {
-        mysql_tell(reader, (struct event){.kind = EVENT_NUMBER,
-                               .exchange = mysql->oldest,
-                               .field = FIELD_ROWS,
-                               .number = (int64_t)mysql->rows + 1});
-    }
-    mysql_tell(reader, (struct event){.kind = kind, .exchange = mysql->oldest++, .reason = reason});
+    mysql_tell(reader, (struct event){.kind = kind,
+                           .exchange = mysql->oldest++,
+                           .reason = reason,
+                           .number = mysql->returns_rows ? (int64_t)mysql->rows + 1 : 0});
     mysql->rows = 0;
     mysql->returns_rows = false;
     mysql->is_answered = false;
@@ -237,6 +233,11 @@ static size_t insert(const struct insertion *insertion, char *out)
     return length;
 }
 
+unsigned mysql_dialect(int64_t version)
+{
+    return version & VERSION_NO_BACKSLASH ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL;
+}
+
 /* --- whose bytes are these ----------------------------------------------------------------- */
 
 static bool is_digit(uint8_t byte)
@@ -312,5 +313,6 @@ const struct protocol mysql_protocol = {
     .skip = skip,
     .finish = finish,
     .insert = insert,
+    .dialect = mysql_dialect,
     .describe = mysql_describe,
 };

@@ -160,4 +160,5 @@ void mysql_answer_end(struct mysql_reader *reader, struct mysql_side *side);
 /* Between packets: reads the rows that are there whole, up to `end`. False: there is none. */
 bool mysql_answer_pass_rows(struct mysql_reader *reader, const struct mysql_side *side, size_t end);
 
+unsigned mysql_dialect(int64_t version);
 void mysql_describe(const struct facts *facts, struct describer *out);

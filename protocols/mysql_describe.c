@@ -49,7 +49,7 @@ void mysql_describe(const struct facts *facts, struct describer *out)
     uint8_t digits[DATABASE_DIGITS_MAX];
     struct facts known = *facts;
     struct database database = {.system = systems[version & VERSION_MARIADB],
-        .dialect = version & VERSION_NO_BACKSLASH ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL};
+        .dialect = (enum sql_dialect)mysql_dialect(version)};
     if (kind >= 0 && kind < KIND_COUNT) {
         database.operation = operations[kind];
     }

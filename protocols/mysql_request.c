@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mysql.h"
+#include "sql_comment.h"
 
 /* By the first byte of a command. */
 struct command {
@@ -153,7 +154,9 @@ static size_t read_query(struct mysql_reader *reader, struct mysql_side *side, s
     }
     side->at = 1;
     tell_text(reader, side, length, is_last_piece(side, length));
-    tell_splice(reader, side, length);
+    if (sql_is_commented) {
+        tell_splice(reader, side, length);
+    }
     return length;
 }
 
@@ -189,11 +192,13 @@ static size_t read_database(struct mysql_reader *reader, struct mysql_side *side
 
 /* --- the login ----------------------------------------------------------------------------- */
 
-static void tell_recall(struct mysql_reader *reader, enum field field, uint64_t key)
+static void tell_recall(struct mysql_reader *reader, enum field field, uint64_t key, bool has_own)
 {
-    mysql_tell(reader,
-        (struct event){
-            .kind = EVENT_RECALL, .exchange = newest(reader->mysql), .field = field, .key = key});
+    mysql_tell(reader, (struct event){.kind = EVENT_RECALL,
+                           .exchange = newest(reader->mysql),
+                           .field = field,
+                           .key = key,
+                           .has_own = has_own});
 }
 
 /* The first 32 bytes; if they are all, TLS follows. */
@@ -288,7 +293,7 @@ static size_t read_id(struct mysql_reader *reader, struct mysql_side *side, uint
     if (mysql->command == COMMAND_CLOSE) {
         mysql_tell(reader, (struct event){.kind = EVENT_DROP, .key = key});
     } else if (!mysql->is_joining) {
-        tell_recall(reader, FIELD_QUERY, key);
+        tell_recall(reader, FIELD_QUERY, key, false);
     }
     enter(side, PART_SKIP);
     return 1;
@@ -406,10 +411,10 @@ void mysql_request_end(struct mysql_reader *reader, struct mysql_side *side)
     }
     mysql->is_begun = false;
     if (mysql->keeps && newest_kind(mysql) == KIND_STATEMENT && side->part == PART_QUERY) {
-        tell_recall(reader, FIELD_QUERY, own_key(mysql));
+        tell_recall(reader, FIELD_QUERY, own_key(mysql), true);
     }
     if (newest_kind(mysql) == KIND_LOGIN || newest_kind(mysql) == KIND_CHANGE_USER) {
-        tell_recall(reader, FIELD_NAMESPACE, own_key(mysql));
+        tell_recall(reader, FIELD_NAMESPACE, own_key(mysql), false);
     }
     mysql_tell(reader,
         (struct event){.kind = EVENT_REQUEST, .exchange = newest(mysql), .offset = reader->at});

@@ -180,8 +180,13 @@ static bool read_refusal(struct pg_reader *reader)
 
 static bool read_on(struct pg_reader *reader)
 {
+    struct pg *pg = reader->pg;
     if (reader->stream->in_body) {
         return read_body(reader);
+    }
+    if (pg->is_ready && !is_requests(reader) && reader->stream->at == 0 &&
+        pg_answers_pass(reader)) {
+        return !pg->lost;
     }
     return reader->pg->is_started || is_requests(reader) ? read_head(reader) : read_refusal(reader);
 }
@@ -258,6 +263,11 @@ static size_t insert(const struct insertion *insertion, char *out)
 
 /* --- the span ------------------------------------------------------------------------------ */
 
+static unsigned dialect(int64_t version)
+{
+    return version & PG_ESCAPES ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL;
+}
+
 /* SQLSTATE's classes 00 and 01 are successes and warnings. */
 static void describe(const struct facts *facts, struct describer *out)
 {
@@ -267,7 +277,7 @@ static void describe(const struct facts *facts, struct describer *out)
     struct fact code = facts->texts[FIELD_CODE];
     int64_t kind = facts->numbers[FIELD_VERSION];
     struct database database = {.system = DATABASE_TEXT("postgresql"),
-        .dialect = kind & PG_ESCAPES ? SQL_POSTGRESQL_BACKSLASH : SQL_POSTGRESQL,
+        .dialect = (enum sql_dialect)dialect(kind),
         .operation = operations[kind & PG_SESSION]};
     database.is_error = code.length >= 2 && (code.text[0] != '0' || code.text[1] > '1');
     database_describe_sql(facts, out, &database);
@@ -284,5 +294,6 @@ const struct protocol postgresql_protocol = {
     .skip = skip,
     .finish = finish,
     .insert = insert,
+    .dialect = dialect,
     .describe = describe,
 };

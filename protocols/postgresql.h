@@ -28,8 +28,7 @@ enum {
     PG_HEAD_BYTES = 5,              /* type and length */
     PG_REQUEST_BYTES = 8,           /* of an SSLRequest or GSSENCRequest */
     PG_REQUESTS_MAX = 2,            /* of those, before the startup packet */
-    PG_STARTUP_BYTES_MIN = 12,      /* seen of it: length, version, "user" */
-    PG_TAG_BYTES = 3                /* of CommandComplete, that are looked at */
+    PG_STARTUP_BYTES_MIN = 12       /* seen of it: length, version, "user" */
 };
 
 /* In the place of a version, before the startup packet. */
@@ -52,7 +51,6 @@ enum pg_part {
     PART_SOURCE,    /* Bind: the statement's, behind the portal's */
     PART_QUERY,     /* of an exchange */
     PART_STATEMENT, /* Parse: text to be kept */
-    PART_TAG,       /* CommandComplete */
     PART_SETTING,   /* ParameterStatus: its name */
     PART_SETTING_VALUE,
     PART_FIELD, /* ErrorResponse: the type of a field */
@@ -72,7 +70,7 @@ struct pg_stream {
     bool is_startup;              /* the startup packet, which has no type, is being read */
     bool has_text;                /* and has begun, but its end was not told */
     uint8_t field;                /* of an error: the type of the value that is read */
-    uint8_t bytes[PG_HEAD_BYTES]; /* of a head, a code, a tag, a setting */
+    uint8_t bytes[PG_HEAD_BYTES]; /* of a head, a code, a setting */
 };
 
 struct pg_run {
@@ -94,16 +92,17 @@ struct pg {
     bool is_started; /* the startup packet is complete */
     bool is_ready;   /* the first ReadyForQuery was seen; before it the start is a unit */
     bool has_database;
-    bool escapes;       /* standard_conforming_strings is off */
-    bool is_open;       /* the newest unit */
-    bool is_reading;    /* the exchange next - 1 belongs to a message that is not complete */
-    bool is_candidate;  /* the exchange next - 1 is a Parse so far */
-    bool ends_by_query; /* what closed the newest unit was no Sync */
-    bool is_failed;     /* these are of the oldest unit: an error was answered */
-    bool is_held;       /* its exchange `oldest` is complete, unless an error follows */
-    bool responded;     /* RESPONSE was told of the exchange `oldest` */
-    bool has_rows;      /* and its answer is rows, if only none */
-    bool is_copying;    /* the client sends the rows of a COPY */
+    bool escapes;         /* standard_conforming_strings is off */
+    bool is_open;         /* the newest unit */
+    bool is_reading;      /* the exchange next - 1 belongs to a message that is not complete */
+    bool is_candidate;    /* the exchange next - 1 is a Parse so far */
+    bool binds_candidate; /* the last Bind was of that Parse's statement */
+    bool ends_by_query;   /* what closed the newest unit was no Sync */
+    bool is_failed;       /* these are of the oldest unit: an error was answered */
+    bool is_held;         /* its exchange `oldest` is complete, unless an error follows */
+    bool responded;       /* RESPONSE was told of the exchange `oldest` */
+    bool has_rows;        /* and its answer is rows, if only none */
+    bool is_copying;      /* the client sends the rows of a COPY */
     uint8_t run_count;
     bool tail_open;
     uint16_t done;
@@ -145,6 +144,9 @@ void pg_request_end(struct pg_reader *reader);
 bool pg_answer_begin(struct pg_reader *reader);
 bool pg_answer_body(struct pg_reader *reader, size_t end);
 bool pg_answer_end(struct pg_reader *reader);
+/* Between messages: reads those that are here whole and of the usual kinds. False: there is none.
+ */
+bool pg_answers_pass(struct pg_reader *reader);
 
 /* postgresql_text.c: texts that end with a zero byte. */
 extern const uint64_t pg_statement_seed, pg_portal_seed;

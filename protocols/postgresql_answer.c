@@ -32,11 +32,9 @@ static bool begin_answer(struct pg_reader *reader)
     case 'T':
         pg_queue_rows(reader, stream->type == 'D');
         return true;
-    case 'C':
-        stream->part = PART_TAG;
-        return true;
     case 'G':
         return pg_queue_copy_in(reader);
+    case 'C':
     case 'H': /* the rest of what a statement may be answered with */
     case 'I':
     case 'V':
@@ -82,34 +80,6 @@ bool pg_answer_begin(struct pg_reader *reader)
     default:
         pg_queue_respond(reader);
         return begin_answer(reader);
-    }
-}
-
-/* Behind a row: the next ones, as far as the buffer has them whole, mean what it did. */
-static void pass_rows(struct pg_reader *reader)
-{
-    uint64_t rows = 0;
-    while (reader->end - reader->at >= PG_HEAD_BYTES && reader->data[reader->at] == 'D') {
-        uint32_t length = pg_number_at(reader->data + reader->at + 1);
-        if (length < sizeof(length) || length > reader->end - reader->at - 1) {
-            break;
-        }
-        reader->at += 1 + length;
-        rows++;
-    }
-    if (rows > 0) {
-        pg_queue_rows(reader, rows);
-    }
-}
-
-static void read_tag(struct pg_reader *reader, size_t end)
-{
-    struct pg_stream *stream = reader->stream;
-    while (reader->at < end && stream->at < PG_TAG_BYTES) {
-        stream->bytes[stream->at++] = reader->data[reader->at++];
-    }
-    if (stream->at == PG_TAG_BYTES) {
-        reader->at = end;
     }
 }
 
@@ -162,9 +132,6 @@ static void read_field_value(struct pg_reader *reader, size_t end)
 bool pg_answer_body(struct pg_reader *reader, size_t end)
 {
     switch (reader->stream->part) {
-    case PART_TAG:
-        read_tag(reader, end);
-        return true;
     case PART_SETTING:
         read_setting(reader, end);
         return true;
@@ -183,26 +150,17 @@ bool pg_answer_body(struct pg_reader *reader, size_t end)
     }
 }
 
-/* Statements that answer with rows, though there may be none of them. */
-static bool has_rows(const struct pg_stream *stream)
-{
-    return stream->at == PG_TAG_BYTES && (memcmp(stream->bytes, "SEL", PG_TAG_BYTES) == 0 ||
-                                             memcmp(stream->bytes, "FET", PG_TAG_BYTES) == 0);
-}
-
 bool pg_answer_end(struct pg_reader *reader)
 {
     struct pg_stream *stream = reader->stream;
     switch (stream->type) {
     case 'C':
-        pg_queue_complete(reader, has_rows(stream));
-        return true;
-    case 's':
-        pg_queue_complete(reader, true);
-        return true;
     case 'I':
     case 'V':
         pg_queue_complete(reader, false);
+        return true;
+    case 's':
+        pg_queue_complete(reader, true);
         return true;
     case '1':
         pg_queue_parsed(reader);
@@ -211,12 +169,77 @@ bool pg_answer_end(struct pg_reader *reader)
         pg_tell_end(reader, code_event(reader));
         pg_queue_failed(reader);
         return true;
-    case 'D':
-        pass_rows(reader);
-        return true;
     case 'Z':
         return pg_queue_ready(reader);
     default:
         return true;
     }
+}
+
+/* --- the usual ones, whole ------------------------------------------------------------------- */
+
+/* Bytes of the message that begins here; 0: not all of it is here. */
+static size_t whole_bytes(const uint8_t *message, size_t room)
+{
+    if (room < PG_HEAD_BYTES) {
+        return 0;
+    }
+    uint32_t length = pg_number_at(message + 1);
+    return length >= sizeof(length) && length < room ? 1 + (size_t)length : 0;
+}
+
+/* As many as follow one another. */
+static void pass_rows(struct pg_reader *reader)
+{
+    size_t at = reader->at, end = reader->end, bytes;
+    const uint8_t *data = reader->data;
+    uint64_t rows = 0;
+    while ((bytes = whole_bytes(data + at, end - at)) > 0 && data[at] == 'D') {
+        at += bytes;
+        rows++;
+    }
+    reader->at = at;
+    pg_queue_rows(reader, rows);
+}
+
+/* False: it is of another kind. */
+static bool pass(struct pg_reader *reader, uint8_t type, size_t bytes)
+{
+    switch (type) {
+    case 'D':
+        pg_queue_respond(reader);
+        pass_rows(reader);
+        return true;
+    case 'T':
+        pg_queue_respond(reader);
+        pg_queue_rows(reader, 0);
+        break;
+    case 'C':
+        pg_queue_respond(reader);
+        pg_queue_complete(reader, false);
+        break;
+    case 'Z':
+        reader->pg->lost = !pg_queue_ready(reader);
+        break;
+    case '2':
+        break;
+    default:
+        return false;
+    }
+    reader->at += bytes;
+    return true;
+}
+
+bool pg_answers_pass(struct pg_reader *reader)
+{
+    struct pg *pg = reader->pg;
+    size_t from = reader->at, bytes;
+    do {
+        const uint8_t *message = reader->data + reader->at;
+        bytes = whole_bytes(message, reader->end - reader->at);
+        if (bytes == 0 || !pg_queue_has_answerable(pg) || !pass(reader, message[0], bytes)) {
+            break;
+        }
+    } while (!pg->lost);
+    return reader->at > from;
 }

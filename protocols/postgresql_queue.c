@@ -63,13 +63,18 @@ bool pg_queue_passes_over(const struct pg *pg)
     return pg->is_failed && is_oldest_open(pg);
 }
 
+static int64_t kind_number(const struct pg *pg, enum pg_kind kind)
+{
+    return kind + (pg->escapes ? PG_ESCAPES : 0);
+}
+
+/* It is another one than it was when it began. */
 static void tell_kind(struct pg_reader *reader, enum pg_kind kind)
 {
-    struct pg *pg = reader->pg;
     pg_tell(reader, (struct event){.kind = EVENT_NUMBER,
-                        .exchange = pg->next - 1,
+                        .exchange = reader->pg->next - 1,
                         .field = FIELD_VERSION,
-                        .number = kind + (pg->escapes ? PG_ESCAPES : 0)});
+                        .number = kind_number(reader->pg, kind)});
 }
 
 /* An exchange of the unit that is open begins; false: it is not told. */
@@ -87,8 +92,10 @@ static bool begin(struct pg_reader *reader, enum pg_kind kind)
     newest(pg)->told++;
     pg->is_reading = true;
     size_t offset = reader->head == SIZE_MAX ? 0 : reader->head;
-    pg_tell(reader, (struct event){.kind = EVENT_BEGIN, .exchange = pg->next++, .offset = offset});
-    tell_kind(reader, kind);
+    pg_tell(reader, (struct event){.kind = EVENT_BEGIN,
+                        .exchange = pg->next++,
+                        .offset = offset,
+                        .number = kind_number(pg, kind)});
     return true;
 }
 
@@ -104,11 +111,12 @@ static void request(struct pg_reader *reader)
     pg->is_reading = false;
 }
 
-static void recall(struct pg_reader *reader, uint64_t key)
+static void recall(struct pg_reader *reader, uint64_t key, bool has_own)
 {
     pg_tell(reader, (struct event){.kind = EVENT_RECALL,
                         .exchange = reader->pg->next - 1,
                         .field = FIELD_QUERY,
+                        .has_own = has_own,
                         .key = key});
 }
 
@@ -144,6 +152,7 @@ void pg_queue_parse(struct pg_reader *reader)
 {
     struct pg *pg = reader->pg;
     open_unit(pg);
+    pg->binds_candidate = false;
     if (pg->is_candidate) {
         pg->candidate = PG_KEY_NONE; /* which of the two fails is not known */
     } else {
@@ -175,7 +184,7 @@ void pg_queue_execute_end(struct pg_reader *reader, uint64_t portal)
     if (!pg->is_reading && !pg->is_candidate) {
         return;
     }
-    recall(reader, portal);
+    recall(reader, portal, pg->is_candidate && pg->binds_candidate && portal == pg->portal);
     if (pg->is_reading) {
         request(reader);
     } else {
@@ -188,7 +197,7 @@ void pg_queue_execute_end(struct pg_reader *reader, uint64_t portal)
 static void settle(struct pg_reader *reader)
 {
     if (reader->pg->is_candidate) {
-        recall(reader, reader->pg->candidate);
+        recall(reader, reader->pg->candidate, true);
     }
     reader->pg->is_candidate = false;
 }
@@ -239,13 +248,11 @@ static void next_oldest(struct pg *pg)
 static void end(struct pg_reader *reader, enum end_reason reason)
 {
     struct pg *pg = reader->pg;
-    if (pg->rows > 0 || pg->has_rows) {
-        pg_tell(reader, (struct event){.kind = EVENT_NUMBER,
-                            .exchange = pg->oldest,
-                            .field = FIELD_ROWS,
-                            .number = (int64_t)pg->rows + 1}); /* see database.h */
-    }
-    pg_tell(reader, (struct event){.kind = EVENT_END, .exchange = pg->oldest, .reason = reason});
+    bool returns_rows = pg->rows > 0 || pg->has_rows;
+    pg_tell(reader, (struct event){.kind = EVENT_END,
+                        .exchange = pg->oldest,
+                        .reason = reason,
+                        .number = returns_rows ? (int64_t)pg->rows + 1 : 0}); /* see database.h */
     next_oldest(pg);
 }
 

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "sql.h"
+#include "sql_comment.h"
 
 static void next_part(struct pg_reader *reader, enum pg_part part)
 {
@@ -192,6 +192,8 @@ static void read_source(struct pg_reader *reader, size_t end)
         pg_tell(reader,
             (struct event){
                 .kind = EVENT_ALIAS, .key = reader->pg->portal, .other = reader->stream->hash});
+        reader->pg->binds_candidate =
+            reader->pg->is_candidate && reader->stream->hash == reader->pg->candidate;
         next_part(reader, PART_SKIP);
     }
 }
@@ -228,7 +230,9 @@ static void read_text(struct pg_reader *reader, size_t end)
     bool is_whole = pg_tell_text(reader, end, text_event(reader), PG_QUERY_BYTES_MAX);
     pg_word_read(&reader->pg->word, reader->data + from, reader->at - from - is_whole);
     if (is_whole) {
-        tell_splice(reader, from);
+        if (sql_is_commented) {
+            tell_splice(reader, from);
+        }
         next_part(reader, PART_SKIP);
     }
 }
@@ -279,7 +283,9 @@ static void forget_deallocated(struct pg_reader *reader)
 void pg_request_end(struct pg_reader *reader)
 {
     struct pg_stream *stream = reader->stream;
-    pg_tell_end(reader, text_event(reader));
+    if (stream->has_text) {
+        pg_tell_end(reader, text_event(reader));
+    }
     if (stream->is_startup) {
         stream->is_startup = false;
         pg_queue_query(reader, PG_SESSION);

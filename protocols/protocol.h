@@ -118,21 +118,23 @@ struct event {
     enum event_kind kind;
     enum field field;
     enum end_reason reason;
-    bool first;          /* TEXT: the value starts here (a repeated header starts again) */
-    bool last;           /* TEXT: the value is complete; such a piece may be empty */
-    bool bare_lf;        /* SPLICE, ANSWER: this head ends its lines with LF alone */
-    bool has_own;        /* ANSWER: there is a traceresponse in this head */
-    bool is_delivery;    /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
-    bool is_common;      /* ALIAS, RECALL: key is one of the process, not of the connection */
-    bool is_settled;     /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
-                            false */
-    bool is_through;     /* SETTLE: and those that were delivered before it; KEYED: that may be */
-    uint32_t exchange;   /* serial number of the exchange on this connection, from 0 */
-    size_t offset;       /* SPLICE, ANSWER, TEXT: where in data this is */
+    bool first;        /* TEXT: the value starts here (a repeated header starts again) */
+    bool last;         /* TEXT: the value is complete; such a piece may be empty */
+    bool bare_lf;      /* SPLICE, ANSWER: this head ends its lines with LF alone */
+    bool has_own;      /* ANSWER: there is a traceresponse in this head; RECALL of a statement: its
+                          text came with this exchange, not before it */
+    bool is_delivery;  /* BEGIN: a message that comes in, to be worked on; SETTLE: of such */
+    bool is_common;    /* ALIAS, RECALL: key is one of the process, not of the connection */
+    bool is_settled;   /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
+                          false */
+    bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be */
+    uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
+    size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is */
     const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;
-    int64_t number; /* NUMBER; SPLICE: how many times the values may stand there; 0: once */
+    int64_t number; /* NUMBER; BEGIN: FIELD_VERSION; END: FIELD_ROWS, if it is not 0; SPLICE: how
+                       many times the values may stand there; 0: once */
     uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
                        BEGIN, KEYED: what SETTLE will call it; SETTLE: the first one */
     uint64_t other; /* ALIAS; SETTLE: the last one */
@@ -271,6 +273,10 @@ struct protocol {
      * INSERT_EACH_BYTES_MAX more each time, be it megabytes. NULL: lines as HTTP has them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
 
+    /* Of one whose FIELD_QUERY is SQL: its enum sql_dialect, by FIELD_VERSION. NULL: of no other.
+     */
+    unsigned (*dialect)(int64_t version);
+
     /* Tells a finished exchange as a span: name, attributes, status. */
     void (*describe)(const struct facts *, struct describer *);
 };
@@ -283,6 +289,9 @@ void protocol_look_for_context(protocol_context_names *);
 
 /* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */
 void protocol_edit_answers(bool edits);
+
+/* Statements are to be edited: SPLICE is told of them. So it is if nobody says otherwise. */
+void protocol_edit_statements(bool edits);
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

@@ -383,14 +383,24 @@ void exchange_doubt(struct thread *self, struct exchange *exchange)
 void exchange_adopt(struct exchange *exchange)
 {
     struct extracted own;
+    extract_any(exchange, &own);
+    if (own.found == FOUND_PARENT) {
+        exchange_adopt_ids(exchange, &own.ids);
+        return;
+    }
     counter_add(COUNTER_INJECT_ADOPTED, 1);
     exchange->marks |= RECORD_ADOPTED;
-    extract_any(exchange, &own);
-    if (own.found != FOUND_PARENT || config.sdk_disabled)
+}
+
+void exchange_adopt_ids(struct exchange *exchange, const struct trace_ids *own)
+{
+    counter_add(COUNTER_INJECT_ADOPTED, 1);
+    exchange->marks |= RECORD_ADOPTED;
+    if (config.sdk_disabled)
         return;
-    memcpy(exchange->ids.trace_id, own.ids.trace_id, sizeof(own.ids.trace_id));
-    memcpy(exchange->parent_id, own.ids.span_id, sizeof(own.ids.span_id));
-    exchange->ids.flags = own.ids.flags;
+    memcpy(exchange->ids.trace_id, own->trace_id, sizeof(own->trace_id));
+    memcpy(exchange->parent_id, own->span_id, sizeof(own->span_id));
+    exchange->ids.flags = own->flags;
     exchange->rule = RULE_HEADER;
     exchange->has_parent = true;
     exchange->parent_is_remote = true;

@@ -33,7 +33,7 @@ struct exchange {
     uint64_t start_ns;       /* monotonic */
     uint64_t unit;    /* thread's, when it began; the same at the end: its caller still waits */
     uint32_t epoch;   /* process that began it: a forked child never reports it */
-    uint32_t present; /* bits of enum field: headers seen, in bytes sent or offered */
+    uint32_t present; /* bits of enum field: headers seen, in bytes sent or offered; and below */
     uint32_t text_used;
     uint32_t big_index; /* block of long texts; 0: inline */
     bool is_server;
@@ -74,6 +74,8 @@ struct exchange {
 enum { EXCHANGE_WARM_BYTES = 320 };
 /* Of exchange.present: the head names a parent, in whichever format. */
 enum { EXCHANGE_HAS_CONTEXT = 1u << FIELD_TRACEPARENT | 1u << FIELD_CONTEXT };
+/* Of the same: its statement was sent before it, and prepared. */
+enum { EXCHANGE_IS_REPEATED = 1u << FIELD_COUNT };
 
 struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_server);
 void exchange_free(struct exchange *exchange);
@@ -95,6 +97,8 @@ void exchange_doubt(struct thread *self, struct exchange *exchange);
 void exchange_pass_on(struct thread *self, struct exchange *exchange, struct context *context);
 /* The head turned out to carry the application's own traceparent: continue that. */
 void exchange_adopt(struct exchange *exchange);
+/* It carries these otherwise. */
+void exchange_adopt_ids(struct exchange *exchange, const struct trace_ids *own);
 /* It goes out without a context, since it could not be edited safely: counted, and the span says
  * so. */
 static inline void exchange_untouched(struct exchange *exchange)

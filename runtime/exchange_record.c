@@ -38,7 +38,7 @@ static uint8_t *put_tracestate(struct thread *self, uint8_t *at, const struct ex
     return record_put_text(at, RECORD_TEXT_TRACE_STATE, clean, length);
 }
 
-_Static_assert(FIELD_COUNT <= 32, "a bit each");
+_Static_assert(FIELD_COUNT < 32, "a bit each");
 
 /* What only propagates is no part of the span. */
 static uint8_t *put_texts(uint8_t *at, const struct exchange *exchange)

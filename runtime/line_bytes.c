@@ -19,13 +19,19 @@ bool line_bytes_fill(struct line_bytes *bytes)
     return true;
 }
 
-struct line_bytes *line_bytes_at(long fd, uint64_t section, uint64_t from, uint64_t to)
+struct line_bytes *line_bytes_at(
+    long fd, const struct byte_range *section, uint64_t from, uint64_t to)
 {
     static struct line_bytes bytes;
     bytes.fd = fd;
-    bytes.at = section + from;
+    bytes.at = section->offset + from;
     bytes.left = to - from;
     bytes.next = bytes.end = bytes.buffer;
+    if (section->memory != NULL) {
+        bytes.next = section->memory + from;
+        bytes.end = section->memory + to;
+        bytes.left = 0;
+    }
     return &bytes;
 }
 
@@ -93,7 +99,7 @@ static bool read_length(const struct line_tables *tables, uint64_t offset, struc
     uint64_t size = tables->lines.size;
     if (offset >= size || size - offset < 4)
         return false;
-    struct line_bytes *bytes = line_bytes_at(tables->fd, tables->lines.offset, offset, size);
+    struct line_bytes *bytes = line_bytes_at(tables->fd, &tables->lines, offset, size);
     uint64_t length = take_fixed(bytes, 4), head = 4;
     unit->offset_bytes = 4;
     if (length == 0xffffffffu) {
@@ -115,8 +121,7 @@ bool line_unit_read(const struct line_tables *tables, uint64_t offset, struct li
 {
     if (!read_length(tables, offset, unit))
         return false;
-    struct line_bytes *bytes =
-        line_bytes_at(tables->fd, tables->lines.offset, unit->tables, unit->end);
+    struct line_bytes *bytes = line_bytes_at(tables->fd, &tables->lines, unit->tables, unit->end);
     unit->version = (uint16_t)take_fixed(bytes, 2);
     if (unit->version >= 5)
         take_fixed(bytes, 2); /* sizes of an address and of a segment's selector */

@@ -28,7 +28,8 @@ struct line_unit {
 };
 
 /* From one offset of the section to another, which the caller has checked. */
-struct line_bytes *line_bytes_at(long fd, uint64_t section, uint64_t from, uint64_t to);
+struct line_bytes *line_bytes_at(
+    long fd, const struct byte_range *section, uint64_t from, uint64_t to);
 
 /* False: there is no unit, or it says that it is longer than the section. */
 bool line_unit_read(const struct line_tables *tables, uint64_t offset, struct line_unit *unit);

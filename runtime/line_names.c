@@ -56,7 +56,11 @@ static void read_string(
         return;
     uint64_t room = section->size - at;
     size_t length = room < SOURCE_PATH_MAX ? (size_t)room : SOURCE_PATH_MAX;
-    if (!file_read(fd, section->offset + at, out, length) || memchr(out, '\0', length) == NULL)
+    if (section->memory != NULL)
+        memcpy(out, section->memory + at, length);
+    else if (!file_read(fd, section->offset + at, out, length))
+        length = 0;
+    if (memchr(out, '\0', length) == NULL)
         out[0] = '\0';
 }
 
@@ -159,8 +163,8 @@ static struct entry find(struct reader *reader, unsigned kind, uint64_t index)
 {
     const struct line_unit *unit = &reader->unit;
     struct entry entry = {.is_found = false};
-    reader->bytes = line_bytes_at(
-        reader->tables->fd, reader->tables->lines.offset, unit->tables, unit->program);
+    reader->bytes =
+        line_bytes_at(reader->tables->fd, &reader->tables->lines, unit->tables, unit->program);
     for (unsigned at = DIRECTORIES; at <= kind; at++)
         if (unit->version >= 5)
             take_table(reader, at == kind ? index : NOBODY, &entry);

@@ -153,7 +153,7 @@ bool line_program_run(const struct line_tables *tables, uint64_t *unit, struct l
     begin_sequence(&run);
     if (run.unit.is_followed) {
         struct line_bytes *bytes =
-            line_bytes_at(tables->fd, tables->lines.offset, run.unit.program, run.unit.end);
+            line_bytes_at(tables->fd, &tables->lines, run.unit.program, run.unit.end);
         while (has_bytes(bytes)) {
             uint8_t opcode = take_byte(bytes);
             if (opcode >= run.unit.opcode_base)

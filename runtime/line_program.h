@@ -22,6 +22,8 @@ struct source_line {
 
 struct byte_range {
     uint64_t offset, size;
+    uint64_t packed;       /* not 0: of the file it takes only so much, compressed by zlib */
+    const uint8_t *memory; /* and this is where it has been unpacked to */
 };
 
 /* Of one file. Of the last two each may be empty; names that lie there are not known then. */

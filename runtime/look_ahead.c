@@ -56,15 +56,9 @@ static void on_begin(struct scan *scan, const struct event *event)
 /* Do these ids come from a request that is at work here? */
 static bool takes_over(struct scan *scan, struct exchange *exchange, const struct trace_ids *ids)
 {
-    struct context *context = passing_find(ids, exchange->context);
-    if (context == NULL)
+    if (!passing_take(scan->self, exchange, ids))
         return false;
-    if (context == exchange->context)
-        context_drop(context);
-    else
-        exchange_pass_on(scan->self, exchange, context);
     exchange->forwarded = true;
-    exchange->rule = RULE_HEADER;
     return true;
 }
 

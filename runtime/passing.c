@@ -72,6 +72,19 @@ struct context *passing_find(const struct trace_ids *ids, struct context *likeli
     return NULL;
 }
 
+bool passing_take(struct thread *self, struct exchange *exchange, const struct trace_ids *ids)
+{
+    struct context *context = passing_find(ids, exchange->context);
+    if (context == NULL)
+        return false;
+    if (context == exchange->context)
+        context_drop(context);
+    else
+        exchange_pass_on(self, exchange, context);
+    exchange->rule = RULE_HEADER;
+    return true;
+}
+
 ssize_t passing_insert(struct visit *visit, char *buffer, size_t length, size_t size)
 {
     struct inbound inbound = visit->self->inbound;

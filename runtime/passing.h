@@ -13,6 +13,7 @@
 
 #include "attribution.h"
 
+struct exchange;
 struct visit;
 
 /* The context's request carries its trace and this span, by which it can be found from now on while
@@ -22,6 +23,9 @@ void passing_enter(struct context *context, const uint8_t span_id[8]);
 /* The request at work that carried these ids: held. NULL: none, or several of which none is the
  * likeliest, the one that the call would be of without its head. */
 struct context *passing_find(const struct trace_ids *ids, struct context *likeliest);
+
+/* The call repeats ids: if they are those of a request at work, it is that one's. */
+bool passing_take(struct thread *self, struct exchange *exchange, const struct trace_ids *ids);
 
 /* After a read of `length` bytes into a buffer with room for `size`: makes the insertion that the
  * parser said is possible (self->inbound). Answers the bytes that are in the buffer then. */

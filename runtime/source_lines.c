@@ -7,8 +7,10 @@
 
 #include "counters.h"
 #include "debug_file.h"
+#include "memory.h"
 #include "process.h"
 #include "sys.h"
+#include "unpack.h"
 
 enum { MODULES_MAX = 16, PARTS_MAX = 512 };
 
@@ -29,6 +31,8 @@ static struct module {
     unsigned place;                /* of its debug file: debug_file_path */
     struct line_tables tables;     /* fd: as long as it is being asked */
     uint64_t read;                 /* so much of the table has been read: what has parts */
+    uint8_t *memory;               /* what was compressed, likewise; NULL: there is none */
+    size_t mapped;                 /* bytes of it */
     size_t part_count;
     struct part parts[PARTS_MAX];
 } modules[MODULES_MAX];
@@ -68,27 +72,88 @@ static bool may_read(uint64_t bytes)
 
 /* --- its tables ------------------------------------------------------------------------------ */
 
-static bool find_section(const struct elf_file *file, const char *name, struct byte_range *range)
+/* ELF specification, "Compressed Sections". */
+static bool find_packed(
+    const struct elf_file *file, const ElfW(Shdr) * section, struct byte_range *range)
 {
-    ElfW(Shdr) section;
-    *range = (struct byte_range){0, 0};
-    if (!elf_find_section(file, name, &section) || section.sh_type == SHT_NOBITS ||
-        section.sh_size == 0)
+    ElfW(Chdr) head;
+    if (section->sh_size <= sizeof(head) ||
+        !file_read(file->fd, section->sh_offset, &head, sizeof(head)) ||
+        head.ch_type != ELFCOMPRESS_ZLIB || head.ch_size > LINES_UNPACKED_BYTES_MAX)
         return false;
-    if ((section.sh_flags & SHF_COMPRESSED) != 0 || section.sh_size > LINES_TABLE_BYTES_MAX) {
-        counter_add(COUNTER_CODE_LINES_REFUSED, 1);
-        return false;
-    }
-    *range = (struct byte_range){section.sh_offset, section.sh_size};
+    *range = (struct byte_range){.offset = section->sh_offset + sizeof(head),
+        .size = head.ch_size,
+        .packed = section->sh_size - sizeof(head)};
     return true;
 }
 
+static bool find_section(const struct elf_file *file, const char *name, struct byte_range *range)
+{
+    ElfW(Shdr) section;
+    *range = (struct byte_range){0};
+    if (!elf_find_section(file, name, &section) || section.sh_type == SHT_NOBITS ||
+        section.sh_size == 0)
+        return false;
+    bool is_packed = (section.sh_flags & SHF_COMPRESSED) != 0;
+    if (section.sh_size > LINES_TABLE_BYTES_MAX ||
+        (is_packed && !find_packed(file, &section, range))) {
+        counter_add(COUNTER_CODE_LINES_REFUSED, 1);
+        return false;
+    }
+    if (!is_packed)
+        *range = (struct byte_range){.offset = section.sh_offset, .size = section.sh_size};
+    return true;
+}
+
+static uint64_t unpacked_bytes(const struct line_tables *tables)
+{
+    return (tables->lines.packed != 0 ? tables->lines.size : 0) +
+           (tables->line_strings.packed != 0 ? tables->line_strings.size : 0);
+}
+
+/* What all names of a program are in is not unpacked for the few that lines may have there. */
 static bool find_tables(const struct elf_file *file, struct line_tables *tables)
 {
     if (!find_section(file, ".debug_line", &tables->lines))
         return false;
     find_section(file, ".debug_line_str", &tables->line_strings);
     find_section(file, ".debug_str", &tables->strings);
+    if (tables->strings.packed != 0)
+        tables->strings = (struct byte_range){0};
+    if (unpacked_bytes(tables) <= LINES_UNPACKED_BYTES_MAX)
+        return true;
+    counter_add(COUNTER_CODE_LINES_REFUSED, 1);
+    return false;
+}
+
+/* False: broken. */
+static bool unpack_range(long fd, struct byte_range *range, uint8_t *memory)
+{
+    if (range->packed == 0)
+        return true;
+    range->memory = memory;
+    return unpack_zlib(
+        line_bytes_at(fd, &(struct byte_range){.offset = range->offset}, 0, range->packed), memory,
+        (size_t)range->size);
+}
+
+/* For as long as it is asked. False: not now. If it is broken, no lines are found. */
+static bool unpack(struct module *module)
+{
+    struct line_tables *tables = &module->tables;
+    uint64_t bytes = unpacked_bytes(tables);
+    if (bytes == 0)
+        return true;
+    if (!may_read(bytes))
+        return false;
+    module->mapped = (size_t)bytes;
+    module->memory = memory_map(module->mapped);
+    if (module->memory != NULL && unpack_range(tables->fd, &tables->lines, module->memory) &&
+        unpack_range(tables->fd, &tables->line_strings,
+            module->memory + (tables->lines.packed != 0 ? tables->lines.size : 0)))
+        return true;
+    counter_add(COUNTER_CODE_LINES_REFUSED, 1);
+    module->debug.inode = module->read = module->part_count = tables->lines.size = 0;
     return true;
 }
 
@@ -156,6 +221,15 @@ static bool open_tables(struct module *module, const struct elf_file *object, co
     return false;
 }
 
+static void close_tables(struct module *module)
+{
+    sys(SYS_close, module->tables.fd);
+    if (module->memory != NULL)
+        memory_unmap(module->memory, module->mapped);
+    module->memory = NULL;
+    module->tables.lines.memory = module->tables.line_strings.memory = NULL;
+}
+
 /* --- a question ------------------------------------------------------------------------------ */
 
 static void add_cover(struct line_cover *cover, const struct line_cover *more)
@@ -220,7 +294,7 @@ static bool read_on(struct module *module, struct line_wanted wanted[], size_t c
             module->read = tables->lines.size; /* the rest cannot be read */
             return true;
         }
-        if (next - unit > LINES_BYTES_PER_SECOND) {
+        if (next - unit > LINES_BYTES_PER_SECOND - unpacked_bytes(tables)) {
             counter_add(COUNTER_CODE_LINES_REFUSED, 1);
             module->read = next;
             continue;
@@ -247,10 +321,10 @@ bool source_lines_find(
     struct module *module = module_of(object, path);
     if (module == NULL || !open_tables(module, object, path))
         return true;
-    bool is_done = run(module, wanted, count);
+    bool is_done = unpack(module) && run(module, wanted, count);
     for (size_t i = 0; i < count; i++)
         if (wanted[i].is_found && wanted[i].answer->line != 0)
             line_program_path(&module->tables, &wanted[i]);
-    sys(SYS_close, module->tables.fd);
+    close_tables(module);
     return is_done;
 }

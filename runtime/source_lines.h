@@ -9,7 +9,9 @@
  * later questions read one unit or two. Limits: LINES_TABLE_BYTES_MAX of a table, or it is not
  * read; LINES_BYTES_PER_SECOND of all of them, or the rest waits.
  *
- * Not read: compressed sections, for want of what unpacks them.
+ * What zlib has compressed is unpacked into memory for each question, and given back then: at most
+ * LINES_UNPACKED_BYTES_MAX, which count as read, too. Not read: what zstd has, the .zdebug_line
+ * of old, names in a compressed .debug_str.
  */
 #pragma once
 
@@ -19,6 +21,7 @@
 enum {
     LINES_TABLE_BYTES_MAX = 64 * 1024 * 1024,
     LINES_BYTES_PER_SECOND = 16 * 1024 * 1024,
+    LINES_UNPACKED_BYTES_MAX = 12 * 1024 * 1024, /* less: it is read in the same second */
 };
 
 /* Addresses in ascending order. False: they, or some, may be found at another time. */

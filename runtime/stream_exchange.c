@@ -7,6 +7,7 @@
 #include "counters.h"
 #include "exporter.h"
 #include "open.h"
+#include "statement.h"
 #include "stream_internal.h"
 #include "trust.h"
 
@@ -135,6 +136,7 @@ struct exchange *stream_prepare(
     if (exchange == NULL)
         return NULL;
     exchange->key = begin->key;
+    exchange->numbers[FIELD_VERSION] = begin->number;
     pooling_doubt(self, connection);
     exchange_identify_client(self, exchange, attribution_parent(self, &connection->opener));
     connection->prepared = exchange;
@@ -158,6 +160,7 @@ static void begin(struct stream_sink *sink, const struct event *event)
     } else if ((exchange = exchange_take(sink->self, serial, is_server)) == NULL)
         return;
     exchange->key = event->key;
+    exchange->numbers[FIELD_VERSION] = event->number;
     stream_append(connection, exchange);
 }
 
@@ -200,10 +203,19 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
         exchange_identify_client(sink->self, exchange, parent_of(sink->self, connection, exchange));
     if ((exchange->present & EXCHANGE_HAS_CONTEXT) && !exchange->forwarded)
         exchange_adopt(exchange);
-    else if (connection->protocol->edits == EDITS_ALWAYS && !exchange->injected &&
-             !exchange->forwarded && config.propagators != 0)
-        exchange_untouched(exchange);
+    else if (connection->protocol->edits == EDITS_ALWAYS) {
+        if (!exchange->injected && !exchange->forwarded && config.propagators != 0)
+            exchange_untouched(exchange);
+    } else if (statement_may_carry(exchange))
+        statement_adopt(sink->self, connection->protocol, exchange);
     stream_disown(connection);
+}
+
+__attribute__((always_inline)) static inline void note_open(
+    const struct stream_sink *sink, struct exchange *exchange)
+{
+    if (exchange_is_recorded(exchange) && !open_note(exchange, sink->connection->row))
+        exporter_need(); /* ahead of need, so that the span finds a ring */
 }
 
 static void on_request(struct stream_sink *sink, struct exchange *exchange)
@@ -216,8 +228,7 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     else
         requested_client(sink, exchange);
     note_current(sink->connection);
-    if (exchange_is_recorded(exchange) && !open_note(exchange, sink->connection->row))
-        exporter_need(); /* ahead of need, so that the span finds a ring */
+    note_open(sink, exchange);
     sink->connection->used = true;
 }
 
@@ -334,6 +345,23 @@ static void note_inbound(struct thread *self, const struct event *event)
         (struct inbound){inbound->splices + 1, event->exchange, event->offset, event->bare_lf};
 }
 
+/* Its request may have been complete before it is known which statement it is: then that is looked
+ * at now, and noted again. Never inlined, as below. */
+__attribute__((noinline)) static void recall_statement(
+    const struct stream_sink *sink, struct exchange *exchange, const struct event *event)
+{
+    struct connection *connection = sink->connection;
+    kept_recall(&connection->kept, exchange, event);
+    if (!event->has_own)
+        exchange->present |= EXCHANGE_IS_REPEATED;
+    if (!exchange->requested || !statement_may_carry(exchange) ||
+        !statement_adopt(sink->self, connection->protocol, exchange))
+        return;
+    note_current(connection);
+    open_forget(exchange);
+    note_open(sink, exchange);
+}
+
 /* Of no exchange that there is. Never inlined, and so are the rarer ones of an exchange: texts and
  * numbers are most of all events, and what these do not need they should not pay for. */
 __attribute__((noinline)) static void on_connection(
@@ -390,6 +418,8 @@ __attribute__((noinline)) static void on_stage(
             stream_end_delivery(sink, exchange, event->reason);
             break;
         }
+        if (event->number != 0)
+            exchange->numbers[FIELD_ROWS] = event->number;
         connection->switched = event->reason == END_SWITCHED;
         connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] / 100 == 2;
         stream_end_exchange(sink, exchange, event->reason);
@@ -415,7 +445,10 @@ __attribute__((noinline)) static void on_stage(
         exchange->is_grouped = event->is_through;
         break;
     case EVENT_RECALL:
-        kept_recall(&connection->kept, exchange, event);
+        if (event->field == FIELD_QUERY)
+            recall_statement(sink, exchange, event);
+        else
+            kept_recall(&connection->kept, exchange, event);
         break;
     case EVENT_UNASKED:
         exchange_identify_client(sink->self, exchange, (struct decision){0});

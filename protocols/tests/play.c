@@ -193,6 +193,10 @@ static void take_begin(struct player *player, const struct event *event)
         put(player, " %llx", (unsigned long long)event->key);
     }
     put(player, "\n");
+    if (event->number != 0) {
+        put(player, "%s %u %lld\n", field_names[FIELD_VERSION], event->exchange,
+            (long long)event->number);
+    }
 }
 
 static void take_close(struct player *player, const struct event *event)
@@ -202,6 +206,10 @@ static void take_close(struct player *player, const struct event *event)
     if (event->kind == EVENT_VOID) {
         put(player, "VOID %u\n", event->exchange);
         return;
+    }
+    if (event->number != 0) {
+        put(player, "%s %u %lld\n", field_names[FIELD_ROWS], event->exchange,
+            (long long)event->number);
     }
     put(player, "END %u %s\n", event->exchange, reason_names[event->reason]);
 }
@@ -326,8 +334,9 @@ static bool take_event(struct sink *sink, const struct event *event)
         put(player, "LINK %u %.*s\n", event->exchange, (int)event->length, event->text);
         return true;
     case EVENT_RECALL:
-        put(player, "%s %u from %s%llx\n", field_names[event->field], event->exchange,
-            event->is_common ? "all " : "", (unsigned long long)event->key);
+        put(player, "%s %u from %s%s%llx\n", field_names[event->field], event->exchange,
+            event->is_common ? "all " : "", event->has_own ? "own " : "",
+            (unsigned long long)event->key);
         return true;
     default:
         take_close(player, event);

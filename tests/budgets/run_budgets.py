@@ -28,14 +28,14 @@ BUDGETS = {
     "memcached asked": 3970,
     "memcached itself": 116,
     "MongoDB asked": 7720,
-    "query of PostgreSQL": 4380,
-    "query of 100 rows": 6180,
-    "execution by PostgreSQL": 5750,
+    "query of PostgreSQL": 3640,
+    "query of 100 rows": 5320,
+    "execution by PostgreSQL": 5110,
     "execution by SQLite": 1780, # three calls
     # 55 are ours; with a second thread there libsqlite3 and libc take the others.
     "row of SQLite": 90,
     "span told, encoded and stored": 3200, # of all of them
-    "another query of PostgreSQL": 4380,
+    "another query of PostgreSQL": 3640,
     "statement told, encoded and stored": 2880, # told before
     "new statement told, encoded and stored": 9550,
 }

@@ -93,17 +93,21 @@ def check_lines(found, what):
 def test_lines():
     check_lines(sources("-gdwarf-5"), "DWARF 5")
     check_lines(sources("-gdwarf-4"), "DWARF 4, of a source by its whole path")
+    check_lines(sources("-gdwarf-5", "-gz=zlib"), "compressed by zlib")
+    check_lines(sources("-gdwarf-4", separate=lambda program: [
+        ["objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", program, program + ".debug"],
+        ["strip", "-g", program], ["objcopy", "--add-gnu-debuglink=" + program + ".debug", program]]),
+                "compressed in a file of its own")
     check_lines(sources("-gdwarf-5", separate=lambda program: [
         ["objcopy", "--only-keep-debug", program, program + ".debug"], ["strip", "-g", program],
         ["objcopy", "--add-gnu-debuglink=" + program + ".debug", program]]), "in a file of its own")
 
 
 def test_no_lines():
-    for flags, what in ((["-g0"], "without debug information"),
-                        (["-gdwarf-5", "-gz"], "where it is compressed")):
-        own, attributes, _ = sources(*flags)
-        check(own and all(line.endswith("(calls)") for line in own), what + " names alone", own)
-        equal(attributes.get("code.line.number"), None, what + " no line")
+    own, attributes, _ = sources("-g0")
+    check(own and all(line.endswith("(calls)") for line in own),
+          "without debug information names alone", own)
+    equal(attributes.get("code.line.number"), None, "without debug information no line")
 
 
 def test_loop():

@@ -2,7 +2,8 @@
 /*
  * Fuzzes the reader of line tables. The input's first byte says what the rest is: an ELF file, or
  * .debug_line alone, which is then also where its names lie. The next four are the first address
- * that is asked for, and one more the distance to the others.
+ * that is asked for, and one more the distance to the others. Or the rest is what zlib has packed,
+ * and four say how much.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 
 #include "debug_file.h"
 #include "source_lines.h"
+#include "unpack.h"
 
-enum { HEAD = 6, ASKED = 24, UNITS_MAX = 100000 };
+enum { HEAD = 6, ASKED = 24, UNITS_MAX = 100000, PACKED = 0xff, UNPACKED_MAX = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
@@ -74,7 +76,7 @@ static bool find_range(const struct elf_file *file, const char *name, struct byt
     ElfW(Shdr) section;
     if (!elf_find_section(file, name, &section))
         return false;
-    *range = (struct byte_range){section.sh_offset, section.sh_size};
+    *range = (struct byte_range){.offset = section.sh_offset, .size = section.sh_size};
     return section.sh_size <= LINES_TABLE_BYTES_MAX && (section.sh_flags & SHF_COMPRESSED) == 0;
 }
 
@@ -102,6 +104,22 @@ static void check_file(const struct elf_file *file, const char *path, const uint
             "the same line by both ways");
 }
 
+/* In blocks of exact sizes, so that ASan sees their ends. */
+static void unpack(const uint8_t *data, size_t length)
+{
+    uint32_t size;
+    memcpy(&size, data + 1, sizeof(size));
+    size %= UNPACKED_MAX;
+    uint8_t *packed = malloc(length - HEAD), *out = malloc(size);
+    if (length > HEAD)
+        memcpy(packed, data + HEAD, length - HEAD);
+    struct byte_range range = {.memory = packed};
+    bool is_whole = unpack_zlib(line_bytes_at(-1, &range, 0, length - HEAD), out, size);
+    require(!is_whole || length - HEAD >= 8, "no more comes out than can");
+    free(packed);
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     char path[32];
@@ -109,11 +127,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     static struct question question;
     if (length < HEAD)
         return 0;
+    if (data[0] == PACKED) {
+        unpack(data, length);
+        return 0;
+    }
     int fd = memfd_create("object", MFD_CLOEXEC);
     require(fd >= 0 && write(fd, data + HEAD, length - HEAD) == (ssize_t)(length - HEAD), "a file");
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (data[0] % 2 == 0) {
-        struct byte_range whole = {0, length - HEAD};
+        struct byte_range whole = {.size = length - HEAD};
         ask(&question, data);
         run_all(&(struct line_tables){fd, whole, whole, whole}, &question);
     } else if (elf_open(&file, fd)) {

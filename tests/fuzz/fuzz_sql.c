@@ -90,6 +90,37 @@ static void fuzz_text(enum sql_dialect dialect, const uint8_t *text, size_t leng
     free(second.text);
 }
 
+/* From a copy of exact size. What is found lies in a room of just the size that it is given. */
+static bool find_context(
+    enum sql_dialect dialect, const void *text, size_t length, struct sql_context *context)
+{
+    static uint8_t room[2 * SQL_CONTEXT_COMMENT_MAX];
+    uint8_t *copy = malloc(length);
+    if (length > 0)
+        memcpy(copy, text, length);
+    bool found = sql_context(dialect, copy, length, room, context);
+    require(!found || (sql_may_have_context(copy, length) && context->traceparent.length > 0),
+        "what is found may be there");
+    free(copy);
+    return found;
+}
+
+/* What we have written is read. */
+static void check_context(enum sql_dialect dialect, const char *text, size_t length, size_t added,
+    struct fact traceparent, struct fact tracestate)
+{
+    struct sql_context context;
+    if (length > SQL_CONTEXT_TEXT_MAX || added > SQL_CONTEXT_COMMENT_MAX)
+        return;
+    require(find_context(dialect, text, length, &context) &&
+                is_same((const char *)context.traceparent.text, context.traceparent.length,
+                    (const char *)traceparent.text, traceparent.length) &&
+                (context.tracestate.length == 0 ||
+                    is_same((const char *)context.tracestate.text, context.tracestate.length,
+                        (const char *)tracestate.text, tracestate.length)),
+        "a comment of ours is read as it was written");
+}
+
 /* With a comment it is the same text but for that, and says the same. */
 static void fuzz_comment(enum sql_dialect dialect, const uint8_t *text, size_t length)
 {
@@ -111,6 +142,7 @@ static void fuzz_comment(enum sql_dialect dialect, const uint8_t *text, size_t l
                       without = run(dialect, text, length, 0);
         require(is_same(with.summary, with.summary_length, without.summary, without.summary_length),
             "a statement with a comment says the same");
+        check_context(dialect, out, commented, added, insertion.values[0], insertion.values[1]);
         free(with.text);
         free(without.text);
     }
@@ -175,6 +207,8 @@ static void check_literal(
     require(is_same(result.summary, result.summary_length, "SELECT t", 8),
         "and nothing in the summary");
     free(result.text);
+    struct sql_context context;
+    require(!find_context(dialect, text, length, &context), "a literal carries no context");
 }
 
 static void fuzz_literal(enum sql_dialect dialect, const uint8_t *content, size_t length)
@@ -204,5 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     else
         fuzz_text(dialect, data + 2, length - 2);
     fuzz_comment(dialect, data + 2, length - 2);
+    struct sql_context context;
+    find_context(dialect, data + 2, length - 2, &context);
     return 0;
 }

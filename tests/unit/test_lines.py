@@ -148,10 +148,33 @@ def test_build_id(work):
             os.rmdir(os.path.dirname(place))
 
 
+def test_packed(work):
+    for version in (4, 5):
+        program = build(os.path.join(work, "packed"), "gcc", f"-gdwarf-{version}", "-gz=zlib")
+        check("COMPRESSED" in output("readelf", "-t", program), "the sections are compressed")
+        compare(program, f"compressed by zlib, DWARF {version}", is_old=version < 5)
+    program, whole = separate(work, "apart")
+    subprocess.run(["objcopy", "--compress-debug-sections=zlib", program + ".debug"], check=True)
+    compare(program, "a compressed debug file", of=whole)
+
+
 def test_refused(work):
-    program = build(os.path.join(work, "packed"), "gcc", "-gdwarf-5", "-gz")
+    """Compressed by zlib and changed since, or by zstd."""
+    program = build(os.path.join(work, "broken"), "gcc", "-gdwarf-5", "-gz=zlib")
     asked = addresses(program)
-    check(set(ours(program, asked)) == {"?:0"}, "compressed: not read")
+    offset, size = (int(number, 16) for number in re.search(
+        r"\.debug_line\s+PROGBITS\s+\w+\s+(\w+)\s+(\w+)", output("readelf", "-SW", program)).groups())
+    with open(program, "r+b") as file:
+        file.seek(offset + size // 2)
+        byte = file.read(1)[0]
+        file.seek(offset + size // 2)
+        file.write(bytes([byte ^ 0x55]))
+    check(set(ours(program, asked)) == {"?:0"}, "a broken stream: nothing is told of it")
+    if subprocess.run(["objcopy", "--compress-debug-sections=zstd", program, program + ".zstd"],
+                      capture_output=True).returncode == 0:
+        program = build(os.path.join(work, "zstd"), "gcc", "-gdwarf-5")
+        subprocess.run(["objcopy", "--compress-debug-sections=zstd", program], check=True)
+        check(set(ours(program, addresses(program))) == {"?:0"}, "compressed by zstd: not read")
     program = build(os.path.join(work, "bare"), "gcc", "-g0")
     check(set(ours(program, addresses(program))) == {"?:0"},
           "without debug information nothing is told of its code")
