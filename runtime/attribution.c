@@ -106,7 +106,6 @@ static void set_current(struct thread *self, struct context *context)
     if (context != NULL) {
         context_hold(context);
         change(context, ATTACHED);
-        self->has_only_waited = false;
     }
     self->current = context;
     self->current_read_here = false;
@@ -117,6 +116,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_unclaimed = 0;
     self->current_strayed = false;
     self->current_followed = false;
+    self->has_only_waited = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -366,12 +366,13 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
     self->unit++;
-    self->has_only_waited |= !self->multiplexes;
+    bool has_only_waited = self->has_only_waited || !self->multiplexes;
     self->multiplexes = true;
     self->touched_many = self->touched_unknown = false;
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
+    self->has_only_waited = has_only_waited;
     if (__atomic_load_n(&unclaimed, __ATOMIC_RELAXED) > __atomic_load_n(&starved, __ATOMIC_RELAXED))
         __atomic_store_n(&fans_out, true, __ATOMIC_RELAXED);
 }

@@ -66,7 +66,6 @@ struct thread {
     uintptr_t guard_return;  /* return address that its frame holds while it lives */
     struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
-    bool has_only_waited;    /* and has heard nothing since, nor before its first one */
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_certain;    /* the carrier is sure of it, also after its answer */
     bool current_guessed;    /* or only guesses; of no meaning unless current_carried */
@@ -78,6 +77,7 @@ struct thread {
     bool current_retries;   /* it came to it by closing something of its, and has not called yet */
     bool current_strayed;   /* since then it heard from others: attribution_stray */
     bool current_followed;  /* it came to it by a guess: attribution_follows */
+    bool has_only_waited;   /* it multiplexes, and has heard nothing since its first such wait */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
     bool touched_many;         /* since its last wait, answers of several requests' calls at once */
     bool touched_unknown;      /* or one of a call that nobody is known to have made */
