@@ -106,6 +106,7 @@ static void set_current(struct thread *self, struct context *context)
     if (context != NULL) {
         context_hold(context);
         change(context, ATTACHED);
+        self->is_loop |= self->multiplexes;
     }
     self->current = context;
     self->current_read_here = false;
@@ -116,7 +117,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_unclaimed = 0;
     self->current_strayed = false;
     self->current_followed = false;
-    self->has_only_waited = false;
+    self->current_is_client = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -135,7 +136,7 @@ void attribution_inherit(struct thread *self, struct context *context)
     __atomic_store_n(&context->state, 0, __ATOMIC_RELAXED);
     set_current(self, context);
     self->current_read_here = true;
-    self->multiplexes = false;
+    self->multiplexes = self->is_loop = self->owes_answer = false;
 }
 
 /* What the coroutine has read itself is its own until it is answered. One that takes up another
@@ -164,7 +165,8 @@ void attribution_switch(
 /* It works for the request that it has read, until it reads another. */
 static bool serves_one(const struct thread *self)
 {
-    return self->current != NULL && self->current_read_here && !self->multiplexes;
+    return self->current != NULL && self->current_read_here &&
+           (!self->multiplexes || self->current_is_client);
 }
 
 static bool has_put_aside(const struct thread *self, const struct context *next)
@@ -174,14 +176,20 @@ static bool has_put_aside(const struct thread *self, const struct context *next)
            (__atomic_load_n(&current->state, __ATOMIC_RELAXED) & WAITING);
 }
 
-void attribution_request(struct thread *self, struct context *context)
+void attribution_request(struct thread *self, struct context *context, bool is_new_clients)
 {
     struct context *before = self->current_of_stack ? self->current : NULL;
     bool is_torn = before != NULL && before != context && !before->ended;
     if (__builtin_expect(has_put_aside(self, context), 0))
-        self->multiplexes = true; /* it takes what comes */
+        self->multiplexes = self->is_loop = true; /* it takes what comes */
+    is_new_clients &= !self->is_loop;
     set_current(self, context);
+    if (is_new_clients && self->multiplexes) {
+        self->is_loop = false;
+        self->current_is_client = true;
+    }
     self->current_read_here = !sharing_is_seen();
+    self->owes_answer = true;
     self->touched_many = false;
     if (self->stack != 0)
         read_by_coroutine(self, is_torn);
@@ -233,7 +241,7 @@ bool attribution_follows(const struct thread *self, const struct context *likeli
 void attribution_touch_guess(struct thread *self, struct context *guess)
 {
     self->touched_unknown = true;
-    self->has_only_waited = false;
+    self->is_loop |= self->multiplexes;
     if (serves_one(self) || self->current_carried)
         return;
     set_current(self, guess);
@@ -243,7 +251,7 @@ void attribution_touch_guess(struct thread *self, struct context *guess)
 void attribution_touch_many(struct thread *self)
 {
     self->touched_many = true;
-    self->has_only_waited = false;
+    self->is_loop |= self->multiplexes;
     if (!is_coroutines(self))
         set_current(self, NULL);
 }
@@ -366,23 +374,14 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
     timers_waited(&self->timers, thread_now(self), timeout_ns);
     self->unit++;
-    bool has_only_waited = self->has_only_waited || !self->multiplexes;
+    self->is_loop |= self->owes_answer;
     self->multiplexes = true;
     self->touched_many = self->touched_unknown = false;
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
-    self->has_only_waited = has_only_waited;
     if (__atomic_load_n(&unclaimed, __ATOMIC_RELAXED) > __atomic_load_n(&starved, __ATOMIC_RELAXED))
         __atomic_store_n(&fans_out, true, __ATOMIC_RELAXED);
-}
-
-void attribution_accepted(struct thread *self)
-{
-    if (self->has_only_waited)
-        self->multiplexes = self->has_only_waited = false;
-    if (self->current != NULL && self->current->ended)
-        set_current(self, NULL); /* the next request is somebody else's */
 }
 
 void attribution_look(struct thread *self)
@@ -395,7 +394,8 @@ void attribution_look(struct thread *self)
  * now and then, as for a collection of garbage, and goes on with what it was at. */
 bool attribution_park(struct thread *self)
 {
-    if (self->current == NULL || self->current_carried || self->current_parked || self->multiplexes)
+    if (self->current == NULL || self->current_carried || self->current_parked ||
+        (self->multiplexes && !self->current_is_client))
         return false;
     if (!self->current_read_here || self->current->ended) {
         set_current(self, NULL);
@@ -461,6 +461,7 @@ void attribution_answered(struct thread *self, struct context *context)
 {
     __atomic_store_n(&context->ended, true, __ATOMIC_RELAXED);
     attribution_answering(context);
+    self->owes_answer &= self->current != context;
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
     if (self->current != context || self->current_steps ||

@@ -20,8 +20,10 @@
 /* --- what happened ------------------------------------------------------------------------- */
 
 /* A request was read completely enough to be worked on, and it is the first unanswered one of its
- * connection: it becomes the thread's. */
-void attribution_request(struct thread *self, struct context *context);
+ * connection: it becomes the thread's. is_new_clients: of a connection that the thread has accepted
+ * since it waited last. A thread that only waits for clients, and answers each before it waits
+ * again, runs no event loop, though it waits like one: it serves one at a time. */
+void attribution_request(struct thread *self, struct context *context, bool is_new_clients);
 /* Its body is complete too: from now on it waits for nobody outside but its own calls. */
 void attribution_request_complete(struct context *context);
 /* It came while an earlier one of its connection is unanswered (behind), or is the first by now.
@@ -78,9 +80,6 @@ void attribution_switch(
 /* The thread returned from a wait that could deliver anybody's event. timeout_ns: how long it would
  * have waited at most; -1: for ever, or not known. */
 void attribution_wait(struct thread *self, int64_t timeout_ns);
-/* The thread has accepted a connection. A wait that was only for that is none of an event loop: a
- * thread that waits for a client, serves it and waits for the next one works for one at a time. */
-void attribution_accepted(struct thread *self);
 /* Its loop looked for more events, and was told that there are none: isolation.h. */
 void attribution_look(struct thread *self);
 /* The thread is about to wait for another one, or to sleep. Parked, it does nothing for its

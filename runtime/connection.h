@@ -86,9 +86,9 @@ struct connection {
     char peer_text[ADDRESS_TEXT_MAX]; /* of peer, "" until a span needs it */
     uint64_t identity;                /* connection_identity when it was made; 0: not asked */
     uint64_t connect_ns;              /* when connect was called */
-    uint64_t connect_unit;            /* by a thread in this unit of work */
-    uint32_t given;                   /* when connect was called: pooling.c */
-    uint64_t doubtful_unit;           /* when last a call here was ambiguous; 0: never */
+    uint64_t made_unit;     /* by a thread in this unit of work; or when it was accepted */
+    uint32_t given;         /* when connect was called: pooling.c */
+    uint64_t doubtful_unit; /* when last a call here was ambiguous; 0: never */
     struct exchange *delivered, *delivered_last; /* messages that came in: stream_deliveries.c */
     struct exchange *held;                       /* the first of them that is not left */
     uint32_t delivered_count;
@@ -136,7 +136,8 @@ void connection_ignore(struct thread *self, struct connection *connection, int f
 /* SO_COOKIE: unique among the sockets of the machine's life; 0 if not to be had. */
 uint64_t connection_identity(int fd);
 
-/* Has the peer all that was sent? SO_MEMINFO: false where the kernel does not tell. One system call. */
+/* Has the peer all that was sent? SO_MEMINFO: false where the kernel does not tell. One system
+ * call. */
 bool connection_is_drained(int fd);
 
 /* Is the descriptor still the socket that we recorded? One system call. */

@@ -61,7 +61,7 @@ static void end(struct thread *self, struct exchange *exchange)
 static void serve(struct thread *self, struct exchange *exchange, bool is_one)
 {
     exchange->context->is_uncertain = !is_one;
-    attribution_request(self, exchange->context);
+    attribution_request(self, exchange->context, false);
     attribution_request_complete(exchange->context);
 }
 

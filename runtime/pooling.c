@@ -59,6 +59,6 @@ void pooling_weigh(struct thread *self, struct connection *connection)
         opener->is_doubtful = self->current != NULL;
     } else if (opener->context != NULL) {
         opener->is_doubtful |= connection->given != __atomic_load_n(&given, __ATOMIC_RELAXED);
-    } else if (connection->connecting && connection->connect_unit != self->unit)
+    } else if (connection->connecting && connection->made_unit != self->unit)
         opener->is_doubtful = true; /* nobody's, and the thread is at work for others */
 }

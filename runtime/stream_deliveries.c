@@ -55,7 +55,7 @@ static void leave(struct connection *connection, struct exchange *exchange)
 
 static void serve(struct thread *self, struct exchange *exchange)
 {
-    attribution_request(self, exchange->context);
+    attribution_request(self, exchange->context, false);
     if (exchange->behind)
         attribution_request_behind(exchange->context, false);
     exchange->behind = false;

@@ -21,10 +21,13 @@ void stream_accepted(int listener, int fd, const struct sockaddr *peer, socklen_
     if (descriptor_slot(listener) != SLOT_LISTENER)
         descriptor_set(listener, SLOT_LISTENER);
     attribution_stray(self);
-    attribution_accepted(self);
+    if (self->current != NULL && self->current->ended)
+        attribution_leave(self); /* the next request is somebody else's */
     struct connection *connection = connection_make(self, fd, ORIGIN_ACCEPTED, &address);
-    if (connection != NULL)
+    if (connection != NULL) {
+        connection->made_unit = self->unit;
         connection_leave(self, connection);
+    }
     observe_close(self);
     errno = saved_errno;
 }
@@ -64,7 +67,7 @@ static void connect_reported(struct thread *self, int fd, const struct address *
         return;
     pooling_connects(connection, result != 0);
     connection->connect_ns = start_ns;
-    connection->connect_unit = self->unit;
+    connection->made_unit = self->unit;
     stream_own(self, connection);
     if (result != 0 && !in_progress) {
         stream_connect_failed(self, connection, stream_error_type(error));

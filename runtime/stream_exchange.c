@@ -164,9 +164,9 @@ static void begin(struct stream_sink *sink, const struct event *event)
     stream_append(connection, exchange);
 }
 
-static void serve(struct thread *self, struct exchange *exchange)
+static void serve(struct thread *self, struct exchange *exchange, bool is_new_clients)
 {
-    attribution_request(self, exchange->context);
+    attribution_request(self, exchange->context, is_new_clients);
     if (exchange->behind)
         attribution_request_behind(exchange->context, false);
     exchange->behind = false;
@@ -178,7 +178,7 @@ static void requested_server(struct stream_sink *sink, struct exchange *exchange
         exchange->is_distrusted = !trust_believes(&sink->connection->peer);
     exchange_identify_server(sink->self, exchange);
     if (exchange->context != NULL && sink->connection->first == exchange)
-        serve(sink->self, exchange);
+        serve(sink->self, exchange, sink->connection->made_unit == sink->self->unit);
 }
 
 /* Only where nothing is told ahead of the kernel: else it was asked by stream_prepare. */
@@ -260,7 +260,7 @@ struct peer stream_peer(struct connection *connection)
 static void come_first(struct thread *self, struct exchange *exchange)
 {
     if (exchange->unit >> 32 == self->unit >> 32) { /* the same thread's: see thread_attach */
-        serve(self, exchange);
+        serve(self, exchange, false);
         return;
     }
     if (exchange->behind)

@@ -237,7 +237,7 @@ void stream_connect_failed(struct thread *self, struct connection *connection, c
     if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
         exporter_need();
         exchange_record_attempt(self, RECORD_CONNECT, false, decision, stream_peer(connection),
-            connection->connect_ns, connection->connect_unit, error);
+            connection->connect_ns, connection->made_unit, error);
     }
     stream_disown(connection);
 }

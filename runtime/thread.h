@@ -66,6 +66,8 @@ struct thread {
     uintptr_t guard_return;  /* return address that its frame holds while it lives */
     struct context *current; /* the request it works for; held */
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
+    bool is_loop;            /* and has gone on otherwise than by serving a new client at once */
+    bool owes_answer;        /* to the last request that it read */
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_certain;    /* the carrier is sure of it, also after its answer */
     bool current_guessed;    /* or only guesses; of no meaning unless current_carried */
@@ -77,7 +79,7 @@ struct thread {
     bool current_retries;   /* it came to it by closing something of its, and has not called yet */
     bool current_strayed;   /* since then it heard from others: attribution_stray */
     bool current_followed;  /* it came to it by a guess: attribution_follows */
-    bool has_only_waited;   /* it multiplexes, and has heard nothing since its first such wait */
+    bool current_is_client; /* that came by a connection which it had accepted since its wait */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
     bool touched_many;         /* since its last wait, answers of several requests' calls at once */
     bool touched_unknown;      /* or one of a call that nobody is known to have made */

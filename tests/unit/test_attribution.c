@@ -73,16 +73,19 @@ static const struct {
         "1 reads a; 1 opens a; 1 waits; 1 reads b; 1 opens b; 1 calls on a: ambiguous ab"},
     {"what a thread serves is surer than who opened",
         "1 reads a; 1 opens a; 2 reads b; 2 calls on a: thread b"},
-    {"nor is it a loop's that waits for clients and serves them one by one",
-        "1 reads a; 1 opens a; 2 waits; 2 waits; 2 accepts; 2 reads b; 2 calls on a: thread b;"
-        "2 answers b; 2 waits; 2 accepts; 2 reads c; 2 calls on a: thread c"},
-    {"it is one's that hears from others after the wait",
-        "1 reads a; 1 opens a; 2 waits; 2 hears; 2 accepts; 2 reads b; 2 calls on a: ambiguous ab"},
+    {"also by one that waits for clients and serves them one by one",
+        "1 reads a; 1 opens a; 2 waits; 2 waits; 2 welcomes b; 2 calls on a: thread b;"
+        "2 answers b; 2 waits; 2 welcomes c; 2 calls on a: thread c; 2 answers c; 2 calls: none"},
+    {"not by one that has heard from others after the wait",
+        "1 reads a; 1 opens a; 2 waits; 2 hears; 2 welcomes b; 2 calls on a: ambiguous ab"},
     {"or has ever gone on otherwise",
-        "1 reads a; 1 opens a; 2 waits; 2 reads b; 2 answers b; 2 waits; 2 accepts; 2 reads c;"
+        "1 reads a; 1 opens a; 2 waits; 2 reads b; 2 answers b; 2 waits; 2 welcomes c;"
         "2 calls on a: ambiguous ac"},
-    {"or takes another before it has answered one: what that waits for is done by anybody",
-        "1 waits; 1 accepts; 1 reads a; 1 waits; 1 accepts; 1 reads b; 1 calls: ambiguous ba"},
+    {"or waits before it has answered one: what that waits for is done by anybody",
+        "1 waits; 1 welcomes a; 1 waits; 1 welcomes b; 1 calls: ambiguous ba"},
+    {"whatever else it is at meanwhile",
+        "2 reads c; 2 opens c; 1 waits; 1 welcomes a; 1 opens a; 1 uses b; 1 waits;"
+        "1 welcomes b; 1 calls on c: ambiguous cb"},
     {"it waits no longer once its answer begins",
         "1 reads a; 1 waits; 2 uses a; 2 answers a; 1 reads b; 1 calls: thread b"},
     {"work after the answer, on the thread that read", "1 reads a; 1 answers a; 1 calls: thread a"},
@@ -254,7 +257,7 @@ static char letter_of(const struct context *context)
 
 static void read_request(struct thread *self, struct context *context)
 {
-    attribution_request(self, context);
+    attribution_request(self, context, false);
     attribution_request_complete(context);
 }
 
@@ -321,7 +324,7 @@ static void queue_behind(struct thread *self, struct context *context)
 
 static void come_first(struct thread *self, struct context *context)
 {
-    attribution_request(self, context);
+    attribution_request(self, context, false);
     attribution_request_behind(context, false);
 }
 
@@ -372,9 +375,10 @@ static void wait(struct thread *self, struct context *context)
     attribution_wait(self, -1);
 }
 
-static void accept_client(struct thread *self, struct context *context)
+static void welcome(struct thread *self, struct context *context)
 {
-    attribution_accepted(self);
+    attribution_request(self, context, true);
+    attribution_request_complete(context);
 }
 
 /* A wait of a millisecond at most, after which timers are due at once. */
@@ -471,7 +475,7 @@ static const struct {
     {"mixes", receive_many},
     {"answers", answer},
     {"waits", wait},
-    {"accepts", accept_client},
+    {"welcomes", welcome},
     {"polls", take_turn},
     {"dozes", wait_shortly},
     {"rests", wait_long},

@@ -31,7 +31,7 @@ static void be_in(struct context *context)
 {
     attribution_leave(&self);
     if (context != NULL)
-        attribution_request(&self, context);
+        attribution_request(&self, context, false);
 }
 
 static void put(const void *client, struct context *context, size_t bytes)

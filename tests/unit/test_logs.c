@@ -247,7 +247,7 @@ static void test_kernel(int fd)
     struct context *context = context_take();
     struct thread *self = observe_open();
     context->ids = ids;
-    attribution_request(self, context);
+    attribution_request(self, context, false);
     observe_close(self);
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         test_cuts(fd, &pairs[0], &pairs[1], errors[i]);

@@ -308,7 +308,7 @@ int main(void)
     context = context_take();
     struct thread *self = observe_open();
     context->ids = ids;
-    attribution_request(self, context);
+    attribution_request(self, context, false);
     observe_close(self);
     test_examples();
     test_others();
