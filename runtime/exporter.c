@@ -218,9 +218,11 @@ static void *run(void *unused)
     if (rings_are_exposed()) /* what was recorded before the file was there is not durable */
         drain();
     recover_others();
-    do { /* whoever stops us has asked for a flush first: there is always one more round */
+    bool is_last_round;
+    do { /* whoever stops us asks for a flush as well: one round more, which begins after that */
         ask_for_strategy();
         await_work();
+        is_last_round = __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
         uint32_t upto = __atomic_load_n(&requested, __ATOMIC_ACQUIRE);
         process_clock_refresh();
         rings_keep_spare(ring_descriptor);
@@ -235,7 +237,7 @@ static void *run(void *unused)
         if (__atomic_load_n(&exporter_work, __ATOMIC_RELAXED) == WORK_NONE)
             delivery_rest(&delivery);
         finish_flushes(upto);
-    } while (!__atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE));
+    } while (!is_last_round);
     rings_unlock();
     delivery_close(&delivery);
     /* Whoever asked too late for another round is not to wait for it. */

@@ -156,6 +156,33 @@ def test_too_large_batches():
         check(refused and max(taken[1:]) < 300, "so are usual ones, at %d bytes" % limit, (taken, refused))
 
 
+# A statement, one while the first batch is gone, and five while the second one is on its way; then a
+# filter of system calls, which allows them all.
+FILTERED = """
+import ctypes, sqlite3, struct, time
+database = sqlite3.connect(":memory:")
+for count in (1, 1, 5):
+    for _ in range(count):
+        database.execute("SELECT 1").fetchall()
+    time.sleep(0.5)
+instruction = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))
+program = struct.pack("HP", 1, ctypes.addressof(instruction))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+"""
+
+
+def test_stepping_aside():
+    """Our thread ends before a filter comes, and what was recorded has left by then."""
+    with Scene() as scene:
+        collector = Collector(scene, [accept, late])
+        done = scene.run([PYTHON, "-c", FILTERED], "app", BURDOCK_EXIT_TIMEOUT="20000",
+                         OTEL_BSP_SCHEDULE_DELAY="100", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+        equal((done.returncode, done.stderr), (0, b""), "stepping aside: the program ends well")
+        sizes = [len(spans_of_request(post.body)) for post in collector.posts]
+        equal(sizes, [1, 1, 5], "stepping aside: what came while a batch was on its way is sent, too")
+
+
 def test_down_then_up():
     with Scene() as scene:
         port = free_port()
