@@ -695,7 +695,8 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
         return NULL;
     if (current == NULL && last_ns != 0 && self->answered_ns == last_ns && !somebody_waits(self))
         return &self->answered;
-    bool is_its = current != NULL && !is_uncertain(current) && current->epoch == process.epoch;
+    /* What a forked child writes may be read by whoever forked it. */
+    bool is_its = current != NULL && !is_uncertain(current) && !is_of_parent(current);
     /* What a library may do in another's name is in doubt; not what is said. */
     bool is_sure = self->current_guessed || attribution_at_work() == current;
     return is_its && is_sure ? &current->ids : NULL;
