@@ -213,13 +213,3 @@ static inline bool http1_is_space(uint8_t byte)
 {
     return byte == ' ' || byte == '\t';
 }
-
-/* -1: none of a hexadecimal number's digits. */
-static inline int http1_hex_value(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    uint8_t lower = byte | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Message bodies (RFC 9112, 6 and 7): how long they are, and getting past them without looking. */
+#include "hex.h"
 #include "http1.h"
 #include "scan.h"
 
@@ -256,7 +257,7 @@ static enum step read_chunk_size(struct reader *reader)
 {
     struct stream *stream = reader->stream;
     while (reader->at < reader->end) {
-        int digit = http1_hex_value(reader->data[reader->at]);
+        int digit = hex_value(reader->data[reader->at]);
         if (digit < 0) {
             return end_chunk_size(reader);
         }

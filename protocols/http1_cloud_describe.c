@@ -4,6 +4,7 @@
  * for messaging (1.44.0). Amazon's operations are named by X-Amz-Target or by Action; Google's by
  * the end of the path.
  */
+#include "hex.h"
 #include "http1.h"
 #include "messaging.h"
 
@@ -87,9 +88,9 @@ static uint32_t decode(struct fact text, uint32_t at, uint8_t *byte)
         *byte = here[1];
         return 2;
     }
-    if (here[0] == '%' && text.length - at >= 3 && http1_hex_value(here[1]) >= 0 &&
-        http1_hex_value(here[2]) >= 0) {
-        *byte = (uint8_t)(http1_hex_value(here[1]) * 16 + http1_hex_value(here[2]));
+    if (here[0] == '%' && text.length - at >= 3 && hex_value(here[1]) >= 0 &&
+        hex_value(here[2]) >= 0) {
+        *byte = (uint8_t)(hex_value(here[1]) * 16 + hex_value(here[2]));
         return 3;
     }
     return 1;

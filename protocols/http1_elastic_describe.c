@@ -5,6 +5,7 @@
  *
  * No db.query.text: a search's body holds what is searched for, and is not looked at.
  */
+#include "hex.h"
 #include "database.h"
 #include "http1_elastic.h"
 
@@ -245,11 +246,11 @@ static size_t decode(struct slice text, size_t at, uint8_t *byte)
 {
     const uint8_t *here = text.text + at;
     *byte = here[0];
-    if (here[0] != '%' || text.length - at < 3 || http1_hex_value(here[1]) < 0 ||
-        http1_hex_value(here[2]) < 0) {
+    if (here[0] != '%' || text.length - at < 3 || hex_value(here[1]) < 0 ||
+        hex_value(here[2]) < 0) {
         return 1;
     }
-    *byte = (uint8_t)(http1_hex_value(here[1]) * 16 + http1_hex_value(here[2]));
+    *byte = (uint8_t)(hex_value(here[1]) * 16 + hex_value(here[2]));
     return 3;
 }
 

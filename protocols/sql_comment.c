@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "hex.h"
 #include "sql_token.h"
 
 bool sql_is_commented = true;
@@ -174,15 +175,6 @@ static size_t read_pair(struct fact text, size_t at, struct pair *pair)
     return at < text.length ? at + 1 : 0;
 }
 
-static int digit_of(uint8_t byte)
-{
-    uint8_t lower = byte | 0x20;
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Takes the escapes away, and what they are escaped by for Python's drivers: %%3D. False: one is
  * broken. */
 static bool unescape(struct fact value, uint8_t *room, struct fact *out)
@@ -192,8 +184,8 @@ static bool unescape(struct fact value, uint8_t *room, struct fact *out)
         uint8_t byte = value.text[at];
         if (byte == '%') {
             at += at + 1 < value.length && value.text[at + 1] == '%';
-            int high = at + 2 < value.length ? digit_of(value.text[at + 1]) : -1;
-            int low = high < 0 ? -1 : digit_of(value.text[at + 2]);
+            int high = at + 2 < value.length ? hex_value(value.text[at + 1]) : -1;
+            int low = high < 0 ? -1 : hex_value(value.text[at + 2]);
             if (low < 0) {
                 return false;
             }

@@ -3,9 +3,9 @@
  * What each descriptor number stands for: a flat table, two loads to ask.
  *
  *   table[fd] is SLOT_UNKNOWN (never seen, or closed), SLOT_PLAIN (nothing to observe), SLOT_LOG
- *   or SLOT_STRANGE (logs.h: only if logs are joined, or in an heir of process.h), SLOT_LISTENER, or SLOT_FIRST + index of a
- *   connection in its lower half and that connection's generation in its upper half: which
- *   connection it is, is known without touching it
+ *   or SLOT_STRANGE (logs.h: only if logs are joined, or in an heir of process.h), SLOT_LISTENER,
+ *   or SLOT_FIRST + index of a connection in its lower half and that connection's generation in
+ *   its upper half: which connection it is, is known without touching it
  *   descriptor_limit == 0 while inert: every number is then plain
  *
  * | who                              | may                                          |
