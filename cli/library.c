@@ -64,6 +64,13 @@ enum library_problem library_find(char **path)
     return strpbrk(*path, SEPARATORS) ? LIBRARY_UNUSABLE_PATH : LIBRARY_FOUND;
 }
 
+char *library_heap(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    int directory = name == NULL ? 0 : (int)(name - path) + 1;
+    return format_text("%.*slibburdock-heap.so", directory, path);
+}
+
 void library_complain(enum library_problem problem, const char *path)
 {
     if (problem == LIBRARY_MISSING)

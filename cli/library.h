@@ -19,6 +19,9 @@ char *beside_find(const char *const *paths, size_t count, int mode);
  * LIBRARY_MISSING it is where it was expected first. */
 enum library_problem library_find(char **path);
 
+/* Of libburdock-heap.so, which is installed beside the library. Free the result. */
+char *library_heap(const char *path);
+
 /* One line on stderr. */
 void library_complain(enum library_problem problem, const char *path);
 

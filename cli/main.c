@@ -126,6 +126,7 @@ static const char main_help[] =
     "       allow   trace a service again that was left alone after crashes\n"
     "run:   -s NAME service   -o DIR store   --endpoint URL   -q quiet   --exec\n"
     "       --summary=auto|always|never   --java   follow what executors run\n"
+    "       --heap   follow requests that are handed to worker threads in C and C++\n"
     "Traces stay on this machine unless OTEL_EXPORTER_OTLP_ENDPOINT is set. NO_COLOR respected.\n";
 
 static const struct verb verbs[] = {

@@ -24,7 +24,7 @@ enum summary_mode { SUMMARY_AUTO, SUMMARY_ALWAYS, SUMMARY_NEVER };
 struct run_options {
     const char *service, *endpoint, *store;
     enum summary_mode summary;
-    bool exec, help, java;
+    bool exec, help, java, heap;
 };
 
 static bool summary_parse(const char *text, enum summary_mode *mode)
@@ -63,6 +63,9 @@ static bool option_take(struct run_options *options, int letter)
     case 'j':
         options->java = true;
         return true;
+    case 'w':
+        options->heap = true;
+        return true;
     case 'm':
         return summary_parse(optarg, &options->summary);
     default:
@@ -77,7 +80,7 @@ static bool parse(int argc, char **argv, struct run_options *options)
         {"endpoint", required_argument, NULL, 'e'}, {"store", required_argument, NULL, 'o'},
         {"quiet", no_argument, NULL, 'q'}, {"exec", no_argument, NULL, 'x'},
         {"summary", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
-        {"java", no_argument, NULL, 'j'}, {0}};
+        {"java", no_argument, NULL, 'j'}, {"heap", no_argument, NULL, 'w'}, {0}};
     int letter;
     bool good = true;
     while (good && (letter = getopt_long(argc, argv, "+:s:o:qh", table, NULL)) != -1)
@@ -115,7 +118,10 @@ static void carrier_add(const char *name)
 /* We hand on our own environment, changed: what the command sees is what settings_read sees. */
 static void environment_set(const struct run_options *options, const char *library)
 {
-    setenv("LD_PRELOAD", library_preload(library, getenv("LD_PRELOAD")), 1);
+    const char *preload = getenv("LD_PRELOAD");
+    if (options->heap) /* behind ours, before another allocator */
+        preload = library_preload(library_heap(library), preload);
+    setenv("LD_PRELOAD", library_preload(library, preload), 1);
     if (options->service)
         setenv("OTEL_SERVICE_NAME", options->service, 1);
     if (options->java)
@@ -205,6 +211,10 @@ static int launch(const struct run_options *options, char **argv)
     enum library_problem problem = library_find(&library);
     if (problem != LIBRARY_FOUND) {
         library_complain(problem, library);
+        return STATUS_LAUNCHER;
+    }
+    if (options->heap && access(library_heap(library), R_OK) != 0) {
+        complain(library_heap(library), strerror(errno), "--heap needs it; reinstall");
         return STATUS_LAUNCHER;
     }
     if (!run_id_set(run_id)) {

@@ -16,7 +16,7 @@ static int absent_pthread_create(
 HOOK_OR(absent_pthread_create, int, pthread_create,
     (pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument))
 {
-    struct inheritance *inheritance = inheritance_take(start, argument);
+    struct inheritance *inheritance = inheritance_take(attributes, start, argument);
     if (__builtin_expect(inheritance == NULL, 1))
         return ORIGINAL(pthread_create)(thread, attributes, start, argument);
     int error = ORIGINAL(pthread_create)(thread, attributes, inheritance_run, inheritance);

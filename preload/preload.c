@@ -19,6 +19,7 @@
 #include "exporter.h"
 #include "foreign.h"
 #include "guard.h"
+#include "heap.h"
 #include "hook.h"
 #include "logs_stdio.h"
 #include "originals.h"
@@ -35,12 +36,15 @@ extern __typeof__(sendmsg) *original_sendmsg;
 extern __typeof__(send) *original_send;
 extern __typeof__(write) *original_write;
 
+FIND(pthread_attr_getstacksize, originals.pthread_attr_getstacksize, NULL);
 FIND(pthread_attr_setstacksize, originals.pthread_attr_setstacksize, NULL);
 FIND(pthread_timedjoin_np, originals.pthread_timedjoin_np, NULL);
 FIND(pthread_key_create, originals.pthread_key_create, NULL);
 FIND(pthread_key_delete, originals.pthread_key_delete, NULL);
 FIND(_dl_find_object, unwind_find_object, NULL);
 FIND(pthread_setspecific, originals.pthread_setspecific, NULL);
+static __typeof__(burdock_heap_attach) *heap_attach; /* NULL: nobody watches the allocator */
+FIND(burdock_heap_attach, heap_attach, NULL);
 
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution).
  */
@@ -65,6 +69,10 @@ static void start(char *const *argv, char *const *envp)
     attribution_start();
     environment_start(envp);
     carriers_start(argv);
+    if (heap_attach != NULL)
+        heap_attach(heap_start());
+    if (heap_is_on && config.isolation == ISOLATION_AUTO)
+        config.isolation = ISOLATION_ALWAYS; /* else its loops read many requests at once */
     if (config.joins_logs)
         logs_stdio = LOGS_STDIO_ON;
 }

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "heap.h"
 #include "sharing.h"
 #include "stacks.h"
 
@@ -101,6 +102,7 @@ void attribution_forked(void)
 static void set_current(struct thread *self, struct context *context)
 {
     struct context *old = self->current;
+    self->heap_context = 0;
     if (old == context)
         return;
     if (context != NULL) {
@@ -118,6 +120,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_strayed = false;
     self->current_followed = false;
     self->current_is_client = false;
+    self->current_of_heap = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -335,6 +338,13 @@ static void leave_ended(struct thread *self)
         set_current(self, NULL);
 }
 
+void attribution_take_up(struct thread *self, struct context *context)
+{
+    set_current(self, context);
+    self->current_carried = self->current_certain = self->current_of_heap = context != NULL;
+    self->current_of_stack = self->current_guessed = false;
+}
+
 void attribution_step(struct thread *self, struct context *context)
 {
     attribution_carry(self, context, true);
@@ -394,7 +404,8 @@ void attribution_look(struct thread *self)
  * now and then, as for a collection of garbage, and goes on with what it was at. */
 bool attribution_park(struct thread *self)
 {
-    if (self->current == NULL || self->current_carried || self->current_parked ||
+    if (self->current == NULL || self->current_parked ||
+        (self->current_carried && !self->current_of_heap) ||
         (self->multiplexes && !self->current_is_client))
         return false;
     if (!self->current_read_here || self->current->ended) {
@@ -444,6 +455,8 @@ void attribution_check(const struct thread *self, const struct context *context)
     uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     if (self->current_carried && !self->current_certain && is_right)
         try_carrier(context);
+    if (self->current_of_heap && !is_right)
+        heap_checked(false);
     counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
     if (!is_right)
         __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
@@ -589,6 +602,9 @@ static struct decision carried(const struct thread *self)
         return ambiguous(context);
     if (self->current_of_stack)
         return (struct decision){context, RULE_STACK};
+    if (self->current_of_heap)
+        return heap_is_doubtful() || context->ended ? ambiguous(context)
+                                                    : (struct decision){context, RULE_HEAP};
     if (self->current_certain)
         return (struct decision){context, RULE_CARRIER};
     if (self->current_guessed)
@@ -652,11 +668,15 @@ static struct decision noted(struct thread *self, struct decision decision)
 
 struct decision attribution_parent(struct thread *self, const struct opener *opener)
 {
+    if (__builtin_expect(heap_is_on, 0))
+        heap_look(self);
     return noted(self, decide(self, opener));
 }
 
 struct opener attribution_opens(struct thread *self)
 {
+    if (__builtin_expect(heap_is_on, 0))
+        heap_look(self);
     struct decision decision = decide(self, &nobody_opened);
     self->current_retries = false;
     bool has_ended = self->current != NULL && self->current->ended;

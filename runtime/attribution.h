@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -65,6 +66,8 @@ bool attribution_somebody_starves(void);
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* It says whose it may be: its calls are ambiguous. */
 void attribution_guess(struct thread *self, struct context *context);
+/* The thread was found to hold what a request has allocated, or nothing: heap.h. */
+void attribution_take_up(struct thread *self, struct context *context);
 /* A step of a task begins, which lasts until the other one; carrier.h. */
 void attribution_step(struct thread *self, struct context *context);
 void attribution_stepped(struct thread *self, struct context *context);
@@ -162,6 +165,7 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
 static inline void attribution_stray(struct thread *self)
 {
     self->current_strayed = true;
+    self->heap_context = 0;
     if (self->current != NULL && self->current->is_inherited)
         attribution_leave(self); /* it may have been given something to do */
 }
@@ -181,7 +185,8 @@ void attribution_start(void);
 struct inheritance;
 
 /* What a new thread is to inherit; NULL: nothing, it may be started as it is. */
-struct inheritance *inheritance_take(void *(*start)(void *), void *argument);
+struct inheritance *inheritance_take(
+    const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 /* Start routine of a thread that inherits; the argument is its inheritance. */
 void *inheritance_run(void *inheritance);
 /* The thread could not be started. */

@@ -29,6 +29,8 @@ struct context {
     bool text_is_big;
     uint32_t epoch;    /* the process that began it */
     bool is_inherited; /* the process was forked in it: when its answer is complete is not known */
+    uint32_t worker;   /* heap.c: who has taken it up; 0: nobody yet */
+    bool is_overtaken; /* the next request of its connection was read: it may be answered */
     bool is_message;   /* it is a message's that was delivered, no request's */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */

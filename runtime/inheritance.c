@@ -1,41 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attribution.h"
 #include "descriptor.h"
+#include "heap.h"
 #include "pool.h"
 
 struct inheritance {
     uint64_t pool_link;
     uint32_t index;
-    struct context *context; /* held */
+    struct context *context; /* held; NULL: none */
     void *(*start)(void *);
     void *argument;
+    size_t stack_bytes; /* while heap_is_on */
 };
 
 static struct pool inheritances = {.block_shift = 6};
 
-static struct inheritance *take(void *(*start)(void *), void *argument)
+static struct inheritance *take(struct context *context, void *(*start)(void *), void *argument)
 {
     struct thread *self = observe_open();
     if (self == NULL)
         return NULL;
-    uint32_t index = self->current == NULL ? 0 : pool_take(&inheritances);
+    uint32_t index = pool_take(&inheritances);
     struct inheritance *inheritance = index == 0 ? NULL : pool_block(&inheritances, index);
-    if (inheritance != NULL) {
+    if (inheritance != NULL)
         *inheritance = (struct inheritance){
-            .index = index, .context = self->current, .start = start, .argument = argument};
-        context_hold(self->current);
-        attribution_call_begin(self->current); /* not starved while its thread starts */
+            .index = index, .context = context, .start = start, .argument = argument};
+    if (inheritance != NULL && context != NULL) {
+        context_hold(context);
+        attribution_call_begin(context); /* not starved while its thread starts */
     }
     observe_close(self);
     return inheritance;
 }
 
-struct inheritance *inheritance_take(void *(*start)(void *), void *argument)
+struct inheritance *inheritance_take(
+    const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
     struct thread *self = thread_self;
-    if (self == NULL || self->current == NULL || self->current->ended || !attribution_is_sure(self))
+    bool is_its =
+        self != NULL && self->current != NULL && !self->current->ended && attribution_is_sure(self);
+    if (!is_its && !heap_is_on)
         return NULL;
-    return take(start, argument);
+    struct inheritance *taken = take(is_its ? self->current : NULL, start, argument);
+    if (taken != NULL && heap_is_on)
+        taken->stack_bytes = heap_stack_bytes(attributes);
+    return taken;
 }
 
 struct inheritance *inheritance_take_for_child(void)
@@ -43,12 +52,13 @@ struct inheritance *inheritance_take_for_child(void)
     struct thread *self = thread_self;
     if (__builtin_expect(self == NULL || self->current == NULL, 1) || thread_in_vfork != 0)
         return NULL;
-    return attribution_at_work() == self->current ? take(NULL, NULL) : NULL;
+    return attribution_at_work() == self->current ? take(self->current, NULL, NULL) : NULL;
 }
 
 static void drop(struct inheritance *inheritance)
 {
-    attribution_call_end(inheritance->context);
+    if (inheritance->context != NULL)
+        attribution_call_end(inheritance->context);
     context_drop(inheritance->context);
     pool_give(&inheritances, inheritance->index);
 }
@@ -67,7 +77,10 @@ void *inheritance_run(void *block)
     struct inheritance inheritance = *(struct inheritance *)block;
     struct thread *self = observe_open();
     if (self != NULL) {
-        attribution_touch(self, inheritance.context);
+        if (inheritance.context != NULL)
+            attribution_touch(self, inheritance.context);
+        heap_thread_started(self, (uintptr_t)__builtin_frame_address(0), inheritance.stack_bytes,
+            inheritance.argument);
         drop(block);
         observe_close(self);
     }

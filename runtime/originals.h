@@ -13,6 +13,7 @@
 
 struct originals {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    int (*pthread_attr_getstacksize)(const pthread_attr_t *, size_t *);
     int (*pthread_attr_setstacksize)(pthread_attr_t *, size_t);
     int (*pthread_timedjoin_np)(pthread_t, void **, const struct timespec *);
     int (*pthread_key_create)(pthread_key_t *, void (*)(void *));

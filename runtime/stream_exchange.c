@@ -6,6 +6,7 @@
 #include "config.h"
 #include "counters.h"
 #include "exporter.h"
+#include "heap.h"
 #include "open.h"
 #include "statement.h"
 #include "stream_internal.h"
@@ -322,12 +323,16 @@ void stream_unprepare(struct connection *connection)
         stream_forget(connection, connection->prepared);
 }
 
-static void received(struct connection *connection, struct exchange *exchange)
+static void received(struct stream_sink *sink, struct exchange *exchange)
 {
-    exchange->behind = connection->first != exchange;
-    if (exchange->behind)
+    exchange->behind = sink->connection->first != exchange;
+    if (exchange->behind) {
         attribution_request_behind(exchange->context, true);
+        heap_overtaken(sink->connection->first->context);
+    }
     attribution_request_complete(exchange->context);
+    if (__builtin_expect(heap_is_on, 0))
+        heap_read(sink->self, exchange->context);
 }
 
 static void on_number(struct exchange *exchange, const struct event *event)
@@ -404,7 +409,7 @@ __attribute__((noinline)) static void on_stage(
         if (exchange->is_delivery)
             stream_delivery_received(sink, exchange);
         else if (exchange->is_server && exchange->context != NULL)
-            received(connection, exchange);
+            received(sink, exchange);
         break;
     case EVENT_RESPONSE:
         open_answers(exchange);

@@ -77,8 +77,11 @@ class Stage(harness.Scene):
         """Starts the workload itself; it listens on the stage's port."""
         return self.start(command, port=self.port, **more)
 
-    def program(self, name):
-        return self.serve([os.path.join(PROGRAMS, name)])
+    def program(self, name, heap=False):
+        """heap: as by burdock run --heap."""
+        is_watched = heap and self.traced and not self.record_file
+        more = {"LD_PRELOAD": "%s:%s" % (harness.LIBRARY, harness.HEAP)} if is_watched else {}
+        return self.serve([os.path.join(PROGRAMS, name)], **more)
 
     def load(self, concurrency, requests, letter, path):
         done = subprocess.run([os.path.join(PROGRAMS, "load"), str(self.port), str(concurrency),

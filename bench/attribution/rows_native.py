@@ -3,13 +3,15 @@
 from workloads import built, workload
 
 
-def program(name):
-    return lambda stage: stage.program(name)
+def program(name, **how):
+    return lambda stage: stage.program(name, **how)
 
 
 workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 ahead:2 after:2 cron:2", program("threads"))
-workload("W19", "C++ pool", "worker-fifo:2 worker-lazy:2 io-fifo:2 io-lifo:2 io-lockfree:2 "
-         "io-function:2", program("pool"), [built("pool")])
+POOL = ("worker-fifo:2 worker-lazy:2 io-fifo:2 io-lifo:2 io-lockfree:2 io-function:2 io-shared:2 "
+        "io-reused:2")
+workload("W19", "C++ pool", POOL, program("pool"), [built("pool")])
+workload("W27", "C++ pool, --heap", POOL, program("pool", heap=True), [built("pool")])
 workload("W20", "swapcontext", "own:2 shared:2 sleep:2", program("coroutines"),
          [built("coroutines")])
 workload("W20", "boost.context", "own:2 shared:2 sleep:2", program("coroutines_boost"),

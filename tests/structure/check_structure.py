@@ -180,6 +180,23 @@ def test_dlopen():
     check(jumps and len(leaves) == len(before), "dlopen is a tail call", code)
 
 
+def test_heap():
+    """What watches the allocator is another object, made of nearly nothing."""
+    library = os.path.join(os.path.dirname(LIBRARY), "libburdock-heap.so")
+    needed = set(re.findall(r"NEEDED.*\[(.*)\]", output("readelf", "-dW", library)))
+    check(needed <= {"libc.so.6"} | {name for name in needed if name.startswith("ld-linux")},
+          "heap: libc is all that is needed", needed)
+    check("TLS" not in output("readelf", "-lW", library), "heap: no thread-local storage")
+    lines = [line.split() for line in output("nm", "-D", "--defined-only", library).splitlines()]
+    with open(os.path.join(ROOT, "preload/heap.map")) as file:
+        listed = set(re.findall(r"(\w+);", file.read().partition("local")[0]))
+    check({name for _, _, name in lines} == listed, "heap: the exports are those listed",
+          sorted({name for _, _, name in lines} ^ listed))
+    versions = re.findall(r"Name: GLIBC_([0-9.]+)", output("readelf", "-VW", library))
+    check(versions and max(map(version_of, versions)) <= GLIBC_FLOOR, "heap: no newer glibc is needed",
+          versions)
+
+
 def sources_of(folder):
     """Files of a folder and of those below it, but for tests, from the root."""
     for path, folders, names in os.walk(os.path.join(ROOT, folder)):
@@ -219,5 +236,6 @@ test_parts()
 test_calls()
 test_dlopen()
 test_includes()
+test_heap()
 print(f"1..{results['count']}")
 sys.exit(results["failed"] != 0)

@@ -2,7 +2,8 @@
 /* A pool of workers that are handed requests by an I/O thread, over a queue in memory. A worker
  * makes two blocking calls and then writes the answer itself (worker-), or hands it back to the I/O
  * thread (io-). The queue is first in first out, last in first out, a lock-free stack, or of
- * closures. Its threads are started before all, or (-lazy) when
+ * closures, which may share what they work on (-shared). Jobs may be kept and used again as soon as
+ * their calls are made (-reused). Its threads are started before all, or (-lazy) when
  * there is work. */
 #include <atomic>
 #include <condition_variable>
@@ -36,10 +37,47 @@ std::mutex done_lock;
 int lazy; /* threads started so far */
 int wake; /* eventfd of the I/O thread */
 
+bool is_cell(const job *each, const char *cell)
+{
+    return strcmp(each->request.cell, cell) == 0;
+}
+
+std::deque<job *> spare; /* of io-reused */
+std::mutex spare_lock;
+
+void let_go(job *each)
+{
+    if (!is_cell(each, "io-reused")) {
+        delete each;
+        return;
+    }
+    std::lock_guard<std::mutex> hold(spare_lock);
+    spare.push_back(each);
+}
+
+job *take_spare()
+{
+    std::lock_guard<std::mutex> hold(spare_lock);
+    if (spare.empty())
+        return nullptr;
+    job *each = spare.back();
+    spare.pop_back();
+    return each;
+}
+
+job *make(int client)
+{
+    job *each = take_spare();
+    if (each == nullptr)
+        return new job{client, {}, nullptr};
+    each->client = client;
+    return each;
+}
+
 void finish(job *each)
 {
     app_reply(each->client, &each->request);
-    delete each;
+    let_go(each);
 }
 
 void hand_back(job *each)
@@ -61,9 +99,22 @@ void call_twice(job *each)
     app_call(kept, &each->request, 1);
 }
 
+/* The answer needs no more of the job than a copy. */
+void hand_back_copy(job *each)
+{
+    job *copy = new job(*each);
+    strcpy(copy->request.cell, "copy"); /* which is not kept */
+    let_go(each);
+    hand_back(copy);
+}
+
 void work_on(job *each)
 {
     call_twice(each);
+    if (is_cell(each, "io-reused")) {
+        hand_back_copy(each);
+        return;
+    }
     if (strncmp(each->request.cell, "worker-", 7) == 0)
         finish(each);
     else
@@ -72,7 +123,7 @@ void work_on(job *each)
 
 bool is_lifo(const job *each)
 {
-    return strcmp(each->request.cell, "io-lifo") == 0;
+    return is_cell(each, "io-lifo");
 }
 
 /* One from the stack; what else was on it is put back, newest last. */
@@ -126,16 +177,29 @@ void work()
     }
 }
 
+void enqueue_shared(std::shared_ptr<job> kept)
+{
+    std::function<void()> closure = [kept] {
+        call_twice(kept.get());
+        hand_back(new job(*kept));
+    };
+    std::lock_guard<std::mutex> hold(lock);
+    closures.push_back(std::move(closure));
+}
+
 void enqueue(job *each)
 {
-    if (strcmp(each->request.cell, "io-lockfree") == 0) {
+    if (is_cell(each, "io-shared")) {
+        enqueue_shared(std::make_shared<job>(*each));
+        delete each;
+    } else if (is_cell(each, "io-lockfree")) {
         each->next = stack.load(std::memory_order_relaxed);
         while (!stack.compare_exchange_weak(each->next, each, std::memory_order_release))
             ;
         std::lock_guard<std::mutex> hold(lock); /* so that no waiter misses it */
     } else {
         std::lock_guard<std::mutex> hold(lock);
-        if (strcmp(each->request.cell, "io-function") == 0)
+        if (is_cell(each, "io-function"))
             closures.push_back([each, copy = std::string(each->request.token)] { work_on(each); });
         else
             queue.push_back(each);
@@ -157,7 +221,7 @@ void take_request(int client, int epoll)
         return;
     }
     head[got] = '\0'; /* requests are small: they come whole */
-    job *each = new job{client, {}, nullptr};
+    job *each = make(client);
     EXPECT(app_parse(head, &each->request));
     enqueue(each);
 }
