@@ -68,6 +68,7 @@ struct otlp_process {
     uint32_t count, used;
     struct otlp_fact facts[OTLP_FACTS_MAX];
     char texts[OTLP_FACTS_BYTES];
+    char scratch[2][CONFIG_LIST_MAX]; /* a host's stack may be small */
 };
 
 /* Encodes the Resource: service.name, config's attributes, which win over facts except for
@@ -75,4 +76,4 @@ struct otlp_process {
  * is given twice the last one counts. A fact that has no room is left out. Returns bytes, 0: no
  * room for what is not a fact. */
 size_t otlp_resource(
-    const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room);
+    const struct config *config, struct otlp_process *process, uint8_t *out, size_t room);

@@ -30,15 +30,41 @@ static bool is_text(const char *text, size_t room, const char *wanted)
     return wanted == NULL || (memchr(text, '\0', room) != NULL && strcmp(text, wanted) == 0);
 }
 
+/* It has died, and its parent has not asked yet how. A main thread that has left the others alone
+ * looks like it, but for their number. proc(5): PID (NAME) STATE, and NUM_THREADS is the 20th. */
+static bool is_zombie(uint32_t pid)
+{
+    char path[32], text[512];
+    struct format format;
+    format_start(&format, path, sizeof(path));
+    format_text(&format, "/proc/");
+    format_number(&format, pid);
+    format_text(&format, "/stat");
+    long descriptor = sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    long got = sys(SYS_read, descriptor, text, sizeof(text) - 1);
+    sys(SYS_close, descriptor);
+    text[got > 0 ? got : 0] = '\0';
+    const char *at = strrchr(text, ')');
+    if (at == NULL || at[1] != ' ' || at[2] != 'Z')
+        return false;
+    for (int field = 2; at != NULL && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL && at[1] <= '1' && at[2] == ' ';
+}
+
 static bool is_alive(const struct ring_file *file)
 {
-    return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH;
+    return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH && !is_zombie(file->pid);
 }
 
 static bool is_ring_file(const struct ring_file *file, uint64_t bytes)
 {
     return memcmp(file->magic, "BURDOCK", 8) == 0 && file->version == RING_VERSION &&
-           file->ring_count <= RINGS_MAX && file->resource_bytes <= RING_RESOURCE_BYTES_MAX &&
+           file->ring_count <= RINGS_MAX &&
+           ring_file_resource_at(file) + ring_file_resource_bytes(file) <=
+               RING_RESOURCE_BYTES_MAX &&
            RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES <= bytes;
 }
 
@@ -83,7 +109,8 @@ static void drain_file(struct delivery *delivery, struct ring_file *file)
         open_tell(file, rings, count, open, unix_ns());
         rings[count++] = open;
     }
-    delivery_drain(delivery, rings, count, file->resource, file->resource_bytes);
+    delivery_drain(delivery, rings, count, file->resource + ring_file_resource_at(file),
+        ring_file_resource_bytes(file));
     if (open != NULL)
         memory_unmap(open, RING_BYTES);
 }
