@@ -200,6 +200,7 @@ static void *run(void *unused)
         return NULL;
     }
     ring_descriptor = rings_take_file(&config);
+    rings_keep_spare(ring_descriptor);
     make_resource();
     if (!delivery_open(&delivery, &config)) {
         rings_unlock();

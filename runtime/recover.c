@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -54,9 +55,15 @@ static bool is_zombie(uint32_t pid)
     return at != NULL && at[1] <= '1' && at[2] == ' ';
 }
 
-static bool is_alive(const struct ring_file *file)
+/* Asked before anything else is read: what a living process still writes or sends is its own. */
+static bool is_of_living(int descriptor)
 {
-    return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH && !is_zombie(file->pid);
+    uint32_t pid = 0, is_locked = 0;
+    sys(SYS_pread64, descriptor, &pid, sizeof(pid), offsetof(struct ring_file, pid));
+    sys(SYS_pread64, descriptor, &is_locked, sizeof(is_locked),
+        offsetof(struct ring_file, is_locked));
+    return pid == 0 || /* it is being made */
+           (!is_locked && sys(SYS_kill, pid, 0) != -ESRCH && !is_zombie(pid));
 }
 
 static bool is_ring_file(const struct ring_file *file, uint64_t bytes)
@@ -129,7 +136,7 @@ static void write_tails(int descriptor, struct ring_file *file)
 static bool settle_file(struct delivery *delivery, struct ring_file *file, uint64_t bytes,
     const char *service_name, const char *run_id)
 {
-    if (!is_ring_file(file, bytes) || is_alive(file))
+    if (!is_ring_file(file, bytes))
         return false;
     if (is_empty(file))
         return true;
@@ -234,7 +241,7 @@ static void recover_file(struct wanted *wanted, int directory, const char *name)
         return;
     if (is_stillborn(descriptor, name, &status))
         sys(SYS_unlinkat, directory, name, 0);
-    else if (status.st_size >= RING_FILE_HEADER_BYTES)
+    else if (status.st_size >= RING_FILE_HEADER_BYTES && !is_of_living(descriptor))
         take_over(wanted, descriptor, (uint64_t)status.st_size, directory, name);
     sys(SYS_close, descriptor);
 }

@@ -131,8 +131,9 @@ struct ring *rings_at(uint32_t index);
 
 /* --- the file -------------------------------------------------------------------------------- */
 
-/* Any thread that may make system calls: makes the file, with a free ring, if there is none. It is
- * judged by its pid until the exporter has it. False: there can be none, and private rings serve.
+/* Any thread that may make system calls: makes the file, if there is none. It has no ring yet, and
+ * is judged by its pid until the exporter has it. False: there can be none, and private rings
+ * serve.
  */
 bool rings_make_file(const struct config *config);
 

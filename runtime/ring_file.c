@@ -154,18 +154,21 @@ static int create(const struct config *config, char path[RING_PATH_BYTES_MAX])
     return (int)opened;
 }
 
-static struct ring_file *make(const struct config *config, int *descriptor)
+static struct ring_file *make(const struct config *config)
 {
     struct making *making = memory_map(sizeof(*making));
     struct ring_file *made = NULL;
-    if (making == NULL)
-        return NULL;
-    *descriptor = create(config, making->path);
-    if (*descriptor >= 0 && (made = map_pages(*descriptor, 0, RING_FILE_HEADER_BYTES)) != NULL)
-        fill_header(made, config, making);
-    else if (*descriptor >= 0)
-        sys(SYS_unlinkat, AT_FDCWD, making->path, 0);
-    memory_unmap(making, sizeof(*making));
+    int descriptor = making == NULL ? -1 : create(config, making->path);
+    if (descriptor >= 0) {
+        made = map_pages(descriptor, 0, RING_FILE_HEADER_BYTES);
+        if (made != NULL)
+            fill_header(made, config, making);
+        else
+            sys(SYS_unlinkat, AT_FDCWD, making->path, 0);
+        sys(SYS_close, descriptor);
+    }
+    if (making != NULL)
+        memory_unmap(making, sizeof(*making));
     return made;
 }
 
@@ -181,19 +184,16 @@ bool rings_make_file(const struct config *config)
     struct ring_file *home = own_file();
     if (home != NULL || __atomic_load_n(&is_refused, __ATOMIC_RELAXED) || !process_may_call())
         return home != NULL;
-    int descriptor = -1;
-    struct ring_file *made = make(config, &descriptor);
-    bool is_ours = made != NULL && __atomic_compare_exchange_n(&file, &home, made, false,
-                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    if (is_ours) {
+    struct ring_file *made = make(config);
+    if (made == NULL) {
+        home = own_file();
+    } else if (__atomic_compare_exchange_n(
+                   &file, &home, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         home = made;
-        add_ring(home, descriptor, false);
-    } else if (made != NULL) {
+    } else {
         sys(SYS_unlinkat, AT_FDCWD, made->path, 0);
         sys(SYS_munmap, made, RING_FILE_HEADER_BYTES);
     }
-    if (descriptor >= 0)
-        sys(SYS_close, descriptor);
     if (home != NULL)
         begin_notes(home);
     else
