@@ -99,9 +99,11 @@ void delivery_settle(struct delivery *delivery, enum signal signal, enum outcome
     if (outcome == OUTCOME_DELIVERED) {
         delivery_accepted(delivery, signal, items, rejected);
         delivery_look_again(delivery, signal);
-    } else {
+    } else if (outcome != OUTCOME_SPOOLED) {
         delivery_count(
-            delivery, signal, outcome == OUTCOME_SPOOLED ? FATE_SPOOLED : FATE_DROPPED, items);
+            delivery, signal, delivery->is_resending ? FATE_DROPPED_SPOOL : FATE_DROPPED, items);
+    } else if (!delivery->is_resending) { /* else they have been counted */
+        delivery_count(delivery, signal, FATE_SPOOLED, items);
     }
 }
 

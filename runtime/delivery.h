@@ -67,6 +67,7 @@ struct delivery {
     bool is_stuck;      /* nothing more is drained */
     bool is_grown;      /* a batch of spans, since one did not take what there was */
     bool was_too_large; /* a request, for the collector: no batch grows any more */
+    bool is_resending;  /* parts of a request that was spooled */
     const uint8_t *resource;
     uint32_t resource_bytes;
     uint64_t stop_ns;   /* nonzero: give up at this monotonic time (the host is leaving) */

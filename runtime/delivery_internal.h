@@ -4,7 +4,10 @@
 
 #include "delivery.h"
 
-enum { DELIVERY_BATCH_BYTES = 2 * 1024 * 1024 };
+enum {
+    DELIVERY_BATCH_BYTES = 2 * 1024 * 1024,
+    DELIVERY_TOO_LARGE = 413 /* Content Too Large (RFC 9110, 15.5.14) */
+};
 
 /* LATE: the time was up, or the store has no room. */
 enum outcome {
@@ -49,6 +52,9 @@ enum outcome delivery_place(
 
 /* The batch of spans or of lines, which was OUTCOME_TOO_LARGE and is not finished: in parts. */
 void delivery_split(struct delivery *delivery, enum signal signal);
+/* The same of a request of the spool's, which lies in the memory of spans. What cannot be sent now
+ * is spooled again. False: it cannot be taken apart. */
+bool delivery_split_spooled(struct delivery *delivery, enum signal signal, size_t length);
 
 /* ---- delivery_spool.c ---- */
 

@@ -12,7 +12,6 @@
 enum {
     BACKOFF_FIRST_MS = 500,
     BACKOFF_MAX_MS = 5000,
-    TOO_LARGE = 413, /* Content Too Large (RFC 9110, 15.5.14) */
     AWAY_PAUSE_MAX_MS = 30 * 1000,
     AWAY_NAMED_MAX_MS = 3600 * 1000, /* by the collector, in Retry-After */
     STOP_RESERVE_MAX_MS = 250        /* of the time for the end, to spool what was not sent */
@@ -110,7 +109,7 @@ void delivery_try(
     otlp_http_post(http_of(delivery, signal), &target, way->batch.start,
         (size_t)(way->batch.limit - way->batch.start), deadline, &delivery->stop_ns, answer);
     way->is_barred = answer->error == EACCES;
-    delivery->was_too_large |= answer->status == TOO_LARGE;
+    delivery->was_too_large |= answer->status == DELIVERY_TOO_LARGE;
     if (signal != SIGNAL_METRICS)
         note_answer(delivery, signal, answer);
 }
@@ -138,7 +137,7 @@ enum outcome delivery_post(
         pause_ms = pause_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause_ms * 2;
     }
     *rejected = answer.rejected;
-    if (answer.status == TOO_LARGE)
+    if (answer.status == DELIVERY_TOO_LARGE)
         return OUTCOME_TOO_LARGE;
     static const enum outcome outcomes[] = {[OTLP_ACCEPTED] = OUTCOME_DELIVERED,
         [OTLP_RETRY] = OUTCOME_LATE,

@@ -43,3 +43,23 @@ void delivery_split(struct delivery *delivery, enum signal signal)
             items = rest.spans;
     }
 }
+
+bool delivery_split_spooled(struct delivery *delivery, enum signal signal, size_t length)
+{
+    uint8_t resource[OTLP_RESOURCE_BYTES_MAX];
+    struct delivery_way *way = &delivery->ways[signal];
+    struct otlp_batch waiting = way->batch;
+    const uint8_t *before = delivery->resource;
+    uint32_t bytes_before = delivery->resource_bytes;
+    if (!otlp_batch_reopen(&way->batch, delivery->memory, DELIVERY_BATCH_BYTES, length, resource,
+            &delivery->resource_bytes))
+        return false;
+    delivery->resource = resource;
+    delivery->is_resending = true;
+    delivery_split(delivery, signal);
+    delivery->is_resending = false;
+    delivery->resource = before;
+    delivery->resource_bytes = bytes_before;
+    way->batch = waiting;
+    return true;
+}

@@ -40,6 +40,11 @@ static bool resend(struct delivery *delivery, enum signal signal, size_t length)
     way->batch = waiting;
     if (answer.outcome == OTLP_RETRY)
         return false;
+    if (answer.status == DELIVERY_TOO_LARGE && items > 1 &&
+        delivery_split_spooled(delivery, signal, length)) {
+        spool_settle(way->spool);
+        return true;
+    }
     spool_settle(way->spool);
     if (answer.outcome == OTLP_ACCEPTED)
         delivery_accepted(delivery, signal, items, answer.rejected);

@@ -52,14 +52,14 @@ static uint8_t resource[RING_RESOURCE_BYTES_MAX];
 static size_t resource_bytes;
 static uint64_t counted_us; /* CPU time of this thread */
 
-static void make_resource(bool is_thread)
+static void make_resource(void)
 {
     static struct otlp_process facts;
     memset(&facts, 0, sizeof(facts));
     resource_begin(&facts);
-    if (is_thread)
-        resource_finish(&facts, &config, &delivery.stop_ns);
+    resource_finish(&facts, &config, &delivery.stop_ns);
     resource_bytes = otlp_resource(&config, &facts, resource, sizeof(resource));
+    rings_set_resource(resource, resource_bytes);
 }
 
 /* False: we would share the host's descriptors, or keep its connections open. */
@@ -199,8 +199,9 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
         return NULL;
     }
-    make_resource(true);
-    rings_open_file(&config, resource, resource_bytes, &ring_descriptor);
+    ring_descriptor = rings_take_file(&config);
+    rings_keep_spare(ring_descriptor);
+    make_resource();
     if (!delivery_open(&delivery, &config)) {
         rings_unlock();
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE); /* nobody waits for us at exit */
@@ -263,33 +264,20 @@ static bool start_thread(void)
     return error == 0;
 }
 
-/* Without a thread (RLIMIT_NPROC, a sandbox, a retired main thread) the rings are drained from
- * outside, or at the end. */
-static void make_rings_here(void)
-{
-    if (!process_may_call())
-        return;
-    int descriptor;
-    make_resource(false);
-    if (rings_open_file(&config, resource, resource_bytes, &descriptor)) {
-        rings_unlock();
-        rings_publish_counters();
-    }
-    if (descriptor >= 0)
-        sys(SYS_close, descriptor);
-}
-
+/* The file comes first: who finds `life` set finds the file, or there can be none. Without a thread
+ * (RLIMIT_NPROC, a sandbox, a retired main thread) it is drained from outside, or at the end. */
 void exporter_need(void)
 {
     uint32_t expected = LIFE_RETIRED;
-    uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
+    uint32_t now = __atomic_load_n(&life, __ATOMIC_ACQUIRE);
     if (__builtin_expect(now != LIFE_NONE && now != LIFE_RETIRED, 1))
         return;
     if (!config.records && !config.records_logs)
         return;
+    rings_make_file(&config);
     if (__atomic_compare_exchange_n(
             &life, &expected, LIFE_RINGS_ONLY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        make_rings_here();
+        rings_publish_counters();
         return;
     }
     expected = LIFE_NONE;
@@ -300,13 +288,7 @@ void exporter_need(void)
         return;
     __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
     counter_add(COUNTER_THREAD_REFUSED, 1);
-    make_rings_here();
-}
-
-bool exporter_adds_rings(void)
-{
-    uint32_t now = __atomic_load_n(&life, __ATOMIC_RELAXED);
-    return now != LIFE_REFUSED && now != LIFE_RINGS_ONLY;
+    rings_publish_counters();
 }
 
 void exporter_ask(uint32_t wanted)
@@ -325,7 +307,6 @@ void exporter_ask(uint32_t wanted)
 /* The thread has ended, and the next one shall start as the first one did. */
 static void begin_anew(void)
 {
-    rings_remove_file(); /* its mapping stays; the next thread makes a file of its own */
     __atomic_store_n(&is_stopping, false, __ATOMIC_RELEASE);
     __atomic_store_n(&delivery.stop_ns, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&life, LIFE_NONE, __ATOMIC_RELEASE);

@@ -10,7 +10,6 @@
  *
  * | function            | who                              | may wait               |
  * | exporter_need       | host thread in its observe block | no (starts the thread) |
- * | exporter_adds_rings | host thread in its observe block | no                     |
  * | exporter_wake       | host thread in its observe block | no                     |
  * | exporter_flush      | host thread at exit, _exit, exec | yes, bounded           |
  * | exporter_stop       | host thread asking for a sandbox | yes, bounded           |
@@ -25,11 +24,9 @@
 
 struct thread;
 
-/* Makes sure that the exporter runs, or that it is known that it cannot. */
+/* Makes sure that there is a ring file and that the exporter runs, or that it is known that they
+ * cannot be. */
 void exporter_need(void);
-
-/* Does the exporter keep a spare ring ready, now or soon? If not, a thread adds its own. */
-bool exporter_adds_rings(void);
 
 enum exporter_work { WORK_NONE, WORK_SOON, WORK_NOW };
 OURS uint32_t exporter_work; /* futex: what the thread has been asked to do */

@@ -11,8 +11,8 @@
  * open_answers    | connection is locked        | it says one or the other                       |
  * | record, forget  |                             | both are there: the span of the ring is told |
  *
- * Limits: nothing is noted before the file is there (the first milliseconds of a process's first
- * request), of exchanges beyond OPEN_SLOTS at once, nor of what a library was asked for (call.h).
+ * Limits: nothing is noted of exchanges beyond OPEN_SLOTS at once, nor of what a library was asked
+ * for (call.h), nor where there can be no file.
  * Of the texts only method, target and host are kept, if they end within OPEN_TEXT_BYTES.
  */
 #pragma once

@@ -352,6 +352,52 @@ void otlp_batch_take_first(struct otlp_batch *batch, uint32_t items, struct otlp
     batch->spans -= items;
 }
 
+/* The items of a ScopeSpans or ScopeLogs, which are all that is in it behind the scope. */
+static const uint8_t *find_items(
+    const struct wire_field *scope, uint32_t *items, const uint8_t **end)
+{
+    const uint8_t *first = NULL, *at = scope->data, *before = at;
+    struct wire_field field;
+    for (*items = 0; wire_next(&at, scope->data + scope->length, &field); before = at)
+        if (field.number == 2 && field.type == WIRE_BYTES) {
+            first = first == NULL ? before : first;
+            *end = at;
+            ++*items;
+        }
+    return first;
+}
+
+bool otlp_batch_reopen(struct otlp_batch *batch, uint8_t *memory, size_t room, size_t length,
+    uint8_t *resource, uint32_t *resource_bytes)
+{
+    struct wire_field outer, inner, scope;
+    const uint8_t *end = NULL, *request_end = memory + length;
+    uint8_t tail[OTLP_ENVELOPE_BYTES_MAX];
+    struct otlp_batch empty;
+    uint32_t items;
+    otlp_batch_reset(&empty, tail, sizeof(tail));
+    size_t behind = (size_t)(empty.limit - empty.start);
+    if (!wire_find(memory, length, 1, WIRE_BYTES, &outer) ||
+        outer.data + outer.length != request_end ||
+        !wire_find(outer.data, outer.length, 1, WIRE_BYTES, &inner) ||
+        !wire_find(outer.data, outer.length, 2, WIRE_BYTES, &scope) ||
+        inner.length > OTLP_RESOURCE_BYTES_MAX)
+        return false;
+    const uint8_t *first = find_items(&scope, &items, &end);
+    if (first == NULL || (size_t)(request_end - end) != behind ||
+        memcmp(end, empty.start, behind) != 0)
+        return false;
+    size_t bytes = (size_t)(request_end - first);
+    if (room - bytes < OTLP_ENVELOPE_BYTES_MAX + inner.length)
+        return false;
+    memcpy(resource, inner.data, inner.length);
+    *resource_bytes = (uint32_t)inner.length;
+    memmove(memory + room - bytes, first, bytes);
+    *batch = (struct otlp_batch){
+        .base = memory, .start = memory + room - bytes, .limit = memory + room, .spans = items};
+    return true;
+}
+
 bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t resource_bytes)
 {
     size_t room = (size_t)(batch->start - batch->base);

@@ -54,6 +54,11 @@ bool otlp_batch_finish(struct otlp_batch *batch, const uint8_t *resource, size_t
  * *batch, which those leave, is not to be touched before the part is done with. The part's
  * finish writes over what stands before part->start, so the caller has to keep those bytes. */
 void otlp_batch_take_first(struct otlp_batch *batch, uint32_t items, struct otlp_batch *part);
+/* The request in the first `length` bytes of the memory, which has `room`, becomes the batch that
+ * it was; its Resource goes to `resource`, which has room for OTLP_RESOURCE_BYTES_MAX. False, and
+ * all is as it was: we did not write it so, or there is no room. */
+bool otlp_batch_reopen(struct otlp_batch *batch, uint8_t *memory, size_t room, size_t length,
+    uint8_t *resource, uint32_t *resource_bytes);
 
 /* Facts of a process for its Resource: see resource.h. All zero: none. */
 enum { OTLP_FACTS_MAX = 64, OTLP_FACTS_BYTES = 8 * 1024 };
@@ -68,6 +73,7 @@ struct otlp_process {
     uint32_t count, used;
     struct otlp_fact facts[OTLP_FACTS_MAX];
     char texts[OTLP_FACTS_BYTES];
+    char scratch[2][CONFIG_LIST_MAX]; /* a host's stack may be small */
 };
 
 /* Encodes the Resource: service.name, config's attributes, which win over facts except for
@@ -75,4 +81,4 @@ struct otlp_process {
  * is given twice the last one counts. A fact that has no room is left out. Returns bytes, 0: no
  * room for what is not a fact. */
 size_t otlp_resource(
-    const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room);
+    const struct config *config, struct otlp_process *process, uint8_t *out, size_t room);

@@ -8,13 +8,14 @@
 #include "text.h"
 
 /* More of a path or a name than this says nothing. Three bytes in the worst case for each. */
-enum { FACT_BYTES_MAX = 1024, ITEM_BYTES_MAX = CONFIG_LIST_MAX };
+enum { FACT_BYTES_MAX = 1024 };
 
 struct output {
     uint8_t *out;
     size_t room;
     size_t used;
     bool full;
+    char (*scratch)[CONFIG_LIST_MAX]; /* for the item at hand; for those behind it, or a fact */
 };
 
 static void add_bytes(struct output *o, const void *data, size_t length)
@@ -73,14 +74,13 @@ static void add_number(struct output *o, struct slice key, uint64_t value)
     add_varint(o, value);
 }
 
-/* One item of OTEL_RESOURCE_ATTRIBUTES, decoded into `text`. */
+/* One item of OTEL_RESOURCE_ATTRIBUTES. */
 struct item {
     struct slice key;
     struct slice value;
-    char text[ITEM_BYTES_MAX];
 };
 
-static bool decode_item(struct slice encoded, struct item *item)
+static bool decode_item(struct slice encoded, char text[CONFIG_LIST_MAX], struct item *item)
 {
     const char *equals = memchr(encoded.data, '=', encoded.length);
     size_t key_bytes, value_bytes;
@@ -89,23 +89,22 @@ static bool decode_item(struct slice encoded, struct item *item)
     struct slice key = slice_trim((struct slice){encoded.data, (size_t)(equals - encoded.data)});
     struct slice value = slice_trim(
         (struct slice){equals + 1, encoded.length - (size_t)(equals - encoded.data) - 1});
-    if (!percent_decode(key, item->text, sizeof(item->text), &key_bytes) || key_bytes == 0)
+    if (!percent_decode(key, text, CONFIG_LIST_MAX, &key_bytes) || key_bytes == 0)
         return false;
-    if (!percent_decode(
-            value, item->text + key_bytes, sizeof(item->text) - key_bytes, &value_bytes))
+    if (!percent_decode(value, text + key_bytes, CONFIG_LIST_MAX - key_bytes, &value_bytes))
         return false;
-    item->key = (struct slice){item->text, key_bytes};
-    item->value = (struct slice){item->text + key_bytes, value_bytes};
+    item->key = (struct slice){text, key_bytes};
+    item->value = (struct slice){text + key_bytes, value_bytes};
     return true;
 }
 
 /* Does the list give this key? Quadratic, with a list of at most CONFIG_LIST_MAX bytes. */
-static bool list_gives(struct slice list, struct slice key)
+static bool list_gives(const struct output *o, struct slice list, struct slice key)
 {
     struct slice encoded;
     struct item item;
     while (slice_split(&list, ',', &encoded))
-        if (decode_item(encoded, &item) && item.key.length == key.length &&
+        if (decode_item(encoded, o->scratch[1], &item) && item.key.length == key.length &&
             memcmp(item.key.data, key.data, key.length) == 0)
             return true;
     return false;
@@ -119,20 +118,20 @@ static struct slice whole(const char *text)
 /* Facts of ours come from the system and may hold any bytes; what is not UTF-8 becomes U+FFFD. */
 static void add_fact(struct output *o, struct slice list, const char *key, const char *text)
 {
-    char clean[FACT_BYTES_MAX];
+    char *clean = o->scratch[0];
     size_t used = 0;
     struct slice fact = whole(text);
     for (size_t at = 0; at < fact.length;) {
         unsigned bytes = utf8_sequence((const uint8_t *)fact.data + at, fact.length - at);
         const char *from = bytes ? fact.data + at : "\xEF\xBF\xBD";
         size_t size = bytes ? bytes : 3;
-        if (size > sizeof(clean) - used)
+        if (size > FACT_BYTES_MAX - used)
             break;
         memcpy(clean + used, from, size);
         used += size;
         at += bytes ? bytes : 1;
     }
-    if (used > 0 && !list_gives(list, whole(key)))
+    if (used > 0 && !list_gives(o, list, whole(key)))
         add_string(o, whole(key), (struct slice){clean, used});
 }
 
@@ -141,11 +140,12 @@ static void add_list(struct output *o, struct slice list)
     struct slice encoded;
     struct item item;
     while (slice_split(&list, ',', &encoded)) {
-        if (!decode_item(encoded, &item))
+        if (!decode_item(encoded, o->scratch[0], &item))
             continue;
         bool is_service =
             item.key.length == 12 && memcmp(item.key.data, "service.name", item.key.length) == 0;
-        if (!is_service && !list_gives(list, item.key)) /* the rest of the list: the last counts */
+        if (!is_service &&
+            !list_gives(o, list, item.key)) /* the rest of the list: the last counts */
             add_string(o, item.key, item.value);
     }
 }
@@ -158,7 +158,7 @@ static void add_process(struct output *o, struct slice list, const struct otlp_p
         struct output before = *o;
         if (fact->text != NULL)
             add_fact(o, list, fact->key, fact->text);
-        else if (!list_gives(list, whole(fact->key)))
+        else if (!list_gives(o, list, whole(fact->key)))
             add_number(o, whole(fact->key), (uint64_t)fact->number);
         if (o->full)
             *o = before;
@@ -166,9 +166,9 @@ static void add_process(struct output *o, struct slice list, const struct otlp_p
 }
 
 size_t otlp_resource(
-    const struct config *config, const struct otlp_process *process, uint8_t *out, size_t room)
+    const struct config *config, struct otlp_process *process, uint8_t *out, size_t room)
 {
-    struct output o = {.out = out, .room = room};
+    struct output o = {.out = out, .room = room, .scratch = process->scratch};
     struct slice list = whole(config->resource_attributes);
     struct slice none = {"", 0};
 

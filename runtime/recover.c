@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -30,15 +31,47 @@ static bool is_text(const char *text, size_t room, const char *wanted)
     return wanted == NULL || (memchr(text, '\0', room) != NULL && strcmp(text, wanted) == 0);
 }
 
-static bool is_alive(const struct ring_file *file)
+/* It has died, and its parent has not asked yet how. A main thread that has left the others alone
+ * looks like it, but for their number. proc(5): PID (NAME) STATE, and NUM_THREADS is the 20th. */
+static bool is_zombie(uint32_t pid)
 {
-    return !file->is_locked && sys(SYS_kill, file->pid, 0) != -ESRCH;
+    char path[32], text[512];
+    struct format format;
+    format_start(&format, path, sizeof(path));
+    format_text(&format, "/proc/");
+    format_number(&format, pid);
+    format_text(&format, "/stat");
+    long descriptor = sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    long got = sys(SYS_read, descriptor, text, sizeof(text) - 1);
+    sys(SYS_close, descriptor);
+    text[got > 0 ? got : 0] = '\0';
+    const char *at = strrchr(text, ')');
+    if (at == NULL || at[1] != ' ' || at[2] != 'Z')
+        return false;
+    for (int field = 2; at != NULL && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL && at[1] <= '1' && at[2] == ' ';
+}
+
+/* Asked before anything else is read: what a living process still writes or sends is its own. */
+static bool is_of_living(int descriptor)
+{
+    uint32_t pid = 0, is_locked = 0;
+    sys(SYS_pread64, descriptor, &pid, sizeof(pid), offsetof(struct ring_file, pid));
+    sys(SYS_pread64, descriptor, &is_locked, sizeof(is_locked),
+        offsetof(struct ring_file, is_locked));
+    return pid == 0 || /* it is being made */
+           (!is_locked && sys(SYS_kill, pid, 0) != -ESRCH && !is_zombie(pid));
 }
 
 static bool is_ring_file(const struct ring_file *file, uint64_t bytes)
 {
     return memcmp(file->magic, "BURDOCK", 8) == 0 && file->version == RING_VERSION &&
-           file->ring_count <= RINGS_MAX && file->resource_bytes <= RING_RESOURCE_BYTES_MAX &&
+           file->ring_count <= RINGS_MAX &&
+           ring_file_resource_at(file) + ring_file_resource_bytes(file) <=
+               RING_RESOURCE_BYTES_MAX &&
            RING_FILE_HEADER_BYTES + (uint64_t)file->ring_count * RING_BYTES <= bytes;
 }
 
@@ -83,7 +116,8 @@ static void drain_file(struct delivery *delivery, struct ring_file *file)
         open_tell(file, rings, count, open, unix_ns());
         rings[count++] = open;
     }
-    delivery_drain(delivery, rings, count, file->resource, file->resource_bytes);
+    delivery_drain(delivery, rings, count, file->resource + ring_file_resource_at(file),
+        ring_file_resource_bytes(file));
     if (open != NULL)
         memory_unmap(open, RING_BYTES);
 }
@@ -102,7 +136,7 @@ static void write_tails(int descriptor, struct ring_file *file)
 static bool settle_file(struct delivery *delivery, struct ring_file *file, uint64_t bytes,
     const char *service_name, const char *run_id)
 {
-    if (!is_ring_file(file, bytes) || is_alive(file))
+    if (!is_ring_file(file, bytes))
         return false;
     if (is_empty(file))
         return true;
@@ -207,7 +241,7 @@ static void recover_file(struct wanted *wanted, int directory, const char *name)
         return;
     if (is_stillborn(descriptor, name, &status))
         sys(SYS_unlinkat, directory, name, 0);
-    else if (status.st_size >= RING_FILE_HEADER_BYTES)
+    else if (status.st_size >= RING_FILE_HEADER_BYTES && !is_of_living(descriptor))
         take_over(wanted, descriptor, (uint64_t)status.st_size, directory, name);
     sys(SYS_close, descriptor);
 }

@@ -51,8 +51,8 @@ static void add_instance(struct otlp_process *process)
 
 static void add_executable(struct otlp_process *process)
 {
-    char path[1024];
-    long length = sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
+    char *path = process->scratch[0];
+    long length = sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, 1023);
     if (length <= 0)
         return;
     path[length] = '\0';

@@ -17,11 +17,12 @@
  * The head is published after the record is whole, so an outside reader never sees a torn one.
  *
  * Rings live in one file per process, <run directory>/burdock-<pid>-<start>.ring, mapped shared, so
- * that a killed process's spans can be recovered. The exporter thread makes the file and a spare
- * ring ahead of need; it reserves the pages (fallocate), since touching a page that a full tmpfs
- * cannot give would raise SIGBUS in the host. A thread that needs a ring when none is ready gets a
- * private one: same use, but not durable, so the exporter hurries and the thread moves later. In a
- * process that may have no exporter thread each thread adds its own ring to the file.
+ * that a killed process's spans can be recovered. The thread that begins the process's first
+ * exchange makes the file, before the answer can leave; the exporter keeps a spare ring ready, and
+ * a thread that finds none adds its own. Pages are reserved (fallocate), since touching one that a
+ * full tmpfs cannot give would raise SIGBUS in the host. Where that cannot be (no room, no place, a
+ * sandbox) a thread gets a private ring: same use, but not durable, so the exporter hurries, and
+ * the thread moves if there is room later. Counted: rings.private.
  */
 #pragma once
 
@@ -43,7 +44,8 @@ enum {
     RING_FILE_OPEN_BYTES = 48 * 1024,
     RING_FILE_HEADER_BYTES = RING_FILE_OPEN_AT + RING_FILE_OPEN_BYTES,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
-    RING_VERSION = 12
+    RING_PATH_BYTES_MAX = CONFIG_TEXT_MAX + 64,
+    RING_VERSION = 13
 };
 
 struct ring {
@@ -75,7 +77,7 @@ struct ring_file {
     char service_name[256];
     uint32_t is_locked; /* its owner holds flock while alive; else judge by pid */
     uint32_t ring_count;
-    uint32_t resource_bytes;
+    uint32_t resource_place; /* in `resource`: where << 16 | bytes; the exporter writes another */
     uint32_t broken;
     char broken_why[128];
     uint64_t counters[COUNTER_COUNT];
@@ -84,7 +86,20 @@ struct ring_file {
     uint64_t alive_ns;        /* since the epoch: when the exporter last was at it */
     uint64_t clock_offset_ns; /* Unix time minus monotonic time, then */
     struct connection_counts connections;
+    uint32_t rings_begun;           /* at least ring_count */
+    char path[RING_PATH_BYTES_MAX]; /* ""; it is removed */
 };
+_Static_assert(sizeof(struct ring_file) <= RING_FILE_OPEN_AT, "the header has room");
+
+static inline uint32_t ring_file_resource_at(const struct ring_file *file)
+{
+    return file->resource_place >> 16;
+}
+
+static inline uint32_t ring_file_resource_bytes(const struct ring_file *file)
+{
+    return file->resource_place & 0xffff;
+}
 
 /* --- host threads -------------------------------------------------------------------------- */
 
@@ -114,13 +129,22 @@ void ring_consume(struct ring *ring, uint64_t cursor);
 uint32_t rings_count(void);
 struct ring *rings_at(uint32_t index);
 
+/* --- the file -------------------------------------------------------------------------------- */
+
+/* Any thread that may make system calls: makes the file, if there is none. It has no ring yet, and
+ * is judged by its pid until the exporter has it. False: there can be none, and private rings
+ * serve.
+ */
+bool rings_make_file(const struct config *config);
+
 /* --- exporter thread: the file ------------------------------------------------------------- */
 
-/* Makes the file and the first ring. False: no durable rings (private ones serve). *descriptor
- * stays open in the exporter's own descriptor table and holds the lock; -1 if not. */
-bool rings_open_file(
-    const struct config *config, const uint8_t *resource, size_t resource_bytes, int *descriptor);
-/* Adds a spare ring to the file if none is free. */
+/* Takes the file over, or makes it. The descriptor stays open in the exporter's own table and holds
+ * the lock; -1: there is no file. */
+int rings_take_file(const struct config *config);
+/* The file's Resource, in the place of what was known at first. */
+void rings_set_resource(const uint8_t *resource, size_t bytes);
+/* Adds a spare ring to the file if none is free; sees to the lock. */
 void rings_keep_spare(int descriptor);
 /* Are there spans in private rings, which would die with the process? */
 bool rings_are_exposed(void);

@@ -212,11 +212,19 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
     stream_disown(connection);
 }
 
+/* Before anything of the answer can leave. */
+__attribute__((noinline, cold)) static void note_first(
+    const struct stream_sink *sink, struct exchange *exchange)
+{
+    exporter_need();
+    open_note(exchange, sink->connection->row);
+}
+
 __attribute__((always_inline)) static inline void note_open(
     const struct stream_sink *sink, struct exchange *exchange)
 {
     if (exchange_is_recorded(exchange) && !open_note(exchange, sink->connection->row))
-        exporter_need(); /* ahead of need, so that the span finds a ring */
+        note_first(sink, exchange);
 }
 
 static void on_request(struct stream_sink *sink, struct exchange *exchange)

@@ -224,6 +224,12 @@ def refuse(status, **headers):
     return lambda handler: handler.send(status, **headers)
 
 
+def up_to(limit):
+    """Of this many bytes; a larger body is refused."""
+    return lambda handler: (refuse(413) if int(handler.headers["Content-Length"]) > limit
+                            else accept)(handler)
+
+
 def hang_up(handler):
     handler.close_connection = True
 

@@ -13,7 +13,7 @@ from harness import (BUILD, LIBRARY, PYTHON, SERVICE, VICTIMS, Scene, check, equ
 
 if harness.otlp:
     from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
-                      spans_of_store)
+                      spans_of_store, up_to)
 
 BURDOCK = os.path.join(BUILD, "cli/burdock")
 NEVER_BY_ITSELF = "600000"  # a schedule delay that no test lives to see
@@ -114,12 +114,6 @@ def late(handler):
     """Meanwhile all is in the rings."""
     time.sleep(1.5)
     accept(handler)
-
-
-def up_to(limit):
-    def answer(handler):
-        (refuse(413) if int(handler.headers["Content-Length"]) > limit else accept)(handler)
-    return answer
 
 
 def batch_sizes(default=accept, **more):

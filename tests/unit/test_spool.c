@@ -363,6 +363,34 @@ static void test_counting(void)
     CHECK(most <= 32, "noise has no more spans than fit (%u)", most);
 }
 
+/* What is too large for the collector goes in parts, which are requests as any. */
+static void test_parts(void)
+{
+    static uint8_t resource[OTLP_RESOURCE_BYTES_MAX];
+    uint32_t bytes = 1;
+    struct otlp_batch batch = request_of('a', 5), part;
+    size_t length = (size_t)(batch.limit - batch.start);
+    memcpy(buffer, batch.start, length);
+    CHECK(!otlp_batch_reopen(&batch, buffer, sizeof(buffer), length - 1, resource, &bytes) &&
+              !otlp_batch_reopen(&batch, buffer, length, length, resource, &bytes),
+        "neither what is cut nor what has no room is taken apart");
+    buffer[length - 1] ^= 1;
+    CHECK(!otlp_batch_reopen(&batch, buffer, sizeof(buffer), length, resource, &bytes),
+        "nor what another version wrote");
+    buffer[length - 1] ^= 1;
+    CHECK(otlp_batch_reopen(&batch, buffer, sizeof(buffer), length, resource, &bytes) &&
+              batch.spans == 5 && bytes == 0,
+        "a request is a batch again");
+    otlp_batch_take_first(&batch, 2, &part);
+    uint8_t *first = buffer + sizeof(buffer) - length; /* the part's head is written over others */
+    CHECK(batch.spans == 3 && part.start > first, "of which a part is taken");
+    CHECK(otlp_batch_finish(&part, resource, bytes), "and finished");
+    struct otlp_batch wanted = request_of('a', 2);
+    CHECK(part.limit - part.start == wanted.limit - wanted.start &&
+              memcmp(part.start, wanted.start, (size_t)(part.limit - part.start)) == 0,
+        "it is the request of its spans");
+}
+
 int main(void)
 {
     if (mkdtemp(root) == NULL)
@@ -376,6 +404,7 @@ int main(void)
     test_limit();
     test_directories();
     test_counting();
+    test_parts();
     char command[128];
     snprintf(command, sizeof(command), "rm -rf '%s'", root);
     return tap_done() | (system(command) != 0);
