@@ -15,8 +15,7 @@ static void note_starved(struct context *context)
     context->has_starved = true;
     if (!context->may_have_made_calls && attribution_somebody_starves())
         __atomic_store_n(&attribution.puts_off, true, __ATOMIC_RELAXED);
-    uint32_t at = __atomic_fetch_add(&attribution.lately_next, 1, __ATOMIC_RELAXED) % LATELY;
-    __atomic_store_n(&attribution.lately[at], context->index, __ATOMIC_RELEASE);
+    note_lately(context);
 }
 
 __attribute__((noinline)) static void count(struct context *context, uint64_t old, uint64_t new)
@@ -44,6 +43,7 @@ void attribution_forked(void)
     __atomic_store_n(&attribution.starved, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&attribution.lost, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&attribution.unclaimed, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&attribution.asking, 0, __ATOMIC_RELAXED);
     sharing_forked();
 }
 
@@ -352,10 +352,35 @@ void attribution_sleep(struct thread *self)
         set_current(self, NULL);
 }
 
+/* Nothing of the request is under way, and the thread is in it, or was led out of it by the answer
+ * to a call that nobody is known to have made. */
+void attribution_asks(struct thread *self, struct context *context)
+{
+    uint64_t state = __atomic_load_n(&context->state, __ATOMIC_RELAXED);
+    bool is_here = self->current == context && state == WAITING + ATTACHED;
+    bool is_lost_here = self->current == NULL && self->touched_unknown && state == WAITING;
+    if (context->is_message || context->epoch != process.epoch || (!is_here && !is_lost_here))
+        return;
+    __atomic_fetch_add(&attribution.asking, 1, __ATOMIC_RELAXED);
+    bool is_done = attribution_believes_asking(self, context);
+    change(context, is_done ? ASKED + DONE : ASKED);
+    note_lately(context);
+}
+
+__attribute__((noinline)) static void answering_asked(struct context *context, uint64_t state)
+{
+    change(context, -(state & (WAITING | ASKED | DONE)));
+    if (context->epoch == process.epoch)
+        __atomic_fetch_sub(&attribution.asking, 1, __ATOMIC_RELAXED);
+}
+
 void attribution_answering(struct context *context)
 {
-    if (is_waiting(context))
+    uint64_t state = __atomic_load_n(&context->state, __ATOMIC_RELAXED);
+    if (__builtin_expect(state / WAITING == 1, 1))
         change(context, -WAITING);
+    else if (state & WAITING)
+        answering_asked(context, state);
 }
 
 void attribution_answered(struct thread *self, struct context *context)

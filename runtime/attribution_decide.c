@@ -18,6 +18,11 @@ static uint32_t distrust; /* answers still to come; a race loses one or two of t
 enum { TRIAL = 16 };
 static uint32_t trial = TRIAL;
 
+/* The same of asking when an answer may be written: it is done once the work is, as far as so many
+ * requests showed that had made calls before. One who works for a request that has asked takes
+ * DISTRUST of them. Those who have made calls are believed as soon as TRIAL are left. */
+static uint32_t asking_trial = TRIAL;
+
 bool attribution_trusts_loops(void)
 {
     return __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0;
@@ -40,7 +45,8 @@ void attribution_check(const struct thread *self, const struct context *context)
     if (!is_waiting(context))
         return; /* not its first byte, or its request is not complete */
     bool is_right = self->current == context;
-    if (!is_right && (self->current == NULL ? self->touched_unknown : self->current_followed))
+    if (!is_right && (context->is_checked ||
+                         (self->current == NULL ? self->touched_unknown : self->current_followed)))
         return; /* nothing was believed, so nothing is learnt */
     if (!is_right && attribution_is_engaged(self))
         sharing_handed_over();
@@ -52,6 +58,20 @@ void attribution_check(const struct thread *self, const struct context *context)
         __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
     else if (left > 0)
         __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
+}
+
+bool attribution_believes_asking(const struct thread *self, struct context *context)
+{
+    uint32_t left = __atomic_load_n(&asking_trial, __ATOMIC_RELAXED);
+    bool has_called = context->has_made_calls || context->may_have_made_calls;
+    if (has_called && left > 0)
+        __atomic_store_n(&asking_trial, left - 1, __ATOMIC_RELAXED);
+    if (left > TRIAL)
+        return false;
+    if (self->current == context)
+        attribution_check(self, context);
+    context->is_checked = true;
+    return self->current == context && (has_called || left == 0);
 }
 
 const struct opener nobody_opened;
@@ -83,15 +103,29 @@ bool attribution_somebody_starves(void)
     return are_more(&attribution.starved, hidden());
 }
 
+/* Who has asked when its answer may be written may have its work done then, by a thread that is in
+ * no request, or in one that has asked itself, and so is done with. */
+static bool somebody_asks(const struct thread *self)
+{
+    bool is_asking = self->current != NULL && has_asked(self->current);
+    return are_more(&attribution.asking, is_asking) && (is_asking || self->current == NULL);
+}
+
 /* A thread that serves one request is sure of it while others wait with threads of their own. Who
  * has made a call that could not be attributed looks as if it waited: as many do as there are such
  * calls under way. Whom the thread is in does not, though it may have made those that are made
  * here. */
-static bool somebody_waits(const struct thread *self)
+__attribute__((noinline)) static bool is_anothers_turn(const struct thread *self)
 {
     int32_t others = hidden() - self->current_unclaimed;
-    return are_more(
-        serves_one(self) ? &attribution.lost : &attribution.starved, others < 0 ? 0 : others);
+    const int32_t *who = serves_one(self) ? &attribution.lost : &attribution.starved;
+    return are_more(who, others < 0 ? 0 : others) || somebody_asks(self);
+}
+
+static bool somebody_waits(const struct thread *self)
+{
+    bool may_be = are_more(&attribution.starved, 0) || are_more(&attribution.asking, 0);
+    return __builtin_expect(may_be, 0) && is_anothers_turn(self);
 }
 
 static struct decision ambiguous(struct context *likeliest)
@@ -192,6 +226,8 @@ static struct decision noted(struct thread *self, struct decision decision)
         self->current->has_called = true;
     self->current_retries = false;
     isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
+    if (decision.rule == RULE_AMBIGUOUS && somebody_asks(self))
+        __atomic_store_n(&asking_trial, DISTRUST, __ATOMIC_RELAXED);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;
@@ -263,6 +299,11 @@ static uint32_t add_link(const struct context *context, struct trace_link *links
     return count + 1;
 }
 
+static bool may_have_called(uint64_t state)
+{
+    return is_starved(state) || (state & DONE);
+}
+
 uint32_t attribution_candidates(
     struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX])
 {
@@ -277,7 +318,7 @@ uint32_t attribution_candidates(
         if (context == NULL)
             continue;
         if (context->epoch == process.epoch &&
-            is_starved(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
+            may_have_called(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
             count = add_link(context, out, count);
         context_drop(context);
     }

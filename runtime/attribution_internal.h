@@ -13,6 +13,8 @@
 #define PARKED ((uint64_t)1 << 16)      /* a thread is in it and waits for another */
 #define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
 #define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
+#define ASKED ((uint64_t)1 << 61)       /* and its program has asked when it may write that */
+#define DONE ((uint64_t)1 << 62)        /* which it is known to ask after the work */
 
 enum { LATELY = 64 };
 
@@ -20,6 +22,7 @@ struct attribution {   /* of the process; by atomic loads and stores, relaxed */
     int32_t starved;   /* contexts that must be waiting in user space */
     int32_t lost;      /* those of them that no thread waits with */
     int32_t unclaimed; /* calls under way that could be of any of them */
+    int32_t asking;    /* contexts that have ASKED */
     bool puts_off;     /* one has been seen to wait so in an event loop */
     /* More such calls have been seen than requests that look so: some are of one request, or of one
      * that others are known of. Then they hide nobody. */
@@ -30,6 +33,10 @@ struct attribution {   /* of the process; by atomic loads and stores, relaxed */
 };
 OURS struct attribution attribution;
 
+/* The program asks when it may write to the request's client. Is its answer as good as begun? */
+bool attribution_believes_asking(const struct thread *self, struct context *context);
+
+/* One that has ASKED goes on in the loop that did so, not in a thread that serves another one. */
 static inline bool is_lost(uint64_t state)
 {
     return state == WAITING;
@@ -37,7 +44,18 @@ static inline bool is_lost(uint64_t state)
 
 static inline bool is_starved(uint64_t state)
 {
-    return (state & ~(OUTSTANDING - PARKED)) == WAITING;
+    return (state & ~(OUTSTANDING - PARKED) & ~ASKED) == WAITING;
+}
+
+static inline bool has_asked(const struct context *context)
+{
+    return (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & ASKED) != 0;
+}
+
+static inline void note_lately(const struct context *context)
+{
+    uint32_t at = __atomic_fetch_add(&attribution.lately_next, 1, __ATOMIC_RELAXED) % LATELY;
+    __atomic_store_n(&attribution.lately[at], context->index, __ATOMIC_RELEASE);
 }
 
 static inline bool is_waiting(const struct context *context)

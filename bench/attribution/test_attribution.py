@@ -13,12 +13,13 @@ CONCURRENCY, CALLS = 16, 400
 EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests", "W3/builtin",
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W7/proxy", "W9/pool", "W9/sleep", "W9/timer",
          "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
-         "W21/http", "W21/redis", "W21/once", "W25/kept")
+         "W21/http", "W21/redis", "W21/once", "W25/kept", "W26/before")
 # Missed until the loop is isolated, and then not any more: calls, and the least part that is right.
-ISOLATED = {"W25/put-off": (4000, 0.8)}
+ISOLATED = {"W25/put-off": (4000, 0.8), "W26/batch": (2000, 0.3)}
 # Where work is put off or waits its turn it may be missed, but never be given to another.
 SAFE = ("W10/http", "W10/all", "W13/timer", "W14/queue", "W19/worker-fifo", "W19/io-fifo",
-        "W21/queue", "W21/mixed", "W25/queue", "W25/pipe", "W25/timer", *ISOLATED)
+        "W21/queue", "W21/mixed", "W25/queue", "W25/pipe", "W25/timer", "W26/when",
+        "W26/split", "W26/streamed", "W26/mixed", *ISOLATED)
 
 
 def span(kind, identity, parent="", trace="t", place=1, links=(), **attributes):
