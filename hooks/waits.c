@@ -54,6 +54,17 @@ static int64_t of_timeval(const struct timeval *timeout)
     return of_parts(timeout->tv_sec, timeout->tv_usec, 1000);
 }
 
+/* Most descriptors can be written at any time, so without EPOLLET a program asks only for those
+ * that it is going to write to. */
+HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event))
+{
+    int result = ORIGINAL(epoll_ctl)(epoll, operation, fd, event);
+    if (result == 0 && operation != EPOLL_CTL_DEL &&
+        (event->events & (EPOLLOUT | EPOLLET)) == EPOLLOUT)
+        stream_asks_to_write(fd);
+    return result;
+}
+
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
 {
     stream_asks(-1);

@@ -1,74 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attribution.h"
-
-#include <string.h>
+/* What moves a thread to a request's context and away from it, and who waits. */
+#include "attribution_internal.h"
 
 #include "config.h"
-#include "counters.h"
-#include "heap.h"
 #include "sharing.h"
 #include "stacks.h"
 
-/* state: one word, so that "became starved" and "is no longer starved" are exact transitions even
- * when several threads report at once. */
-#define ATTACHED ((uint64_t)1)          /* a thread is in it and runs */
-#define PARKED ((uint64_t)1 << 16)      /* a thread is in it and waits for another */
-#define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
-#define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
-
-static int32_t starved;   /* contexts that must be waiting in user space */
-static int32_t lost;      /* those of them that no thread waits with */
-static int32_t unclaimed; /* calls under way that could be of any of them */
-static bool puts_off;     /* one has been seen to wait so in an event loop */
-/* More such calls have been seen than requests that look so: some are of one request, or of one
- * that others are known of. Then they hide nobody. */
-static bool fans_out;
-
-/* Wrong once, an event loop is believed again after so many answers that were right. */
-enum { DISTRUST = 200 };
-static uint32_t distrust; /* answers still to come; a race loses one or two of them */
-
-/* Tasks that are not certain are believed while others wait, once so many requests that had waited
- * were seen to make their own calls: where a queue of the program's own calls back, only those few
- * do that keep it going. After one that did not it takes DISTRUST of them. */
-enum { TRIAL = 16 };
-static uint32_t trial = TRIAL;
-
-/* The last ones that began to wait: links to them are made without a lock. An entry may be over, or
- * another request's by now; whoever reads it asks the context itself. */
-enum { LATELY = 64 };
-static uint32_t lately[LATELY], lately_next;
+struct attribution attribution;
 
 _Static_assert(sizeof(struct context) <= 1 << 8, "a context fits its block");
-
-bool attribution_trusts_loops(void)
-{
-    return __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0;
-}
-
-static bool is_lost(uint64_t state)
-{
-    return state == WAITING;
-}
-
-static bool is_starved(uint64_t state)
-{
-    return (state & ~(OUTSTANDING - PARKED)) == WAITING;
-}
-
-/* More than those that look so because of so many calls under way whose maker is not known. */
-static bool are_more(const int32_t *count, int32_t calls)
-{
-    return __atomic_load_n(count, __ATOMIC_RELAXED) > calls;
-}
 
 static void note_starved(struct context *context)
 {
     context->has_starved = true;
     if (!context->may_have_made_calls && attribution_somebody_starves())
-        __atomic_store_n(&puts_off, true, __ATOMIC_RELAXED);
-    uint32_t at = __atomic_fetch_add(&lately_next, 1, __ATOMIC_RELAXED) % LATELY;
-    __atomic_store_n(&lately[at], context->index, __ATOMIC_RELEASE);
+        __atomic_store_n(&attribution.puts_off, true, __ATOMIC_RELAXED);
+    note_lately(context);
 }
 
 __attribute__((noinline)) static void count(struct context *context, uint64_t old, uint64_t new)
@@ -76,10 +23,10 @@ __attribute__((noinline)) static void count(struct context *context, uint64_t ol
     if (context->epoch != process.epoch)
         return;
     if (is_lost(old) != is_lost(new))
-        __atomic_fetch_add(&lost, is_lost(new) ? 1 : -1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&attribution.lost, is_lost(new) ? 1 : -1, __ATOMIC_RELAXED);
     if (is_starved(old) == is_starved(new))
         return;
-    __atomic_fetch_add(&starved, is_starved(new) ? 1 : -1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&attribution.starved, is_starved(new) ? 1 : -1, __ATOMIC_RELAXED);
     if (is_starved(new))
         note_starved(context);
 }
@@ -93,9 +40,10 @@ static void change(struct context *context, uint64_t delta)
 
 void attribution_forked(void)
 {
-    __atomic_store_n(&starved, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&lost, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&unclaimed, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&attribution.starved, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&attribution.lost, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&attribution.unclaimed, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&attribution.asking, 0, __ATOMIC_RELAXED);
     sharing_forked();
 }
 
@@ -165,18 +113,11 @@ void attribution_switch(
     self->current_guessed = false;
 }
 
-/* It works for the request that it has read, until it reads another. */
-static bool serves_one(const struct thread *self)
-{
-    return self->current != NULL && self->current_read_here &&
-           (!self->multiplexes || self->current_is_client);
-}
-
 static bool has_put_aside(const struct thread *self, const struct context *next)
 {
     const struct context *current = self->current;
     return serves_one(self) && current != next && !current->is_message && !next->is_message &&
-           (__atomic_load_n(&current->state, __ATOMIC_RELAXED) & WAITING);
+           is_waiting(current);
 }
 
 void attribution_request(struct thread *self, struct context *context, bool is_new_clients)
@@ -200,7 +141,7 @@ void attribution_request(struct thread *self, struct context *context, bool is_n
 
 void attribution_request_complete(struct context *context)
 {
-    if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING) && !context->ended)
+    if (!is_waiting(context) && !context->ended)
         change(context, WAITING);
 }
 
@@ -286,10 +227,14 @@ static bool is_woken_by_other(const struct thread *self, const struct context *c
     return is_read ? self->current != context : self->touched_unknown;
 }
 
-/* Its runtime in a forked child knows of no end that it had in the parent. */
-static bool is_of_parent(const struct context *context)
+static void be_in_task(
+    struct thread *self, struct context *context, bool is_certain, bool is_guessed)
 {
-    return context->is_inherited || context->epoch != process.epoch;
+    set_current(self, context);
+    self->current_carried = context != NULL;
+    self->current_of_stack = false;
+    self->current_certain = is_certain;
+    self->current_guessed = is_guessed;
 }
 
 void attribution_carry(struct thread *self, struct context *context, bool is_certain)
@@ -301,26 +246,12 @@ void attribution_carry(struct thread *self, struct context *context, bool is_cer
     }
     if (context != NULL && !is_certain && is_woken_by_other(self, context))
         context->is_woken_by_other = true;
-    set_current(self, context);
-    self->current_carried = context != NULL;
-    self->current_of_stack = false;
-    self->current_certain = is_certain;
-    self->current_guessed = false;
+    be_in_task(self, context, is_certain, false);
 }
 
 void attribution_guess(struct thread *self, struct context *context)
 {
-    set_current(self, context);
-    self->current_carried = context != NULL;
-    self->current_of_stack = false;
-    self->current_certain = false;
-    self->current_guessed = context != NULL;
-}
-
-/* It may be another message that is worked on. */
-static bool is_uncertain(const struct context *context)
-{
-    return context->is_uncertain || (context->is_of_many && !context->is_followed);
+    be_in_task(self, context, false, context != NULL);
 }
 
 __attribute__((noinline)) static void leave_answered(struct thread *self)
@@ -353,8 +284,7 @@ void attribution_step(struct thread *self, struct context *context)
 
 void attribution_call_back(struct thread *self, struct context *context, bool is_guess)
 {
-    attribution_guess(self, context);
-    self->current_guessed = context != NULL && is_guess;
+    be_in_task(self, context, false, context != NULL && is_guess);
     self->current_steps = context != NULL;
     self->touched_unknown |= context == NULL;
 }
@@ -390,8 +320,9 @@ void attribution_wait(struct thread *self, int64_t timeout_ns)
     if (self->stack != 0)
         stacks_be_loop(self);
     set_current(self, NULL);
-    if (__atomic_load_n(&unclaimed, __ATOMIC_RELAXED) > __atomic_load_n(&starved, __ATOMIC_RELAXED))
-        __atomic_store_n(&fans_out, true, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&attribution.unclaimed, __ATOMIC_RELAXED) >
+        __atomic_load_n(&attribution.starved, __ATOMIC_RELAXED))
+        __atomic_store_n(&attribution.fans_out, true, __ATOMIC_RELAXED);
 }
 
 void attribution_look(struct thread *self)
@@ -431,43 +362,35 @@ void attribution_sleep(struct thread *self)
         set_current(self, NULL);
 }
 
-/* Its answer begins: has its runtime known its calls? */
-static void try_carrier(const struct context *context)
+/* Nothing of the request is under way, and the thread is in it, or was led out of it by the answer
+ * to a call that nobody is known to have made. */
+void attribution_asks(struct thread *self, struct context *context)
 {
-    uint32_t left = __atomic_load_n(&trial, __ATOMIC_RELAXED);
-    if (!context->has_starved)
+    uint64_t state = __atomic_load_n(&context->state, __ATOMIC_RELAXED);
+    bool is_here = self->current == context && state == WAITING + ATTACHED;
+    bool is_lost_here = self->current == NULL && self->touched_unknown && state == WAITING;
+    if (context->is_message || context->epoch != process.epoch || (!is_here && !is_lost_here))
         return;
-    if (!context->has_called && context->is_woken_by_other)
-        __atomic_store_n(&trial, DISTRUST, __ATOMIC_RELAXED);
-    else if (context->has_called && left > 0)
-        __atomic_store_n(&trial, left - 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&attribution.asking, 1, __ATOMIC_RELAXED);
+    bool is_done = attribution_believes_asking(self, context);
+    change(context, is_done ? ASKED + DONE : ASKED);
+    note_lately(context);
 }
 
-void attribution_check(const struct thread *self, const struct context *context)
+__attribute__((noinline)) static void answering_asked(struct context *context, uint64_t state)
 {
-    if (!(__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING))
-        return; /* not its first byte, or its request is not complete */
-    bool is_right = self->current == context;
-    if (!is_right && (self->current == NULL ? self->touched_unknown : self->current_followed))
-        return; /* nothing was believed, so nothing is learnt */
-    if (!is_right && attribution_is_engaged(self))
-        sharing_handed_over();
-    uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
-    if (self->current_carried && !self->current_certain && is_right)
-        try_carrier(context);
-    if (self->current_of_heap && !is_right)
-        heap_checked(false);
-    counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
-    if (!is_right)
-        __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
-    else if (left > 0)
-        __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
+    change(context, -(state & (WAITING | ASKED | DONE)));
+    if (context->epoch == process.epoch)
+        __atomic_fetch_sub(&attribution.asking, 1, __ATOMIC_RELAXED);
 }
 
 void attribution_answering(struct context *context)
 {
-    if (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & WAITING)
+    uint64_t state = __atomic_load_n(&context->state, __ATOMIC_RELAXED);
+    if (__builtin_expect(state / WAITING == 1, 1))
         change(context, -WAITING);
+    else if (state & WAITING)
+        answering_asked(context, state);
 }
 
 void attribution_answered(struct thread *self, struct context *context)
@@ -513,245 +436,16 @@ void attribution_call_end(struct context *context)
 
 void attribution_unclaimed_begin(struct thread *self)
 {
-    __atomic_fetch_add(&unclaimed, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&attribution.unclaimed, 1, __ATOMIC_RELAXED);
     self->current_unclaimed += self->current != NULL;
 }
 
 void attribution_unclaimed_end(void)
 {
-    __atomic_fetch_sub(&unclaimed, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&attribution.unclaimed, 1, __ATOMIC_RELAXED);
 }
 
 void attribution_leave(struct thread *self)
 {
     set_current(self, NULL);
-}
-
-const struct opener nobody_opened;
-
-static struct context *usable(const struct thread *self, struct context *context)
-{
-    if (context == NULL || context->epoch != process.epoch)
-        return NULL;
-    if (!context->ended)
-        return context;
-    return context == self->current && self->current_read_here ? context : NULL;
-}
-
-static int32_t hidden(void)
-{
-    return __atomic_load_n(&fans_out, __ATOMIC_RELAXED)
-               ? 0
-               : __atomic_load_n(&unclaimed, __ATOMIC_RELAXED);
-}
-
-bool attribution_somebody_starves(void)
-{
-    return are_more(&starved, hidden());
-}
-
-/* A thread that serves one request is sure of it while others wait with threads of their own. Who
- * has made a call that could not be attributed looks as if it waited: as many do as there are such
- * calls under way. Whom the thread is in does not, though it may have made those that are made
- * here. */
-static bool somebody_waits(const struct thread *self)
-{
-    int32_t others = hidden() - self->current_unclaimed;
-    return are_more(serves_one(self) ? &lost : &starved, others < 0 ? 0 : others);
-}
-
-static struct decision ambiguous(struct context *likeliest)
-{
-    if (likeliest != NULL)
-        likeliest->may_have_made_calls = true;
-    return (struct decision){likeliest, RULE_AMBIGUOUS};
-}
-
-/* Its request and the answers to all its calls are there: what does not put work off does something
- * for it now, before anything else. */
-static bool is_to_act(const struct thread *self)
-{
-    uint64_t state = __atomic_load_n(&self->current->state, __ATOMIC_RELAXED);
-    state -= ATTACHED + self->current->rests * OUTSTANDING;
-    return is_starved(state) && self->current_unclaimed == 0 &&
-           !__atomic_load_n(&puts_off, __ATOMIC_RELAXED);
-}
-
-/* Timers' work begins after everything else of its turn, so what the thread has come to before may
- * be over. A time-out is told by closing what was too slow, and the call is made again at once. */
-static bool is_timers_work(const struct thread *self)
-{
-    return !self->current_retries && !is_to_act(self) && timers_may_be_due(&self->timers);
-}
-
-/* A program that was seen to put work off may have put off that of a request that has calls under
- * way besides, and so does not look as if it waited. */
-static bool is_doubtful(const struct thread *self)
-{
-    return self->touched_many || self->current_followed || sharing_is_seen() ||
-           !attribution_trusts_loops();
-}
-
-/* Its runtime says whose task this is. What a queue of the program's own calls back may be in the
- * context of who emptied it: while another one waits, nobody is certain where that one is over or
- * the runtime has not stood its trial. */
-static struct decision carried(const struct thread *self)
-{
-    struct context *context = self->current;
-    if (self->current_of_stack && (context->ended || !attribution_trusts_loops()))
-        return ambiguous(context);
-    if (self->current_of_stack)
-        return (struct decision){context, RULE_STACK};
-    if (self->current_of_heap)
-        return heap_is_doubtful() || context->ended ? ambiguous(context)
-                                                    : (struct decision){context, RULE_HEAP};
-    if (self->current_certain)
-        return (struct decision){context, RULE_CARRIER};
-    if (self->current_guessed)
-        return ambiguous(context);
-    bool is_tried =
-        !context->ended && !self->current_steps && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
-    bool is_trusted = attribution_trusts_loops() &&
-                      (is_tried || __atomic_load_n(&starved, __ATOMIC_RELAXED) == 0);
-    return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
-}
-
-static struct decision nobodys(void)
-{
-    struct context *context = attribution_process_context;
-    return (struct decision){context, context == NULL ? RULE_NONE : RULE_PROCESS};
-}
-
-static struct decision decide(const struct thread *self, const struct opener *owner)
-{
-    if (self->current_carried && self->current->epoch == process.epoch)
-        return carried(self);
-    struct context *opener = usable(self, owner->context);
-    struct context *current = usable(self, self->current);
-    if (current != NULL && serves_one(self))
-        opener = NULL; /* whoever opened the connection */
-    struct context *context = opener != NULL ? opener : current;
-    if (opener != NULL && owner->is_certain)
-        return (struct decision){opener, RULE_OWNER};
-    if (somebody_waits(self) || (opener != NULL && current != NULL && opener != current))
-        return ambiguous(context);
-    if (owner->is_doubtful && !serves_one(self))
-        return ambiguous(context);
-    if (context == NULL)
-        return nobodys();
-    if (!serves_one(self) && (is_doubtful(self) || (opener == NULL && is_timers_work(self))))
-        return ambiguous(context);
-    return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
-}
-
-bool attribution_is_sure(const struct thread *self)
-{
-    if (self->current_carried)
-        return self->current_certain && !self->current_guessed;
-    bool is_loop = self->multiplexes && !self->current_read_here;
-    return serves_one(self) || (!is_loop && decide(self, &nobody_opened).rule == RULE_THREAD);
-}
-
-/* The decision is a call's, as it stands. */
-static struct decision noted(struct thread *self, struct decision decision)
-{
-    if (decision.parent != NULL && is_uncertain(decision.parent))
-        decision = ambiguous(decision.parent);
-    if (self->current_carried && !self->current_guessed)
-        self->current->has_called = true;
-    self->current_retries = false;
-    isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
-    if (decision.rule == RULE_AMBIGUOUS)
-        counter_add(COUNTER_PARENT_UNCERTAIN, 1);
-    return decision;
-}
-
-struct decision attribution_parent(struct thread *self, const struct opener *opener)
-{
-    if (__builtin_expect(heap_is_on, 0))
-        heap_look(self);
-    return noted(self, decide(self, opener));
-}
-
-struct opener attribution_opens(struct thread *self)
-{
-    if (__builtin_expect(heap_is_on, 0))
-        heap_look(self);
-    struct decision decision = decide(self, &nobody_opened);
-    self->current_retries = false;
-    bool has_ended = self->current != NULL && self->current->ended;
-    return (struct opener){has_ended ? NULL : self->current, decision.rule == RULE_AMBIGUOUS};
-}
-
-struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)
-{
-    struct decision decision = decide(self, &nobody_opened);
-    if (was_doubtful && !self->current_carried)
-        decision = ambiguous(decision.parent);
-    decision.is_behind = true;
-    return noted(self, decision);
-}
-
-const struct context *attribution_at_work(void)
-{
-    bool is_known = process.page != NULL && thread_self != NULL && !thread_is_exempt();
-    if (is_known && !stacks_is_here(thread_self))
-        return NULL;
-    struct decision decision = is_known ? decide(thread_self, &nobody_opened) : nobodys();
-    return decision.rule == RULE_AMBIGUOUS ? NULL : decision.parent;
-}
-
-/* A timer may write to the log, too. */
-static bool is_timers_line(const struct thread *self)
-{
-    return self->current == NULL ? timers_may_be_due(&self->timers) : is_timers_work(self);
-}
-
-const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t last_ns)
-{
-    const struct context *current = self->current;
-    bool is_loop = !self->current_carried && !serves_one(self);
-    if (is_loop && (self->current_strayed || is_doubtful(self) || is_timers_line(self)))
-        return NULL;
-    if (current == NULL && last_ns != 0 && self->answered_ns == last_ns && !somebody_waits(self))
-        return &self->answered;
-    /* What a forked child writes may be read by whoever forked it. */
-    bool is_its = current != NULL && !is_uncertain(current) && !is_of_parent(current);
-    /* What a library may do in another's name is in doubt; not what is said. */
-    bool is_sure = self->current_guessed || attribution_at_work() == current;
-    return is_its && is_sure ? &current->ids : NULL;
-}
-
-static uint32_t add_link(const struct context *context, struct trace_link *links, uint32_t count)
-{
-    struct trace_link link;
-    if (!trace_id_is_set(context->ids.trace_id))
-        return count;
-    memcpy(link.trace_id, context->ids.trace_id, sizeof(link.trace_id));
-    memcpy(link.span_id, context->ids.span_id, sizeof(link.span_id));
-    for (uint32_t i = 0; i < count; i++)
-        if (memcmp(&links[i], &link, sizeof(link)) == 0)
-            return count;
-    links[count] = link;
-    return count + 1;
-}
-
-uint32_t attribution_candidates(
-    struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX])
-{
-    uint32_t count = likeliest == NULL ? 0 : add_link(likeliest, out, 0);
-    if (usable(self, self->current) != NULL)
-        count = add_link(self->current, out, count);
-    uint32_t next = __atomic_load_n(&lately_next, __ATOMIC_RELAXED);
-    for (uint32_t i = 1; i <= LATELY && count < CANDIDATES_MAX; i++) {
-        uint32_t index = __atomic_load_n(&lately[(next - i) % LATELY], __ATOMIC_ACQUIRE);
-        struct context *context = context_hold_at(index);
-        if (context == NULL)
-            continue;
-        if (context->epoch == process.epoch &&
-            is_starved(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
-            count = add_link(context, out, count);
-        context_drop(context);
-    }
-    return count;
 }

@@ -94,6 +94,8 @@ void attribution_sleep(struct thread *self);
 /* The thread has written to the request's client. Before attribution_use: of the first byte of an
  * answer it is asked whether the request was known to be at work here. */
 void attribution_check(const struct thread *self, const struct context *context);
+/* The thread asks when it may write to the request's client, to which nothing was written yet. */
+void attribution_asks(struct thread *self, struct context *context);
 /* The first byte of the answer was written. */
 void attribution_answering(struct context *context);
 /* The answer is complete, or can no longer come. */

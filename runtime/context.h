@@ -38,6 +38,7 @@ struct context {
     uint32_t rests;   /* tasks that wait for their next step: carrier_rest */
     bool has_made_calls;
     bool may_have_made_calls; /* a call was in doubt while it was the likeliest */
+    bool is_checked;          /* the self-check has been made, before its answer was written */
     /* While tasks that are not certain carry it: */
     bool has_starved;
     bool has_called;        /* a call was, or would have been, named its */

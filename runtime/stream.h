@@ -99,6 +99,9 @@ static inline void stream_asks(int fd)
     if (__builtin_expect(stream_has_unsettled, 0))
         stream_asks_for_more(fd);
 }
+/* The host is to be told once fd can be written, and each time that it looks until it takes that
+ * back. */
+void stream_asks_to_write(int fd);
 /* Before a wait on a descriptor of epoll, whose loop may be isolated. True: the host is to get 0,
  * no event, at once. Else *most is how many it is to get at most. sleeps: it would have waited. */
 bool stream_drains(int epoll, int *most, bool sleeps);

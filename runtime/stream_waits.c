@@ -104,6 +104,20 @@ void stream_asks_for_more(int fd)
     stream_leave(&visit);
 }
 
+void stream_asks_to_write(int fd)
+{
+    struct sight sight;
+    struct visit visit;
+    bool may_be_its =
+        stream_thread_is_known() && (thread_self->current != NULL || thread_self->touched_unknown);
+    if (!may_be_its || !stream_look(fd, &sight) || !stream_enter(&visit, &sight))
+        return;
+    const struct connection *connection = visit.connection;
+    if (connection->current != NULL && !connection->requests_out)
+        attribution_asks(visit.self, connection->current);
+    stream_leave(&visit);
+}
+
 static bool is_at_work(void)
 {
     return stream_thread_is_known() && thread_self->current != NULL;

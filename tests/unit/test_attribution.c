@@ -463,6 +463,7 @@ static const struct {
     {"receives", receive},
     {"uses", attribution_use},
     {"begins", begin_answer},
+    {"wants", attribution_asks},
     {"closes", close_opened},
     {"connects", connect_to},
     {"touches", touch_connected},
@@ -610,6 +611,28 @@ static uint32_t stand_trial(void)
     return answers - 1;
 }
 
+/* Programs that always write answers once they are told that they may. */
+static void check_asking(void)
+{
+    tell("who has made its calls and asks when it may write is done with its work",
+        "1 waits; 1 reads a; 1 sends a; 1 receives a; 1 wants a; 1 reads b; 1 calls: thread b");
+    tell("who has made none may do its work then",
+        "1 waits; 1 reads a; 1 wants a; 1 reads b; 1 calls: ambiguous ba");
+    tell("who has one under way is not done",
+        "1 waits; 1 reads a; 1 sends a; 1 wants a; 1 waits; 1 reads b; 1 begins a;"
+        "1 reads c; 1 calls: ambiguous cb");
+    regain_trust();
+    for (int i = 0; i < 16; i++)
+        tell("asked, and right", "1 waits; 1 reads a; 1 sends a; 1 receives a; 1 wants a; 1 waits;"
+                                 "1 begins a; 1 answers a; 1 reads b; 1 calls: thread b");
+    tell("after sixteen of those, who has made none is done, too",
+        "1 waits; 1 reads a; 1 wants a; 1 reads b; 1 calls: thread b");
+    tell("a call of nobody's may be of who has asked, and shows that work is done then",
+        "1 waits; 1 reads a; 1 sends a; 1 receives a; 1 wants a; 1 waits; 1 calls: ambiguous a");
+    tell("so asking says nothing any more",
+        "1 waits; 1 reads a; 1 sends a; 1 receives a; 1 wants a; 1 reads b; 1 calls: ambiguous ba");
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
@@ -628,5 +651,6 @@ int main(void)
     tell("calls of nobody's may all be of one request: then they hide nobody who waits",
         "1 waits; 1 reads a; 1 waits; 1 asks; 1 asks; 1 waits; 1 reads c; 1 reads b;"
         "1 calls: ambiguous bca");
+    check_asking();
     return tap_done();
 }
