@@ -273,6 +273,10 @@ def check_worked(row, came, told, sends, plan, what):
     cut = {line[1] for line in came if int(line[0]) in plan.taking}
     equal([one for one, count in times.items() if count > most[one] + (one in cut)], [],
           what + ": none twice but what was cut")
+    if not plan.restarts:
+        equal(collections.Counter(span.kind for span in told
+                                  if span.attributes.get("error.type") == "process_died"),
+              {"CONSUMER": len(plan.kills)} if plan.kills else {}, what + ": and those of the dead")
     missing = sum((most - times).values())
     print("# %s: %d came, %d told, %d of them with an error" % (
         what, len(came), len(told), len(told) - len(whole)))
@@ -314,6 +318,8 @@ def check_spans(system, side, spans, plan, what):
                         if span.attributes.get("messaging.operation.name") == operation]
             for operation in (row.send, row.process)}
     sends = {(span.trace, span.id): span for span in told[row.send]}
+    equal([span.attributes for span in told[row.send] if span.service != "send"], [],
+          what + ": consumers send nothing")
     check_sent(system, came, sends, plan, what)
     check_calls(row, came, spans, what)
     if row.process == "fetch":
