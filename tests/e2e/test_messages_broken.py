@@ -16,8 +16,8 @@ import sqlite3
 import subprocess
 
 from cutter import Cutter
-from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, is_listening, main, skip,
-                     wait_until)
+from harness import (APPS, BUILD, PATH, PYTHON, RawServer, Scene, check, equal, free_port, is_listening,
+                     main, skip, wait_until)
 from rabbit import SERVER, Rabbit
 from test_kafka import JARS, kafka_command
 
@@ -356,6 +356,44 @@ def cases_of(system):
         for what in WHAT:
             broken(system, what)
     return case
+
+
+# What a client says, what the broker answers, and a message that is not whole when the broker goes.
+HALVES = {
+    "nats": (b'CONNECT {"headers":true}\r\n', b'INFO {"headers":true,"max_payload":1000}\r\n',
+             b"PUB a 100\r\nhalf"),
+    "stomp": (b"CONNECT\naccept-version:1.2\n\n\0", b"CONNECTED\nversion:1.2\n\n\0",
+              b"SEND\ndestination:a\n\nhalf"),
+    "mqtt": (b"\x10\x0d\0\x04MQTT\x04\x02\0<\0\x01c", b"\x20\x02\0\0", b"\x30\x40\0\x01ahalf"),
+    "amqp": (b"AMQP\0\0\x09\x01", b"\x01", b"\x01\0\x01\0\0\0\x0a\0<\0(\0\0\0\x01a\0\xce"
+             b"\x02\0\x01\0\0\0\x0e\0<\0\0\0\0\0\0\0\0\0\x05\0\0\xce\x03\0\x01\0\0\0\x05ha"),
+    "redis": (b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", b"*5\r\n$4\r\nXADD\r\n$1\r\na\r\n$1\r\n*\r\n$1\r\nb\r\n$5\r\nha"),
+}
+HALF = """import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as broker:
+    broker.sendall(%r)
+    broker.recv(1000)
+    broker.sendall(%r)
+    while broker.recv(1000):
+        pass
+"""
+
+
+def test_half():
+    """The broker goes while a message that wants no answer is being sent: that one is an error. A command
+    of Redis that is not whole is none."""
+    for system, (hello, answer, half) in HALVES.items():
+        with Scene() as scene:
+            def serve(connection):
+                connection.recv(1000)
+                connection.sendall(answer)
+                connection.recv(1000)
+            done = scene.run([PYTHON, "-c", HALF % (hello, half), str(RawServer(scene, serve).port)], "half")
+            equal((done.returncode, done.stderr), (0, b""), system + ": the client sees it go")
+            equal([(span.kind, span.attributes.get("messaging.destination.name"),
+                    span.attributes.get("error.type")) for span in scene.spans() if span.name != "PING"],
+                  [("PRODUCER", "a", "connection_closed")] if system != "redis" else [],
+                  system + ": what it was sending says so")
 
 
 for _system in SYSTEMS if IS_LONG else ("redis", "nats"):
