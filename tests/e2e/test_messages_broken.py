@@ -55,8 +55,8 @@ def cuts_of(numbers):
 
 
 class Server:
-    def __init__(self, scene, cutters, *command):
-        self.scene, self.port = scene, free_port()
+    def __init__(self, scene, cutters, *command, port=None):
+        self.scene, self.port = scene, port or free_port()
         self.command = [part.replace("PORT", str(self.port)) for part in command]
         self.start()
         for cutter in cutters:
@@ -64,7 +64,8 @@ class Server:
 
     def start(self):
         self.process = self.scene.start(self.command, "broker", False)
-        if not wait_until(lambda: is_listening(self.port), PATIENCE):
+        wait_until(lambda: is_listening(self.port) or self.process.poll() is not None, 90)
+        if not is_listening(self.port):
             raise RuntimeError("no broker: %r" % self.scene.stderr(self.process))
 
 
@@ -76,6 +77,18 @@ def redis(scene, cutters):
 def nats(scene, cutters):
     return Server(scene, cutters, "nats-server", "-a", "127.0.0.1", "-p", "PORT", "-js", "-sd",
                   scene.path("streams"))
+
+
+def mosquitto(scene, cutters):
+    port = free_port()
+    config = scene.write("mosquitto.conf", """user root
+listener %d 127.0.0.1
+allow_anonymous true
+max_queued_messages 100000
+persistence true
+persistence_location %s/
+""" % (port, scene.directory))
+    return Server(scene, cutters, "mosquitto", "-c", config, port=port)
 
 
 def rabbit(scene, cutters):
@@ -124,6 +137,9 @@ SYSTEMS = {
     "redis": System(redis, PYTHON, "redis", "redis-server", signal.SIGKILL, "XADD", "process", MESSAGE_ID, 0),
     # What was acknowledged in the last tenth of a second this broker forgets when it is killed.
     "nats": System(nats, VENV, "nats", "nats-server", signal.SIGTERM, "publish", "process", NAME, 1),
+    # It keeps what it has when it is asked to end.
+    "mqtt": System(mosquitto, PYTHON, "paho.mqtt.client", "mosquitto", signal.SIGTERM, "publish", "process",
+                   NAME, 0),
     "amqp": System(rabbit, PYTHON, "pika", SERVER, signal.SIGTERM, "publish", "consume", MESSAGE_ID, 0),
     # It reads on a thread of its own.
     "stomp": System(WithStomp, PYTHON, "stomp", SERVER, signal.SIGTERM, "send", "process", None, 0.5),
@@ -149,8 +165,9 @@ class Side:
                                  *map(str, numbers)], role, self.traced, stdin=subprocess.PIPE)
 
     def begin(self):
-        self.sender = self.start("send", COUNT, *self.plan.restarts)
         self.tend()
+        wait_until(lambda: self.lines("ready"), PATIENCE)  # brokers of MQTT keep what somebody wants
+        self.sender = self.start("send", COUNT, *self.plan.restarts)
 
     def tend(self):
         """There is a consumer, unless one has ended otherwise than it was to."""
@@ -271,8 +288,8 @@ def check_worked(row, came, told, sends, plan, what):
     times = collections.Counter(span.attributes.get(key) for span in whole)
     most = collections.Counter(line[1] for line in came)
     cut = {line[1] for line in came if int(line[0]) in plan.taking}
-    equal([one for one, count in times.items() if count > most[one] + (one in cut)], [],
-          what + ": none twice but what was cut")
+    more = [one for one, count in times.items() if count > most[one] + (one in cut)]
+    check(len(more) <= 2 * len(plan.restarts), what + ": none twice but what was cut, or on its way", more)
     if not plan.restarts:
         equal(collections.Counter(span.kind for span in told
                                   if span.attributes.get("error.type") == "process_died"),
@@ -287,15 +304,20 @@ def check_fetched(came, spans, sends, what):
     """Fetches know no message: what they brought they are linked to."""
     links = collections.Counter(link for span in spans for link in span.links)
     equal(set(links) - set(sends), set(), what + ": fetches are linked to what was sent")
-    equal({ids_of(line) for line in came} - set(links), set(), what + ": to each that came")
+    missing = {ids_of(line) for line in came} - set(links)
+    dropped = sum(span.links_dropped for span in spans)
+    print("# %s: %d fetches, %d have no link for lack of room" % (what, len(spans), len(missing)))
+    check(len(missing) <= dropped, what + ": to each that came, but for those too many for one span",
+          (len(missing), dropped))
     equal([span.attributes for span in spans if len(span.links) + span.links_dropped !=
            span.attributes.get("messaging.batch.message_count", 1) and
            "error.type" not in span.attributes and span.kind == "CLIENT"], [],
           what + ": to as many as they brought")
 
 
-def check_calls(row, came, spans, what):
-    """The statement for each message is in that one's trace, or a root."""
+def check_calls(row, came, spans, plan, what):
+    """The statement for each message is in that one's trace, or a root. At what breaks a message of the
+    connection before may be in hand as well."""
     traces = collections.defaultdict(set)
     for line in came:
         traces[line[0]].add(ids_of(line)[0])
@@ -308,7 +330,8 @@ def check_calls(row, came, spans, what):
            if span.parent and span.trace not in traces[number]], [],
           what + ": none is under another message")
     print("# %s: %d of %d statements are roots" % (what, len(roots), len(calls)))
-    check(len(roots) <= len(calls) * row.roots, what + ": no more of them than it has to be")
+    check(len(roots) <= len(calls) * row.roots + sum(map(len, plan)),
+          what + ": no more of them than it has to be")
 
 
 def check_spans(system, side, spans, plan, what):
@@ -321,7 +344,7 @@ def check_spans(system, side, spans, plan, what):
     equal([span.attributes for span in told[row.send] if span.service != "send"], [],
           what + ": consumers send nothing")
     check_sent(system, came, sends, plan, what)
-    check_calls(row, came, spans, what)
+    check_calls(row, came, spans, plan, what)
     if row.process == "fetch":
         check_fetched(came, told["fetch"], sends, what)
     else:
@@ -396,7 +419,7 @@ def test_half():
                   system + ": what it was sending says so")
 
 
-for _system in SYSTEMS if IS_LONG else ("redis", "nats"):
+for _system in SYSTEMS if IS_LONG else ("redis", "nats", "mqtt"):
     globals()["test_" + _system] = cases_of(_system)
 
 main(globals())

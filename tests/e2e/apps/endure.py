@@ -3,9 +3,9 @@
 
   endure.py SYSTEM send PORT NAME COUNT [AT...]   each is sent until the broker has it: "sent NUMBER KEY
       TRIES"; after those numbers it says "at NUMBER" and waits for a line
-  endure.py SYSTEM take PORT NAME DIE_AT          for each "came NUMBER KEY whole|broken CONTEXT", and a
-      statement of SQLite that names it, then it is acknowledged: "done NUMBER", or "open NUMBER" when
-      it is not known whether the broker has that; kills itself with number DIE_AT in hand; ends by
+  endure.py SYSTEM take PORT NAME DIE_AT          "ready"; for each "came NUMBER KEY whole|broken CONTEXT",
+      and a statement of SQLite that names it, then it is acknowledged: "done NUMBER", or "open NUMBER"
+      when it is not known whether the broker has that; kills itself with number DIE_AT in hand; ends by
       SIGTERM
 
 One message at a time. In its middle a message has a mark, `<<NUMBER>>`; one in ten is of 4.5 KB.
@@ -128,6 +128,48 @@ class Redis:
         self.client.xack(NAME, "workers", self.tag)
 
 
+class Mqtt:
+    """Its session outlives it. paho would acknowledge a message before this has seen it."""
+
+    def __init__(self):
+        from paho.mqtt import client, packettypes, properties
+        session = properties.Properties(packettypes.PacketTypes.CONNECT)
+        session.SessionExpiryInterval, session.ReceiveMaximum = 3600, 1
+        self.inbox, self.tags, self.done = [], [], set()
+        self.client = client.Client(NAME + ROLE, protocol=client.MQTTv5)
+        self.client.on_connect = lambda *_: self.done.add("connect")
+        self.client.on_subscribe = lambda *_: self.done.add("subscribe")
+        self.client.on_message = lambda _, __, message: self.inbox.append(message)
+        self.acknowledge = self.client._send_puback
+        self.client._send_puback = lambda tag: self.tags.append(tag) or client.MQTT_ERR_SUCCESS
+        self.client.connect("127.0.0.1", int(PORT), clean_start=False, properties=session)
+        self.loop(lambda: "connect" in self.done)
+        if ROLE == "take":
+            self.client.subscribe(NAME + "/+", 1)
+            self.loop(lambda: "subscribe" in self.done)
+
+    def loop(self, until):
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            if self.client.loop(1) != 0 or time.monotonic() > deadline:
+                raise OSError("the connection has ended")
+
+    def send(self, number, body):
+        topic = "%s/%d" % (NAME, number)
+        self.loop(self.client.publish(topic, body, 1).is_published)
+        return topic
+
+    def take(self):
+        self.loop(lambda: self.inbox)
+        message = self.inbox.pop(0)
+        user = dict(getattr(message.properties, "UserProperty", ()))
+        return message.topic, message.payload, user.get("traceparent")
+
+    def settle(self):
+        if self.acknowledge(self.tags.pop(0)) != 0:
+            raise OSError("it cannot be acknowledged")
+
+
 class Loop:
     """Of a client that is asyncio's."""
     loop = asyncio.new_event_loop()
@@ -236,10 +278,11 @@ def take():
     base = sqlite3.connect(NAME + ".db", isolation_level=None)
     base.executescript("PRAGMA synchronous = OFF; CREATE TABLE IF NOT EXISTS worked (number INTEGER)")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    again(lambda: print("ready", flush=True))
     while True:
         again(take_one)
 
 
-SYSTEMS = {"amqp": Amqp, "stomp": Stomp, "redis": Redis, "nats": Nats, "kafka": Kafka}
+SYSTEMS = {"amqp": Amqp, "stomp": Stomp, "redis": Redis, "nats": Nats, "mqtt": Mqtt, "kafka": Kafka}
 client = None
 {"send": send, "take": take}[ROLE]()
