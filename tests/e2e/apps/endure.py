@@ -218,8 +218,10 @@ class Kafka(Loop):
         if ROLE == "send":
             self.client = aiokafka.AIOKafkaProducer(enable_idempotence=True, **common)
         else:
+            # No more than a span has links for.
             self.client = aiokafka.AIOKafkaConsumer(group_id=NAME, enable_auto_commit=False,
-                                                    auto_offset_reset="earliest", **common)
+                                                    auto_offset_reset="earliest",
+                                                    max_partition_fetch_bytes=32768, **common)
             self.client.assign([aiokafka.TopicPartition(NAME, 0)])
         await self.client.start()
 
