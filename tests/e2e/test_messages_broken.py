@@ -64,7 +64,7 @@ class Server:
 
     def start(self):
         self.process = self.scene.start(self.command, "broker", False)
-        wait_until(lambda: is_listening(self.port) or self.process.poll() is not None, 90)
+        wait_until(lambda: is_listening(self.port) or self.process.poll() is not None, 240)
         if not is_listening(self.port):
             raise RuntimeError("no broker: %r" % self.scene.stderr(self.process))
 
@@ -107,7 +107,7 @@ class WithStomp(Rabbit):
 
     def start(self):
         super().start()
-        wait_until(lambda: is_listening(self.stomp), 90)
+        wait_until(lambda: is_listening(self.stomp), 240)
 
 
 class Kafka(Server):
