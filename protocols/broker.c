@@ -18,6 +18,18 @@ struct broker_reader broker_reader_of(
         .state = state, .side = (char *)sides + side * side_bytes, .direction = side, .sink = sink};
 }
 
+void broker_finish(
+    const struct broker_reader *ended, void *sides, size_t side_bytes, broker_cut *cut)
+{
+    struct broker_reader reader = *ended;
+    cut(&reader);
+    if (ended->direction == DIRECTION_OUT)
+        return;
+    reader.direction = DIRECTION_OUT;
+    reader.side = (char *)sides + DIRECTION_OUT * side_bytes;
+    cut(&reader);
+}
+
 size_t broker_feed(
     struct broker_reader *reader, const uint8_t *data, size_t length, broker_step *step)
 {

@@ -47,6 +47,10 @@ void broker_start(void *state, size_t bytes, enum direction requests);
 /* `sides` are two, by direction. */
 struct broker_reader broker_reader_of(
     void *state, void *sides, size_t side_bytes, enum direction, struct sink *);
+/* For finish: of the side that ends, and, since a server that says nothing more reads nothing more,
+ * of the client's as well. */
+typedef void broker_cut(struct broker_reader *);
+void broker_finish(const struct broker_reader *, void *sides, size_t side_bytes, broker_cut *cut);
 /* For feed: a step after the other until all has been read. */
 size_t broker_feed(struct broker_reader *, const uint8_t *data, size_t length, broker_step *);
 /* How many bytes are here of those that are left of something. */

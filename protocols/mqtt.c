@@ -124,8 +124,9 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
  * acknowledgement, will get none. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
+    struct mqtt *mqtt = state;
     struct broker_reader reader = reader_of(state, direction, sink);
-    mqtt_cut_message(&reader);
+    broker_finish(&reader, mqtt->sides, sizeof(mqtt->sides[0]), mqtt_cut_message);
     if (reader.direction == DIRECTION_IN)
         broker_settle(&reader, 1, UINT16_MAX, END_UNANSWERED, NULL);
 }

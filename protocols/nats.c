@@ -147,14 +147,20 @@ static void secured(void *state)
     memset(nats->sides, 0, sizeof(nats->sides));
 }
 
+static void cut_message(struct broker_reader *reader)
+{
+    struct nats_side *side = reader->side;
+    if (side->is_begun)
+        broker_tell(reader, side->serial, side->is_requested ? EVENT_END : EVENT_VOID);
+    side->is_begun = false;
+}
+
 /* What is not whole is none; what waits for an acknowledgement, the caller holds. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
+    struct nats *nats = state;
     struct broker_reader reader = reader_of(state, direction, sink);
-    struct nats_side *side = reader.side;
-    if (side->is_begun)
-        broker_tell(&reader, side->serial, side->is_requested ? EVENT_END : EVENT_VOID);
-    side->is_begun = false;
+    broker_finish(&reader, nats->sides, sizeof(nats->sides[0]), cut_message);
 }
 
 const struct protocol nats_protocol = {

@@ -186,8 +186,9 @@ static bool skip(void *state, enum direction direction, uint64_t length, struct 
 /* What is not whole is none; what waits for a receipt will get none. */
 static void finish(void *state, enum direction direction, struct sink *sink)
 {
+    struct stomp *stomp = state;
     struct broker_reader reader = reader_of(state, direction, sink);
-    stomp_cut_frame(&reader);
+    broker_finish(&reader, stomp->sides, sizeof(stomp->sides[0]), stomp_cut_frame);
     if (reader.direction == DIRECTION_IN)
         broker_settle(&reader, 1, UINT64_MAX, END_UNANSWERED, NULL);
 }

@@ -30,7 +30,8 @@ struct exchange {
     struct context *context; /* held */
     struct context *guess;   /* whose it is counted as, though nobody is named; held; NULL */
     struct open_slot *open;  /* where it is noted, for when the process dies; NULL: nowhere */
-    uint64_t start_ns;       /* monotonic */
+    uint64_t key;            /* what SETTLE calls it */
+    uint64_t start_ns;       /* monotonic; from here to the first of the numbers: open.h */
     uint64_t unit;    /* thread's, when it began; the same at the end: its caller still waits */
     uint32_t epoch;   /* process that began it: a forked child never reports it */
     uint32_t present; /* bits of enum field: headers seen, in bytes sent or offered; and below */
@@ -61,7 +62,6 @@ struct exchange {
     uint8_t link_count;
     struct trace_ids ids;
     uint8_t parent_id[8];
-    uint64_t key;       /* what SETTLE calls it */
     uint64_t threshold; /* that we ourselves sampled it by and tell: probability.h; 0: none */
     int64_t numbers[FIELD_NUMBERS];
     struct {

@@ -81,6 +81,7 @@ static void put_record(const struct ring_file *file, const struct open_slot *slo
         .rule = exchange.rule,
         .flags = exchange.ids.flags | 0x100u | (exchange.parent_is_remote ? 0x200u : 0),
         .start_ns = start_ns,
+        .numbers = {[FIELD_VERSION] = exchange.numbers[FIELD_VERSION]},
         .end_ns = last_ns > start_ns && last_ns <= now_ns ? last_ns : start_ns};
     memcpy(record->trace_id, exchange.ids.trace_id, sizeof(record->trace_id));
     memcpy(record->span_id, exchange.ids.span_id, sizeof(record->span_id));

@@ -13,7 +13,8 @@
  *
  * Limits: nothing is noted of exchanges beyond OPEN_SLOTS at once, nor of what a library was asked
  * for (call.h), nor where there can be no file.
- * Of the texts only method, target and host are kept, if they end within OPEN_TEXT_BYTES.
+ * Of the texts only method, target and host are kept, if they end within OPEN_TEXT_BYTES; of the
+ * numbers FIELD_VERSION; no links.
  */
 #pragma once
 
@@ -31,8 +32,9 @@ enum {
     OPEN_TEXT_BYTES = 64,
     OPEN_TEXTS = 3, /* FIELD_METHOD and those behind it */
     OPEN_FACTS_AT = offsetof(struct exchange, start_ns),
-    OPEN_FACTS_BYTES = offsetof(struct exchange, numbers) - OPEN_FACTS_AT
+    OPEN_FACTS_BYTES = offsetof(struct exchange, numbers) + sizeof(int64_t) - OPEN_FACTS_AT
 };
+_Static_assert(FIELD_VERSION == 0, "the number that is noted: of a message what is done to it");
 _Static_assert(FIELD_HOST == FIELD_METHOD + OPEN_TEXTS - 1, "method, target, host");
 
 struct open_slot {

@@ -20,27 +20,15 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+for _folder in ("..", "."):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), _folder))
 import otlp_files as otlp
+import tap
+from tap import check, skip
 
 BURDOCK = os.environ["BURDOCK_BIN"]
 WORK = tempfile.mkdtemp(prefix="burdock-cli-")
 NOW_MS = time.time() * 1000
-results = {"count": 0, "failed": 0}
-
-
-def check(holds, what, details=""):
-    results["count"] += 1
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}", flush=True)
-    if not holds:
-        results["failed"] += 1
-        for line in str(details).splitlines()[:20]:
-            print("#   " + line)
-
-
-def skip(what, why):
-    results["count"] += 1
-    print(f"ok {results['count']} - {what} # SKIP {why}", flush=True)
 
 
 def build(source, output, *options):
@@ -1133,9 +1121,8 @@ def main():
         if name.startswith("test_") and (not wanted or name in wanted):
             print(f"# {name}")
             function()
-    print(f"1..{results['count']}")
     shutil.rmtree(WORK, ignore_errors=True)
-    return results["failed"] != 0
+    return tap.end()
 
 
 if __name__ == "__main__":

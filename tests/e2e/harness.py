@@ -22,6 +22,10 @@ import threading
 import time
 import traceback
 
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap
+from tap import check, skip
+
 SOURCE = os.environ.get("BURDOCK_SOURCE") or os.path.abspath(
     os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.environ.get("BURDOCK_BUILD") or os.path.join(SOURCE, "build")
@@ -42,30 +46,9 @@ except ImportError as missing:
 
 # --- TAP -------------------------------------------------------------------------------------
 
-_count = _failures = 0
-
-
-def check(holds, text, detail=None):
-    """One result. The detail is printed when it fails."""
-    global _count, _failures
-    _count += 1
-    print("%s %d - %s" % ("ok" if holds else "not ok", _count, text.replace("#", "no. ")))
-    if not holds:
-        _failures += 1
-        for line in str(detail).splitlines()[:40] if detail is not None else []:
-            print("#   " + line[:600])
-    sys.stdout.flush()
-    return bool(holds)
-
 
 def equal(got, wanted, text):
     return check(got == wanted, text, "got    %r\nwanted %r" % (got, wanted))
-
-
-def skip(text, reason):
-    global _count
-    _count += 1
-    print("ok %d - %s # SKIP %s" % (_count, text, reason), flush=True)
 
 
 def main(scope, needs=()):
@@ -86,8 +69,7 @@ def main(scope, needs=()):
             function()
         except Exception:
             check(False, name[5:] + " runs to its end", traceback.format_exc())
-    print("1..%d" % _count)
-    sys.exit(1 if _failures else 0)
+    sys.exit(tap.end())
 
 
 # --- waiting ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Rabbit:
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
                     "-kernel inet_dist_use_interface {127,0,0,1}"}
         self.process = self.scene.start([SERVER], "rabbitmq", False, **more)
-        if not wait_until(self.answers, 90, 0.2):
+        if not wait_until(self.answers, 240, 0.2):
             raise RuntimeError("RabbitMQ does not answer: %r" % self.scene.stdout(self.process))
 
     def answers(self):

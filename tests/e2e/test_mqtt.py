@@ -7,9 +7,8 @@ import json
 import os
 import re
 import signal
-import socket
-import threading
 
+from cutter import Cutter
 from harness import APPS, BUILD, PYTHON, Scene, check, equal, free_port, main, skip, wait_until
 from tls_scene import certify
 
@@ -374,62 +373,6 @@ def test_shared():
 # --- what breaks ---------------------------------------------------------------------------------
 
 
-class Relay:
-    """Between a client and the broker: closes in the middle of the client's messages of these
-    numbers, counted over all connections."""
-
-    def __init__(self, broker, cuts):
-        self.broker, self.cuts, self.seen = broker, set(cuts), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def close(self):
-        self.listener.close()
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.broker.port))
-            back = threading.Thread(target=self.answer, args=(server, client), daemon=True)
-            back.start()
-            self.ask(client, server)
-            for side in (client, server):
-                side.shutdown(socket.SHUT_RDWR)
-            back.join()
-            client.close()
-            server.close()
-
-    def answer(self, server, client):
-        try:
-            while data := server.recv(65536):
-                client.sendall(data)
-        except OSError:
-            pass
-
-    def ask(self, client, server):
-        """A packet at a time."""
-        stream = client.makefile("rb")
-        while head := stream.read(1):
-            size = shift = 0
-            while True:
-                byte = stream.read(1)
-                head += byte
-                size |= (byte[0] & 127) << shift
-                shift += 7
-                if byte[0] < 128:
-                    break
-            body = stream.read(size)
-            self.seen += head[0] >> 4 == 3
-            if head[0] >> 4 == 3 and self.seen in self.cuts:
-                server.sendall(head + body[:size // 2])
-                return
-            server.sendall(head + body)
-
-
 def kept_of(scene, broker, count, service, traced):
     """What a broker has kept: topic, payload, properties but for ours."""
     done = broker.run(["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-q", "1", "-t", "t/+",
@@ -468,9 +411,9 @@ def test_cut():
         return skip("cut", "paho is not there")
 
     def breaks(scene, broker):
-        relay = Relay(broker, (13, 30))
-        scene.servers.append(relay)
-        return relay.port, lambda publisher: None
+        cutter = Cutter([(b"t/12", 0), (b"t/29", 0)], target=broker.port)
+        scene.servers.append(cutter)
+        return cutter.port, lambda publisher: None
     after_breaks(breaks, 1)
 
 

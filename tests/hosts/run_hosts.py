@@ -15,26 +15,24 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap
+
 LIBRARY, FAULTS, BURDOCK, PLUGIN, *VICTIMS = sys.argv[1:]
 VICTIM = {os.path.basename(path): path for path in VICTIMS}
 SEED = int(os.environ.get("HOSTS_SEED", "1"))
 WORK = tempfile.mkdtemp(prefix="burdock-hosts-")
 os.chmod(WORK, 0o755)  # some victims become nobody
-results = {"count": 0, "failed": 0}
 
 
 def report(holds, what, details=""):
-    results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}", flush=True)
-    for line in [] if holds else str(details).splitlines()[-12:]:
-        print("#   " + line[:300])
+    tap.check(holds, what, "\n".join(str(details).splitlines()[-12:]))
 
 
 def environment(preload, extra):
     env = {key: value for key, value in os.environ.items()
            if not key.startswith(("OTEL_", "BURDOCK_", "LD_", "HOST_"))}
-    run = os.path.join(WORK, str(results["count"]))
+    run = os.path.join(WORK, str(tap.count))
     for name in ("store", "rings"):
         os.makedirs(os.path.join(run, name), exist_ok=True)
         os.chmod(os.path.join(run, name), 0o1777)
@@ -112,7 +110,7 @@ def compare(what, command, faults=False, extra=None, limit=60, library=None, exp
     extra = dict(extra or {})
     if faults:
         extra["FAULTS"] = "3"
-    number = results["count"]
+    number = tap.count
     bare, bare_time = run(command, below, extra, limit)
     traced, traced_time = run(command, (library or [LIBRARY]) + below, extra, limit)
     holds = bare[:2] == traced[:2]
@@ -239,6 +237,5 @@ if "every_hook" in VICTIM:
     test_every_hook()
 if "hazards" in VICTIM:
     test_hazards()
-print(f"1..{results['count']}")
 shutil.rmtree(WORK, ignore_errors=True)
-sys.exit(results["failed"] != 0)
+sys.exit(tap.end())

@@ -10,6 +10,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap
+from tap import check
+
 ROOT, LIBRARY, *PARTS = sys.argv[1:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 STRIPPED_BYTES_MAX = 896 * 1024
@@ -23,15 +27,6 @@ LAYERS = {
     "carriers": ["hooks", "runtime", "protocols"],
     "preload": ["carriers", "hooks", "runtime", "protocols"],
 }
-results = {"count": 0, "failed": 0}
-
-
-def check(holds, what, details=""):
-    results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}")
-    for line in [] if holds else str(details).splitlines()[:20]:
-        print("#   " + line)
 
 
 def output(*command):
@@ -237,5 +232,4 @@ test_calls()
 test_dlopen()
 test_includes()
 test_heap()
-print(f"1..{results['count']}")
-sys.exit(results["failed"] != 0)
+sys.exit(tap.end())

@@ -14,17 +14,12 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap
+from tap import check
+
 LINES_OF, SOURCES = sys.argv[1:]
 JUDGES = ["addr2line", shutil.which("llvm-addr2line") or "llvm-addr2line-14"]
-results = {"count": 0, "failed": 0}
-
-
-def check(holds, what, details=""):
-    results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}")
-    for line in [] if holds else str(details).splitlines()[:20]:
-        print("#   " + line)
 
 
 def output(*command, **options):
@@ -137,8 +132,7 @@ def test_build_id(work):
         os.makedirs(os.path.dirname(place), exist_ok=True)
         os.rename(program + ".debug", place)
     except OSError as error:
-        print(f"ok {results['count'] + 1} - a debug file by its build-id # SKIP {error}")
-        results["count"] += 1
+        tap.skip("a debug file by its build-id", error)
         return
     try:
         compare(program, "a debug file by its build-id", of=whole)
@@ -188,8 +182,7 @@ def main():
         if name.startswith("test_"):
             with tempfile.TemporaryDirectory() as work:
                 test(work)
-    print(f"1..{results['count']}")
-    return bool(results["failed"])
+    return tap.end()
 
 
 sys.exit(main())

@@ -4,23 +4,19 @@ cut, longer, with wrong sizes and with bytes and bits changed. TAP.
 
 test_unpack.py UNPACK_OF
 """
+import os
 import random
 import struct
 import subprocess
 import sys
 import zlib
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap
+from tap import check
+
 UNPACK_OF = sys.argv[1]
-results = {"count": 0, "failed": 0}
 draw = random.Random(20)
-
-
-def check(holds, what, details=""):
-    results["count"] += 1
-    results["failed"] += not holds
-    print(f"{'ok' if holds else 'not ok'} {results['count']} - {what}")
-    for line in [] if holds else str(details).splitlines()[:20]:
-        print("#   " + line)
 
 
 def ours(streams):
@@ -135,8 +131,7 @@ def main():
     for name, test in list(globals().items()):
         if name.startswith("test_"):
             test()
-    print(f"1..{results['count']}")
-    return bool(results["failed"])
+    return tap.end()
 
 
 sys.exit(main())

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A producer and a consumer that go on whatever breaks, and know nothing of tracing:
 
-  endure.py SYSTEM send PORT NAME COUNT      each is sent until the broker has it: "sent NUMBER KEY TRIES"
-  endure.py SYSTEM take PORT NAME DIE_AT     for each "came NUMBER KEY whole|broken CONTEXT", then it is
-      acknowledged: "done NUMBER", or "open NUMBER" when it is not known whether the broker has that;
-      kills itself with number DIE_AT in hand; ends by SIGTERM
+  endure.py SYSTEM send PORT NAME COUNT [AT...]   each is sent until the broker has it: "sent NUMBER KEY
+      TRIES"; after those numbers it says "at NUMBER" and waits for a line
+  endure.py SYSTEM take PORT NAME DIE_AT          "ready"; for each "came NUMBER KEY whole|broken CONTEXT",
+      and a statement of SQLite that names it, then it is acknowledged: "done NUMBER", or "open NUMBER"
+      when it is not known whether the broker has that; kills itself with number DIE_AT in hand; ends by
+      SIGTERM
 
-One message at a time. In its middle a message has a mark, `<<NUMBER>>`. After half of them the producer
-says "half" and waits for a line.
+One message at a time. In its middle a message has a mark, `<<NUMBER>>`; one in ten is of 4.5 KB.
 """
 import asyncio
 import hashlib
@@ -15,16 +16,18 @@ import os
 import queue
 import re
 import signal
+import sqlite3
 import sys
 import time
 
-SYSTEM, ROLE, PORT, NAME, NUMBER = sys.argv[1:]
+SYSTEM, ROLE, PORT, NAME, NUMBER, *AT = sys.argv[1:]
 PATIENCE = 120  # seconds for one message
 
 
 def body_of(number):
     some = hashlib.sha256(b"%d" % number).digest()
-    return some * 5 + b"<<%d>>" % number + some * 9
+    times = 8 if number % 10 == 0 else 1
+    return some * 5 * times + b"<<%d>>" % number + some * 13 * times
 
 
 def text(value):
@@ -125,6 +128,48 @@ class Redis:
         self.client.xack(NAME, "workers", self.tag)
 
 
+class Mqtt:
+    """Its session outlives it. paho would acknowledge a message before this has seen it."""
+
+    def __init__(self):
+        from paho.mqtt import client, packettypes, properties
+        session = properties.Properties(packettypes.PacketTypes.CONNECT)
+        session.SessionExpiryInterval, session.ReceiveMaximum = 3600, 1
+        self.inbox, self.tags, self.done = [], [], set()
+        self.client = client.Client(NAME + ROLE, protocol=client.MQTTv5)
+        self.client.on_connect = lambda *_: self.done.add("connect")
+        self.client.on_subscribe = lambda *_: self.done.add("subscribe")
+        self.client.on_message = lambda _, __, message: self.inbox.append(message)
+        self.acknowledge = self.client._send_puback
+        self.client._send_puback = lambda tag: self.tags.append(tag) or client.MQTT_ERR_SUCCESS
+        self.client.connect("127.0.0.1", int(PORT), clean_start=False, properties=session)
+        self.loop(lambda: "connect" in self.done)
+        if ROLE == "take":
+            self.client.subscribe(NAME + "/+", 1)
+            self.loop(lambda: "subscribe" in self.done)
+
+    def loop(self, until):
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            if self.client.loop(1) != 0 or time.monotonic() > deadline:
+                raise OSError("the connection has ended")
+
+    def send(self, number, body):
+        topic = "%s/%d" % (NAME, number)
+        self.loop(self.client.publish(topic, body, 1).is_published)
+        return topic
+
+    def take(self):
+        self.loop(lambda: self.inbox)
+        message = self.inbox.pop(0)
+        user = dict(getattr(message.properties, "UserProperty", ()))
+        return message.topic, message.payload, user.get("traceparent")
+
+    def settle(self):
+        if self.acknowledge(self.tags.pop(0)) != 0:
+            raise OSError("it cannot be acknowledged")
+
+
 class Loop:
     """Of a client that is asyncio's."""
     loop = asyncio.new_event_loop()
@@ -149,11 +194,11 @@ class Nats(Loop):
         self.stream = self.client.jetstream()
         await self.stream.add_stream(name=NAME, subjects=[NAME + ".*"])
         if ROLE == "take":
-            config = nats.js.api.ConsumerConfig(ack_wait=1, max_ack_pending=1)
+            config = nats.js.api.ConsumerConfig(ack_wait=5, max_ack_pending=1)
             self.messages = await self.stream.pull_subscribe(NAME + ".*", "workers", config=config)
 
     async def sent(self, number, body):
-        await self.stream.publish("%s.%d" % (NAME, number), body, timeout=2)
+        await self.stream.publish("%s.%d" % (NAME, number), body, timeout=5)
         return "%s.%d" % (NAME, number)
 
     def take(self):
@@ -173,8 +218,10 @@ class Kafka(Loop):
         if ROLE == "send":
             self.client = aiokafka.AIOKafkaProducer(enable_idempotence=True, **common)
         else:
+            # No more than a span has links for.
             self.client = aiokafka.AIOKafkaConsumer(group_id=NAME, enable_auto_commit=False,
-                                                    auto_offset_reset="earliest", **common)
+                                                    auto_offset_reset="earliest",
+                                                    max_partition_fetch_bytes=32768, **common)
             self.client.assign([aiokafka.TopicPartition(NAME, 0)])
         await self.client.start()
 
@@ -208,8 +255,8 @@ def send():
     for number in range(int(NUMBER)):
         key, tries = again(lambda: client.send(number, body_of(number)))
         print("sent", number, key, tries, flush=True)
-        if number == int(NUMBER) // 2:
-            print("half", flush=True)
+        if str(number) in AT:
+            print("at", number, flush=True)
             sys.stdin.readline()
 
 
@@ -217,6 +264,7 @@ def take_one():
     key, body, context = client.take()
     number = int(re.search(rb"<<(\d+)>>", body)[1])
     print("came", number, key, "whole" if body == body_of(number) else "broken", text(context), flush=True)
+    base.execute("INSERT INTO worked SELECT %d AS n%d" % (number, number))
     if number == int(NUMBER):
         os.kill(os.getpid(), signal.SIGKILL)
     try:
@@ -228,11 +276,15 @@ def take_one():
 
 
 def take():
+    global base
+    base = sqlite3.connect(NAME + ".db", isolation_level=None)
+    base.executescript("PRAGMA synchronous = OFF; CREATE TABLE IF NOT EXISTS worked (number INTEGER)")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    again(lambda: print("ready", flush=True))
     while True:
         again(take_one)
 
 
-SYSTEMS = {"amqp": Amqp, "stomp": Stomp, "redis": Redis, "nats": Nats, "kafka": Kafka}
+SYSTEMS = {"amqp": Amqp, "stomp": Stomp, "redis": Redis, "nats": Nats, "mqtt": Mqtt, "kafka": Kafka}
 client = None
 {"send": send, "take": take}[ROLE]()
