@@ -79,6 +79,7 @@ struct thread {
     bool current_retries;   /* it came to it by closing something of its, and has not called yet */
     bool current_strayed;   /* since then it heard from others: attribution_stray */
     bool current_followed;  /* it came to it by a guess: attribution_follows */
+    bool current_of_heap;   /* it holds memory of `current`: heap.h */
     bool current_is_client; /* that came by a connection which it had accepted since its wait */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
     bool touched_many;         /* since its last wait, answers of several requests' calls at once */
@@ -103,7 +104,6 @@ struct thread {
     uint32_t heap_locks;     /* that it holds */
     uint64_t heap_picked;    /* the last block marked when it got its last lock; 0: not known */
     bool heap_is_over;       /* what it has picked since is of a request that is over */
-    bool current_of_heap;    /* it holds memory of `current` */
     uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers; /* of its event loop */
     struct isolation isolation;
