@@ -23,6 +23,8 @@ static const char run_help[] =
     "  -q, --quiet          no summary\n"
     "      --summary=WHEN   auto (on a terminal), always, never\n"
     "      --exec           become COMMAND: same process id, no summary\n"
+    "      --java           follow what Java's executors run (BURDOCK_CARRIERS)\n"
+    "      --heap           follow what is handed to worker threads in C and C++\n"
     "Options end at the first word that is not one. Nothing is written to stdout.\n"
     "Exit status: COMMAND's; 125 cannot start tracing, 126 cannot execute, 127 not found.\n"
     "Without an endpoint spans stay on this machine. BURDOCK_LIBRARY: path of libburdock.so.\n";

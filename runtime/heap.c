@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 
 #include "attribution.h"
-#include "counters.h"
 #include "memory.h"
 #include "originals.h"
 #include "sharing.h"
