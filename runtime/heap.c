@@ -33,6 +33,9 @@ enum { WORKER_DONE = UINT32_MAX };
 
 typedef struct block bucket[WAYS];
 
+/* Reads others' frames, which a sanitizer forbids. */
+#define AS_IT_LIES __attribute__((no_sanitize_address))
+
 bool heap_is_on;
 static bucket *buckets;
 static uint64_t sequence; /* of blocks marked */
@@ -195,7 +198,7 @@ static bool is_on_own_stack(const struct thread *self, uintptr_t stack)
 }
 
 /* Does the stack, from there on, point to what it has taken up? */
-static bool holds(const struct thread *self, uintptr_t at)
+AS_IT_LIES static bool holds(const struct thread *self, uintptr_t at)
 {
     struct block block;
     if (self->heap_top - at > SCANNED_BYTES)
@@ -366,7 +369,7 @@ static void note(const struct thread *self, struct finding *finding, const struc
         context_drop(context);
 }
 
-static struct finding search(const struct thread *self, uintptr_t low)
+AS_IT_LIES static struct finding search(const struct thread *self, uintptr_t low)
 {
     struct finding finding = {0};
     for (const uintptr_t *word = (const uintptr_t *)low; (uintptr_t)word < self->heap_top; word++) {

@@ -79,8 +79,9 @@ void *inheritance_run(void *block)
     if (self != NULL) {
         if (inheritance.context != NULL)
             attribution_touch(self, inheritance.context);
-        heap_thread_started(self, (uintptr_t)__builtin_frame_address(0), inheritance.stack_bytes,
-            inheritance.argument);
+        if (heap_is_on)
+            heap_thread_started(self, (uintptr_t)__builtin_frame_address(0),
+                inheritance.stack_bytes, inheritance.argument);
         drop(block);
         observe_close(self);
     }

@@ -347,6 +347,27 @@ static void check_request(const struct otlp_batch *batch)
     otlp__export_trace_service_request__free_unpacked(request, NULL);
 }
 
+/* As if it came back from the spool. */
+static void check_reopened(const struct otlp_batch *sent)
+{
+    static uint8_t memory[2 * RING_BYTES];
+    uint8_t resource[OTLP_RESOURCE_BYTES_MAX];
+    uint32_t resource_bytes;
+    size_t length = (size_t)(sent->limit - sent->start);
+    struct otlp_batch batch;
+    memcpy(memory, sent->start, length);
+    require(otlp_batch_reopen(&batch, memory, sizeof(memory), length, resource, &resource_bytes),
+        "a request is a batch again");
+    require(batch.spans == sent->spans && otlp_batch_finish(&batch, resource, resource_bytes) &&
+                (size_t)(batch.limit - batch.start) == length &&
+                memcmp(batch.start, sent->start, length) == 0,
+        "which makes the same request");
+    for (size_t cut = 1; cut < length; cut = 2 * cut + 1) { /* whatever it answers */
+        memcpy(memory, sent->start, cut);
+        otlp_batch_reopen(&batch, memory, sizeof(memory), cut, resource, &resource_bytes);
+    }
+}
+
 static void drain(void)
 {
     static uint8_t memory[2 * RING_BYTES];
@@ -370,6 +391,7 @@ static void drain(void)
         memcpy(kept, at, sizeof(kept));
         require(otlp_batch_finish(&part, NULL, 0), "a part of a batch can be finished");
         check_request(&part);
+        check_reopened(&part);
         memcpy(at, kept, sizeof(kept));
     }
 }

@@ -336,6 +336,12 @@ static long do_pselect(void)
 
 static struct epoll_event events[4];
 
+static long do_epoll_ctl(void)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT};
+    return epoll_ctl(world.epoll, EPOLL_CTL_MOD, world.ready[0], &event);
+}
+
 static long do_epoll_wait(void)
 {
     return epoll_wait(world.epoll, events, 4, 1000);
@@ -567,7 +573,7 @@ static const struct row {
     {"freopen64", do_freopen64, OTHER}, {"syscall", do_syscall, OTHER}, {"poll", do_poll, OTHER},
     {"__poll_chk", do_poll_chk, OTHER}, {"ppoll", do_ppoll, OTHER},
     {"__ppoll_chk", do_ppoll_chk, OTHER}, {"select", do_select, OTHER},
-    {"pselect", do_pselect, OTHER}, {"epoll_wait", do_epoll_wait, OTHER},
+    {"pselect", do_pselect, OTHER}, {"epoll_ctl", do_epoll_ctl, OTHER}, {"epoll_wait", do_epoll_wait, OTHER},
     {"epoll_pwait", do_epoll_pwait, OTHER}, {"epoll_pwait2", do_epoll_pwait2, OTHER},
     {"daemon", do_daemon, OTHER}, {"_exit", do__exit, OTHER}, {"_Exit", do__Exit, OTHER},
     {"execl", do_execl, OTHER}, {"execle", do_execle, OTHER}, {"execlp", do_execlp, OTHER},
