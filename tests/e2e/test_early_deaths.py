@@ -88,7 +88,7 @@ def test_between():
             if is_answered(connection):
                 answered.append(path)
             scene.stop(app, signal.SIGKILL)
-        compare(scene, answered, "between an answer and its span", 5)
+        compare(scene, answered, "between an answer and its span", 5, 2)
         equal({span.attributes.get("burdock.unfinished") for span in scene.spans()}, {"requested"},
               "between an answer and its span: told as unfinished")
 
