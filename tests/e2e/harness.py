@@ -283,7 +283,8 @@ class Ring:
     COUNTERS, HEADER, RING = 448, 80 * 1024, 1024 * 1024
 
     def __init__(self, path):
-        self.is_empty, self.counters, self.pid, self.service, self.rings = True, {}, 0, "", 0
+        self.is_empty, self.pid, self.service, self.rings = True, 0, "", 0
+        self.counters = collections.Counter()  # 0, too, while the file is being made
         self.is_drained = False  # something that was in it has been delivered
         try:
             with open(path, "rb") as file:
@@ -294,8 +295,8 @@ class Ring:
                 self.service = head[48:304].split(b"\0")[0].decode()
                 self.rings, = struct.unpack_from("<I", head, 308)
                 names = _counter_names()
-                self.counters = dict(zip(names, struct.unpack_from(
-                    "<%dQ" % len(names), head, self.COUNTERS)))
+                self.counters.update(dict(zip(names, struct.unpack_from(
+                    "<%dQ" % len(names), head, self.COUNTERS))))
                 for number in range(self.rings):
                     file.seek(self.HEADER + number * self.RING)
                     words = file.read(72)
