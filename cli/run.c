@@ -115,12 +115,14 @@ static void carrier_add(const char *name)
     free(list);
 }
 
-/* We hand on our own environment, changed: what the command sees is what settings_read sees. */
-static void environment_set(const struct run_options *options, const char *library)
+/* We hand on our own environment, changed: what the command sees is what settings_read sees. heap:
+ * the library that watches the allocator; NULL: it is not wanted. */
+static void environment_set(
+    const struct run_options *options, const char *library, const char *heap)
 {
     const char *preload = getenv("LD_PRELOAD");
-    if (options->heap) /* behind ours, before another allocator */
-        preload = library_preload(library_heap(library), preload);
+    if (heap != NULL) /* behind ours, before another allocator */
+        preload = library_preload(heap, preload);
     setenv("LD_PRELOAD", library_preload(library, preload), 1);
     if (options->service)
         setenv("OTEL_SERVICE_NAME", options->service, 1);
@@ -213,15 +215,16 @@ static int launch(const struct run_options *options, char **argv)
         library_complain(problem, library);
         return STATUS_LAUNCHER;
     }
-    if (options->heap && access(library_heap(library), R_OK) != 0) {
-        complain(library_heap(library), strerror(errno), "--heap needs it; reinstall");
+    char *heap = options->heap ? library_heap(library) : NULL;
+    if (heap != NULL && access(heap, R_OK) != 0) {
+        complain(heap, strerror(errno), "--heap needs it; reinstall");
         return STATUS_LAUNCHER;
     }
     if (!run_id_set(run_id)) {
         complain("run", strerror(errno), NULL);
         return STATUS_LAUNCHER;
     }
-    environment_set(options, library);
+    environment_set(options, library, heap);
     store_ready();
     relay_start();
     if (!exec_wanted(options))

@@ -8,10 +8,11 @@
 #include "heap.h"
 #include "sharing.h"
 #include "stacks.h"
+#include "trial.h"
 
 /* Wrong once, an event loop is believed again after so many answers that were right. */
 enum { DISTRUST = 200 };
-static uint32_t distrust; /* answers still to come; a race loses one or two of them */
+static uint32_t distrust; /* answers still to come */
 
 /* Tasks that are not certain are believed while others wait, once so many requests that had waited
  * were seen to make their own calls: where a queue of the program's own calls back, only those few
@@ -26,19 +27,18 @@ static uint32_t asking_trial = TRIAL;
 
 bool attribution_trusts_loops(void)
 {
-    return __atomic_load_n(&distrust, __ATOMIC_RELAXED) == 0;
+    return trial_left(&distrust) == 0;
 }
 
 /* Its answer begins: has its runtime known its calls? */
 static void try_carrier(const struct context *context)
 {
-    uint32_t left = __atomic_load_n(&trial, __ATOMIC_RELAXED);
     if (!context->has_starved)
         return;
     if (!context->has_called && context->is_woken_by_other)
-        __atomic_store_n(&trial, DISTRUST, __ATOMIC_RELAXED);
-    else if (context->has_called && left > 0)
-        __atomic_store_n(&trial, left - 1, __ATOMIC_RELAXED);
+        trial_failed(&trial, DISTRUST);
+    else if (context->has_called)
+        trial_passed(&trial);
 }
 
 void attribution_check(const struct thread *self, const struct context *context)
@@ -51,24 +51,23 @@ void attribution_check(const struct thread *self, const struct context *context)
         return; /* nothing was believed, so nothing is learnt */
     if (!is_right && attribution_is_engaged(self))
         sharing_handed_over();
-    uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
     if (self->current_carried && !self->current_certain && is_right)
         try_carrier(context);
     if (self->current_of_heap && !is_right)
         heap_checked(false);
     counter_add(is_right ? COUNTER_SELFCHECK_RIGHT : COUNTER_SELFCHECK_WRONG, 1);
-    if (!is_right)
-        __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
-    else if (left > 0)
-        __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
+    if (is_right)
+        trial_passed(&distrust);
+    else
+        trial_failed(&distrust, DISTRUST);
 }
 
 bool attribution_believes_asking(const struct thread *self, struct context *context)
 {
-    uint32_t left = __atomic_load_n(&asking_trial, __ATOMIC_RELAXED);
+    uint32_t left = trial_left(&asking_trial);
     bool has_called = context->has_made_calls || context->may_have_made_calls;
-    if (has_called && left > 0)
-        __atomic_store_n(&asking_trial, left - 1, __ATOMIC_RELAXED);
+    if (has_called)
+        trial_passed(&asking_trial);
     if (left > TRIAL)
         return false;
     if (self->current == context)
@@ -180,8 +179,7 @@ static struct decision carried(const struct thread *self)
         return (struct decision){context, RULE_CARRIER};
     if (self->current_guessed)
         return ambiguous(context);
-    bool is_tried =
-        !context->ended && !self->current_steps && __atomic_load_n(&trial, __ATOMIC_RELAXED) == 0;
+    bool is_tried = !context->ended && !self->current_steps && trial_left(&trial) == 0;
     bool is_trusted = attribution_trusts_loops() &&
                       (is_tried || __atomic_load_n(&attribution.starved, __ATOMIC_RELAXED) == 0);
     return is_trusted ? (struct decision){context, RULE_CARRIER} : ambiguous(context);
@@ -235,7 +233,7 @@ static struct decision noted(struct thread *self, struct decision decision)
     self->current_retries = false;
     isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
     if (decision.rule == RULE_AMBIGUOUS && somebody_asks(self))
-        __atomic_store_n(&asking_trial, DISTRUST, __ATOMIC_RELAXED);
+        trial_failed(&asking_trial, DISTRUST);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);
     return decision;

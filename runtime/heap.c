@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "originals.h"
 #include "sharing.h"
+#include "trial.h"
 
 enum {
     HEAP_BLOCKS = 65536,
@@ -85,6 +86,16 @@ __attribute__((noinline)) static int wipe(uintptr_t at)
     return 0;
 }
 
+/* Where it is marked; NULL: it is not. */
+static struct block *place_at(uintptr_t start)
+{
+    struct block *row = bucket_of(start);
+    for (unsigned way = 0; way < WAYS; way++)
+        if (__atomic_load_n(&row[way].start, __ATOMIC_ACQUIRE) == start)
+            return &row[way];
+    return NULL;
+}
+
 /* A free one, or the oldest's. */
 static struct block *place_for(uintptr_t start)
 {
@@ -120,31 +131,23 @@ static void took(const void *memory, size_t bytes)
 static void gave(const void *memory)
 {
     uintptr_t start = (uintptr_t)memory;
-    if (start == 0)
-        return;
-    struct block *row = bucket_of(start);
-    for (unsigned way = 0; way < WAYS; way++) {
-        uintptr_t expected = start;
-        if (__atomic_load_n(&row[way].start, __ATOMIC_RELAXED) == start)
-            __atomic_compare_exchange_n(
-                &row[way].start, &expected, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
+    struct block *place = start <= BUSY ? NULL : place_at(start); /* a number, as of threads */
+    if (place != NULL)
+        __atomic_compare_exchange_n(
+            &place->start, &start, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* A copy of what is marked there. Freed, allocated and marked anew meanwhile it is another span's.
  */
 static bool read_at(uintptr_t start, struct block *out)
 {
-    const struct block *row = bucket_of(start);
-    for (unsigned way = 0; way < WAYS; way++) {
-        if (__atomic_load_n(&row[way].start, __ATOMIC_ACQUIRE) != start)
-            continue;
-        *out = row[way];
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        return __atomic_load_n(&row[way].start, __ATOMIC_RELAXED) == start &&
-               __atomic_load_n(&row[way].span, __ATOMIC_RELAXED) == out->span && out->span != 0;
-    }
-    return false;
+    const struct block *place = place_at(start);
+    if (place == NULL)
+        return false;
+    *out = *place;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&place->start, __ATOMIC_RELAXED) == start &&
+           __atomic_load_n(&place->span, __ATOMIC_RELAXED) == out->span && out->span != 0;
 }
 
 /* The block that it points into. */
@@ -163,13 +166,11 @@ static bool find(uintptr_t pointer, struct block *out)
 /* It is there still, and no sign of anybody's work any more. */
 static void retire(const struct block *block)
 {
-    struct block *row = bucket_of(block->start);
-    for (unsigned way = 0; way < WAYS; way++) {
-        uint64_t span = block->span;
-        if (__atomic_load_n(&row[way].start, __ATOMIC_RELAXED) == block->start)
-            __atomic_compare_exchange_n(
-                &row[way].span, &span, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
+    struct block *place = place_at(block->start);
+    uint64_t span = block->span;
+    if (place != NULL)
+        __atomic_compare_exchange_n(
+            &place->span, &span, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 static struct context *hold(uint32_t index, uint64_t span)
@@ -236,9 +237,9 @@ static bool is_taken(const struct thread *self, const struct context *context)
 static bool take(struct thread *self, struct context *context)
 {
     uint32_t nobody = 0;
-    if (!__atomic_compare_exchange_n(&context->worker, &nobody, number_of(self), false,
-            __ATOMIC_RELAXED, __ATOMIC_RELAXED) &&
-        nobody != number_of(self))
+    __atomic_compare_exchange_n(
+        &context->worker, &nobody, number_of(self), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    if (is_taken(self, context))
         return false;
     uint64_t span = span_of(context);
     if (self->heap_held != 0 && self->heap_held_span != span)
@@ -382,11 +383,10 @@ AS_IT_LIES static struct finding search(const struct thread *self, uintptr_t low
 
 void heap_checked(bool is_right)
 {
-    uint32_t left = __atomic_load_n(&distrust, __ATOMIC_RELAXED);
-    if (!is_right)
-        __atomic_store_n(&distrust, DISTRUST, __ATOMIC_RELAXED);
-    else if (left > 0)
-        __atomic_store_n(&distrust, left - 1, __ATOMIC_RELAXED);
+    if (is_right)
+        trial_passed(&distrust);
+    else
+        trial_failed(&distrust, DISTRUST);
 }
 
 /* Held; NULL: nobody's, or not known. */
@@ -431,5 +431,5 @@ void heap_look(struct thread *self)
 
 bool heap_is_doubtful(void)
 {
-    return __atomic_load_n(&distrust, __ATOMIC_RELAXED) != 0;
+    return trial_left(&distrust) != 0;
 }
