@@ -30,6 +30,7 @@ SOURCE = os.environ.get("BURDOCK_SOURCE") or os.path.abspath(
     os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.environ.get("BURDOCK_BUILD") or os.path.join(SOURCE, "build")
 LIBRARY = os.path.join(BUILD, "preload/libburdock.so")
+BURDOCK = os.path.join(BUILD, "cli/burdock")
 HEAP = os.path.join(BUILD, "preload/libburdock-heap.so")
 APPS = os.path.join(SOURCE, "tests/e2e/apps")
 VICTIMS = os.path.join(BUILD, "tests/hosts")

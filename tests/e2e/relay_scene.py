@@ -7,10 +7,9 @@ import signal
 import ssl
 import subprocess
 
-from harness import BUILD, SERVICE, Scene, free_port, wait_until
+from harness import BUILD, BURDOCK, SERVICE, Scene, free_port, wait_until
 from tls_scene import certify
 
-BURDOCK = os.path.join(BUILD, "cli/burdock")
 RELAY = os.path.join(BUILD, "relay/burdock-relay")
 SECRET = "hush-hush-4711"
 

@@ -8,7 +8,6 @@ import struct
 
 from harness import *
 
-BURDOCK = os.path.join(BUILD, "cli/burdock")
 LOADER = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 BROKEN_AT = 316  # in a ring file: runtime/ring.h
 CRASHES = 5      # runtime/guard.h

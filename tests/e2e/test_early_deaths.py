@@ -6,10 +6,9 @@ import signal
 import socket
 import time
 
-from harness import (APPS, BUILD, LIBRARY, PYTHON, VICTIMS, Scene, check, equal, free_port, main,
+from harness import (APPS, BURDOCK, LIBRARY, PYTHON, VICTIMS, Scene, check, equal, free_port, main,
                      wait_until)
 
-BURDOCK = os.path.join(BUILD, "cli/burdock")
 
 
 def start(scene, mode, count=1, **more):

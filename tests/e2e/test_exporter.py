@@ -8,14 +8,13 @@ import subprocess
 import time
 
 import harness
-from harness import (BUILD, LIBRARY, PYTHON, SERVICE, VICTIMS, Scene, check, equal, free_port, get,
+from harness import (BURDOCK, LIBRARY, PYTHON, SERVICE, VICTIMS, Scene, check, equal, free_port, get,
                      main, wait_until)
 
 if harness.otlp:
     from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
                       spans_of_store, up_to)
 
-BURDOCK = os.path.join(BUILD, "cli/burdock")
 NEVER_BY_ITSELF = "600000"  # a schedule delay that no test lives to see
 
 

@@ -8,7 +8,6 @@ import shutil
 from harness import *
 
 CALLS = os.path.join(BUILD, "tests/e2e/heap_calls")
-COMMAND = os.path.join(BUILD, "cli/burdock")
 BOTH = "%s:%s" % (LIBRARY, HEAP)
 ALLOCATORS = ("jemalloc", "mimalloc", "tcmalloc_minimal")
 PROGRAMS = {
@@ -61,13 +60,13 @@ def test_command():
                 "[each.start() for each in all]; [each.join() for each in all]\n"
                 "print([os.path.basename(each) for each in os.environ['LD_PRELOAD'].split(':')])\n"
                 "subprocess.run(['true'], check=True)" % back.port)
-        done = scene.run([COMMAND, "run", "--heap", "-q", "--", PYTHON, "-c", code], traced=False)
+        done = scene.run([BURDOCK, "run", "--heap", "-q", "--", PYTHON, "-c", code], traced=False)
         equal((done.returncode, done.stdout), (0, b"['libburdock.so', 'libburdock-heap.so']\n"),
               "heap: burdock run --heap puts it behind the library")
         equal(len(scene.wait_spans(8)), 8, "heap: and calls are told")
         alone = scene.path("libburdock.so")
         shutil.copy(LIBRARY, alone)
-        done = scene.run([COMMAND, "run", "--heap", "-q", "--", "true"], traced=False,
+        done = scene.run([BURDOCK, "run", "--heap", "-q", "--", "true"], traced=False,
                          BURDOCK_LIBRARY=alone)
         check(done.returncode == 125 and b"libburdock-heap.so" in done.stderr and
               done.stderr.count(b"\n") <= 2, "heap: without its library nothing is started", done)

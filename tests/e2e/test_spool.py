@@ -15,14 +15,13 @@ import time
 from contextlib import contextmanager
 
 import harness
-from harness import (APPS, BUILD, PYTHON, Scene, check, equal, free_port, get, load, main, skip,
+from harness import (APPS, BURDOCK, PYTHON, Scene, check, equal, free_port, get, load, main, skip,
                      wait_until)
 
 if harness.otlp:
     from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
                       spans_of_store, up_to)
 
-BURDOCK = os.path.join(BUILD, "cli/burdock")
 LONG = os.environ.get("SPOOL_LONG") == "1"
 SECRET = "Bearer%20hush-hush-4711"
 LOST = ("spans.dropped.ring_full", "spans.dropped.memory", "spans.dropped.export",
