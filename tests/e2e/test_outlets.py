@@ -116,8 +116,12 @@ elif kind == "log":
     os.dup2(os.open("log", os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
 elif kind == "later":
     ask("/first")
-    while not os.listdir(os.environ["BURDOCK_DIR"]):  # its thread has left our descriptors
-        pass
+    shared = True
+    while shared:  # until its thread has left our descriptors
+        own = os.dup(2)
+        shared = all(os.path.exists("/proc/self/task/%s/fd/%d" % (task, own))
+                     for task in os.listdir("/proc/self/task"))
+        os.close(own)
     os.close(2)
     assert os.open("data2", os.O_RDWR | os.O_CREAT) == 2
 ask("/second")
