@@ -213,6 +213,11 @@ static struct decision decide(const struct thread *self, const struct opener *ow
     return (struct decision){context, opener != NULL ? RULE_OWNER : RULE_THREAD};
 }
 
+bool attribution_serves_one(const struct thread *self)
+{
+    return serves_one(self);
+}
+
 bool attribution_is_sure(const struct thread *self)
 {
     if (self->current_of_heap)
@@ -239,17 +244,30 @@ static struct decision noted(struct thread *self, struct decision decision)
     return decision;
 }
 
+__attribute__((noinline)) static void look_closer(struct thread *self)
+{
+    if (self->transfers.turn.frame != 0)
+        transfers_look(self);
+    if (heap_is_on)
+        heap_look(self);
+}
+
+/* What says whose the thread is only when it is asked. */
+static inline void look(struct thread *self)
+{
+    if (__builtin_expect(heap_is_on || self->transfers.turn.frame != 0, 0))
+        look_closer(self);
+}
+
 struct decision attribution_parent(struct thread *self, const struct opener *opener)
 {
-    if (__builtin_expect(heap_is_on, 0))
-        heap_look(self);
+    look(self);
     return noted(self, decide(self, opener));
 }
 
 struct opener attribution_opens(struct thread *self)
 {
-    if (__builtin_expect(heap_is_on, 0))
-        heap_look(self);
+    look(self);
     struct decision decision = decide(self, &nobody_opened);
     self->current_retries = false;
     bool has_ended = self->current != NULL && self->current->ended;
@@ -258,6 +276,7 @@ struct opener attribution_opens(struct thread *self)
 
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)
 {
+    look(self);
     struct decision decision = decide(self, &nobody_opened);
     if (was_doubtful && !self->current_carried)
         decision = ambiguous(decision.parent);

@@ -51,6 +51,7 @@ void callbacks_end(struct carrier_claim claim, struct carrier_view before)
         attribution_guess(self, context);
     else if (before.is_carried)
         attribution_carry(self, context, before.is_certain);
+    self->current_steps = before.is_step;
     context_drop(context);
     context_drop(claim.handle == CARRIER_NONE ? NULL : context_at(claim.handle));
     observe_close(self);

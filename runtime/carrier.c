@@ -273,6 +273,7 @@ struct carrier_view carrier_look(void)
         .is_carried = self->current_carried,
         .is_certain = self->current_certain,
         .is_guess = self->current_guessed,
+        .is_step = self->current_steps,
         .is_request = self->current_read_here,
         .is_message = self->current->is_message};
 }

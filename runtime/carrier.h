@@ -87,6 +87,7 @@ struct carrier_view {
     bool is_carried; /* a carrier said so */
     bool is_certain; /* and is sure of it: carrier_enter */
     bool is_guess;   /* or not at all: carrier_enter_guess */
+    bool is_step;    /* until a library's callback is over */
     bool is_request; /* this thread has read its request itself */
     bool is_message; /* that request is a message */
 };

@@ -421,6 +421,14 @@ __attribute__((noinline)) static void limit_buffers(const struct outgoing *out, 
     }
 }
 
+/* What goes out next is the beginning of a piece that starts `skip` bytes into it. */
+__attribute__((noinline)) static void note_sending(
+    struct transfers *transfers, const struct iovec *piece, size_t skip)
+{
+    transfers->sending = (const uint8_t *)piece->iov_base + skip;
+    transfers->sending_bytes = piece->iov_len - skip;
+}
+
 /* Looks ahead over out's bytes from plan->from on. */
 void look_ahead(struct thread *self, struct connection *connection, const struct outgoing *out,
     struct plan *plan)
@@ -437,6 +445,8 @@ void look_ahead(struct thread *self, struct connection *connection, const struct
             continue;
         }
         if (is_first) {
+            if (__builtin_expect(self->transfers.turn.frame != 0, 0))
+                note_sending(&self->transfers, &out->iov[i], skip);
             protocol = scan_start(&scan, out);
             plan->is_greeting = protocol != NULL && connection->state == CONNECTION_UNDECIDED;
         }
@@ -450,5 +460,6 @@ void look_ahead(struct thread *self, struct connection *connection, const struct
     }
     if (out->count > THREAD_IOV_MAX - 4)
         limit_buffers(out, plan);
+    self->transfers.sending = NULL;
     plan->is_told = scan.records && !scan.beyond && protocol != NULL && plan->limit == plan->total;
 }

@@ -31,6 +31,7 @@
 #include "process.h"
 #include "propagation.h"
 #include "timers.h"
+#include "transfers.h"
 #include "unwind.h"
 
 struct carrier_part;
@@ -107,6 +108,7 @@ struct thread {
     uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers; /* of its event loop */
     struct isolation isolation;
+    struct transfers transfers;
     uint64_t now_ns;                  /* clock of this observe block, 0: not read yet */
     const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */
     size_t part_at;                   /* how much of that has been told */

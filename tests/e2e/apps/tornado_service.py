@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tornado's server and clients: tornado_service.py PORT TARGET. /<way>/<number> calls
 TARGET/<way>/<number>, as often as the way does. The clients are Tornado's own, or with "curl" as a
-third argument libcurl's, which works for all requests at once."""
+third argument libcurl's, which works for all requests at once; with "few" for ten, and the rest queue."""
 import asyncio
 import sys
 import urllib.request
@@ -49,7 +49,7 @@ class Handler(web.RequestHandler):
 
 async def main():
     global client
-    client = httpclient.AsyncHTTPClient(max_clients=10 if "curl" in sys.argv else 200)
+    client = httpclient.AsyncHTTPClient(max_clients=10 if "few" in sys.argv else 200)
     web.Application([(r"/(\w+)/\w+", Handler)]).listen(int(sys.argv[1]), "127.0.0.1")
     await asyncio.Event().wait()
 
