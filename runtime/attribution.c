@@ -50,7 +50,7 @@ void attribution_forked(void)
 static void set_current(struct thread *self, struct context *context)
 {
     struct context *old = self->current;
-    self->heap_context = 0;
+    self->heap.context = 0;
     if (old == context)
         return;
     if (context != NULL) {

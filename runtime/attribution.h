@@ -169,7 +169,7 @@ const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t 
 static inline void attribution_stray(struct thread *self)
 {
     self->current_strayed = true;
-    self->heap_context = 0;
+    self->heap.context = 0;
     if (self->current != NULL && self->current->is_inherited)
         attribution_leave(self); /* it may have been given something to do */
 }

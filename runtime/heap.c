@@ -112,7 +112,7 @@ static struct block *place_for(uintptr_t start)
 static void took(const void *memory, size_t bytes)
 {
     struct thread *self = thread_self;
-    if (self == NULL || self->heap_context == 0 || self->heap_locks != 0 || memory == NULL)
+    if (self == NULL || self->heap.context == 0 || self->heap.locks != 0 || memory == NULL)
         return;
     uintptr_t start = (uintptr_t)memory;
     struct block *place = place_for(start);
@@ -120,8 +120,8 @@ static void took(const void *memory, size_t bytes)
     if (before == BUSY || !__atomic_compare_exchange_n(&place->start, &before, BUSY, false,
                               __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return;
-    place->span = self->heap_span;
-    place->context = self->heap_context;
+    place->span = self->heap.span;
+    place->context = self->heap.context;
     place->bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
     place->sequence = __atomic_add_fetch(&sequence, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&place->start, start, __ATOMIC_RELEASE);
@@ -195,17 +195,17 @@ static struct context *context_of(const struct block *block)
 /* A signal's handler and a coroutine may have another. */
 static bool is_on_own_stack(const struct thread *self, uintptr_t stack)
 {
-    return stack < self->heap_top && self->heap_top - stack < self->heap_stack_bytes;
+    return stack < self->heap.top && self->heap.top - stack < self->heap.stack_bytes;
 }
 
 /* Does the stack, from there on, point to what it has taken up? */
 AS_IT_LIES static bool holds(const struct thread *self, uintptr_t at)
 {
     struct block block;
-    if (self->heap_top - at > SCANNED_BYTES)
+    if (self->heap.top - at > SCANNED_BYTES)
         return true;
-    for (const uintptr_t *word = (const uintptr_t *)at; (uintptr_t)word < self->heap_top; word++)
-        if (find(*word, &block) && block.span == self->heap_held_span)
+    for (const uintptr_t *word = (const uintptr_t *)at; (uintptr_t)word < self->heap.top; word++)
+        if (find(*word, &block) && block.span == self->heap.held_span)
             return true;
     return false;
 }
@@ -214,11 +214,11 @@ AS_IT_LIES static bool holds(const struct thread *self, uintptr_t at)
  * this one's answer has come: so nobody takes it up again. */
 static void let_go(struct thread *self)
 {
-    struct context *context = hold(self->heap_held, self->heap_held_span);
+    struct context *context = hold(self->heap.held, self->heap.held_span);
     if (context != NULL)
         __atomic_store_n(&context->worker, WORKER_DONE, __ATOMIC_RELAXED);
     context_drop(context);
-    self->heap_held = 0;
+    self->heap.held = 0;
 }
 
 static uint32_t number_of(const struct thread *self)
@@ -242,16 +242,16 @@ static bool take(struct thread *self, struct context *context)
     if (is_taken(self, context))
         return false;
     uint64_t span = span_of(context);
-    if (self->heap_held != 0 && self->heap_held_span != span)
+    if (self->heap.held != 0 && self->heap.held_span != span)
         let_go(self);
-    self->heap_held = context->index;
-    self->heap_held_span = span;
+    self->heap.held = context->index;
+    self->heap.held_span = span;
     return true;
 }
 
 static int wipe_below(const struct thread *self)
 {
-    return self->heap_low != 0 ? wipe(self->heap_low) : 0;
+    return self->heap.low != 0 ? wipe(self->heap.low) : 0;
 }
 
 #if defined(__x86_64__)
@@ -273,25 +273,25 @@ static __attribute__((noinline)) int waited_holding(struct thread *self)
 static int waited(void)
 {
     struct thread *self = thread_self;
-    if (self == NULL || self->heap_top == 0 ||
+    if (self == NULL || self->heap.top == 0 ||
         !is_on_own_stack(self, (uintptr_t)__builtin_frame_address(0)))
         return 0;
-    self->heap_picked = __atomic_load_n(&sequence, __ATOMIC_RELAXED);
-    self->heap_is_over = false;
-    return self->heap_held != 0 ? waited_holding(self) : wipe_below(self);
+    self->heap.picked = __atomic_load_n(&sequence, __ATOMIC_RELAXED);
+    self->heap.is_over = false;
+    return self->heap.held != 0 ? waited_holding(self) : wipe_below(self);
 }
 
 static int locked(void)
 {
     if (thread_self != NULL)
-        thread_self->heap_locks++;
+        thread_self->heap.locks++;
     return waited();
 }
 
 static int unlocked(void)
 {
-    if (thread_self != NULL && thread_self->heap_locks > 0)
-        thread_self->heap_locks--;
+    if (thread_self != NULL && thread_self->heap.locks > 0)
+        thread_self->heap.locks--;
     return 0;
 }
 
@@ -299,7 +299,7 @@ static int unlocked(void)
 static int woke(void)
 {
     if (thread_self != NULL)
-        thread_self->heap_context = 0;
+        thread_self->heap.context = 0;
     return 0;
 }
 
@@ -321,10 +321,10 @@ const struct heap_watch *heap_start(void)
 void heap_read(struct thread *self, const struct context *context)
 {
     bool waits = (uint32_t)self->unit != 0;
-    bool reads_on = waits && self->heap_unit == self->unit;
-    self->heap_unit = self->unit;
-    self->heap_context = reads_on || sharing_is_seen() ? 0 : context->index;
-    self->heap_span = span_of(context);
+    bool reads_on = waits && self->heap.unit == self->unit;
+    self->heap.unit = self->unit;
+    self->heap.context = reads_on || sharing_is_seen() ? 0 : context->index;
+    self->heap.span = span_of(context);
 }
 
 size_t heap_stack_bytes(const pthread_attr_t *attributes)
@@ -338,8 +338,8 @@ size_t heap_stack_bytes(const pthread_attr_t *attributes)
 void heap_thread_started(
     struct thread *self, uintptr_t frames, size_t stack_bytes, const void *argument)
 {
-    self->heap_top = frames;
-    self->heap_stack_bytes = stack_bytes;
+    self->heap.top = frames;
+    self->heap.stack_bytes = stack_bytes;
     gave(argument);
 }
 
@@ -373,9 +373,9 @@ static void note(const struct thread *self, struct finding *finding, const struc
 AS_IT_LIES static struct finding search(const struct thread *self, uintptr_t low)
 {
     struct finding finding = {0};
-    for (const uintptr_t *word = (const uintptr_t *)low; (uintptr_t)word < self->heap_top; word++) {
+    for (const uintptr_t *word = (const uintptr_t *)low; (uintptr_t)word < self->heap.top; word++) {
         struct block block;
-        if (find(*word, &block) && (self->heap_picked == 0 || block.sequence <= self->heap_picked))
+        if (find(*word, &block) && (self->heap.picked == 0 || block.sequence <= self->heap.picked))
             note(self, &finding, &block);
     }
     return finding;
@@ -392,16 +392,16 @@ void heap_checked(bool is_right)
 /* Held; NULL: nobody's, or not known. */
 static struct context *owner(struct thread *self)
 {
-    uintptr_t top = self->heap_top;
+    uintptr_t top = self->heap.top;
     uintptr_t low = (uintptr_t)__builtin_frame_address(0) & ~(sizeof(low) - 1);
-    if (self->heap_is_over || !is_on_own_stack(self, low))
+    if (self->heap.is_over || !is_on_own_stack(self, low))
         return NULL;
     if (top - low > SCANNED_BYTES)
         low = top - SCANNED_BYTES;
-    if (self->heap_low == 0 || low < self->heap_low)
-        self->heap_low = low;
+    if (self->heap.low == 0 || low < self->heap.low)
+        self->heap.low = low;
     struct finding finding = search(self, low);
-    self->heap_is_over = finding.is_over;
+    self->heap.is_over = finding.is_over;
     if (finding.is_over)
         heap_checked(false); /* the program keeps memory, and may use it again */
     else if (finding.its > finding.others && take(self, finding.context)) {
@@ -416,7 +416,7 @@ static struct context *owner(struct thread *self)
  * request is known to work for it. So is one whose runtime tells, or that was started for one. */
 static bool is_orphan(const struct thread *self)
 {
-    return self->heap_top != 0 && !self->multiplexes && !self->current_read_here &&
+    return self->heap.top != 0 && !self->multiplexes && !self->current_read_here &&
            self->stack == 0 && (self->current == NULL || self->current_of_heap);
 }
 

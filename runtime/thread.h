@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "../protocols/protocol.h"
+#include "heap_thread.h"
 #include "isolation.h"
 #include "ours.h"
 #include "plan.h"
@@ -94,17 +95,7 @@ struct thread {
     bool home_read_here;
     bool has_carrier;      /* which tells of its tasks: stacks say nothing */
     bool current_of_stack; /* the coroutine itself read the request of `current` */
-    uintptr_t heap_top;    /* heap.h: where its own frames begin; 0: not known */
-    size_t heap_stack_bytes;
-    uintptr_t heap_low;      /* and how deep it was found to be since heap_picked; 0: it was not */
-    uint32_t heap_held;      /* the context that it has taken up; 0: none */
-    uint64_t heap_held_span; /* its own */
-    uint64_t heap_unit;      /* in which it has read one */
-    uint64_t heap_span;      /* of `heap_context` */
-    uint32_t heap_context;   /* whose request it has just read: what it allocates is for that; 0 */
-    uint32_t heap_locks;     /* that it holds */
-    uint64_t heap_picked;    /* the last block marked when it got its last lock; 0: not known */
-    bool heap_is_over;       /* what it has picked since is of a request that is over */
+    struct heap_thread heap;
     uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers; /* of its event loop */
     struct isolation isolation;

@@ -74,7 +74,7 @@ static void *obey(void *nothing)
     char *volatile seen = order.next;
     thread_self = order.self;
     heap_thread_started(thread_self, (uintptr_t)__builtin_frame_address(0), STACK_BYTES, NULL);
-    thread_self->heap_low = 0;
+    thread_self->heap.low = 0;
     if (order.picks) {
         watch->locked();
         watch->unlocked();
