@@ -213,7 +213,7 @@ def php_builtin(stage):
 
 
 PHP_CURL = "/usr/lib/php/*/curl.so"
-workload("W3", "nginx, php-fpm", "curl:2:fastcgi pdo:2:fastcgi", php_fpm,
+workload("W3", "nginx, php-fpm", "curl:2 pdo:2:pg:/usr/lib/php/*/pdo_pgsql.so", php_fpm,
          ["nginx", "php-fpm8.2", PHP_CURL])
 workload("W3", "php -S, 16 processes", "builtin:2 builtin-pdo:2:pg:/usr/lib/php/*/pdo_pgsql.so",
          php_builtin,
