@@ -5,8 +5,8 @@
  * finished, is of the request that gave the transfer. Handles are only looked at by
  * curl_easy_getinfo.
  *
- * Of libcurl's own calls of these functions (curl_easy_perform is made of them) those that go by
- * the linker's tables are seen as well.
+ * libcurl's own calls of these functions, of which curl_easy_perform is made, are of whoever calls
+ * that.
  */
 #include "foreign.h"
 #include "transfers.h"
@@ -66,6 +66,8 @@ static const struct transfers_library library = {url_of, is_ready};
 HOOK_FOREIGN(int, curl_multi_add_handle, (void *multi, void *transfer))
 {
     FOREIGN(curl);
+    if (curl->own != NULL)
+        return curl->curl_multi_add_handle(multi, transfer);
     transfers_give(multi, transfer);
     int result = curl->curl_multi_add_handle(multi, transfer);
     if (result != CODE_OK)
@@ -99,10 +101,12 @@ HOOK_FOREIGN(void, curl_easy_cleanup, (void *transfer))
 /* --- its turn -----------------------------------------------------------------------------------
  */
 
-#define TURN(outer, group)                     \
-    struct transfers_outer outer;              \
-    bool is_followed = transfers_begin(&outer, \
-        &(struct transfers_turn){(uintptr_t)__builtin_frame_address(0), group, &library, curl})
+#define TURN(outer, group)                                \
+    struct transfers_outer outer;                         \
+    bool is_followed =                                    \
+        curl->own == NULL &&                              \
+        transfers_begin(&outer, &(struct transfers_turn){ \
+                                    (uintptr_t)__builtin_frame_address(0), group, &library, curl})
 
 static int turned(const struct transfers_outer *outer, bool is_followed, int result)
 {

@@ -400,7 +400,7 @@ void attribution_answered(struct thread *self, struct context *context)
     self->owes_answer &= self->current != context;
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
-    if (self->current != context || self->current_steps ||
+    if (self->current != context || (self->current_steps && !is_open_step(self)) ||
         (!self->multiplexes && self->current_read_here))
         return;
     leave_ended(self);

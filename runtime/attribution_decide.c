@@ -177,7 +177,7 @@ static struct decision carried(const struct thread *self)
                                                     : (struct decision){context, RULE_HEAP};
     if (self->current_certain)
         return (struct decision){context, RULE_CARRIER};
-    if (self->current_guessed)
+    if (self->current_guessed || (is_open_step(self) && is_timers_work(self)))
         return ambiguous(context);
     bool is_tried = !context->ended && !self->current_steps && trial_left(&trial) == 0;
     bool is_trusted = attribution_trusts_loops() &&

@@ -70,6 +70,12 @@ static inline bool serves_one(const struct thread *self)
            (!self->multiplexes || self->current_is_client);
 }
 
+/* A step of which nobody need tell the end: a program may stop to ask for what is finished. */
+static inline bool is_open_step(const struct thread *self)
+{
+    return self->current_steps && self->transfers.group != NULL;
+}
+
 /* Its runtime in a forked child knows of no end that it had in the parent. */
 static inline bool is_of_parent(const struct context *context)
 {

@@ -20,7 +20,8 @@ workload("W25", "C, epoll", "own:2 kept:2 queue:2 pipe:2 timer:2 put-off:2", pro
          [built("loop")])
 workload("W26", "C, answers once it may write", "before:2 batch:2 when:2 split:2 streamed:2 mixed:2",
          program("writable"), [built("writable")])
-workload("W28", "C, epoll + libcurl multi", "socket:2 few:2 perform:2 held:2 queue:2 mixed:2 cron:2",
+workload("W28", "C, epoll + libcurl multi", "socket:2 few:2 perform:2 held:2 queue:2 mixed:2 cron:2 blocking:2 "
+         "single:2",
          program("transfers"), [built("transfers")])
 workload("W21", "libevent + hiredis", "http:2 redis:2:resp once:2:resp queue:2:resp mixed:2:resp",
          program("events"), [built("events")])

@@ -14,7 +14,7 @@ EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests"
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W7/proxy", "W9/pool", "W9/sleep", "W9/timer",
          "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
          "W21/http", "W21/redis", "W21/once", "W25/kept", "W26/before",
-         "W28/socket", "W28/few", "W28/perform", "W28/mixed", "W28/cron")
+         "W28/socket", "W28/few", "W28/perform", "W28/mixed", "W28/cron", "W28/blocking")
 # Missed until the loop is isolated, and then not any more: calls, and the least part that is right.
 ISOLATED = {"W25/put-off": (4000, 0.8), "W26/batch": (2000, 0.3)}
 # Known by the memory that is handed over, nearly always; the least part that is right.

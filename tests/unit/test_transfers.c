@@ -204,6 +204,26 @@ static void test_finished(void)
     CHECK(held() == 0, "nothing is held");
 }
 
+/* A program need not ask for more before it does something else in the same turn of its loop. */
+static void test_open_end(void)
+{
+    const struct handle *a = give(0, requests[0], "");
+    transfers_finished(group, a);
+    CHECK(
+        attribution_parent(&self, &nobody_opened).rule == RULE_CARRIER, "its next call is its own");
+    self.timers.due_ns = 1;
+    CHECK(attribution_parent(&self, &nobody_opened).rule == RULE_AMBIGUOUS,
+        "or a timer's, if one may be due");
+    self.timers.due_ns = 0;
+    attribution_answered(&self, requests[0]);
+    CHECK(self.current == NULL, "it is over with the answer");
+    requests[0]->ended = false;
+    transfers_next(group);
+    transfers_take(a);
+    be_in(NULL);
+    CHECK(held() == 0, "and holds nothing");
+}
+
 static void test_too_many(void)
 {
     enum { MANY = sizeof(handles) / sizeof(handles[0]) };
@@ -248,6 +268,7 @@ int main(void)
     test_jump();
     test_stacks();
     test_finished();
+    test_open_end();
     test_too_many();
     return tap_done();
 }

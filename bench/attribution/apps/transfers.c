@@ -4,8 +4,9 @@
  * most four connections, for which libcurl has its transfers wait; perform, by curl_multi_perform,
  * which goes through all of them; held, given when all events of the turn are read; queue, at most
  * four under way, whoever is answered gives the next one's; mixed, each request another way; cron,
- * a call of nobody's every few ms besides. BACK_URL is another backend; with SAME_URL all
- * calls have one, and the token is in User-Agent alone. */
+ * a call of nobody's every few ms besides; blocking, the same beside curl_easy_perform; single, the
+ * same, and of those that are finished one is taken a turn. BACK_URL is another backend; with
+ * SAME_URL all calls have one, and the token is in User-Agent alone. */
 #include <curl/curl.h>
 
 #include "app.h"
@@ -51,6 +52,8 @@ static struct job *take(struct line *line)
     return line->first == line->end ? NULL : line->jobs[line->first++ % JOBS_MAX];
 }
 
+static bool is_single;
+
 static bool is_cell(const struct job *job, const char *name)
 {
     return strcmp(job->request.cell, name) == 0;
@@ -64,15 +67,10 @@ static size_t discard(char *bytes, size_t size, size_t count, void *argument)
     return size * count;
 }
 
-static void call(struct job *job)
+static CURL *make_transfer(struct job *job)
 {
-    static unsigned given;
     char url[96];
-    unsigned way = is_cell(job, "mixed") ? given++ % 3 : 3;
     CURL *transfer = curl_easy_init();
-    job->multi = is_cell(job, "few") || way == 0       ? of_few
-                 : is_cell(job, "perform") || way == 1 ? by_turns
-                                                       : by_socket;
     const char *base = getenv("BACK_URL"), *is_same = getenv("SAME_URL");
     int length = base != NULL
                      ? snprintf(url, sizeof(url), "%s/", base)
@@ -85,13 +83,38 @@ static void call(struct job *job)
     curl_easy_setopt(transfer, CURLOPT_PRIVATE, job);
     curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, discard);
     curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
+    return transfer;
+}
+
+/* Both calls at once, while all others wait. */
+static void block(struct job *job)
+{
+    for (; job->k < 2; job->k++) {
+        CURL *transfer = make_transfer(job);
+        EXPECT(curl_easy_perform(transfer) == CURLE_OK);
+        curl_easy_cleanup(transfer);
+    }
+    app_reply(job->client, &job->request);
+    free(job);
+}
+
+static void call(struct job *job)
+{
+    static unsigned given;
+    unsigned way = is_cell(job, "mixed") ? given++ % 3 : 3;
+    CURL *transfer = make_transfer(job);
+    job->multi = is_cell(job, "few") || way == 0       ? of_few
+                 : is_cell(job, "perform") || way == 1 ? by_turns
+                                                       : by_socket;
     performing += job->multi == by_turns;
     EXPECT(curl_multi_add_handle(job->multi, transfer) == CURLM_OK);
 }
 
 static void start(struct job *job)
 {
-    if (is_cell(job, "held"))
+    if (is_cell(job, "blocking"))
+        block(job);
+    else if (is_cell(job, "held"))
         put(&held, job);
     else if (is_cell(job, "queue") && under_way == FEW)
         put(&queue, job);
@@ -124,7 +147,9 @@ static void finish(CURLM *multi)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(multi, &left)) != NULL) {
+    do {
+        if ((message = curl_multi_info_read(multi, &left)) == NULL)
+            return;
         CURL *transfer = message->easy_handle;
         struct job *job;
         EXPECT(message->msg == CURLMSG_DONE && message->data.result == CURLE_OK);
@@ -132,7 +157,7 @@ static void finish(CURLM *multi)
         curl_multi_remove_handle(multi, transfer);
         curl_easy_cleanup(transfer);
         finished(job);
-    }
+    } while (!is_single);
 }
 
 /* --- libcurl and epoll --------------------------------------------------------------------------
@@ -199,7 +224,9 @@ static void asked(int client)
     struct job *job = calloc(1, sizeof(*job));
     job->client = client;
     EXPECT(app_parse(head, &job->request));
-    if (is_cell(job, "cron") && cron_ms == 0)
+    is_single |= is_cell(job, "single");
+    if ((is_cell(job, "cron") || is_cell(job, "blocking") || is_cell(job, "single")) &&
+        cron_ms == 0)
         cron_ms = now_ms() + CRON_MS;
     start(job);
 }
@@ -252,6 +279,8 @@ int main(void)
                 due[i] = 0;
                 act(i == 0 ? by_socket : of_few, CURL_SOCKET_TIMEOUT, 0);
             }
+        if (is_single)
+            finish(by_socket);
         if (performing > 0) {
             EXPECT(curl_multi_perform(by_turns, &running) == CURLM_OK);
             finish(by_turns);
