@@ -88,6 +88,15 @@ static bool begin(struct secure_call *call, gnutls_session_t session, bool is_op
     return true;
 }
 
+/* Of DTLS nothing is told: each write is a packet of its own, and a refused one may be given up. */
+static bool begin_record(
+    struct secure_call *call, const struct gnutls *gnutls, gnutls_session_t session)
+{
+    enum { DTLS_FIRST = 200, DTLS_LAST = 209 };
+    int version = gnutls->gnutls_protocol_get_version(session);
+    return (version < DTLS_FIRST || version > DTLS_LAST) && begin(call, session, true);
+}
+
 static void stopped(struct secure_call *call, const struct gnutls *gnutls, ssize_t result)
 {
     int saved_errno = errno;
@@ -115,7 +124,7 @@ HOOK_FOREIGN(ssize_t, gnutls_record_recv, (gnutls_session_t session, void *buffe
 {
     FOREIGN(gnutls);
     struct secure_call call;
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_recv(session, buffer, size);
     ssize_t result = gnutls->gnutls_record_recv(session, buffer, size);
     return received(&call, gnutls, session, buffer, size, result);
@@ -126,7 +135,7 @@ HOOK_FOREIGN(ssize_t, gnutls_record_recv_seq,
 {
     FOREIGN(gnutls);
     struct secure_call call;
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_recv_seq(session, buffer, size, sequence);
     ssize_t result = gnutls->gnutls_record_recv_seq(session, buffer, size, sequence);
     return received(&call, gnutls, session, buffer, size, result);
@@ -138,7 +147,7 @@ HOOK_FOREIGN(
     FOREIGN(gnutls);
     struct secure_call call;
     gnutls_datum_t data = {0};
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_recv_packet(session, packet);
     ssize_t result = gnutls->gnutls_record_recv_packet(session, packet);
     if (result > 0)
@@ -184,7 +193,7 @@ HOOK_FOREIGN(
 {
     FOREIGN(gnutls);
     struct secure_call call;
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_send(session, buffer, size);
     struct way way = {{write_some}, gnutls, session, &call, write_plainly};
     ssize_t result = secure_write(&call, buffer, size, &way.base);
@@ -197,7 +206,7 @@ HOOK_FOREIGN(ssize_t, gnutls_record_send2,
 {
     FOREIGN(gnutls);
     struct secure_call call;
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_send2(session, buffer, size, padding, flags);
     struct way way = {{write_some}, gnutls, session, &call, write_padded, padding, flags};
     ssize_t result = secure_write(&call, buffer, size, &way.base);
@@ -210,7 +219,7 @@ HOOK_FOREIGN(ssize_t, gnutls_record_send_file,
 {
     FOREIGN(gnutls);
     struct secure_call call;
-    if (!begin(&call, session, true))
+    if (!begin_record(&call, gnutls, session))
         return gnutls->gnutls_record_send_file(session, fd, offset, size);
     ssize_t result = gnutls->gnutls_record_send_file(session, fd, offset, size);
     if (result > 0)

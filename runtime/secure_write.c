@@ -149,6 +149,8 @@ ssize_t secure_write(
     struct session *session = call->session;
     struct secure_edit *edit = &session->edit;
     bool is_short = false;
+    if (buffer != NULL && edit->text_index == 0 && edit->done + edit->piece > length)
+        edit->piece = edit->done = 0; /* too few to be what was refused: the host gave that up */
     do {
         bool goes_on = edit->text_index != 0 || edit->piece != 0;
         if (!goes_on) {

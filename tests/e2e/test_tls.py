@@ -25,10 +25,10 @@ def test_writes():
             equal(contexts, [0] * count + [1] * count, "writes, %s: a context each" % mode)
 
 
-def built(name, what):
+def built(name, what, library="OpenSSL"):
     path = os.path.join(BUILD, "tests", "e2e", name)
     if not os.path.exists(path):
-        skip(what, "no headers of OpenSSL when it was built")
+        skip(what, "no headers of %s when it was built" % library)
     return path if os.path.exists(path) else None
 
 
@@ -63,6 +63,15 @@ for path in (b'/one', b'/two'):
 with open('/proc/self/maps') as maps:
     print(sorted({{line.split('/')[-1].strip() for line in maps if 'libssl' in line}}))
 """
+
+
+def test_dtls():
+    """A packet that is refused, then a shorter one: each call answers as it does bare."""
+    program = built("dtls_pair", "dtls", "GnuTLS")
+    if program is None:
+        return
+    with Scene() as scene:
+        equal(scene.as_bare([program], "dtls", spans=0).returncode, 0, "dtls: answered as alone")
 
 
 def test_copies():

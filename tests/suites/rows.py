@@ -315,6 +315,31 @@ def linux_parse(place, output):
     return unique(found)
 
 
+# --- lighttpd --------------------------------------------------------------------------------
+
+# In a network of its own: its servers have fixed ports. Before each result stands its file, and its
+# number goes, since the order of some is that of a hash.
+LIGHTTPD_RUN = r"""
+ip link set lo up
+cp -r "$SOURCE" tree && cd tree/tests
+export srcdir=$PWD top_builddir=$PWD/..
+./prepare.sh
+for file in *.t; do
+    perl -I. $file 2>&1 | sed -E "s/^(ok|not ok) [0-9]+ - /\1 $file: /"
+done
+for program in common configfile mod; do
+    ../src/t/test_$program && echo "ok $program" || echo "not ok $program"
+done"""
+
+
+def lighttpd_command(place, arguments, only):
+    return ["unshare", "--net", "sh", "-c", LIGHTTPD_RUN]
+
+
+def tap_parse(place, output):
+    return unique((name, outcome) for outcome, name in re.findall(r"^(ok|not ok) (.+)", output, re.M))
+
+
 SUITES = [
     cpython("cpython", CPYTHON_MODULES, short={
         "test_subprocess": ("test_subprocess", "-m", "POSIXProcessTestCase"),
@@ -363,6 +388,11 @@ SUITES = [
           build=(f"cd src/test/regress && {PG_REGRESS_SO}",)),
     Suite("linux", ("gcc", "iproute2", "libcap-dev", "linux-source", "util-linux", "xz-utils"),
           {"system-calls": ()}, linux_command, linux_parse, short={}, build=(LINUX_BUILD,)),
+    Suite("lighttpd", ("autoconf", "automake", "dpkg-dev", "gcc", "iproute2", "libpcre2-dev", "libssl-dev",
+                       "libtool", "make", "perl", "pkg-config", "util-linux"),
+          {"tests": ()}, lighttpd_command, tap_parse, short={}, source="lighttpd",
+          build=("autoreconf -fi", "./configure --quiet --with-openssl --with-pcre2", "make -s -j2",
+                 "make -s -C tests check TESTS=", "make -s -C src check TESTS=")),
     Suite("pgbench", ("postgresql-15",), {"pgbench": ()}, pgbench_command, pgbench_parse, short={},
           as_nobody=True),
 ]
