@@ -17,43 +17,51 @@ static struct port *port_of(const struct connection *connection)
     return &ports[connection->peer.port % PORTS];
 }
 
-static void begin(struct connection *connection, int32_t *count, enum making what)
+/* Those that are being connected count always; those that ask, where that may be a login. */
+static void count(int32_t *what, int32_t more, bool is_under_way)
 {
-    connection->making |= (uint8_t)what;
-    __atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&pooling_under_way, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(what, more, __ATOMIC_RELAXED);
+    if (is_under_way)
+        __atomic_fetch_add(&pooling_under_way, more, __ATOMIC_RELAXED);
 }
 
-static void end(struct connection *connection, int32_t *count, enum making what)
+static bool has_logins(const struct port *port)
 {
-    connection->making &= (uint8_t)~what;
-    if (__atomic_load_n(count, __ATOMIC_RELAXED) == 0)
-        return; /* begun by whom we were forked from */
-    __atomic_fetch_sub(count, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_sub(&pooling_under_way, 1, __ATOMIC_RELAXED);
+    return __atomic_load_n(&port->has_logins, __ATOMIC_RELAXED);
 }
 
 void pooling_connects(struct connection *connection, bool is_under_way)
 {
+    struct port *port = port_of(connection);
     connection->given = __atomic_load_n(&given, __ATOMIC_RELAXED);
-    begin(connection, &port_of(connection)->asking, MAKING_ASKS);
-    if (is_under_way)
-        begin(connection, &port_of(connection)->connecting, MAKING_CONNECTS);
+    connection->making = MAKING_ASKS;
+    count(&port->asking, 1, has_logins(port));
+    if (!is_under_way)
+        return;
+    connection->making |= MAKING_CONNECTS;
+    count(&port->connecting, 1, true);
 }
 
+/* None is left only if it was begun by whom we were forked from. */
 void pooling_settle(struct connection *connection)
 {
-    end(connection, &port_of(connection)->connecting, MAKING_CONNECTS);
+    int32_t *connecting = &port_of(connection)->connecting;
+    connection->making &= (uint8_t)~MAKING_CONNECTS;
+    if (__atomic_load_n(connecting, __ATOMIC_RELAXED) > 0)
+        count(connecting, -1, true);
 }
 
 void pooling_ask(struct connection *connection, bool is_login)
 {
     struct port *port = port_of(connection);
-    end(connection, &port->asking, MAKING_ASKS);
+    connection->making &= (uint8_t)~MAKING_ASKS;
+    if (__atomic_load_n(&port->asking, __ATOMIC_RELAXED) > 0)
+        count(&port->asking, -1, has_logins(port));
     if (!is_login)
         return;
     connection->making |= MAKING_FRESH;
-    __atomic_store_n(&port->has_logins, true, __ATOMIC_RELAXED);
+    if (!__atomic_exchange_n(&port->has_logins, true, __ATOMIC_RELAXED))
+        count(&pooling_under_way, __atomic_load_n(&port->asking, __ATOMIC_RELAXED), false);
 }
 
 void pooling_forked(void)
@@ -67,8 +75,7 @@ static bool are_made(const struct connection *connection)
 {
     const struct port *port = port_of(connection);
     return __atomic_load_n(&port->connecting, __ATOMIC_RELAXED) > 0 ||
-           (__atomic_load_n(&port->has_logins, __ATOMIC_RELAXED) &&
-               __atomic_load_n(&port->asking, __ATOMIC_RELAXED) > 0);
+           (has_logins(port) && __atomic_load_n(&port->asking, __ATOMIC_RELAXED) > 0);
 }
 
 /* It has become free in this caller's name, or would have gone on so if that one were not over. */
@@ -85,9 +92,8 @@ static bool is_older(const struct connection *connection)
 }
 
 /* The first call behind its login, by which the thread has come to whom it was made for. */
-static bool is_given_away(struct connection *connection)
+static bool is_given_away(const struct connection *connection)
 {
-    connection->making &= (uint8_t)~MAKING_FRESH;
     if (are_made(connection))
         __atomic_fetch_add(&given, 1, __ATOMIC_RELAXED);
     return is_older(connection);
@@ -96,9 +102,11 @@ static bool is_given_away(struct connection *connection)
 void pooling_weigh(struct thread *self, struct connection *connection)
 {
     struct opener *opener = &connection->opener;
+    bool is_fresh = connection->making & MAKING_FRESH;
+    connection->making &= (uint8_t)~MAKING_FRESH;
     if (self->current_carried || attribution_is_engaged(self))
         return;
-    if (connection->making & MAKING_FRESH)
+    if (is_fresh)
         opener->is_doubtful = is_given_away(connection) && self->current != NULL;
     else if (connection->used) {
         if (!is_free_again(self, connection))

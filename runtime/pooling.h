@@ -40,7 +40,7 @@ static inline void pooling_over(struct connection *connection)
 void pooling_forked(void);
 /* Its next call is about to be decided: notes with its opener what is doubtful. */
 __attribute__((cold)) void pooling_weigh(struct thread *self, struct connection *connection);
-OURS int32_t pooling_under_way; /* connections being made or not used yet, to any port */
+OURS int32_t pooling_under_way; /* connections being made, or logging in, to any port */
 static inline void pooling_doubt(struct thread *self, struct connection *connection)
 {
     bool may_wait = __atomic_load_n(&pooling_under_way, __ATOMIC_RELAXED) > 0;

@@ -28,9 +28,9 @@ BUDGETS = {
     "memcached asked": 3995,
     "memcached itself": 116,
     "MongoDB asked": 7735,
-    "query of PostgreSQL": 3660,
-    "query of 100 rows": 5345,
-    "execution by PostgreSQL": 5140,
+    "query of PostgreSQL": 3664,
+    "query of 100 rows": 5361,
+    "execution by PostgreSQL": 5164,
     "execution by SQLite": 1780, # three calls
     # 55 are ours; with a second thread there libsqlite3 and libc take the others.
     "row of SQLite": 90,
