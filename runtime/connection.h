@@ -26,6 +26,9 @@
 #include "thread.h"
 
 enum connection_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
+/* CONNECTS: connect() has not been seen to succeed yet. ASKS: its first request is not over, a
+ * login, maybe. FRESH: it was one, and nothing has been asked since. */
+enum making { MAKING_CONNECTS = 1, MAKING_ASKS = 2, MAKING_FRESH = 4 };
 enum connection_state { CONNECTION_UNDECIDED, CONNECTION_CLAIMED, CONNECTION_IGNORED };
 
 /* LOST: bytes passed that nobody could observe. SECURE: what the socket carries is ciphertext; the
@@ -54,7 +57,7 @@ struct connection {
     uint8_t state;
     bool requests_out;   /* CLAIMED: this side is the client */
     bool edits;          /* CLAIMED: and what it sends may be edited */
-    bool connecting;     /* connect() has not been seen to succeed yet */
+    uint8_t making;      /* bits of enum making; 0: it is made, and has been used */
     bool used;           /* a request was sent or read here */
     bool switched;       /* the protocol said that something else follows */
     bool tunnels;        /* switched by CONNECT: what follows is a fresh connection */

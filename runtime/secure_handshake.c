@@ -99,7 +99,8 @@ void secure_handshake(struct secure_call *call, bool is_server, const char *erro
     struct connection *connection = visit.connection;
     is_server = is_server || connection->origin == ORIGIN_ACCEPTED;
     stream_touch(&visit, DIRECTION_IN);
-    if (error != NULL && connection->connecting && secure_is_of_network(visit.saved_errno))
+    if (error != NULL && (connection->making & MAKING_CONNECTS) &&
+        secure_is_of_network(visit.saved_errno))
         stream_failed(visit.self, connection, session->sight.fd, visit.saved_errno);
     else if (is_told(session, is_server, error))
         refuse(visit.self, session, connection, is_server, error);

@@ -118,7 +118,7 @@ void stream_socket_error(int fd, int error)
         !stream_enter(&visit, &sight))
         return;
     stream_touch(&visit, DIRECTION_IN);
-    if (visit.connection->connecting && visit.connection->opener.context == NULL)
+    if ((visit.connection->making & MAKING_CONNECTS) && visit.connection->opener.context == NULL)
         attribution_touch_guess(visit.self, NULL);
     if (error != 0)
         stream_failed(visit.self, visit.connection, fd, error);

@@ -302,6 +302,7 @@ void stream_end_exchange(
         record(sink, exchange, error);
     }
     take_out(connection, exchange);
+    pooling_answered(connection, false);
     if (exchange->is_server && exchange->context != NULL)
         attribution_answered(sink->self, exchange->context);
     if (!exchange->is_server && exchange->context != NULL &&
@@ -440,6 +441,7 @@ __attribute__((noinline)) static void on_stage(
     case EVENT_VOID:
         connection->shake_told = connection->shake_told && !exchange->tells_shake;
         stream_forget(connection, exchange);
+        pooling_answered(connection, true);
         break;
     case EVENT_SPLICE:
         if (connection->protocol->edits == EDITS_ENTRIES && connection->edits &&

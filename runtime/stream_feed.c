@@ -26,6 +26,7 @@ void stream_give_up(struct thread *self, struct connection *connection, int fd)
             attribution_answered(self, exchange->context);
         stream_forget(connection, exchange);
     }
+    pooling_over(connection);
     stream_unprepare(connection);
     stream_disown(connection);
     kept_end(&connection->kept);
@@ -249,7 +250,7 @@ void stream_failed(struct thread *self, struct connection *connection, int fd, i
         error == EMSGSIZE || error == ENOBUFS)
         return;
     connection->peer_gone = true;
-    if (connection->connecting)
+    if (connection->making & MAKING_CONNECTS)
         stream_connect_failed(self, connection, stream_error_type(error));
     else if (connection->state == CONNECTION_CLAIMED && connection->requests_out)
         end_all(self, connection, CAUSE_ERROR, stream_error_type(error));
@@ -270,7 +271,7 @@ static void notice_peer(struct connection *connection, int fd)
 
 static void end_in_host(struct thread *self, struct connection *connection)
 {
-    if (connection->connecting && connection->wait_timed_out)
+    if ((connection->making & MAKING_CONNECTS) && connection->wait_timed_out)
         stream_connect_failed(self, connection, "timeout");
     if (connection->state == CONNECTION_CLAIMED)
         end_all(self, connection, CAUSE_HOST, NULL);
@@ -288,7 +289,7 @@ void stream_end(struct thread *self, struct connection *connection, int fd)
         attribution_opened(self, context);
     notice_peer(connection, fd);
     end_in_host(self, connection);
-    pooling_connected(connection);
+    pooling_over(connection);
     attribution_closed(self, context);
     stream_unprepare(connection);
     if (connection->pending.text_index != 0)

@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, in_order, load,
@@ -394,6 +395,45 @@ DROP TABLE t;
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------
+
+
+def login_of(listener):
+    """A connection whose client has said who it is."""
+    connection = listener.accept()[0]
+    connection.settimeout(20)
+    connection.recv(4096)
+    return connection
+
+
+def test_growing_pool():
+    """The second of two connections is ready first, and goes to the first of two requests."""
+    ready = b"Z\0\0\0\5I"
+    greeting = b"R\0\0\0\x08\0\0\0\0" + ready
+    answer = b"C\0\0\0\x0dSELECT 1\0" + ready
+    with Scene() as scene, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = free_port()
+        scene.start([PYTHON, APPS + "/pg_first_come.py", str(listener.getsockname()[1]), str(port)],
+                    "pool", port=port, BURDOCK_CARRIERS="none")
+        listener.settimeout(20)
+        clients, servers = [], []
+        for number in (1, 2):
+            clients.append(socket.create_connection(("127.0.0.1", port), 20))
+            clients[-1].sendall(b"GET /r/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            servers.append(login_of(listener))
+        for server, number in zip(servers[::-1], (1, 2)):
+            server.sendall(greeting)
+            check(b"r%d_a" % number in server.recv(4096), "request %d has its turn" % number)
+            server.sendall(answer)
+        check(all(b"200 OK" in client.recv(4096) for client in clients), "both are answered")
+        spans = scene.wait_spans(4)
+        requests = {span.id: span.attributes["url.path"] for span in spans if span.kind == "SERVER"}
+        statements = {span.attributes["db.query.text"]: span for span in of_postgresql(spans)}
+        for number in (1, 2):
+            parent = statements["SELECT ? AS r%d_a" % number].parent
+            check(not parent or requests[parent] == "/r/%d" % number,
+                  "statement %d is under no other request" % number, requests.get(parent))
+        for sock in clients + servers:
+            sock.close()
 
 
 def test_failures():

@@ -53,7 +53,7 @@ int main(void)
     self.current_read_here = true;
     CHECK(!doubts(&nobodys, &a), "but for who serves one request");
     pooling_connected(&nobodys);
-    CHECK(!nobodys.connecting, "it is made");
+    CHECK(!(nobodys.making & MAKING_CONNECTS), "it is made");
 
     self.current_read_here = false;
     self.multiplexes = true;
@@ -63,5 +63,27 @@ int main(void)
     pooling_connected(&made);
     pooling_connects(&nobodys, true);
     CHECK(doubts(&kept, &a), "but what it makes itself");
+
+    struct connection first = connection_to(82), second = connection_to(82),
+                      third = connection_to(82);
+    pooling_connects(&first, false);
+    pooling_connects(&second, false);
+    CHECK(!doubts(&second, &b), "that another's first request is under way is no matter");
+    first.used = second.used = true;
+    pooling_answered(&second, true);
+    CHECK(
+        doubts(&second, &b), "but where it may be a login, what is ready first may be given away");
+    second.previous = &b;
+    CHECK(doubts(&second, &b), "and again, as long as another one is not ready");
+    pooling_answered(&first, true);
+    CHECK(!doubts(&second, &b), "nobody waits any more for one");
+    CHECK(doubts(&first, &a), "the other one is for anybody then");
+    CHECK(!doubts(&first, &a), "at first");
+    pooling_connects(&third, true);
+    pooling_over(&third);
+    CHECK(third.making == 0 && !doubts(&second, &b), "one that could not be made is not awaited");
+    pooling_connects(&third, false);
+    pooling_answered(&third, true);
+    CHECK(!doubts(&third, &a), "one that is made alone is its opener's");
     return tap_done();
 }
