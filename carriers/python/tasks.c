@@ -215,6 +215,10 @@ static struct py_object *make_handle(
     if (is_made)
         current_make_late(context);
     current_adopt(context, is_made && !is_timer(handle));
+    if (!is_made)
+        signals_wake(context);
+    else if (!tasks_have_loop())
+        threads_hand_in();
     py.Py_DecRef(context);
     return result;
 }

@@ -124,12 +124,16 @@ static void *make(int which, void *self, void *a, void *b, void *c)
         if (at_fd >= 0)
             current_serve(context, at_fd, carrier_serves_by(at_fd));
     }
-    if (context != NULL)
+    if (context != NULL) {
         current_adopt(context, is_made && context != current_context);
-    else if (which != LATER) {
+        if (!is_made)
+            signals_wake(context);
+    } else if (which != LATER) {
         struct py_object *capsule = current_made();
         if (capsule != NULL)
             py.Py_DecRef(capsule);
+        if (which == SOON_THREADSAFE)
+            threads_hand_in();
     }
     return result;
 }
