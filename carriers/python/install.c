@@ -33,7 +33,7 @@ bool python_fill(struct python_place *place, struct py_object *modules)
         return false;
     if (place->type != NULL && (owner = py.PyObject_GetAttrString(module, place->type)) == NULL)
         return false; /* it is being imported */
-    if (place->call != NULL)
+    if (place->original == NULL)
         wrap_method(owner, place->name, place->call);
     else
         replace_method(owner, place->name, place->method, place->original, place->flags);

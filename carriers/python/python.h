@@ -162,10 +162,12 @@ bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
 
 struct python_place {
     const char *module, *type, *name; /* type NULL: a function of the module */
-    py_method *method;                /* in C... */
+    union {
+        py_method *method;  /* in C... */
+        wrapped_call *call; /* ...or in Python, and then there is no `original` */
+    };
     py_method **original;
-    int *flags;         /* of it, for who asks */
-    wrapped_call *call; /* ...or in Python */
+    int *flags; /* of it, for who asks */
     bool is_done;
 };
 struct python_places {

@@ -187,7 +187,18 @@ static struct py_object *wait_condition(
     return py.PyObject_Call(original, arguments, keywords);
 }
 
+static py_method *original_cancel;
+
+static void *our_cancel(void *self, void *a, void *b, void *c)
+{
+    releases++;
+    void *result = original_cancel(self, a, b, c);
+    releases--;
+    return result;
+}
+
 static struct python_place rows[] = {
+    {"_asyncio", "Task", "cancel", {our_cancel}, &original_cancel},
     {"asyncio.locks", "Event", "set", .call = set},
     {"asyncio.locks", "Event", "wait", .call = wait_event},
     {"asyncio.locks", "Condition", "notify", .call = notify},

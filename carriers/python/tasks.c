@@ -224,7 +224,7 @@ static struct py_object *make_handle(
 }
 
 static struct python_place rows[] = {
-    {"_contextvars", "Context", "run", our_run, &original_run},
+    {"_contextvars", "Context", "run", {our_run}, &original_run},
     {"asyncio.events", "Handle", "__init__", .call = make_handle},
 };
 

@@ -208,13 +208,13 @@ static struct py_object *serve_channel(
 }
 
 static struct python_place rows[] = {
-    {"_thread", NULL, "start_new_thread", our_start, &original_start},
-    {"_thread", NULL, "start_joinable_thread", our_start_joinable, &original_start_joinable},
+    {"_thread", NULL, "start_new_thread", {our_start}, &original_start},
+    {"_thread", NULL, "start_joinable_thread", {our_start_joinable}, &original_start_joinable},
     {"threading", "Condition", "notify", .call = notify},
     {"threading", "Condition", "__enter__", .call = enter_condition},
-    {"_thread", "LockType", "acquire", our_acquire, &original_acquire},
-    {"_thread", "LockType", "__enter__", our_enter_lock, &original_enter},
-    {"_queue", "SimpleQueue", "get", our_take, &original_take},
+    {"_thread", "LockType", "acquire", {our_acquire}, &original_acquire},
+    {"_thread", "LockType", "__enter__", {our_enter_lock}, &original_enter},
+    {"_queue", "SimpleQueue", "get", {our_take}, &original_take},
     {"waitress.channel", "HTTPChannel", "service", .call = serve_channel},
     {"concurrent.futures.thread", "_WorkItem", "__init__", .call = make_item},
     {"concurrent.futures.thread", "_WorkItem", "run", .call = run_item},
