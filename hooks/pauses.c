@@ -55,12 +55,13 @@ static bool is_lock(const sem_t *semaphore)
     return (words[0] & INT32_MAX) != 0 && words[2] == SEMAPHORE_PRIVATE;
 }
 
-HOOK_PARK(pthread_cond_wait, ENOSYS, false, (pthread_cond_t * condition, pthread_mutex_t *mutex),
-    (condition, mutex))
-HOOK_PARK(pthread_cond_timedwait, ENOSYS, false,
+/* CPython's threads wait for its lock by a condition, and for each other by semaphores. */
+HOOK_PARK(pthread_cond_wait, ENOSYS, thread_was_started(),
+    (pthread_cond_t * condition, pthread_mutex_t *mutex), (condition, mutex))
+HOOK_PARK(pthread_cond_timedwait, ENOSYS, thread_was_started(),
     (pthread_cond_t * condition, pthread_mutex_t *mutex, const struct timespec *until),
     (condition, mutex, until))
-HOOK_PARK(pthread_cond_clockwait, ENOSYS, false,
+HOOK_PARK(pthread_cond_clockwait, ENOSYS, thread_was_started(),
     (pthread_cond_t * condition, pthread_mutex_t *mutex, clockid_t clock,
         const struct timespec *until),
     (condition, mutex, clock, until))

@@ -202,7 +202,7 @@ static bool is_select_boundary(
         is_foreign = is_foreign || stream_is_foreign(fd, false);
         is_own = is_own || stream_is_own(fd);
     }
-    if (timeout_ns != 0 && stream_is_after_answer() && !is_own)
+    if (timeout_ns != 0 && (members == 0 || stream_is_after_answer()) && !is_own)
         stream_sleep();
     return members == 1 ? stream_is_foreign(only, true) : is_foreign;
 }

@@ -68,7 +68,7 @@ static void set_current(struct thread *self, struct context *context)
     self->current_strayed = false;
     self->current_followed = false;
     self->current_is_client = false;
-    self->current_of_heap = false;
+    self->current_of_heap = self->current_started = false;
     if (old != NULL) {
         change(old, self->current_parked ? -PARKED : -ATTACHED);
         self->current_parked = false;
@@ -276,6 +276,12 @@ void attribution_take_up(struct thread *self, struct context *context)
     self->current_of_stack = self->current_guessed = false;
 }
 
+void attribution_started(struct thread *self, struct context *context)
+{
+    be_in_task(self, context, true, false);
+    self->current_started = true;
+}
+
 void attribution_step(struct thread *self, struct context *context)
 {
     attribution_carry(self, context, true);
@@ -336,7 +342,7 @@ void attribution_look(struct thread *self)
 bool attribution_park(struct thread *self)
 {
     if (self->current == NULL || self->current_parked ||
-        (self->current_carried && !self->current_of_heap) ||
+        (self->current_carried && !self->current_of_heap && !self->current_started) ||
         (self->multiplexes && !self->current_is_client))
         return false;
     if (!self->current_read_here || self->current->ended) {
@@ -358,7 +364,8 @@ void attribution_unpark(struct thread *self)
 
 void attribution_sleep(struct thread *self)
 {
-    if (self->current != NULL && self->current->ended && !self->current_carried)
+    if (self->current != NULL &&
+        (self->current_started || (self->current->ended && !self->current_carried)))
         set_current(self, NULL);
 }
 

@@ -66,6 +66,10 @@ bool attribution_somebody_starves(void);
 void attribution_carry(struct thread *self, struct context *context, bool is_certain);
 /* It says whose it may be: its calls are ambiguous. */
 void attribution_guess(struct thread *self, struct context *context);
+/* A thread of the runtime's was started in the context, and is its, also after the answer, until it
+ * waits for another thread, or for anything after the answer, or a carrier says otherwise. To get
+ * the interpreter's lock is no such wait. */
+void attribution_started(struct thread *self, struct context *context);
 /* The thread was found to hold what a request has allocated, or nothing: heap.h. */
 void attribution_take_up(struct thread *self, struct context *context);
 /* A step of a task begins, which lasts until the other one; carrier.h. */

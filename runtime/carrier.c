@@ -208,6 +208,12 @@ void carrier_rest(uint32_t handle, bool begins)
         attribution_rest(context_at(handle), begins);
 }
 
+void carrier_starts(bool begins)
+{
+    if (thread_self != NULL)
+        thread_self->starts = begins;
+}
+
 void carrier_enter_guess(uint32_t handle)
 {
     struct thread *self = observe_open();
@@ -272,6 +278,7 @@ struct carrier_view carrier_look(void)
     return (struct carrier_view){.handle = self->current->index,
         .is_carried = self->current_carried,
         .is_certain = self->current_certain,
+        .is_started = self->current_started,
         .is_guess = self->current_guessed,
         .is_step = self->current_steps,
         .is_request = self->current_read_here,

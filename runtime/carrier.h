@@ -48,6 +48,10 @@ void carrier_stepped(uint32_t handle, const struct carrier_view *before);
 /* The task does nothing before its next step: its request is none that may be at work anywhere. */
 void carrier_rest(uint32_t handle, bool begins);
 
+/* Until it is over, a thread that is started here is of what this one is in, if that is sure: also
+ * after the answer, and though it waits for the runtime's own lock. */
+void carrier_starts(bool begins);
+
 /* It may be the handle's, or another's that waits. */
 void carrier_enter_guess(uint32_t handle);
 
@@ -86,6 +90,7 @@ struct carrier_view {
     uint32_t handle;
     bool is_carried; /* a carrier said so */
     bool is_certain; /* and is sure of it: carrier_enter */
+    bool is_started; /* or that the thread was started for it: attribution_started */
     bool is_guess;   /* or not at all: carrier_enter_guess */
     bool is_step;    /* until a library's callback is over */
     bool is_request; /* this thread has read its request itself */

@@ -10,6 +10,7 @@ struct inheritance {
     struct context *context; /* held; NULL: none */
     void *(*start)(void *);
     void *argument;
+    bool is_task;       /* carrier_starts */
     size_t stack_bytes; /* while heap_is_on */
 };
 
@@ -23,8 +24,11 @@ static struct inheritance *take(struct context *context, void *(*start)(void *),
     uint32_t index = pool_take(&inheritances);
     struct inheritance *inheritance = index == 0 ? NULL : pool_block(&inheritances, index);
     if (inheritance != NULL)
-        *inheritance = (struct inheritance){
-            .index = index, .context = context, .start = start, .argument = argument};
+        *inheritance = (struct inheritance){.index = index,
+            .context = context,
+            .start = start,
+            .argument = argument,
+            .is_task = self->starts && context != NULL};
     if (inheritance != NULL && context != NULL) {
         context_hold(context);
         attribution_call_begin(context); /* not starved while its thread starts */
@@ -77,7 +81,9 @@ void *inheritance_run(void *block)
     struct inheritance inheritance = *(struct inheritance *)block;
     struct thread *self = observe_open();
     if (self != NULL) {
-        if (inheritance.context != NULL)
+        if (inheritance.is_task)
+            attribution_started(self, inheritance.context);
+        else if (inheritance.context != NULL)
             attribution_touch(self, inheritance.context);
         if (heap_is_on)
             heap_thread_started(self, (uintptr_t)__builtin_frame_address(0),

@@ -125,7 +125,7 @@ static bool is_at_work(void)
 
 bool stream_is_after_answer(void)
 {
-    return is_at_work() && thread_self->current->ended;
+    return is_at_work() && thread_self->current->ended && !thread_self->current_started;
 }
 
 static void report(void (*happened)(struct thread *self))
@@ -141,7 +141,7 @@ static void report(void (*happened)(struct thread *self))
 
 void stream_sleep(void)
 {
-    if (__builtin_expect(stream_is_after_answer(), 0))
+    if (__builtin_expect(stream_is_after_answer() || thread_was_started(), 0))
         report(attribution_sleep);
 }
 

@@ -82,7 +82,9 @@ struct thread {
     bool current_strayed;   /* since then it heard from others: attribution_stray */
     bool current_followed;  /* it came to it by a guess: attribution_follows */
     bool current_of_heap;   /* it holds memory of `current`: heap.h */
+    bool current_started;   /* it was started for `current`, and has heard of nobody else since */
     bool current_is_client; /* that came by a connection which it had accepted since its wait */
+    bool starts;            /* what it starts now is for what it is in: carrier_starts */
     int32_t current_unclaimed; /* calls made here meanwhile that are nobody's */
     bool touched_many;         /* since its last wait, answers of several requests' calls at once */
     bool touched_unknown;      /* or one of a call that nobody is known to have made */
@@ -129,6 +131,12 @@ struct thread {
 };
 
 OURS __thread struct thread *thread_self;
+
+/* attribution_started, and still in that. */
+static inline bool thread_was_started(void)
+{
+    return thread_self != NULL && thread_self->current_started;
+}
 OURS uint32_t stacks_generation; /* of what is known of coroutines' stacks; 0: there are none */
 OURS __thread uint32_t thread_in_vfork; /* > 0: a vfork child borrows our memory; see vfork.S */
 

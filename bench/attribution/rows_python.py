@@ -21,7 +21,8 @@ def aio(loop):
     return lambda stage: stage.serve([harness.PYTHON, app("aio.py"), loop])
 
 
-AIO = "seq:2 gather:4 pool:2 executor:2 sleep:2 soon:2 both:2 after:2 cron:2 redis:2:resp:python:redis"
+AIO = "seq:2 gather:4 pool:2 executor:2 sleep:2 soon:2 both:2 after:2 cron:2 event:2 "\
+    "condition:2 drain:2 redis:2:resp:python:redis"
 workload("W15", "aiohttp", AIO, aio("asyncio"), ["python:aiohttp"])
 workload("W17", "aiohttp on uvloop", AIO, aio("uvloop"), ["python:aiohttp", "python:uvloop"])
 
@@ -40,3 +41,13 @@ workload("W17", "FastAPI on uvloop", "async:2 sync:2 background:2", uvicorn("uvl
 workload("W18", "gevent", "urllib:2 requests:2 pool:2 sleep:2 spawn:2 after:2",
          lambda stage: stage.serve([harness.PYTHON, app("greenlets.py")]),
          ["python:gevent", "python:requests"])
+
+
+def threads(server):
+    return lambda stage: stage.serve([harness.PYTHON, app("wsgi_server.py"), server])
+
+
+THREADS = "urllib:2 thread:2 after:2 shared:2 event:2 condition:2 lock:2"
+workload("W29", "ThreadingHTTPServer", THREADS, threads("library"))
+workload("W30", "cheroot", THREADS, threads("cheroot"), ["python:cheroot"])
+workload("W31", "waitress", THREADS, threads("waitress"), ["python:waitress"])

@@ -45,7 +45,8 @@ def missing(row, cell):
     return [need.rpartition("/")[2] for need in needs if not is_there(need)]
 
 
-PACKAGES = """gunicorn python3-requests python3-aiohttp python3-fastapi uvicorn python3-httpx
+PACKAGES = """gunicorn python3-cheroot python3-waitress
+python3-requests python3-aiohttp python3-fastapi uvicorn python3-httpx
 python3-gevent python3-uvloop python3-redis apache2 lighttpd haproxy nginx-light libnginx-mod-http-lua
 php-cli php-fpm php-curl php-pgsql nodejs npm openjdk-17-jdk-headless redis-server g++ libevent-dev
 libhiredis-dev libboost-context-dev"""

@@ -125,7 +125,8 @@ static bool is_nobodys(struct py_object *capsule)
 {
     if (capsule == NULL) {
         struct carrier_view view = carrier_look();
-        return view.handle == CARRIER_NONE || view.is_carried || tasks_are_scheduled();
+        return view.handle == CARRIER_NONE || (view.is_carried && !view.is_started) ||
+               tasks_are_scheduled();
     }
     const struct note *note = note_of(capsule);
     if (note_is_orphan(capsule, current_context))

@@ -12,6 +12,7 @@
 #include "python.h"
 
 __thread struct py_object *current_context;
+__thread struct python_thread python_thread;
 static struct py_object *variable;
 
 bool current_start(void)
@@ -288,7 +289,7 @@ void current_enter(struct py_object *capsule, struct py_object *context)
     /* A thread that serves one request at a time is not told whose that is. */
     struct carrier_view view = carrier_look();
     if (view.handle != CARRIER_NONE &&
-        (capsule != NULL || view.is_carried || tasks_are_scheduled()))
+        (capsule != NULL || (view.is_carried && !view.is_started) || tasks_are_scheduled()))
         carrier_enter(CARRIER_NONE, false);
 }
 

@@ -101,8 +101,9 @@ static void *our_start_later(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"gevent._gevent_cgreenlet", "Greenlet", "start", our_start, &original_start},
-    {"gevent._gevent_cgreenlet", "Greenlet", "start_later", our_start_later, &original_start_later},
+    {"gevent._gevent_cgreenlet", "Greenlet", "start", {our_start}, &original_start},
+    {"gevent._gevent_cgreenlet", "Greenlet", "start_later", {our_start_later},
+        &original_start_later},
 };
 
 const struct python_places greenlet_places = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -7,8 +7,8 @@
 #include "process.h"
 #include "python.h"
 
-static const struct python_places *const all_places[] = {
-    &socket_places, &task_places, &thread_places, &queue_places, &greenlet_places, &uvloop_places};
+static const struct python_places *const all_places[] = {&socket_places, &task_places,
+    &thread_places, &queue_places, &signal_places, &greenlet_places, &uvloop_places};
 
 static void *main_interpreter;
 static bool is_active;
@@ -25,8 +25,7 @@ bool python_is_ours(void)
     return is_active && py.PyInterpreterState_Head() == main_interpreter;
 }
 
-/* False: its module is not there yet. */
-static bool fill(struct python_place *place, struct py_object *modules)
+bool python_fill(struct python_place *place, struct py_object *modules)
 {
     struct py_object *module = py.PyDict_GetItemString(modules, place->module);
     struct py_object *owner = module;
@@ -34,7 +33,7 @@ static bool fill(struct python_place *place, struct py_object *modules)
         return false;
     if (place->type != NULL && (owner = py.PyObject_GetAttrString(module, place->type)) == NULL)
         return false; /* it is being imported */
-    if (place->call != NULL)
+    if (place->original == NULL)
         wrap_method(owner, place->name, place->call);
     else
         replace_method(owner, place->name, place->method, place->original, place->flags);
@@ -53,10 +52,11 @@ void python_look_again(void)
     for (size_t i = 0; i < sizeof(all_places) / sizeof(all_places[0]); i++)
         for (uint32_t k = 0; k < all_places[i]->count; k++) {
             struct python_place *place = &all_places[i]->rows[k];
-            place->is_done = place->is_done || fill(place, modules);
+            place->is_done = place->is_done || python_fill(place, modules);
             missing += !place->is_done;
             py.PyErr_Clear();
         }
+    missing += signals_look(modules);
     uvloop_look();
 }
 

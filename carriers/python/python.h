@@ -15,6 +15,7 @@
  * | Handle.__init__ (asyncio)  | a context without a living request takes that of who wakes it |
  * | _WorkItem (executors)      | remembers who made it; its thread enters that |
  * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
+ * | Event, Condition (asyncio) | signals.c: who serves several requests is of none of them |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
  * | uvloop                     | uvloop.c: its handles enter contexts, its transports send later |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
@@ -111,6 +112,12 @@ void current_attend(void);
 
 /* The context that runs on this thread, if Context.run began it; not held. */
 extern __thread struct py_object *current_context;
+/* The rest of what is known of the calling thread; one block, since there is little room. */
+extern __thread struct python_thread {
+    uint32_t releases; /* calls under way that let the next one in: signals.c */
+    bool is_callback;  /* what runs is the event loop's, and no task: tasks.c */
+    bool has_begun;    /* as it tells who has started it: threads.c */
+} python_thread;
 
 /* --- consumers.c (queue.h has more of it) ------------------------------------------------------
  */
@@ -124,6 +131,16 @@ bool consumer_follows(
 /* What is about to run in `context`, which is the running one and has the capsule: something may
  * have been taken for it without its having been woken for that. */
 bool consumer_catches_up(struct py_object *capsule, struct py_object *context);
+
+/* --- signals.c -------------------------------------------------------------------------------- */
+
+/* What waits in `context` is woken by what runs now; after current_adopt. */
+void signals_wake(struct py_object *context);
+/* A call that lets the next one in begins, or is over: it hands nothing over. */
+void signals_release(bool begins);
+bool signals_are_releases(void);
+/* Places of more of them; answers how many modules are not there yet. */
+uint32_t signals_look(struct py_object *modules);
 
 /* --- replace.c: functions in C ---------------------------------------------------------------- */
 
@@ -151,10 +168,12 @@ bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
 
 struct python_place {
     const char *module, *type, *name; /* type NULL: a function of the module */
-    py_method *method;                /* in C... */
+    union {
+        py_method *method;  /* in C... */
+        wrapped_call *call; /* ...or in Python, and then there is no `original` */
+    };
     py_method **original;
-    int *flags;         /* of it, for who asks */
-    wrapped_call *call; /* ...or in Python */
+    int *flags; /* of it, for who asks */
     bool is_done;
 };
 struct python_places {
@@ -162,7 +181,7 @@ struct python_places {
     uint32_t count;
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
-    greenlet_places, uvloop_places;
+    signal_places, greenlet_places, uvloop_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);
@@ -178,6 +197,14 @@ bool tasks_is_step(const struct py_object *callback);
 void tasks_doubt(void);
 /* And is it a task, rather than a callback of the loop? */
 bool tasks_is_task(void);
+
+/* Puts it there. False: its module is not imported yet. */
+bool python_fill(struct python_place *place, struct py_object *modules);
+
+/* --- threads.c -------------------------------------------------------------------------------- */
+
+/* The running thread, if it was started for a request, may be at another one's from now on. */
+void threads_hand_in(void);
 
 /* --- greenlets.c ------------------------------------------------------------------------------ */
 

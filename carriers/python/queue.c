@@ -148,6 +148,11 @@ static struct debt *debt_of(struct queue *queue, uint32_t handle)
     return NULL;
 }
 
+bool queue_owes(struct queue *queue, uint32_t handle)
+{
+    return debt_of(queue, handle) != NULL;
+}
+
 void queue_owe(struct queue *queue, uint32_t handle)
 {
     struct debt *debt = handle == CARRIER_NONE ? NULL : debt_of(queue, handle);

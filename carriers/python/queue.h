@@ -44,6 +44,7 @@ bool queue_is_pool(const struct queue *queue);
 void queue_feed(struct queue *queue, uint32_t handle);
 /* The request took something; it has put something: false: without having taken. */
 void queue_owe(struct queue *queue, uint32_t handle);
+bool queue_owes(struct queue *queue, uint32_t handle);
 bool queue_repay(struct queue *queue, uint32_t handle);
 
 /* length: of the items before the call. The mark's hold goes with it. */

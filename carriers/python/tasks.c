@@ -7,7 +7,6 @@
 #include "python.h"
 
 static py_method *original_run;
-static __thread bool is_callback; /* what runs is the event loop's, and no task */
 static struct py_object *get_running_loop, *current_task, *current_tasks, *none;
 
 struct py_object *tasks_attribute(const char *module, const char *name)
@@ -87,7 +86,7 @@ bool tasks_is_step(const struct py_object *callback)
 
 void tasks_doubt(void)
 {
-    uint32_t handle = is_callback ? carrier_look().handle : CARRIER_NONE;
+    uint32_t handle = python_thread.is_callback ? carrier_look().handle : CARRIER_NONE;
     if (handle != CARRIER_NONE)
         carrier_enter_guess(handle);
 }
@@ -147,14 +146,14 @@ static void *our_run(void *context, void *a, void *b, void *c)
     struct py_object *lent = is_first ? current_lend(context) : NULL;
     if (is_first)
         uvloop_calls(true);
-    bool was_callback = is_callback;
+    bool was_callback = python_thread.is_callback;
     struct py_object *inner = NULL;
     if (!current_begin(context, &inner))
         return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
     struct py_object *outer = current_get();
     struct py_object *outer_context = current_context;
     if (current_context == NULL)
-        is_callback = is_of_loop(a, (intptr_t)b);
+        python_thread.is_callback = is_of_loop(a, (intptr_t)b);
     current_context = context;
     current_enter(inner, context);
     tasks_doubt();
@@ -166,7 +165,7 @@ static void *our_run(void *context, void *a, void *b, void *c)
         uvloop_calls(false);
     if (lent != NULL)
         current_return(context, lent);
-    is_callback = was_callback;
+    python_thread.is_callback = was_callback;
     current_context = outer_context;
     current_enter(outer, outer_context);
     tasks_doubt();
@@ -215,12 +214,16 @@ static struct py_object *make_handle(
     if (is_made)
         current_make_late(context);
     current_adopt(context, is_made && !is_timer(handle));
+    if (!is_made)
+        signals_wake(context);
+    else if (!tasks_have_loop())
+        threads_hand_in();
     py.Py_DecRef(context);
     return result;
 }
 
 static struct python_place rows[] = {
-    {"_contextvars", "Context", "run", our_run, &original_run},
+    {"_contextvars", "Context", "run", {our_run}, &original_run},
     {"asyncio.events", "Handle", "__init__", .call = make_handle},
 };
 

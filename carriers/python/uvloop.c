@@ -31,7 +31,7 @@ bool uvloop_is_known(void)
 
 /* --- handles run ------------------------------------------------------------------------------ */
 
-enum { DEPTH_MAX = 8 };
+enum { DEPTH_MAX = 7 };
 static __thread struct entered {
     struct py_object *context, *outer;
 } entered[DEPTH_MAX];
@@ -124,12 +124,16 @@ static void *make(int which, void *self, void *a, void *b, void *c)
         if (at_fd >= 0)
             current_serve(context, at_fd, carrier_serves_by(at_fd));
     }
-    if (context != NULL)
+    if (context != NULL) {
         current_adopt(context, is_made && context != current_context);
-    else if (which != LATER) {
+        if (!is_made)
+            signals_wake(context);
+    } else if (which != LATER) {
         struct py_object *capsule = current_made();
         if (capsule != NULL)
             py.Py_DecRef(capsule);
+        if (which == SOON_THREADSAFE)
+            threads_hand_in();
     }
     return result;
 }
@@ -176,12 +180,12 @@ static void *our_writelines(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"uvloop.loop", "Loop", "call_soon", our_soon, &makes[SOON], &flags[SOON]},
-    {"uvloop.loop", "Loop", "call_soon_threadsafe", our_soon_threadsafe, &makes[SOON_THREADSAFE],
+    {"uvloop.loop", "Loop", "call_soon", {our_soon}, &makes[SOON], &flags[SOON]},
+    {"uvloop.loop", "Loop", "call_soon_threadsafe", {our_soon_threadsafe}, &makes[SOON_THREADSAFE],
         &flags[SOON_THREADSAFE]},
-    {"uvloop.loop", "Loop", "call_later", our_later, &makes[LATER], &flags[LATER]},
-    {"uvloop.loop", "UVStream", "write", our_write, &puts_by[WRITE], &put_flags[WRITE]},
-    {"uvloop.loop", "UVStream", "writelines", our_writelines, &puts_by[WRITELINES],
+    {"uvloop.loop", "Loop", "call_later", {our_later}, &makes[LATER], &flags[LATER]},
+    {"uvloop.loop", "UVStream", "write", {our_write}, &puts_by[WRITE], &put_flags[WRITE]},
+    {"uvloop.loop", "UVStream", "writelines", {our_writelines}, &puts_by[WRITELINES],
         &put_flags[WRITELINES]},
 };
 

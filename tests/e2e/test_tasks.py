@@ -20,6 +20,10 @@ FASTAPI_CALLS = {"awaits": 2, "blocks": 2, "afterwards": 3}
 MISSED = {"thread": 0.5, "executor": 0.01, "event": 0.3, "queue": 0.01, "queue_of_threads": 0.0125}
 
 
+# anyio's locks are known from the request on that comes after they were imported.
+FASTAPI_MISSED = {"awaits": 0.05, "afterwards": 0.02}
+
+
 # Consumers and pools that a request makes (queue_service.py), from the first request of a process on:
 # of a hundred calls so many may have no parent. Until the request that made it is over, a consumer is
 # nobody's; what takes several items before it works has none; a queue with an order of its own, and a
@@ -101,7 +105,8 @@ def test_seen_by_the_program():
 def test_fastapi():
     if not has("fastapi", "uvicorn", "httpx"):
         return skip("FastAPI", "python3-fastapi, python3-uvicorn or python3-httpx is not installed")
-    equal(play("FastAPI", service("fast_service.py", "asyncio"), FASTAPI_CALLS), b"",
+    equal(play("FastAPI", service("fast_service.py", "asyncio"), FASTAPI_CALLS,
+               missed=FASTAPI_MISSED), b"",
           "FastAPI: nothing is printed")
 
 
@@ -126,13 +131,14 @@ def test_uvloop_tls():
               "uvloop inside TLS: every request is answered")
         calls = {"sequence": CALLS["sequence"]}
         judge(scene.wait_spans(REQUESTS * 3, timeout=60), "uvloop inside TLS", calls, REQUESTS, True,
-              {"sequence": 0.6})
+              {"sequence": 0.9})
 
 
 def test_uvloop_fastapi():
     if not has("fastapi", "uvicorn", "httpx", "uvloop"):
         return skip("FastAPI on uvloop", "one of its packages for Python is not installed")
-    equal(play("FastAPI on uvloop", service("fast_service.py", "uvloop"), FASTAPI_CALLS), b"",
+    equal(play("FastAPI on uvloop", service("fast_service.py", "uvloop"), FASTAPI_CALLS,
+               missed=FASTAPI_MISSED), b"",
           "FastAPI on uvloop: nothing is printed")
 
 

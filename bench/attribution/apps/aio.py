@@ -105,7 +105,67 @@ async def redis(token):
     await twice(token, lambda token, k: kept["redis"].get("%s:%d" % (token, k)))
 
 
-CELLS = {"seq": seq, "gather": gather, "pool": pool, "executor": in_executor, "sleep": sleep,
+class ByEvent:
+    """Tasks that the first requests start, and that all requests give work by a list."""
+
+    def __init__(self):
+        self.jobs, self.started = [], 0
+
+    async def run(self):
+        while True:
+            token, done = await self.take()
+            await twice(token, call)
+            done.set_result(None)
+
+    async def __call__(self, token):
+        if not self.started:
+            self.filled = self.make()
+        done = asyncio.get_running_loop().create_future()
+        await self.put((token, done))
+        if self.started < 4:
+            self.started += 1
+            kept[asyncio.create_task(self.run())] = True
+        await done
+
+    make = asyncio.Event
+
+    async def put(self, job):
+        self.jobs.append(job)
+        self.filled.set()
+
+    async def take(self):
+        while True:
+            await self.filled.wait()
+            if self.jobs:
+                return self.jobs.pop(0)
+            self.filled.clear()
+
+
+class Drains(ByEvent):
+    """They look for more before they wait."""
+
+    async def take(self):
+        while not self.jobs:
+            self.filled.clear()
+            await self.filled.wait()
+        return self.jobs.pop(0)
+
+
+class ByCondition(ByEvent):
+    make = asyncio.Condition
+
+    async def put(self, job):
+        async with self.filled:
+            self.jobs.append(job)
+            self.filled.notify()
+
+    async def take(self):
+        async with self.filled:
+            await self.filled.wait_for(lambda: self.jobs)
+            return self.jobs.pop(0)
+
+
+CELLS = {"event": ByEvent(), "drain": Drains(), "condition": ByCondition(), "seq": seq, "gather": gather, "pool": pool, "executor": in_executor, "sleep": sleep,
          "soon": soon, "both": both, "cron": seq, "after": after, "redis": redis}
 
 

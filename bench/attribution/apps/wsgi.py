@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A WSGI application: /<cell>/<token> answers with the token after two calls to the backend."""
 import os
+import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,8 +41,94 @@ def hand_over(token):
         shared.submit(call_urllib, token, k).result()
 
 
+def thread(token):
+    """A thread for each call, one after the other."""
+    for k in range(2):
+        started = threading.Thread(target=call_urllib, args=(token, k))
+        started.start()
+        started.join()
+
+
+def after(token):
+    """A thread that nobody waits for."""
+    threading.Thread(target=twice(call_urllib), args=(token,)).start()
+
+
+class Workers:
+    """Threads that the first requests start, and that all requests give work by a list."""
+
+    def __init__(self, count=4):
+        self.jobs, self.started, self.count = [], 0, count
+        self.filled = self.make()
+
+    def run(self):
+        while True:
+            token, done = self.take()
+            for k in range(2):
+                call_urllib(token, k)
+            done.set()
+
+    def __call__(self, token):
+        done = threading.Event()
+        self.put((token, done))
+        if self.started < self.count:
+            self.started += 1
+            threading.Thread(target=self.run, daemon=True).start()
+        done.wait()
+
+
+class ByEvent(Workers):
+    make = threading.Event
+
+    def put(self, job):
+        self.jobs.append(job)
+        self.filled.set()
+
+    def take(self):
+        while True:
+            self.filled.wait()
+            try:
+                return self.jobs.pop(0)
+            except IndexError:
+                self.filled.clear()
+                if self.jobs:
+                    self.filled.set()
+
+
+class ByCondition(Workers):
+    make = threading.Condition
+
+    def put(self, job):
+        with self.filled:
+            self.jobs.append(job)
+            self.filled.notify()
+
+    def take(self):
+        with self.filled:
+            while not self.jobs:
+                self.filled.wait()
+            return self.jobs.pop(0)
+
+
+class ByLock(Workers):
+    """They look again and again."""
+    make = threading.Lock
+
+    def put(self, job):
+        with self.filled:
+            self.jobs.append(job)
+
+    def take(self):
+        while True:
+            with self.filled:
+                if self.jobs:
+                    return self.jobs.pop(0)
+            time.sleep(0.002)
+
+
 CELLS = {"urllib": twice(call_urllib), "requests": twice(call_requests), "spread": spread,
-         "shared": hand_over}
+         "shared": hand_over, "thread": thread, "after": after, "event": ByEvent(),
+         "condition": ByCondition(), "lock": ByLock()}
 
 
 def application(environ, start_response):
