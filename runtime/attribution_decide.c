@@ -248,7 +248,7 @@ __attribute__((noinline)) static void look_closer(struct thread *self)
 {
     if (self->transfers.turn.frame != 0)
         transfers_look(self);
-    if (heap_is_on)
+    else
         heap_look(self);
 }
 

@@ -8,7 +8,7 @@
  * No call of the library tells which transfer it is at when it sends. But the frames that lead from
  * the turn's beginning to the call have its address, since they go on with it: of those in the
  * group that are found there, all are of one request, or what is sent next names the one by its
- * URL, or it is not known whose the call is.
+ * URL, or one alone is about to send. Else it is not known whose the call is.
  *
  * A transfer and a group are known by their addresses. A group is used by one thread at a time, as
  * the library asks for; different ones by any threads at once. Not in a signal handler.
