@@ -88,9 +88,13 @@ class Relayed(Scene):
     def relay(self, endpoint, **more):
         """One by hand, and its process."""
         before = set(self.relays())
+
+        def is_there():  # it listens once it has its place
+            sockets = glob.glob(os.path.join(self.rings, "burdock-relay-*/*.sock"))
+            return set(self.relays()) - before and sockets
         process = self.start([BURDOCK, "relay"], traced=False,
                              OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **more)
-        wait_until(lambda: set(self.relays()) - before or process.poll() is not None)
+        wait_until(lambda: is_there() or process.poll() is not None)
         return process
 
     # --- programs ---
