@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "callbacks.h"
-#include "memory.h"
+#include "places.h"
 #include "pool.h"
 #include "process.h"
 
@@ -29,7 +29,8 @@ struct commands_client {
 };
 
 static struct pool pool = {.block_shift = 5, .clear_bytes = 8};
-static struct commands_client *clients; /* NULL: none was ever known */
+static struct places places = {
+    .count = COMMANDS_CLIENTS_MAX, .near = NEAR, .row_bytes = sizeof(struct commands_client)};
 
 _Static_assert(sizeof(struct command) <= 1 << 5, "a command fits its block");
 
@@ -38,44 +39,15 @@ static struct command *command_at(uint32_t index)
     return pool_block(&pool, index);
 }
 
-static struct commands_client *place_of(const void *key, uint32_t step)
-{
-    uint32_t place = (uint32_t)((uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
-    return &clients[(place + step) % COMMANDS_CLIENTS_MAX];
-}
-
 static struct commands_client *find(const void *key)
 {
-    if (key == NULL || __atomic_load_n(&clients, __ATOMIC_ACQUIRE) == NULL)
-        return NULL;
-    for (uint32_t i = 0; i < NEAR; i++)
-        if (__atomic_load_n(&place_of(key, i)->key, __ATOMIC_ACQUIRE) == key)
-            return place_of(key, i);
-    return NULL;
-}
-
-static bool is_ready(void)
-{
-    if (__atomic_load_n(&clients, __ATOMIC_ACQUIRE) != NULL)
-        return true;
-    size_t bytes = COMMANDS_CLIENTS_MAX * sizeof(*clients);
-    struct commands_client *none = NULL, *fresh = memory_map(bytes);
-    if (fresh != NULL && !__atomic_compare_exchange_n(
-                             &clients, &none, fresh, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        memory_unmap(fresh, bytes); /* another thread's is there */
-    return fresh != NULL;
+    return places_find(&places, key);
 }
 
 static struct commands_client *make(const void *key)
 {
     struct commands_client *client = find(key);
-    for (uint32_t i = 0; client == NULL && i < NEAR && is_ready(); i++) {
-        const void *none = NULL;
-        if (__atomic_compare_exchange_n(
-                &place_of(key, i)->key, &none, key, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            client = place_of(key, i);
-    }
-    return client;
+    return client != NULL ? client : places_take(&places, key);
 }
 
 /* Nobody's, if there is none. */

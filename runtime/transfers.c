@@ -5,7 +5,7 @@
 
 #include "attribution.h"
 #include "callbacks.h"
-#include "memory.h"
+#include "places.h"
 #include "readable.h"
 
 enum { NEAR = 16 /* places that a transfer may stand in */, FOUND_MAX = 8 };
@@ -21,46 +21,13 @@ struct transfer {
     bool is_finished; /* and has been taken up: it sends nothing any more */
 };
 
-static struct transfer *table; /* NULL: none was ever known */
-static uint32_t known;         /* that are in the table */
-
-static struct transfer *place_of(const void *key, uint32_t step)
-{
-    uint32_t place = (uint32_t)((uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
-    return &table[(place + step) % TRANSFERS_MAX];
-}
+static struct places places = {
+    .count = TRANSFERS_MAX, .near = NEAR, .row_bytes = sizeof(struct transfer)};
+static uint32_t known; /* that are there */
 
 static struct transfer *find(const void *key)
 {
-    if (key == NULL || __atomic_load_n(&known, __ATOMIC_ACQUIRE) == 0)
-        return NULL;
-    for (uint32_t i = 0; i < NEAR; i++)
-        if (__atomic_load_n(&place_of(key, i)->key, __ATOMIC_ACQUIRE) == key)
-            return place_of(key, i);
-    return NULL;
-}
-
-static bool is_ready(void)
-{
-    if (__atomic_load_n(&table, __ATOMIC_ACQUIRE) != NULL)
-        return true;
-    size_t bytes = TRANSFERS_MAX * sizeof(*table);
-    struct transfer *none = NULL, *fresh = memory_map(bytes);
-    if (fresh != NULL && !__atomic_compare_exchange_n(
-                             &table, &none, fresh, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        memory_unmap(fresh, bytes); /* another thread's is there */
-    return fresh != NULL;
-}
-
-static struct transfer *make(const void *key)
-{
-    for (uint32_t i = 0; i < NEAR; i++) {
-        const void *none = NULL;
-        if (__atomic_compare_exchange_n(
-                &place_of(key, i)->key, &none, key, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return place_of(key, i);
-    }
-    return NULL;
+    return __atomic_load_n(&known, __ATOMIC_ACQUIRE) == 0 ? NULL : places_find(&places, key);
 }
 
 static void leave(struct transfer *transfer)
@@ -77,12 +44,12 @@ static void leave(struct transfer *transfer)
 /* A process that has never served anybody is none of our business here. */
 void transfers_give(const void *group, const void *transfer)
 {
-    bool is_needed = thread_self != NULL &&
-                     (thread_self->current != NULL || __atomic_load_n(&table, __ATOMIC_RELAXED));
-    if (!is_needed || attribution_serves_one(thread_self) || !is_ready())
+    bool is_needed =
+        thread_self != NULL && (thread_self->current != NULL || places_are_made(&places));
+    if (!is_needed || attribution_serves_one(thread_self))
         return;
     transfers_take(transfer); /* what was under its address before */
-    struct transfer *place = make(transfer);
+    struct transfer *place = places_take(&places, transfer);
     if (place == NULL)
         return;
     place->claim = callbacks_claim();
@@ -101,9 +68,10 @@ void transfers_forget(const void *group)
 {
     if (__atomic_load_n(&known, __ATOMIC_ACQUIRE) == 0)
         return;
+    struct transfer *all = (struct transfer *)places.rows;
     for (uint32_t i = 0; i < TRANSFERS_MAX; i++)
-        if (__atomic_load_n(&table[i].group, __ATOMIC_ACQUIRE) == group)
-            leave(&table[i]);
+        if (__atomic_load_n(&all[i].group, __ATOMIC_ACQUIRE) == group)
+            leave(&all[i]);
 }
 
 /* --- its turn -----------------------------------------------------------------------------------

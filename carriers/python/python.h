@@ -176,6 +176,9 @@ struct python_place {
     int *flags; /* of it, for who asks */
     bool is_done;
 };
+/* Puts ours there. False: its module is not imported yet. */
+bool python_fill(struct python_place *place, struct py_object *modules);
+
 struct python_places {
     struct python_place *rows;
     uint32_t count;
@@ -197,9 +200,6 @@ bool tasks_is_step(const struct py_object *callback);
 void tasks_doubt(void);
 /* And is it a task, rather than a callback of the loop? */
 bool tasks_is_task(void);
-
-/* Puts it there. False: its module is not imported yet. */
-bool python_fill(struct python_place *place, struct py_object *modules);
 
 /* --- threads.c -------------------------------------------------------------------------------- */
 

@@ -135,9 +135,9 @@ static struct py_object *set(
 static struct py_object *release(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
-    python_thread.releases++;
+    signals_release(true);
     struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    python_thread.releases--;
+    signals_release(false);
     return result;
 }
 
@@ -152,9 +152,9 @@ static struct py_object *notify(
         queue_feed(condition, request);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
-    python_thread.releases++;
+    signals_release(true);
     struct py_object *result = tell(condition, original, arguments, keywords);
-    python_thread.releases--;
+    signals_release(false);
     return result;
 }
 
@@ -191,9 +191,9 @@ static py_method *original_cancel;
 
 static void *our_cancel(void *self, void *a, void *b, void *c)
 {
-    python_thread.releases++;
+    signals_release(true);
     void *result = original_cancel(self, a, b, c);
-    python_thread.releases--;
+    signals_release(false);
     return result;
 }
 

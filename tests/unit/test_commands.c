@@ -8,31 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attribution.h"
 #include "carrier.h"
 #include "commands.h"
+#include "requests.h"
 #include "tap.h"
 
-enum { REQUESTS = 4, ROUNDS = 20000, BYTES_MAX = 1 << 16, WAITING_MAX = 200 };
+enum { ROUNDS = 20000, BYTES_MAX = 1 << 16, WAITING_MAX = 200 };
 
-static struct thread self;
-static struct context *requests[REQUESTS], *outside;
 static char clients[COMMANDS_CLIENTS_MAX * 2];
-
-static uint32_t held(void)
-{
-    uint32_t held = 0;
-    for (int i = 0; i < REQUESTS; i++)
-        held += requests[i]->references - 1; /* the test itself has one */
-    return held;
-}
-
-static void be_in(struct context *context)
-{
-    attribution_leave(&self);
-    if (context != NULL)
-        attribution_request(&self, context, false);
-}
 
 static void put(const void *client, struct context *context, size_t bytes)
 {
@@ -174,16 +157,8 @@ static void test_too_many(void)
 
 int main(void)
 {
-    static struct process_page page = {1};
-    process.page = &page;
-    process.epoch = 1;
+    requests_start();
     thread_self = &self;
-    for (int i = 0; i < REQUESTS; i++) {
-        requests[i] = context_take();
-        requests[i]->epoch = process.epoch;
-    }
-    outside = context_take();
-    outside->epoch = process.epoch;
     CHECK(commands_next(clients) == NULL && commands_write(clients) == NULL,
         "none is known at first");
     commands_strange(clients);

@@ -8,35 +8,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "attribution.h"
+#include "requests.h"
 #include "tap.h"
 #include "transfers.h"
 
-enum { REQUESTS = 3, WORDS = 64 };
+enum { WORDS = 64 };
 
-static struct thread self;
-static struct context *requests[REQUESTS], *outside;
 static uintptr_t stack[WORDS];
 static struct handle {
     const char *url;
     bool is_ready;
 } handles[2 * TRANSFERS_MAX];
 static char group[2], functions;
-
-static uint32_t held(void)
-{
-    uint32_t held = 0;
-    for (int i = 0; i < REQUESTS; i++)
-        held += requests[i]->references - 1; /* the test itself has one */
-    return held;
-}
-
-static void be_in(struct context *context)
-{
-    attribution_leave(&self);
-    if (context != NULL)
-        attribution_request(&self, context, false);
-}
 
 static const char *url_of(const void *from, const void *transfer)
 {
@@ -241,15 +224,7 @@ static void test_too_many(void)
 
 int main(void)
 {
-    static struct process_page page = {1};
-    process.page = &page;
-    process.epoch = 1;
-    for (int i = 0; i < REQUESTS; i++) {
-        requests[i] = context_take();
-        requests[i]->epoch = process.epoch;
-    }
-    outside = context_take();
-    outside->epoch = process.epoch;
+    requests_start();
     transfers_give(group, handles);
     transfers_finished(group, handles);
     transfers_next(group);

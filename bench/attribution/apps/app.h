@@ -121,6 +121,21 @@ static inline void app_call_fresh(const struct request *request, int k)
     close(fd);
 }
 
+/* The next request of a client that may be read, which is small and so comes whole; false: it has
+ * gone, and is closed. */
+static inline bool app_take(int client, struct request *request)
+{
+    char head[HEAD_BYTES];
+    ssize_t got = recv(client, head, sizeof(head) - 1, 0);
+    if (got <= 0) {
+        close(client);
+        return false;
+    }
+    head[got] = '\0';
+    EXPECT(app_parse(head, request));
+    return true;
+}
+
 /* Reads the next request of a client, by a blocking socket; false: it has gone. */
 static inline bool app_read(int fd, struct request *request)
 {

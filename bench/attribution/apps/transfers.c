@@ -214,16 +214,12 @@ static void watch(int fd)
 
 static void asked(int client)
 {
-    char head[HEAD_BYTES];
-    ssize_t got = recv(client, head, sizeof(head) - 1, 0);
-    if (got <= 0) {
-        close(client);
+    struct request request;
+    if (!app_take(client, &request))
         return;
-    }
-    head[got] = '\0'; /* requests are small: they come whole */
     struct job *job = calloc(1, sizeof(*job));
     job->client = client;
-    EXPECT(app_parse(head, &job->request));
+    job->request = request;
     is_single |= is_cell(job, "single");
     if ((is_cell(job, "cron") || is_cell(job, "blocking") || is_cell(job, "single")) &&
         cron_ms == 0)

@@ -75,16 +75,11 @@ static enum way way_of(const struct request *request)
 
 static void asked(int client)
 {
-    char head[HEAD_BYTES];
     struct peer *peer = &peers[client];
-    ssize_t got = recv(client, head, sizeof(head) - 1, 0);
-    if (got <= 0) {
-        close(client);
+    struct request request;
+    if (!app_take(client, &request))
         return;
-    }
-    head[got] = '\0'; /* requests are small: they come whole */
-    *peer = (struct peer){.is_client = true};
-    EXPECT(app_parse(head, &peer->request));
+    *peer = (struct peer){.is_client = true, .request = request};
     peer->way = way_of(&peer->request);
     if (peer->way == WAY_NO_WAIT) {
         call_without_waiting(client);
