@@ -241,7 +241,9 @@ def test_python():
 
     def dialogue(scene, server):
         data = usual(lambda: connect(server.port), paths)
-        return data.replace(b"hello from %d\n" % server.pid, b"hello\n")
+        body = b"hello from %d\n" % server.pid  # whose number may have a digit more than another's
+        return data.replace(body, b"hello\n").replace(
+            b"Content-Length: %d\r\n" % len(body), b"Content-Length: 6\r\n")
 
     compare("Python", lambda scene, traced: scene.service(traced=traced), paths, dialogue)
 
