@@ -22,7 +22,8 @@ enum {
     HTTP_AT = DELIVERY_BATCH_BYTES,
     TELLING_AT = HTTP_AT + OTLP_HTTP_SCRATCH_BYTES,
     SPOOLS_AT = (TELLING_AT + sizeof(struct telling) + 63) / 64 * 64,
-    LOGS_AT = (SPOOLS_AT + SIGNAL_COUNT * sizeof(struct spool) + 63) / 64 * 64,
+    ALIKE_AT = (SPOOLS_AT + SIGNAL_COUNT * sizeof(struct spool) + 63) / 64 * 64,
+    LOGS_AT = (ALIKE_AT + sizeof(struct alike) + 63) / 64 * 64,
     MEMORY_BYTES = LOGS_AT + LOGS_BYTES
 };
 _Static_assert(TELLING_AT % _Alignof(struct telling) == 0, "what is told lies aligned");
@@ -52,6 +53,7 @@ bool delivery_open(struct delivery *delivery, const struct config *config)
         return false;
     delivery->config = config;
     delivery->telling = (struct telling *)(delivery->memory + TELLING_AT);
+    delivery->alike = (struct alike *)(delivery->memory + ALIKE_AT);
     for (unsigned i = 0; i < SIGNAL_COUNT; i++)
         open_way(delivery, (enum signal)i);
     store_writer_init(&delivery->store, config);
@@ -168,22 +170,58 @@ static void deliver_unsampled(
             add_span(delivery, telling_span(delivery->telling, record, delivery->config));
 }
 
-static void deliver(struct delivery *delivery, const struct record *record)
+/* Of one that is like others. False: no room. */
+static bool deliver_alike(
+    struct delivery *delivery, const struct record *record, const struct alike_entry *alike)
+{
+    struct span *span = &delivery->telling->span; /* what is counted of it */
+    if (!alike_add(alike, record, &delivery->ways[SIGNAL_TRACES].batch))
+        return false;
+    if (delivery->metrics == NULL)
+        return true;
+    span->flags = record->flags;
+    span->start_ns = record->start_ns;
+    span->end_ns = record->end_ns;
+    memcpy(span->trace_id, record->trace_id, sizeof(span->trace_id));
+    memcpy(span->span_id, record->span_id, sizeof(span->span_id));
+    metrics_count(delivery->metrics, &alike->measured, span);
+    return true;
+}
+
+static void deliver_span(
+    struct delivery *delivery, const struct record *record, struct alike_entry *alike)
 {
     const struct config *config = delivery->config;
-    if (record->kind == RECORD_LOG) {
-        delivery_add_log(delivery, record);
-        return;
-    }
+    struct otlp_batch *batch = &delivery->ways[SIGNAL_TRACES].batch;
+    struct measured measured = {0};
+    const uint8_t *end = batch->start;
     const struct span *span = telling_span(delivery->telling, record, config);
-    if (span != NULL && delivery->metrics != NULL)
-        metrics_add(delivery->metrics, span);
+    if (span != NULL && delivery->metrics != NULL) {
+        measured = metrics_find(delivery->metrics, span);
+        metrics_count(delivery->metrics, &measured, span);
+    }
     if (span != NULL && config->signals[SIGNAL_TRACES].destination == DESTINATION_NONE)
         counter_add(COUNTER_SPANS_MEASURED, 1);
     else if (span != NULL && !(span->flags & FLAG_SAMPLED))
         deliver_unsampled(delivery, record, span);
-    else if (span == NULL || !otlp_batch_add(&delivery->ways[SIGNAL_TRACES].batch, span, config))
+    else if (span == NULL || !otlp_batch_add(batch, span, config))
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
+    else if (alike != NULL && alike->record_bytes == 0)
+        alike_keep(alike, (const struct record *)delivery->telling->record, batch->start,
+            (size_t)(end - batch->start), &measured);
+}
+
+static void deliver(struct delivery *delivery, const struct record *record)
+{
+    if (record->kind == RECORD_LOG) {
+        delivery_add_log(delivery, record);
+        return;
+    }
+    struct alike_entry *alike = alike_find(delivery->alike, record);
+    bool is_done =
+        alike != NULL && alike_is_kept(alike, record) && deliver_alike(delivery, record, alike);
+    if (!is_done)
+        deliver_span(delivery, record, alike);
 }
 
 /* Rings in the order in which they are drained, up to a head that was read before. Those from

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "alike.h"
 #include "config.h"
 #include "metrics.h"
 #include "otlp.h"
@@ -58,6 +59,7 @@ struct delivery {
     struct delivery_way ways[SIGNAL_COUNT];
     uint8_t *memory; /* a batch, then the transport's scratch, then telling */
     struct telling *telling;
+    struct alike *alike;
     struct metrics *metrics; /* of the process that delivers, set by it; NULL: none */
     struct tail *tail;       /* the same of what is kept though not sampled */
     struct store_writer store;

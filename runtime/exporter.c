@@ -187,6 +187,7 @@ static void recover_others(void)
     delivery.metrics = ours;
     delivery.tail = our_tail;
     delivery.holds_logs = true;
+    alike_forget(delivery.alike);
 }
 
 static void *run(void *unused)

@@ -200,13 +200,10 @@ static bool begin(struct metrics *metrics, const struct span *span)
 static struct series *series_of(struct metrics *metrics, const struct span *span, unsigned measure)
 {
     uint8_t key[SERIES_KEY_BYTES_MAX + 8];
-    if (metrics->memory == NULL && !begin(metrics, span)) {
-        counter_add(COUNTER_METRICS_DROPPED, 1);
+    if (metrics->memory == NULL && !begin(metrics, span))
         return NULL;
-    }
     size_t bytes = make_key(span, measure, key);
     memset(key + bytes, 0, 8);
-    metrics->is_changed = true;
     return bytes == 0 ? overflow(metrics->memory, measure)
                       : find(metrics->memory, measure, key, bytes, hash_of(key, bytes, measure));
 }
@@ -219,10 +216,11 @@ static bool is_text(const struct span_attribute *value, const char *text)
 
 /* Each message counts once. What a receive brought is counted as it is worked on; but of what is
  * fetched ahead nobody knows when that is. */
-static void count_messages(struct metrics *metrics, const struct span *span)
+static void find_messages(
+    struct metrics *metrics, const struct span *span, struct measured *measured)
 {
-    int64_t messages = 1;
     bool is_sent = false, is_fetched = false, is_error = false, is_batch = false;
+    measured->message_count = 1;
     for (unsigned i = 0; i < span->attribute_count; i++) {
         const struct span_attribute *value = &span->attributes[i];
         if (value->key == ATTRIBUTE_MESSAGING_OPERATION_TYPE)
@@ -230,29 +228,43 @@ static void count_messages(struct metrics *metrics, const struct span *span)
         else if (value->key == ATTRIBUTE_MESSAGING_OPERATION_NAME)
             is_fetched = is_text(value, "fetch");
         else if (value->key == ATTRIBUTE_MESSAGING_BATCH_MESSAGE_COUNT) {
-            messages = value->number;
+            measured->message_count = (uint64_t)value->number;
             is_batch = true;
         }
         is_error |= value->key == ATTRIBUTE_ERROR_TYPE;
     }
     bool is_consumed = span->kind == SPAN_KIND_CONSUMER || is_fetched;
-    if ((!is_sent && !is_consumed) || (is_fetched && is_error && !is_batch))
-        return;
-    struct series *series = series_of(metrics, span, is_sent ? MEASURE_SENT : MEASURE_CONSUMED);
-    if (series != NULL)
-        series->count += (uint64_t)messages;
+    if ((is_sent || is_consumed) && !(is_fetched && is_error && !is_batch))
+        measured->messages = series_of(metrics, span, is_sent ? MEASURE_SENT : MEASURE_CONSUMED);
 }
 
-void metrics_add(struct metrics *metrics, const struct span *span)
+struct measured metrics_find(struct metrics *metrics, const struct span *span)
 {
+    struct measured measured = {0};
     int measure = duration_of(span);
-    struct series *series = measure < 0 ? NULL : series_of(metrics, span, (unsigned)measure);
-    if (series == NULL)
+    if (measure < 0)
+        return measured;
+    measured.is_measured = true;
+    measured.duration = series_of(metrics, span, (unsigned)measure);
+    if (measured.duration != NULL && (measure == MEASURE_MESSAGING || measure == MEASURE_PROCESS))
+        find_messages(metrics, span, &measured);
+    return measured;
+}
+
+void metrics_count(
+    struct metrics *metrics, const struct measured *measured, const struct span *span)
+{
+    if (!measured->is_measured)
         return;
-    count(metrics, series, span);
+    if (measured->duration == NULL) {
+        counter_add(COUNTER_METRICS_DROPPED, 1);
+        return;
+    }
+    count(metrics, measured->duration, span);
+    if (measured->messages != NULL)
+        measured->messages->count += measured->message_count;
+    metrics->is_changed = true;
     metrics->added++;
-    if (measure == MEASURE_MESSAGING || measure == MEASURE_PROCESS)
-        count_messages(metrics, span);
 }
 
 void metrics_sent(struct metrics *metrics, const struct metrics_part *part)

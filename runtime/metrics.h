@@ -51,8 +51,19 @@ struct metrics {
 
 void metrics_init(struct metrics *metrics, const struct config *config);
 
-/* Adds a finished operation, if there is a metric of its kind. */
-void metrics_add(struct metrics *metrics, const struct span *span);
+/* Where an operation counts; it stays so for all with its attributes. */
+struct measured {
+    bool is_measured;        /* there is a metric of its kind */
+    struct series *duration; /* NULL: there was no memory */
+    struct series *messages; /* NULL: it is about none */
+    uint64_t message_count;
+};
+
+/* A finished operation: where it counts, and counting it, for which its ids, flags and times
+ * suffice. */
+struct measured metrics_find(struct metrics *metrics, const struct span *span);
+void metrics_count(
+    struct metrics *metrics, const struct measured *measured, const struct span *span);
 
 /* What of a request's metrics stands in a batch, for metrics_sent. */
 struct metrics_part {

@@ -326,6 +326,16 @@ bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const str
     return true;
 }
 
+uint8_t *otlp_batch_add_copy(struct otlp_batch *batch, const uint8_t *span, size_t length)
+{
+    size_t room = (size_t)(batch->start - batch->base);
+    if (room < length + OTLP_RESOURCE_BYTES_MAX + OTLP_ENVELOPE_BYTES_MAX)
+        return NULL;
+    batch->spans++;
+    batch->start -= length;
+    return memcpy(batch->start, span, length);
+}
+
 /* What follows the spans is written first: schema_url of ResourceSpans, then of ScopeSpans. */
 void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes)
 {

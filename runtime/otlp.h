@@ -39,7 +39,11 @@ void otlp_batch_reset(struct otlp_batch *batch, uint8_t *base, size_t bytes);
  * of a well-formed sequence becomes U+FFFD. False: no room, the batch is unchanged. */
 bool otlp_batch_add(struct otlp_batch *batch, const struct span *span, const struct config *config);
 
-/* The same of a line of a log, in a batch of such: ExportLogsServiceRequest has the fields of
+/* Adds one that was encoded before, and stands at batch->start then. NULL: no room, the batch is
+ * unchanged. */
+uint8_t *otlp_batch_add_copy(struct otlp_batch *batch, const uint8_t *span, size_t length);
+
+/* The same as otlp_batch_add of a line of a log, in a batch of such: ExportLogsServiceRequest has the fields of
  * ExportTraceServiceRequest around it. The limit of characters is for attributes, not for the line.
  */
 bool otlp_batch_add_log(

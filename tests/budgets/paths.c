@@ -42,12 +42,31 @@ static void read_foreign(void)
 }
 
 /* Reads what there is, once: the answer of the other side is there already. */
-static void serve(void)
+static void serve_what(const char *head)
 {
-    raw_write(served.client, request, sizeof(request) - 1);
+    raw_write(served.client, head, sizeof(request) - 1);
     EXPECT(read(served.server, buffer, sizeof(buffer)) > 0);
     EXPECT(write(served.server, answer, sizeof(answer) - 1) > 0);
     EXPECT(raw_read(served.client, buffer, sizeof(buffer)) > 0);
+}
+
+static void serve(void)
+{
+    serve_what(request);
+}
+
+/* A request of which there was none before. */
+static void serve_anew(void)
+{
+    static char other[sizeof(request)];
+    static int number;
+    memcpy(other, request, sizeof(request));
+    memcpy(other + 4,
+        (char[4]){'/', (char)('a' + number % 26), (char)('a' + number / 26 % 26),
+            (char)('a' + number / 676)},
+        4);
+    number++;
+    serve_what(other);
 }
 
 static void call(void)
@@ -285,6 +304,7 @@ static const struct {
     {"memcached asked", ask_memcached, ""},
     {"memcached itself", serve_memcached, ""},
     {"MongoDB asked", ask_mongodb, ""},
+    {"another request served", serve_anew, "other"},
     {"query of PostgreSQL", ask, "sql"},
     {"query of 100 rows", ask_for_rows, "sql"},
     {"execution by PostgreSQL", execute, "sql"},

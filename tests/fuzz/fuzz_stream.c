@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "alike.h"
 #include "attribution.h"
 #include "config.h"
 #include "counters.h"
@@ -368,6 +369,41 @@ static void check_reopened(const struct otlp_batch *sent)
     }
 }
 
+/* What is copied of a span that was told before is what one would be told. */
+static void check_alike(
+    struct telling *telling, const struct record *record, const uint8_t *encoded, size_t length)
+{
+    static struct alike alike;
+    static uint8_t memory[2][64 * 1024];
+    static _Alignas(8) uint8_t copy[ALIKE_RECORD_BYTES];
+    struct record *other = (struct record *)copy;
+    struct otlp_batch told, copied;
+    alike_find(&alike, record);
+    struct alike_entry *entry = alike_find(&alike, record);
+    if (entry == NULL)
+        return;
+    alike_keep(entry, record, encoded, length, &(struct measured){0});
+    require(entry->record_bytes == 0 || alike_is_kept(entry, record), "it is what was kept");
+    memcpy(copy, record, record->bytes);
+    memset(other->trace_id, 0xa1, sizeof(other->trace_id));
+    memset(other->span_id, 0xa2, sizeof(other->span_id));
+    memset(other->parent_id, 0xa3, sizeof(other->parent_id));
+    other->start_ns += 0xffffff;
+    other->end_ns ^= UINT64_MAX >> 1;
+    other->peer_port ^= 0x5555;
+    if (!alike_is_kept(entry, other))
+        other->peer_port = record->peer_port;
+    if (!alike_is_kept(entry, other))
+        return;
+    otlp_batch_reset(&told, memory[0], sizeof(memory[0]));
+    otlp_batch_reset(&copied, memory[1], sizeof(memory[1]));
+    require(otlp_batch_add(&told, telling_span(telling, other, &config), &config) &&
+                alike_add(entry, other, &copied) &&
+                told.limit - told.start == copied.limit - copied.start &&
+                memcmp(told.start, copied.start, (size_t)(told.limit - told.start)) == 0,
+        "a copy of a span is the span");
+}
+
 static void drain(void)
 {
     static uint8_t memory[2 * RING_BYTES];
@@ -379,7 +415,9 @@ static void drain(void)
         const struct record *record;
         while ((record = ring_next(rings_at(i), &cursor, head)) != NULL) {
             const struct span *span = telling_span(&telling, record, &config);
+            const uint8_t *end = batch.start;
             require(span != NULL && otlp_batch_add(&batch, span, &config), "a span can be encoded");
+            check_alike(&telling, record, batch.start, (size_t)(end - batch.start));
         }
         ring_consume(rings_at(i), cursor);
     }

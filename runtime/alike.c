@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alike.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "otlp_read.h"
+#include "propagation.h"
+
+/* The record from here on tells its kind, and before its ids: */
+enum { KIND_AT = offsetof(struct record, numbers), HEAD_BYTES = offsetof(struct record, trace_id) };
+_Static_assert(HEAD_BYTES == 16 && offsetof(struct record, peer_port) == 12 && KIND_AT % 8 == 0,
+    "two words stand before the ids; see head_of");
+
+/* Ports from here on, to the last, are varints of three bytes. */
+enum { WIDE_PORT = 1 << 14 };
+
+/* All but the port of a client, since each of its connections has another. */
+static void head_of(const struct record *record, uint64_t head[2])
+{
+    static const uint8_t port[HEAD_BYTES] = {[12] = 0xff, [13] = 0xff};
+    uint64_t mask[2];
+    memcpy(head, record, HEAD_BYTES);
+    memcpy(mask, port, sizeof(port));
+    if (record->marks & RECORD_SERVER)
+        head[1] &= ~mask[1];
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
+}
+
+static uint64_t hash_of(const struct record *record, uint32_t bytes)
+{
+    const uint8_t *at = (const uint8_t *)record + KIND_AT, *end = (const uint8_t *)record + bytes;
+    uint64_t head[2], word;
+    head_of(record, head);
+    uint64_t hash = mix(mix(1, head[0]), head[1]);
+    for (; at < end; at += sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        hash = mix(hash, word);
+    }
+    return hash;
+}
+
+/* NULL: it was not seen before. */
+static struct alike_entry *place_for(struct alike *alike, struct alike_set *set, uint64_t hash)
+{
+    uint32_t *seen = &alike->seen[hash % ALIKE_SEEN], tag = (uint32_t)(hash >> 32);
+    bool is_known = *seen == tag;
+    *seen = tag;
+    if (!is_known)
+        return NULL;
+    set->latest ^= 1;
+    set->entries[set->latest].hash = hash;
+    set->entries[set->latest].record_bytes = 0;
+    return &set->entries[set->latest];
+}
+
+struct alike_entry *alike_find(struct alike *alike, const struct record *record)
+{
+    uint32_t bytes = *(const volatile uint32_t *)&record->bytes;
+    if (bytes < sizeof(*record) || bytes > ALIKE_RECORD_BYTES || bytes % 8 != 0 ||
+        !(record->flags & FLAG_SAMPLED))
+        return NULL;
+    uint64_t hash = hash_of(record, bytes);
+    struct alike_set *set = &alike->sets[hash % ALIKE_SETS];
+    if (set->entries[set->latest].hash != hash && set->entries[set->latest ^ 1].hash != hash)
+        return place_for(alike, set, hash);
+    set->latest ^= set->entries[set->latest].hash != hash;
+    return &set->entries[set->latest];
+}
+
+bool alike_is_kept(const struct alike_entry *entry, const struct record *record)
+{
+    uint64_t head[2];
+    uint16_t port = record->peer_port;
+    head_of(record, head);
+    /* The first word has the record's length. */
+    return entry->record_bytes != 0 && memcmp(entry->record, head, sizeof(head)) == 0 &&
+           memcmp(entry->record + HEAD_BYTES, (const uint8_t *)record + KIND_AT,
+               entry->record_bytes - KIND_AT) == 0 &&
+           (port == entry->port || (entry->places.port != 0 && port >= WIDE_PORT));
+}
+
+static void put(uint8_t *span, uint16_t place, const void *bytes, size_t length)
+{
+    if (place != 0)
+        memcpy(span + place, bytes, length);
+}
+
+bool alike_add(
+    const struct alike_entry *entry, const struct record *record, struct otlp_batch *batch)
+{
+    const struct alike_places *places = &entry->places;
+    uint8_t *span = otlp_batch_add_copy(batch, entry->span, entry->span_bytes);
+    if (span == NULL)
+        return false;
+    uint16_t port = record->peer_port;
+    const uint8_t wide[] = {(uint8_t)(port | 0x80), (uint8_t)(port >> 7 | 0x80), port >> 14};
+    put(span, places->trace_id, record->trace_id, sizeof(record->trace_id));
+    put(span, places->span_id, record->span_id, sizeof(record->span_id));
+    put(span, places->parent_id, record->parent_id, sizeof(record->parent_id));
+    put(span, places->start, &record->start_ns, sizeof(record->start_ns));
+    put(span, places->end, &record->end_ns, sizeof(record->end_ns));
+    put(span, places->port, wide, sizeof(wide));
+    return true;
+}
+
+/* --- what is kept -------------------------------------------------------------------------- */
+
+/* Behind the number of an attribute that is this one; NULL: of another, or of a text. */
+static const uint8_t *port_behind(const struct wire_field *attribute, uint16_t port, bool *is_peer)
+{
+    static const char peer[] = "network.peer.port";
+    struct wire_field key, value, number;
+    if (!wire_find(attribute->data, attribute->length, 1, WIRE_BYTES, &key) ||
+        !wire_find(attribute->data, attribute->length, 2, WIRE_BYTES, &value) ||
+        !wire_find(value.data, value.length, 3, WIRE_VARINT, &number) || number.value != port)
+        return NULL;
+    *is_peer = key.length == sizeof(peer) - 1 && memcmp(key.data, peer, key.length) == 0;
+    return value.data + value.length;
+}
+
+/* Where a port of three bytes ends, if no other attribute has the same number. */
+static uint16_t place_of_port(const uint8_t *base, const struct wire_field *span, uint16_t port)
+{
+    const uint8_t *at = span->data, *end = span->data + span->length, *found = NULL;
+    struct wire_field field;
+    unsigned count = 0;
+    bool is_peer = false;
+    while (wire_next(&at, end, &field)) {
+        bool is = false;
+        const uint8_t *behind = field.number == 9 ? port_behind(&field, port, &is) : NULL;
+        count += behind != NULL;
+        is_peer |= is;
+        found = behind != NULL ? behind : found;
+    }
+    return count == 1 && is_peer ? (uint16_t)(found - 3 - base) : 0;
+}
+
+/* False: the span has no id or time that could be put elsewhere. */
+static bool find_places(struct alike_entry *entry, bool has_parent, bool is_server)
+{
+    struct alike_places *places = &entry->places;
+    const uint8_t *base = entry->span, *at = base;
+    struct wire_field span, field;
+    *places = (struct alike_places){0};
+    if (!wire_next(&at, base + entry->span_bytes, &span) || span.type != WIRE_BYTES)
+        return false;
+    const uint8_t *end = span.data + span.length;
+    for (at = span.data; wire_next(&at, end, &field) && field.number < 9;) {
+        uint16_t bytes = field.number == 1 ? 16 : 8, place = (uint16_t)(at - base - bytes);
+        if (field.number == 1)
+            places->trace_id = place;
+        else if (field.number == 2)
+            places->span_id = place;
+        else if (field.number == 4)
+            places->parent_id = place;
+        else if (field.number == 7)
+            places->start = place;
+        else if (field.number == 8)
+            places->end = place;
+    }
+    if (is_server && entry->port >= WIDE_PORT)
+        places->port = place_of_port(base, &span, entry->port);
+    return places->trace_id != 0 && places->span_id != 0 && places->start != 0 &&
+           places->end != 0 && (places->parent_id != 0) == has_parent;
+}
+
+/* How code is named depends on what is loaded. */
+static bool has_stack(const struct record *record)
+{
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    const uint8_t *end = (const uint8_t *)record + record->bytes;
+    struct record_text head = {.length = 1};
+    while (end - at >= (ptrdiff_t)sizeof(head) && head.length != 0) {
+        memcpy(&head, at, sizeof(head));
+        if (head.kind == RECORD_TEXT_STACK && head.length != 0)
+            return true;
+        at += sizeof(head) + head.length;
+    }
+    return false;
+}
+
+void alike_keep(struct alike_entry *entry, const struct record *record, const uint8_t *span,
+    size_t length, const struct measured *measured)
+{
+    entry->record_bytes = 0;
+    if (length > ALIKE_SPAN_BYTES || record->bytes > ALIKE_RECORD_BYTES || has_stack(record))
+        return;
+    uint64_t head[2];
+    head_of(record, head);
+    memcpy(entry->record, head, sizeof(head));
+    memcpy(entry->record + HEAD_BYTES, (const uint8_t *)record + KIND_AT, record->bytes - KIND_AT);
+    memcpy(entry->span, span, length);
+    entry->span_bytes = (uint32_t)length;
+    entry->port = record->peer_port;
+    entry->measured = *measured;
+    if (find_places(entry, record->marks & RECORD_HAS_PARENT, record->marks & RECORD_SERVER))
+        entry->record_bytes = record->bytes;
+}
+
+void alike_forget(struct alike *alike)
+{
+    for (unsigned i = 0; i < ALIKE_SETS; i++)
+        alike->sets[i].entries[0].hash = alike->sets[i].entries[1].hash = 0;
+}
