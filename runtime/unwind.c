@@ -84,6 +84,19 @@ static bool read_word(uintptr_t at, uintptr_t *value)
     return true;
 }
 
+/* Of code that signs its return addresses (Armv8.3-A, FEAT_PAuth) the address alone; an instruction
+ * that older machines pass over. */
+static uintptr_t unsigned_address(uintptr_t address)
+{
+#if defined(__aarch64__)
+    register uintptr_t link __asm__("x30") = address;
+    __asm__("hint #7" : "+r"(link)); /* XPACLRI */
+    return link;
+#else
+    return address;
+#endif
+}
+
 /* To the caller's frame. A call's return address may be behind the function's end, so the byte
  * before it is looked for. The stack must get shorter: this ends every circle. */
 static bool leave(struct frame *frame)
@@ -98,6 +111,7 @@ static bool leave(struct frame *frame)
     if (canonical <= frame->stack ||
         !read_word(canonical + (uintptr_t)rule.return_at, &frame->address) || frame->address == 0)
         return false;
+    frame->address = unsigned_address(frame->address);
     uintptr_t base = rule.frame_how == SAVED_AT ? canonical : frame->pointer;
     if ((rule.frame_how == SAVED_AT || rule.frame_how == SAVED_AT_FRAME) &&
         !read_word(base + (uintptr_t)rule.frame_at, &frame->pointer))
@@ -109,11 +123,11 @@ static bool leave(struct frame *frame)
 }
 
 /* The frame that __builtin_frame_address names holds the caller's frame pointer, then the address
- * it returns to. */
+ * it returns to, on both machines; above that, on Arm's, its locals. */
 __attribute__((noinline)) size_t unwind(uintptr_t frames[], size_t frames_max)
 {
     const uintptr_t *own = __builtin_frame_address(0);
-    struct frame frame = {own[1], (uintptr_t)(own + 2), own[0]};
+    struct frame frame = {unsigned_address(own[1]), (uintptr_t)__builtin_dwarf_cfa(), own[0]};
     size_t count = 0;
     int saved_errno = errno;
     while (count < frames_max) {
