@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "otlp_read.h"
-#include "propagation.h"
 
 /* The record from here on tells its kind, and before its ids: */
 enum { KIND_AT = offsetof(struct record, numbers), HEAD_BYTES = offsetof(struct record, trace_id) };
@@ -62,8 +61,7 @@ static struct alike_entry *place_for(struct alike *alike, struct alike_set *set,
 struct alike_entry *alike_find(struct alike *alike, const struct record *record)
 {
     uint32_t bytes = *(const volatile uint32_t *)&record->bytes;
-    if (bytes < sizeof(*record) || bytes > ALIKE_RECORD_BYTES || bytes % 8 != 0 ||
-        !(record->flags & FLAG_SAMPLED))
+    if (bytes < sizeof(*record) || bytes > ALIKE_RECORD_BYTES || bytes % 8 != 0)
         return NULL;
     uint64_t hash = hash_of(record, bytes);
     struct alike_set *set = &alike->sets[hash % ALIKE_SETS];
@@ -82,7 +80,8 @@ bool alike_is_kept(const struct alike_entry *entry, const struct record *record)
     return entry->record_bytes != 0 && memcmp(entry->record, head, sizeof(head)) == 0 &&
            memcmp(entry->record + HEAD_BYTES, (const uint8_t *)record + KIND_AT,
                entry->record_bytes - KIND_AT) == 0 &&
-           (port == entry->port || (entry->places.port != 0 && port >= WIDE_PORT));
+           (entry->span_bytes == 0 || port == entry->port ||
+               (entry->places.port != 0 && port >= WIDE_PORT));
 }
 
 static void put(uint8_t *span, uint16_t place, const void *bytes, size_t length)
@@ -195,11 +194,12 @@ void alike_keep(struct alike_entry *entry, const struct record *record, const ui
     head_of(record, head);
     memcpy(entry->record, head, sizeof(head));
     memcpy(entry->record + HEAD_BYTES, (const uint8_t *)record + KIND_AT, record->bytes - KIND_AT);
-    memcpy(entry->span, span, length);
+    copy_short(entry->span, span, length);
     entry->span_bytes = (uint32_t)length;
     entry->port = record->peer_port;
     entry->measured = *measured;
-    if (find_places(entry, record->marks & RECORD_HAS_PARENT, record->marks & RECORD_SERVER))
+    if (length == 0 ||
+        find_places(entry, record->marks & RECORD_HAS_PARENT, record->marks & RECORD_SERVER))
         entry->record_bytes = record->bytes;
 }
 

@@ -31,7 +31,7 @@ struct alike_places {
 struct alike_entry {
     uint64_t hash;
     uint32_t record_bytes; /* 0: it is not kept */
-    uint32_t span_bytes;
+    uint32_t span_bytes;   /* 0: it is only counted */
     uint16_t port;
     struct alike_places places;
     struct measured measured;
@@ -54,11 +54,12 @@ struct alike_entry *alike_find(struct alike *alike, const struct record *record)
 /* Is it one whose span is kept? */
 bool alike_is_kept(const struct alike_entry *entry, const struct record *record);
 
-/* Adds its span to the batch. False: no room, the batch is unchanged. */
+/* Adds its span, which has bytes, to the batch. False: no room, the batch is unchanged. */
 bool alike_add(
     const struct alike_entry *entry, const struct record *record, struct otlp_batch *batch);
 
-/* Keeps what was encoded of a record, a field of ScopeSpans. The record is a copy of ours. */
+/* Keeps what was encoded of a record, a field of ScopeSpans; of length 0: it is counted, not told,
+ * and no port makes a difference. The record is a copy of ours. */
 void alike_keep(struct alike_entry *entry, const struct record *record, const uint8_t *span,
     size_t length, const struct measured *measured);
 

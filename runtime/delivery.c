@@ -160,14 +160,21 @@ static void add_span(struct delivery *delivery, const struct span *span)
 }
 
 /* Not sampled: it may be kept nevertheless, or something that waited for it. */
-static void deliver_unsampled(
-    struct delivery *delivery, const struct record *record, const struct span *span)
+static void offer(struct delivery *delivery, const struct record *record, const struct span *span)
 {
-    if (delivery->tail == NULL)
-        counter_add(COUNTER_SPANS_MEASURED, 1);
-    else if (tail_offer(delivery->tail, record, span))
+    if (tail_offer(delivery->tail, record, span))
         while ((record = tail_take(delivery->tail)) != NULL)
             add_span(delivery, telling_span(delivery->telling, record, delivery->config));
+}
+
+/* What becomes of a record besides being counted. */
+enum way { WAY_OUT, WAY_TAIL, WAY_NONE };
+
+static enum way way_of(const struct delivery *delivery, uint32_t flags)
+{
+    if (delivery->config->signals[SIGNAL_TRACES].destination == DESTINATION_NONE)
+        return WAY_NONE;
+    return flags & FLAG_SAMPLED ? WAY_OUT : delivery->tail != NULL ? WAY_TAIL : WAY_NONE;
 }
 
 /* Of one that is like others. False: no room. */
@@ -175,7 +182,9 @@ static bool deliver_alike(
     struct delivery *delivery, const struct record *record, const struct alike_entry *alike)
 {
     struct span *span = &delivery->telling->span; /* what is counted of it */
-    if (!alike_add(alike, record, &delivery->ways[SIGNAL_TRACES].batch))
+    if (alike->span_bytes == 0)
+        counter_add(COUNTER_SPANS_MEASURED, 1);
+    else if (!alike_add(alike, record, &delivery->ways[SIGNAL_TRACES].batch))
         return false;
     if (delivery->metrics == NULL)
         return true;
@@ -191,22 +200,26 @@ static bool deliver_alike(
 static void deliver_span(
     struct delivery *delivery, const struct record *record, struct alike_entry *alike)
 {
-    const struct config *config = delivery->config;
     struct otlp_batch *batch = &delivery->ways[SIGNAL_TRACES].batch;
     struct measured measured = {0};
     const uint8_t *end = batch->start;
-    const struct span *span = telling_span(delivery->telling, record, config);
+    const struct span *span = telling_span(delivery->telling, record, delivery->config);
     if (span != NULL && delivery->metrics != NULL) {
         measured = metrics_find(delivery->metrics, span);
         metrics_count(delivery->metrics, &measured, span);
     }
-    if (span != NULL && config->signals[SIGNAL_TRACES].destination == DESTINATION_NONE)
+    enum way way = span == NULL ? WAY_OUT : way_of(delivery, span->flags);
+    if (way == WAY_TAIL) {
+        offer(delivery, record, span);
+        return;
+    }
+    if (way == WAY_NONE)
         counter_add(COUNTER_SPANS_MEASURED, 1);
-    else if (span != NULL && !(span->flags & FLAG_SAMPLED))
-        deliver_unsampled(delivery, record, span);
-    else if (span == NULL || !otlp_batch_add(batch, span, config))
+    else if (span == NULL || !otlp_batch_add(batch, span, delivery->config)) {
         counter_add(COUNTER_SPANS_DROPPED_INVALID, 1);
-    else if (alike != NULL && alike->record_bytes == 0)
+        return;
+    }
+    if (alike != NULL && alike->record_bytes == 0)
         alike_keep(alike, (const struct record *)delivery->telling->record, batch->start,
             (size_t)(end - batch->start), &measured);
 }
@@ -217,7 +230,8 @@ static void deliver(struct delivery *delivery, const struct record *record)
         delivery_add_log(delivery, record);
         return;
     }
-    struct alike_entry *alike = alike_find(delivery->alike, record);
+    bool waits = way_of(delivery, record->flags) == WAY_TAIL;
+    struct alike_entry *alike = waits ? NULL : alike_find(delivery->alike, record);
     bool is_done =
         alike != NULL && alike_is_kept(alike, record) && deliver_alike(delivery, record, alike);
     if (!is_done)

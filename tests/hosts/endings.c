@@ -241,10 +241,16 @@ struct blocked {
     pid_t id;
 };
 
+#ifdef SYS_poll
+#define POLL_CALL SYS_poll
+#else
+#define POLL_CALL SYS_ppoll
+#endif
+
 /* Until the kernel has the thread waiting in a call that reads, polls or writes. */
 static void await_blocked(pid_t thread)
 {
-    static const long calls[] = {SYS_read, SYS_recvfrom, SYS_poll, SYS_write, SYS_sendmsg};
+    static const long calls[] = {SYS_read, SYS_recvfrom, POLL_CALL, SYS_write, SYS_sendmsg};
     char path[64], text[32] = "";
     sprintf(path, "/proc/self/task/%d/syscall", thread);
     for (;;) {

@@ -85,7 +85,7 @@ static void test_requests(void)
     CHECK(is_copied(request(&block, 7, "/cart")), "and what was kept stays");
     request(&block, 8, "/cart");
     block.record.flags = 0;
-    CHECK(alike_find(&alike, &block.record) == NULL, "what is not sampled is not looked for");
+    CHECK(!is_copied(&block.record), "one that is not sampled is another");
     alike_forget(&alike);
     CHECK(!is_copied(request(&block, 9, "/cart")), "what was forgotten is told");
     CHECK(is_copied(request(&block, 10, "/cart")), "and kept again");
@@ -105,6 +105,25 @@ static void test_many(void)
     }
     CHECK(copied > 19900, "%u of 20000 of one kind were copied", copied);
     CHECK(others == 0, "those of 20000 kinds were told, but for %u", others);
+}
+
+/* What is not sampled is counted, and has no span. */
+static void test_counted(void)
+{
+    union block block;
+    request(&block, 1, "/counted");
+    block.record.flags = 0;
+    alike_find(&alike, &block.record);
+    struct alike_entry *entry = alike_find(&alike, &block.record);
+    if (!CHECK(entry != NULL, "seen twice"))
+        return;
+    alike_keep(entry, &block.record, NULL, 0, &(struct measured){.is_measured = true});
+    block.record.peer_port = 80;
+    CHECK(alike_find(&alike, &block.record) == entry && alike_is_kept(entry, &block.record) &&
+              entry->span_bytes == 0 && entry->measured.is_measured,
+        "it counts where the one before did, whatever its port");
+    block.record.flags = 1;
+    CHECK(alike_find(&alike, &block.record) != entry, "one that is sampled is another");
 }
 
 /* The server's port says which one it is. */
@@ -152,6 +171,7 @@ int main(void)
     config_read(&settings, environment, arguments, "shop");
     test_requests();
     test_many();
+    test_counted();
     test_calls();
     test_limits();
     CHECK(wrong == 0, "%u copies differ from what is told", wrong);
