@@ -161,6 +161,17 @@ static ssize_t send_gathered(struct thread *self, int fd, int count, size_t tota
     return originals.send(fd, self->flat, total, flags);
 }
 
+/* The number stands for something else by now, by a call that we did not see. */
+static void let_go(struct send *send)
+{
+    struct connection *connection = send->sight->connection;
+    counter_add(COUNTER_IDENTITY_CHANGED, 1);
+    if (connection->pending.text_index != 0)
+        give_pending(&connection->pending);
+    connection_ignore(send->self, connection, send->sight->fd);
+    thread_let_go_texts(send->self);
+}
+
 /* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
  * *stopped if the kernel was short. */
 static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
@@ -184,7 +195,10 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         return taken < 0 ? -1 : (ssize_t)division.host;
     }
     if (taken < 0) {
-        stream_failed(self, connection, send->sight->fd, error);
+        if (error == ENOTSOCK)
+            let_go(send);
+        else
+            stream_failed(self, connection, send->sight->fd, error);
         errno = error;
         return -1;
     }
@@ -221,9 +235,7 @@ static bool is_ours_to_edit(struct send *send)
     struct connection *connection = send->sight->connection;
     if (connection->used || connection_is_same(connection, send->sight->fd))
         return true;
-    counter_add(COUNTER_IDENTITY_CHANGED, 1);
-    connection_ignore(send->self, connection, send->sight->fd);
-    thread_let_go_texts(send->self);
+    let_go(send);
     return false;
 }
 
@@ -265,6 +277,8 @@ static bool send_all(struct send *send, ssize_t *result)
             return false;
         acted = true;
         ssize_t went = send_plan(send, plan, &stopped);
+        if (went < 0 && sent == 0 && errno == ENOTSOCK)
+            return false; /* a file is written to as the host does it */
         if (went < 0)
             break;
         sent += (size_t)went;
@@ -349,7 +363,7 @@ bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
         clear && !send.gone && stream_is_pending(sight) && sight->connection->pending.covers == 0) {
         struct plan plan = {0};
         bool stopped;
-        clear = send_plan(&send, &plan, &stopped) >= 0;
+        clear = send_plan(&send, &plan, &stopped) >= 0 || errno == ENOTSOCK;
     }
     int error = errno;
     if (!send.gone)
