@@ -189,9 +189,19 @@ static void recover_others(void)
     delivery.holds_logs = true;
 }
 
+/* A program of real-time has not given that to us, nor the time that RLIMIT_RTTIME allows. */
+static void be_ordinary(void)
+{
+    static const struct sched_param none;
+    long policy = sys(SYS_sched_getscheduler, 0);
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        sys(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
+}
+
 static void *run(void *unused)
 {
     thread_exempt();
+    be_ordinary();
     counted_us = 0;
     __atomic_store_n(&thread_id, sys(SYS_gettid), __ATOMIC_RELAXED);
     sys(SYS_prctl, PR_SET_NAME, "burdock");
