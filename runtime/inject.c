@@ -181,10 +181,12 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     int count = assemble(self, &connection->pending, send->out, plan);
     struct pending pending = connection->pending; /* as it was offered */
     size_t offered = total_of(self->iov, count);
-    int more = plan->limit < plan->total ? MSG_MORE : 0;
+    int flags = send->out->flags;
+    if (plan->limit < plan->total)
+        flags = (flags & ~MSG_EOR) | MSG_MORE; /* a part does not end what the host ends */
     uint32_t feeds = connection->feeds;
     connection_leave(self, connection); /* the host may block here; its other thread may read */
-    ssize_t taken = send_gathered(self, send->sight->fd, count, offered, send->out->flags | more);
+    ssize_t taken = send_gathered(self, send->sight->fd, count, offered, flags);
     int error = errno;
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);

@@ -403,6 +403,19 @@ static void replaced_unseen(void)
     }
 }
 
+/* Requests of one call to a peer that has closed: its RST must not come between them. */
+static void after_the_peer(void)
+{
+    struct host_pair pair = host_connect(false, false);
+    char all[3 * REQUEST];
+    exchange(&pair);
+    EXPECT(close(pair.server) == 0);
+    for (int i = 0; i < 3; i++)
+        memcpy(all + i * REQUEST, request, REQUEST);
+    EXPECT(send(pair.client, all, sizeof(all), MSG_EOR | MSG_NOSIGNAL) == sizeof(all));
+    EXPECT(close(pair.client) == 0);
+}
+
 static void ten_exchanges(void)
 {
     exchanges(10);
@@ -427,6 +440,7 @@ static const struct host_case cases[] = {
     {"host_state", host_state, "10"},
     {"loops_anew", loops_anew, NULL},
     {"replaced_unseen", replaced_unseen, NULL},
+    {"after_the_peer", after_the_peer, NULL},
     {NULL, NULL, NULL},
 };
 
