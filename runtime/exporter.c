@@ -370,7 +370,7 @@ static bool stop(void)
     exporter_flush(false);
     /* A filter for all threads may kill the process for our last system calls. */
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    sys(SYS_clock_gettime, CLOCK_REALTIME, &until); /* the kernel's, as that of the wait is */
     until.tv_sec += 1 + (time_t)(config.exit_timeout_ms / 1000);
     bool has_ended = !runs || (originals.pthread_timedjoin_np != NULL &&
                                   originals.pthread_timedjoin_np(thread, NULL, &until) == 0);
