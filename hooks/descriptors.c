@@ -213,6 +213,12 @@ HOOK(long, syscall, (long number, ...))
     va_end(arguments);
     if (number == SYS_close)
         stream_closing((int)a[0]);
+#ifdef SYS_dup2
+    else if (number == SYS_dup2 && a[0] != a[1])
+        stream_closing((int)a[1]);
+#endif
+    else if (number == SYS_dup3)
+        stream_closing((int)a[1]);
     else if (number == SYS_close_range && (a[2] & CLOSE_RANGE_CLOEXEC) == 0)
         stream_closing_range((unsigned)a[0], (unsigned)a[1]);
     else if (number == SYS_seccomp)

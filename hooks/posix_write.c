@@ -12,10 +12,12 @@
 #include "readable.h"
 #include "stream.h"
 
+enum { FLAG_COMPAT = INT32_MIN }; /* MSG_CMSG_COMPAT: sendmsg() refuses what send() takes */
+
 /* Urgent bytes are no part of the stream; a zero-copy buffer must stay as the host keeps it. */
 static bool is_editable(int flags)
 {
-    return (flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)) == 0;
+    return (flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN | FLAG_COMPAT)) == 0;
 }
 
 /* Sends through us if lines have to be inserted. False: the caller makes the host's own call. */

@@ -190,9 +190,19 @@ static void recover_others(void)
     alike_forget(delivery.alike);
 }
 
+/* A program of real-time has not given that to us, nor the time that RLIMIT_RTTIME allows. */
+static void be_ordinary(void)
+{
+    static const struct sched_param none;
+    long policy = sys(SYS_sched_getscheduler, 0);
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        sys(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
+}
+
 static void *run(void *unused)
 {
     thread_exempt();
+    be_ordinary();
     counted_us = 0;
     __atomic_store_n(&thread_id, sys(SYS_gettid), __ATOMIC_RELAXED);
     sys(SYS_prctl, PR_SET_NAME, "burdock");
@@ -361,7 +371,7 @@ static bool stop(void)
     exporter_flush(false);
     /* A filter for all threads may kill the process for our last system calls. */
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    sys(SYS_clock_gettime, CLOCK_REALTIME, &until); /* the kernel's, as that of the wait is */
     until.tv_sec += 1 + (time_t)(config.exit_timeout_ms / 1000);
     bool has_ended = !runs || (originals.pthread_timedjoin_np != NULL &&
                                   originals.pthread_timedjoin_np(thread, NULL, &until) == 0);

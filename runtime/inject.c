@@ -161,6 +161,17 @@ static ssize_t send_gathered(struct thread *self, int fd, int count, size_t tota
     return originals.send(fd, self->flat, total, flags);
 }
 
+/* The number stands for something else by now, by a call that we did not see. */
+static void let_go(struct send *send)
+{
+    struct connection *connection = send->sight->connection;
+    counter_add(COUNTER_IDENTITY_CHANGED, 1);
+    if (connection->pending.text_index != 0)
+        give_pending(&connection->pending);
+    connection_ignore(send->self, connection, send->sight->fd);
+    thread_let_go_texts(send->self);
+}
+
 /* One system call. Answers the host's bytes that went out, or -1 with errno from the kernel; sets
  * *stopped if the kernel was short. */
 static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
@@ -170,10 +181,12 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
     int count = assemble(self, &connection->pending, send->out, plan);
     struct pending pending = connection->pending; /* as it was offered */
     size_t offered = total_of(self->iov, count);
-    int more = plan->limit < plan->total ? MSG_MORE : 0;
+    int flags = send->out->flags;
+    if (plan->limit < plan->total)
+        flags = (flags & ~MSG_EOR) | MSG_MORE; /* a part does not end what the host ends */
     uint32_t feeds = connection->feeds;
     connection_leave(self, connection); /* the host may block here; its other thread may read */
-    ssize_t taken = send_gathered(self, send->sight->fd, count, offered, send->out->flags | more);
+    ssize_t taken = send_gathered(self, send->sight->fd, count, offered, flags);
     int error = errno;
     *stopped = taken < (ssize_t)offered;
     send->gone = !connection_enter(self, send->sight);
@@ -184,7 +197,10 @@ static ssize_t send_plan(struct send *send, struct plan *plan, bool *stopped)
         return taken < 0 ? -1 : (ssize_t)division.host;
     }
     if (taken < 0) {
-        stream_failed(self, connection, send->sight->fd, error);
+        if (error == ENOTSOCK)
+            let_go(send);
+        else
+            stream_failed(self, connection, send->sight->fd, error);
         errno = error;
         return -1;
     }
@@ -221,9 +237,7 @@ static bool is_ours_to_edit(struct send *send)
     struct connection *connection = send->sight->connection;
     if (connection->used || connection_is_same(connection, send->sight->fd))
         return true;
-    counter_add(COUNTER_IDENTITY_CHANGED, 1);
-    connection_ignore(send->self, connection, send->sight->fd);
-    thread_let_go_texts(send->self);
+    let_go(send);
     return false;
 }
 
@@ -265,6 +279,8 @@ static bool send_all(struct send *send, ssize_t *result)
             return false;
         acted = true;
         ssize_t went = send_plan(send, plan, &stopped);
+        if (went < 0 && sent == 0 && errno == ENOTSOCK)
+            return false; /* a file is written to as the host does it */
         if (went < 0)
             break;
         sent += (size_t)went;
@@ -349,7 +365,7 @@ bool stream_flush(const struct sight *sight, int flags, ssize_t *result)
         clear && !send.gone && stream_is_pending(sight) && sight->connection->pending.covers == 0) {
         struct plan plan = {0};
         bool stopped;
-        clear = send_plan(&send, &plan, &stopped) >= 0;
+        clear = send_plan(&send, &plan, &stopped) >= 0 || errno == ENOTSOCK;
     }
     int error = errno;
     if (!send.gone)

@@ -243,5 +243,15 @@ def test_another_preload():
         equal(done.stdout.decode().strip(), LIBRARY + ":" + other, "LD_PRELOAD stays as it is")
 
 
+def test_another_clock():
+    """A preload tells the process another time: what was recorded leaves while it lives."""
+    with Scene() as scene:
+        preload = LIBRARY + ":" + os.path.join(VICTIMS, "plugin.so")
+        front = scene.nginx("location / { return 200; }", LD_PRELOAD=preload, PLUGIN_AHEAD="172800",
+                            main="env PLUGIN_AHEAD;")
+        equal(get(front.port, "/")[0], 200, "a server two days ahead answers")
+        equal(len(scene.wait_spans(1)), 1, "and its span is stored")
+
+
 if __name__ == "__main__":
     main(globals(), ("curl",))

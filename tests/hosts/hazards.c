@@ -4,6 +4,7 @@
  * status 0 and the same output whether or not the library is there.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -54,6 +55,9 @@ static void refused_arguments(void)
     EXPECT(writev(fd, bad, 3) == -1 && errno == EFAULT);
     EXPECT(writev(fd, bad, none) == -1 && errno == EINVAL);
     EXPECT(sendmsg(fd, bad, 0) == -1 && errno == EFAULT);
+    struct iovec iov = {(void *)request, REQUEST};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    EXPECT(sendmsg(fd, &message, INT_MIN) == -1 && errno == EINVAL); /* MSG_CMSG_COMPAT */
     EXPECT(recvmsg(fd, bad, MSG_DONTWAIT) == -1 && errno == EFAULT);
     EXPECT(raw_write(pair.server, "x", 1) == 1);
     EXPECT(readv(fd, bad, 3) == -1 && errno == EFAULT);
@@ -380,6 +384,38 @@ static void loops_anew(void)
     finish(&pair);
 }
 
+/* A file is put at a connection's number by a call that only the kernel sees, or by syscall(): what
+ * looks like requests is written to it as it is. */
+static void replaced_unseen(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct host_pair pair = host_connect(false, false);
+        exchange(&pair);
+        int file = memfd_create("replaced", 0);
+        long put = i == 0 ? sys_call(SYS_dup3, file, pair.client, 0, 0, 0, 0)
+                          : syscall(SYS_dup3, file, pair.client, 0);
+        EXPECT(put == pair.client);
+        for (int j = 0; j < 2; j++)
+            EXPECT(write(pair.client, request, REQUEST) == REQUEST);
+        EXPECT(lseek(file, 0, SEEK_END) == 2 * REQUEST);
+        EXPECT(close(file) == 0);
+        EXPECT(close(pair.client) == 0 && close(pair.server) == 0);
+    }
+}
+
+/* Requests of one call to a peer that has closed: its RST must not come between them. */
+static void after_the_peer(void)
+{
+    struct host_pair pair = host_connect(false, false);
+    char all[3 * REQUEST];
+    exchange(&pair);
+    EXPECT(close(pair.server) == 0);
+    for (int i = 0; i < 3; i++)
+        memcpy(all + i * REQUEST, request, REQUEST);
+    EXPECT(send(pair.client, all, sizeof(all), MSG_EOR | MSG_NOSIGNAL) == sizeof(all));
+    EXPECT(close(pair.client) == 0);
+}
+
 static void ten_exchanges(void)
 {
     exchanges(10);
@@ -403,6 +439,8 @@ static const struct host_case cases[] = {
     {"counts_are_true", counts_are_true, "10"},
     {"host_state", host_state, "10"},
     {"loops_anew", loops_anew, NULL},
+    {"replaced_unseen", replaced_unseen, NULL},
+    {"after_the_peer", after_the_peer, NULL},
     {NULL, NULL, NULL},
 };
 

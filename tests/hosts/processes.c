@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How processes come from one another: fork at any moment, vfork, clone, daemon, exec, jails. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
@@ -311,6 +312,34 @@ static void enters_namespaces(void)
     printf("%d, %d, %d\n", again, by_number, users);
 }
 
+/* True: the process's other threads, one at least, are none of real-time. */
+static bool others_are_ordinary(void)
+{
+    int others = 0, ordinary = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        pid_t id = atoi(task->d_name);
+        if (id == 0 || id == getpid())
+            continue;
+        others++;
+        ordinary += sched_getscheduler(id) == SCHED_OTHER;
+    }
+    closedir(tasks);
+    return others > 0 && others == ordinary;
+}
+
+/* What the program was given, at the cost of all others, is not for us. */
+static void of_real_time(void)
+{
+    struct sched_param param = {.sched_priority = 1};
+    int result = sched_setscheduler(0, SCHED_FIFO, &param);
+    exchanges(1);
+    if (host_is_traced() && result == 0)
+        for (int i = 0; !others_are_ordinary(); i++)
+            EXPECT(i < 2000 && usleep(10000) == 0);
+    printf("%d, %d\n", result, sched_getscheduler(0));
+}
+
 static const struct host_case cases[] = {
     {"forks", forks, "1020"},
     {"forks_in_threads", forks_in_threads, "1040"},
@@ -326,6 +355,7 @@ static const struct host_case cases[] = {
     {"without_descriptors", without_descriptors, "11"},
     {"connection_into_exec", connection_into_exec, "3"},
     {"enters_namespaces", enters_namespaces, "8 CLIENT/200=8"},
+    {"of_real_time", of_real_time, "1"},
     {NULL, NULL, NULL},
 };
 
