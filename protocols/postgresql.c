@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PostgreSQL, version 3 of its protocol: recognition, and the walk over messages. The client
- * begins; it may first ask for encryption, and if that is refused, it goes on in plain text. Where
- * it is granted, what follows is none of ours.
+ * begins; it may first ask for encryption, and if that is refused, it goes on in plain text.
  */
 #include "postgresql.h"
 
@@ -61,6 +60,12 @@ static bool is_request(const uint8_t *bytes, size_t length)
            (pg_number_at(bytes + 4) == PG_CODE_SSL || pg_number_at(bytes + 4) == PG_CODE_GSS);
 }
 
+/* What follows is encrypted: a library's session takes the connection over as it is, or nobody. */
+static bool is_granted(uint8_t answer)
+{
+    return answer == 'S' || answer == 'G';
+}
+
 /* Too few bytes to tell a request from a startup packet. */
 static bool may_be_request(const uint8_t *bytes, size_t length)
 {
@@ -79,10 +84,14 @@ static enum verdict probe(const struct prefix prefixes[2], enum direction *reque
         if (refused == answers->length) {
             return sent->length > at + PG_REQUEST_BYTES ? VERDICT_NO : VERDICT_MORE;
         }
-        if (answers->bytes[refused++] != 'N' || refused > PG_REQUESTS_MAX) {
+        uint8_t answer = answers->bytes[refused++];
+        at += PG_REQUEST_BYTES;
+        if (is_granted(answer) && sent->length == at && answers->length == refused) {
+            return VERDICT_MORE;
+        }
+        if (answer != 'N' || refused > PG_REQUESTS_MAX) {
             return VERDICT_NO;
         }
-        at += PG_REQUEST_BYTES;
     }
     if (answers->length > refused) {
         return VERDICT_NO; /* the server does not speak first */

@@ -52,12 +52,13 @@ static bool is_constant(const struct sql_reader *reader, enum sql_word word)
            is_sign_of(&reader->last, "([,:=<>+-*/%|!~&^");
 }
 
-/* SET x = word. */
+/* SET x = word, word; but not SET TRANSACTION words, words. */
 static bool is_set_value(const struct sql_reader *reader)
 {
     enum sql_word before = reader->last.word;
     return reader->is_set &&
-           (before == WORD_TO || is_sign_of(&reader->last, "=,") ||
+           (before == WORD_TO || sql_is_sign(&reader->last, '=') ||
+               (sql_is_sign(&reader->last, ',') && reader->last_but_one.kind == SQL_LITERAL) ||
                (reader->verb == WORD_SET && (before == WORD_ROLE || before == WORD_AUTHORIZATION)));
 }
 

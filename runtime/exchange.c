@@ -121,19 +121,18 @@ static void append(struct exchange *exchange, const void *text, size_t length)
     exchange->text_used += (uint32_t)length;
 }
 
-/* A second header of the same name: its value goes behind the first, which moves to the end. */
-static void reopen(struct exchange *exchange, enum field field)
+/* More of it follows, and something else may have come between. */
+static void move_to_end(struct exchange *exchange, enum field field)
 {
     uint32_t offset = exchange->texts[field].offset;
     size_t length = exchange->texts[field].length;
-    if (offset + length != exchange->text_used) {
-        char *area = make_room(exchange, &length);
-        memcpy(area + exchange->text_used, area + offset, length);
-        exchange->texts[field].offset = (uint16_t)exchange->text_used;
-        exchange->text_used += (uint32_t)length;
-    }
-    append(exchange, field == FIELD_CONTEXT || field == FIELD_CARRIED ? "\n" : ",", 1);
-    exchange->texts[field].length = (uint16_t)(exchange->text_used - exchange->texts[field].offset);
+    if (offset + length == exchange->text_used)
+        return;
+    char *area = make_room(exchange, &length);
+    memcpy(area + exchange->text_used, area + offset, length);
+    exchange->texts[field].offset = (uint16_t)exchange->text_used;
+    exchange->texts[field].length = (uint16_t)length;
+    exchange->text_used += (uint32_t)length;
 }
 
 /* The usual case: a header's only value, whole, that fits. */
@@ -157,11 +156,14 @@ void exchange_add_text(struct exchange *exchange, const struct event *event)
     enum field field = event->field;
     if (add_whole(exchange, event))
         return;
-    if (event->first && exchange->texts[field].values++ > 0)
-        reopen(exchange, field);
-    else if (event->first)
+    bool is_another = event->first && exchange->texts[field].values++ > 0;
+    if (event->first && !is_another)
         exchange->texts[field].offset = (uint16_t)exchange->text_used;
+    else
+        move_to_end(exchange, field);
     uint32_t before = exchange->text_used;
+    if (is_another) /* a second header of the same name: its value goes behind the first */
+        append(exchange, field == FIELD_CONTEXT || field == FIELD_CARRIED ? "\n" : ",", 1);
     append(exchange, event->text, event->length);
     exchange->texts[field].length += (uint16_t)(exchange->text_used - before);
 }

@@ -34,11 +34,12 @@ static void tell_handshake(const struct session *session, struct exchange *excha
     tell(exchange, text, length + sizeof(handshake));
 }
 
+/* Once the head is complete: of its texts one may be under way. */
 void secure_tell(const struct session *session, struct connection *connection)
 {
     struct exchange *exchange = connection->first;
     for (; exchange != NULL; exchange = exchange->next) {
-        if (exchange->present & 1u << FIELD_TLS)
+        if (!exchange->requested || exchange->present & 1u << FIELD_TLS)
             continue;
         if (!session->is_known)
             tell(exchange, " ", 1);

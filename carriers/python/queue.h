@@ -35,6 +35,7 @@ struct queue {
     uint32_t feeder; /* held: the first request that fed it */
     bool is_work;    /* so did another one */
     bool has_returns;
+    bool lets_in; /* a known pool's Condition, at which its users wait */
 };
 
 /* NULL: no memory. It is there for as long as somebody has the object. */

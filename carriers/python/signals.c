@@ -11,8 +11,8 @@
  *     had not waited for it before: what they tell of may be anybody's.
  *
  * A lock, a pool or a queue that lets the next one in hands nothing over. What is known to do that
- * by futures of its own is in the table below. A task that has read its request itself is none of
- * these.
+ * by futures of its own, or by a Condition, is in the table below. A task that has read its request
+ * itself is none of these.
  */
 #include <stddef.h>
 #include <string.h>
@@ -107,7 +107,8 @@ static struct queue *signal_of(struct py_object *arguments)
 {
     bool is_known = python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0 &&
                     tasks_have_loop() && tasks_is_task();
-    return is_known ? queue_find(py.PyTuple_GetItem(arguments, 0)) : NULL;
+    struct queue *signal = is_known ? queue_find(py.PyTuple_GetItem(arguments, 0)) : NULL;
+    return signal == NULL || signal->lets_in ? NULL : signal;
 }
 
 static struct py_object *tell(struct queue *told, struct py_object *original,
@@ -139,6 +140,24 @@ static struct py_object *release(
     struct py_object *result = py.PyObject_Call(original, arguments, keywords);
     signals_release(false);
     return result;
+}
+
+/* A pool is asked: its users wait at its Condition, and let each other in. */
+static struct py_object *acquire(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *pool =
+        python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0
+            ? py.PyTuple_GetItem(arguments, 0)
+            : NULL;
+    struct py_object *condition = pool == NULL ? NULL : py.PyObject_GetAttrString(pool, "_cond");
+    struct queue *queue = condition == NULL ? NULL : queue_find(condition);
+    if (queue != NULL)
+        queue->lets_in = true;
+    if (condition != NULL)
+        py.Py_DecRef(condition);
+    py.PyErr_Clear();
+    return py.PyObject_Call(original, arguments, keywords);
 }
 
 /* Who has waited, and now lets another one in, had something of a pool. */
@@ -208,30 +227,39 @@ static struct python_place rows[] = {
 
 const struct python_places signal_places = {rows, sizeof(rows) / sizeof(rows[0])};
 
-/* Module, type, name, each ended. */
-#define RELEASE(module, type, name) module "\0" type "\0" name "\0"
+/* Module, type, name, each ended. Of pools, what asks for one of their things. */
+#define PLACE(module, type, name) module "\0" type "\0" name "\0"
 #define ANYIO_LOCKS "anyio._core._synchronization"
-static const char table[] = RELEASE("asyncio.locks", "Lock", "release") RELEASE(
-    "asyncio.locks", "Semaphore", "release") RELEASE("threading", "Semaphore", "release")
-    RELEASE("threading", "BoundedSemaphore", "release") RELEASE(ANYIO_LOCKS, "Lock", "release")
-        RELEASE(ANYIO_LOCKS, "Condition", "notify") RELEASE(ANYIO_LOCKS, "Condition", "notify_all")
-            RELEASE(ANYIO_LOCKS, "Semaphore", "release") RELEASE(
-                "anyio._backends._asyncio", "CapacityLimiter", "release_on_behalf_of")
-                RELEASE("anyio.streams.memory", "MemoryObjectSendStream", "send_nowait")
-                    RELEASE("anyio.streams.memory", "MemoryObjectReceiveStream", "receive_nowait")
-                        RELEASE("aiohttp.connector", "BaseConnector", "_release_waiter") RELEASE(
-                            "httpcore._async.connection_pool", "RequestStatus", "set_connection")
-                            RELEASE("httpcore._async.connection_pool", "AsyncPoolRequest",
-                                "assign_to_connection");
+/* clang-format off */
+static const char table[] =
+    PLACE("asyncio.locks", "Lock", "_wake_up_first") /* a Condition may have kept release */
+    PLACE("asyncio.locks", "Semaphore", "release")
+    PLACE("threading", "Semaphore", "release")
+    PLACE("threading", "BoundedSemaphore", "release")
+    PLACE(ANYIO_LOCKS, "Lock", "release")
+    PLACE(ANYIO_LOCKS, "Condition", "notify")
+    PLACE(ANYIO_LOCKS, "Condition", "notify_all")
+    PLACE(ANYIO_LOCKS, "Semaphore", "release")
+    PLACE("anyio._backends._asyncio", "CapacityLimiter", "release_on_behalf_of")
+    PLACE("anyio.streams.memory", "MemoryObjectSendStream", "send_nowait")
+    PLACE("anyio.streams.memory", "MemoryObjectReceiveStream", "receive_nowait")
+    PLACE("aiohttp.connector", "BaseConnector", "_release_waiter")
+    PLACE("httpcore._async.connection_pool", "RequestStatus", "set_connection")
+    PLACE("httpcore._async.connection_pool", "AsyncPoolRequest", "assign_to_connection")
+    PLACE("aiomysql.pool", "Pool", "acquire")
+    PLACE("aiopg.pool", "Pool", "acquire")
+    PLACE("asyncmy.pool", "Pool", "acquire");
+/* clang-format on */
 
 uint32_t signals_look(struct py_object *modules)
 {
     static uint32_t is_done;
     uint32_t missing = 0, bit = 1;
     for (const char *at = table; *at != '\0'; bit <<= 1) {
-        struct python_place place = {.module = at, .call = release};
+        struct python_place place = {.module = at};
         place.type = at + strlen(at) + 1;
         place.name = place.type + strlen(place.type) + 1;
+        place.call = strcmp(place.name, "acquire") == 0 ? acquire : release;
         at = place.name + strlen(place.name) + 1;
         if ((is_done & bit) == 0 && python_fill(&place, modules))
             is_done |= bit;

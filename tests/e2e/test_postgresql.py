@@ -11,10 +11,12 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 
 from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, in_order, load,
                      main, skip, wait_until)
+from tls_scene import certify
 
 BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [""])[-1]
 CLIENT = os.path.join(BUILD, "tests/e2e/pg_client")
@@ -397,33 +399,73 @@ DROP TABLE t;
 # --- what goes wrong ---------------------------------------------------------------------------------
 
 
-def login_of(listener):
+def login_of(listener, context):
     """A connection whose client has said who it is."""
     connection = listener.accept()[0]
     connection.settimeout(20)
+    if context is not None:
+        connection.recv(8)
+        connection.sendall(b"S")
+        connection = context.wrap_socket(connection, server_side=True)
     connection.recv(4096)
     return connection
 
 
+READY = b"Z\0\0\0\5I"
+GREETING = b"R\0\0\0\x08\0\0\0\0" + READY
+ANSWER = b"C\0\0\0\x0dSELECT 1\0" + READY
+
+
 def test_growing_pool():
-    """The second of two connections is ready first, and goes to the first of two requests."""
-    ready = b"Z\0\0\0\5I"
-    greeting = b"R\0\0\0\x08\0\0\0\0" + ready
-    answer = b"C\0\0\0\x0dSELECT 1\0" + ready
+    grow_pool("plain", second_is_ready_first)
+    grow_pool("plain", first_becomes_free)
+
+
+def test_growing_pool_in_tls():
+    grow_pool("tls", second_is_ready_first)
+    grow_pool("tls", first_becomes_free)
+
+
+def second_is_ready_first(asks):
+    """And goes to the first of two requests."""
+    clients, servers = zip(*map(asks, (1, 2)))
+    for server, number in zip(servers[::-1], (1, 2)):
+        server.sendall(GREETING)
+        check(b"r%d_a" % number in server.recv(4096), "request %d has its turn" % number)
+    for server in servers:
+        server.sendall(ANSWER)
+    return clients, servers
+
+
+def first_becomes_free(asks):
+    """Before the second, which was made for the second request, is ready."""
+    first = asks(1)
+    first[1].sendall(GREETING)
+    check(b"r1_a" in first[1].recv(4096), "request 1 has its turn")
+    second = asks(2)
+    first[1].sendall(ANSWER)
+    check(b"r2_a" in first[1].recv(4096), "request 2 has its turn")
+    first[1].sendall(ANSWER)
+    return zip(first, second)
+
+
+def grow_pool(how, play):
     with Scene() as scene, socket.create_server(("127.0.0.1", 0)) as listener:
-        port = free_port()
-        scene.start([PYTHON, APPS + "/pg_first_come.py", str(listener.getsockname()[1]), str(port)],
-                    "pool", port=port, BURDOCK_CARRIERS="none")
+        port, context = free_port(), None
+        if how == "tls":
+            certify(scene)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(scene.path("cert.pem"), scene.path("key.pem"))
+        scene.start([PYTHON, APPS + "/pg_first_come.py", str(listener.getsockname()[1]), str(port),
+                     how], "pool", port=port, BURDOCK_CARRIERS="none")
         listener.settimeout(20)
-        clients, servers = [], []
-        for number in (1, 2):
-            clients.append(socket.create_connection(("127.0.0.1", port), 20))
-            clients[-1].sendall(b"GET /r/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
-            servers.append(login_of(listener))
-        for server, number in zip(servers[::-1], (1, 2)):
-            server.sendall(greeting)
-            check(b"r%d_a" % number in server.recv(4096), "request %d has its turn" % number)
-            server.sendall(answer)
+
+        def asks(number):
+            client = socket.create_connection(("127.0.0.1", port), 20)
+            client.sendall(b"GET /r/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            return client, login_of(listener, context)
+
+        clients, servers = play(asks)
         check(all(b"200 OK" in client.recv(4096) for client in clients), "both are answered")
         spans = scene.wait_spans(4)
         requests = {span.id: span.attributes["url.path"] for span in spans if span.kind == "SERVER"}
@@ -432,7 +474,7 @@ def test_growing_pool():
             parent = statements["SELECT ? AS r%d_a" % number].parent
             check(not parent or requests[parent] == "/r/%d" % number,
                   "statement %d is under no other request" % number, requests.get(parent))
-        for sock in clients + servers:
+        for sock in (*clients, *servers):
             sock.close()
 
 

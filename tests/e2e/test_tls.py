@@ -7,7 +7,7 @@ import select
 import socket
 
 from harness import BUILD, RawServer, Scene, check, equal, free_port, main, read_head, skip
-from tls_scene import PYTHON, Secure, certify, chain_of, handshakes, have
+from tls_scene import PYTHON, Secure, ask, certify, chain_of, handshakes, have
 
 
 def test_writes():
@@ -48,6 +48,23 @@ def test_pair():
               "pair: a span each side")
         equal([s.parent for s in spans], ["", spans[0].id, "", ""],
               "pair: the context is in all but early data")
+
+
+PIECES = """
+import socket, ssl
+context = ssl.create_default_context(cafile='{ca}')
+sock = context.wrap_socket(socket.create_connection(('localhost', {port})), server_hostname='localhost')
+for piece in (b'GET /one', b'/half+', b'/two HTTP/1.1\\r\\nHost: localhost:{port}\\r\\n', b'\\r\\n'):
+    sock.sendall(piece)
+print(len(sock.recv(65536)) > 0)
+"""
+
+
+def test_pieces():
+    """What was agreed on comes into no text that is told in pieces."""
+    with Secure() as scene:
+        script = PIECES.format(ca=scene.ca, port=scene.port)
+        ask(scene, [PYTHON, "-c", script], "pieces", ["/one/half+/two"])
 
 
 COPIES = """

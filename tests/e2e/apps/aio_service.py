@@ -10,6 +10,7 @@ import queue as queues
 import ssl
 import sys
 import threading
+import types
 import urllib.request
 
 import aiohttp
@@ -205,9 +206,47 @@ async def shared(app, number):
         await app["shared"].ask(f"/shared/{k}/{number}")
 
 
+class Pool:
+    """As aiomysql's, aiopg's and asyncmy's: who finds nothing waits at a Condition."""
+
+    def __init__(self):
+        self._free, self._cond = 4, asyncio.Condition()
+
+    def acquire(self):
+        return self._acquire()
+
+    async def _acquire(self):
+        async with self._cond:
+            while self._free == 0:
+                await self._cond.wait()
+            self._free -= 1
+            self._cond.notify()
+
+    def release(self):
+        self._free += 1
+        task = asyncio.create_task(self._wake_up())
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+
+    async def _wake_up(self):
+        async with self._cond:
+            self._cond.notify()
+
+
+sys.modules["aiomysql.pool"] = types.ModuleType("aiomysql.pool")
+sys.modules["aiomysql.pool"].Pool = Pool
+
+
+async def pool_at_condition(app, number):
+    for k in (1, 2):
+        await app["pool"].acquire()
+        await call(app, "pool_at_condition", k, number)
+        app["pool"].release()
+
+
 HOWS = {function.__name__: function for function in (
     sequence, gather, pool, sleep, soon, executor, thread, background, streams, event,
-    queue, queue_of_threads, pool_in_queue, shared)}
+    queue, queue_of_threads, pool_in_queue, pool_at_condition, shared)}
 
 
 async def handle(request):
@@ -227,6 +266,7 @@ async def sessions(app):
     for k in range(4):
         app["workers"].put_nowait(k)
         threading.Thread(target=work_in_thread, args=(app["threads"],), daemon=True).start()
+    app["pool"] = Pool()
     app["shared"] = Shared()
     await app["shared"].start()
     yield
