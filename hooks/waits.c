@@ -67,7 +67,7 @@ HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *even
 
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
 {
-    stream_asks(-1);
+    stream_asks(-1, false);
     if (stream_drains(epoll, &count, timeout != 0))
         return 0;
     return after_epoll(
@@ -77,7 +77,7 @@ HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int tim
 HOOK(int, epoll_pwait,
     (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
 {
-    stream_asks(-1);
+    stream_asks(-1, false);
     if (mask == NULL && stream_drains(epoll, &count, timeout != 0))
         return 0;
     return after_epoll(epoll, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
@@ -95,7 +95,7 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
     (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
         const sigset_t *mask))
 {
-    stream_asks(-1);
+    stream_asks(-1, false);
     int64_t timeout_ns = of_timespec(timeout);
     if (mask == NULL && stream_drains(epoll, &count, timeout_ns != 0))
         return 0;
@@ -136,41 +136,44 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
 }
 
 /* Who waits for a broker asks it for more. */
-static void before_poll(const struct pollfd *fds, nfds_t count)
+static void before_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns)
 {
     if (__builtin_expect(stream_has_unsettled, 0) && count > 0 && count <= ASKED_MAX &&
         readable(fds, count * sizeof(*fds)))
         for (nfds_t i = 0; i < count; i++)
-            stream_asks(fds[i].fd);
+            stream_asks(fds[i].fd, timeout_ns == 0);
 }
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
-    before_poll(fds, count);
-    return after_poll(fds, count, of_milliseconds(timeout), ORIGINAL(poll)(fds, count, timeout));
+    int64_t timeout_ns = of_milliseconds(timeout);
+    before_poll(fds, count, timeout_ns);
+    return after_poll(fds, count, timeout_ns, ORIGINAL(poll)(fds, count, timeout));
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
-    before_poll(fds, count);
-    return after_poll(
-        fds, count, of_milliseconds(timeout), ORIGINAL(__poll_chk)(fds, count, timeout, room));
+    int64_t timeout_ns = of_milliseconds(timeout);
+    before_poll(fds, count, timeout_ns);
+    return after_poll(fds, count, timeout_ns, ORIGINAL(__poll_chk)(fds, count, timeout, room));
 }
 
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
-    before_poll(fds, count);
-    return after_poll(fds, count, of_timespec(timeout), ORIGINAL(ppoll)(fds, count, timeout, mask));
+    int64_t timeout_ns = of_timespec(timeout);
+    before_poll(fds, count, timeout_ns);
+    return after_poll(fds, count, timeout_ns, ORIGINAL(ppoll)(fds, count, timeout, mask));
 }
 
 HOOK(int, __ppoll_chk,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
         size_t room))
 {
-    before_poll(fds, count);
+    int64_t timeout_ns = of_timespec(timeout);
+    before_poll(fds, count, timeout_ns);
     return after_poll(
-        fds, count, of_timespec(timeout), ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+        fds, count, timeout_ns, ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
 }
 
 static bool is_in(const fd_set *set, int fd)
@@ -198,7 +201,7 @@ static bool is_select_boundary(
             continue;
         members++;
         only = fd;
-        stream_asks(fd);
+        stream_asks(fd, timeout_ns == 0);
         is_foreign = is_foreign || stream_is_foreign(fd, false);
         is_own = is_own || stream_is_own(fd);
     }

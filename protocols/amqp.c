@@ -9,19 +9,27 @@
  */
 #include "amqp.h"
 
-static const uint8_t greeting[] = {'A', 'M', 'Q', 'P', 0, 0, 9, 1};
+/* 4.2.2; and that of 0-9, which RabbitMQ takes for the same. */
+enum { GREETING_BYTES = 8 };
+static const uint8_t greetings[][GREETING_BYTES] = {
+    {'A', 'M', 'Q', 'P', 0, 0, 9, 1}, {'A', 'M', 'Q', 'P', 1, 1, 0, 9}};
+
+static bool is_greeting(const uint8_t *bytes, size_t length)
+{
+    return memcmp(bytes, greetings[0], length) == 0 || memcmp(bytes, greetings[1], length) == 0;
+}
 
 static enum verdict probe(const struct prefix prefixes[2], enum direction *requests)
 {
     for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++) {
         const struct prefix *prefix = &prefixes[side];
-        size_t length = prefix->length < sizeof(greeting) ? prefix->length : sizeof(greeting);
+        size_t length = prefix->length < GREETING_BYTES ? prefix->length : GREETING_BYTES;
         if (length == 0)
             continue;
-        if (memcmp(prefix->bytes, greeting, length) != 0)
+        if (!is_greeting(prefix->bytes, length))
             return VERDICT_NO;
         *requests = side;
-        return length == sizeof(greeting) ? VERDICT_YES : VERDICT_MORE;
+        return length == GREETING_BYTES ? VERDICT_YES : VERDICT_MORE;
     }
     return VERDICT_MORE;
 }
@@ -105,16 +113,18 @@ static bool read_end(struct broker_reader *reader)
     return true;
 }
 
+/* Of which version it is does not matter any more. */
 static bool read_greeting(struct broker_reader *reader)
 {
     struct amqp_frame *frame = reader->side;
-    return reader->data[reader->at++] == greeting[frame->greeting++];
+    uint8_t byte = reader->data[reader->at++], at = frame->greeting++;
+    return byte == greetings[0][at] || byte == greetings[1][at];
 }
 
 static bool read_on(struct broker_reader *reader)
 {
     const struct amqp_frame *frame = reader->side;
-    if (reader->direction == DIRECTION_OUT && frame->greeting < sizeof(greeting))
+    if (reader->direction == DIRECTION_OUT && frame->greeting < GREETING_BYTES)
         return read_greeting(reader);
     if (frame->got < AMQP_HEADER_BYTES)
         return read_header(reader);

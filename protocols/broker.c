@@ -68,7 +68,7 @@ uint32_t broker_begin(struct broker_reader *reader, struct event begin,
     struct broker_connection *connection = reader->state;
     begin.kind = EVENT_BEGIN;
     begin.exchange = connection->next++;
-    begin.offset = reader->at < before ? 0 : reader->at - before;
+    begin.offset = reader->at - before;
     begin.is_delivery = operation == MESSAGE_PROCESS;
     tell(reader, begin);
     broker_tell_number(reader, begin.exchange, FIELD_VERSION, operation);

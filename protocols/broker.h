@@ -59,8 +59,9 @@ size_t broker_there(const struct broker_reader *, uint64_t left);
 /* Does what was sent begin with this? */
 enum verdict broker_begins(const struct prefix *, const char *literal, uint8_t length);
 
-/* An exchange that began `before` bytes ago, if that is here. Of `begin` what the key is, and
- * whether it is_settled. Answers its serial number, which the reader's side may need to know. */
+/* An exchange that began `before` bytes ago, be it in data before these. Of `begin` what the key
+ * is, and whether it is_settled. Answers its serial number, which the reader's side may need to
+ * know. */
 uint32_t broker_begin(
     struct broker_reader *, struct event begin, enum message_operation, size_t before);
 /* An END that is told so has no answer; broker_end: it is complete. */

@@ -129,7 +129,8 @@ struct event {
                           false */
     bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be */
     uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
-    size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is */
+    size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is; BEGIN: as many bytes before
+                          data as it wraps below 0, if its first byte came earlier */
     const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
                             SPLICE: see below */
     size_t length;

@@ -38,10 +38,11 @@ bool look_ahead_has_block(struct thread *self)
 static void on_begin(struct scan *scan, const struct event *event)
 {
     struct connection *connection = scan->connection;
-    size_t offset = scan->base + event->offset;
+    size_t offset =
+        scan->base + event->offset; /* its first byte may be in a buffer before, or sent */
     if (stream_find(connection, event->exchange) != NULL)
         return;
-    bool is_first = scan->feeding_old || offset == scan->plan->from;
+    bool is_first = scan->feeding_old || (ptrdiff_t)(offset - scan->plan->from) <= 0;
     if (scan->plan->kind == EDIT_NONE && (connection->prepared == NULL || is_first)) {
         stream_unprepare(connection);
         scan->records = stream_prepare(scan->self, connection, event) != NULL &&

@@ -90,14 +90,14 @@ void stream_unknown(int fd);              /* a descriptor that came from elsewhe
 /* --- waiting ------------------------------------------------------------------------------- */
 
 /* Before a wait for fd, or for a set of epoll (-1): messages that nobody acknowledges are over when
- * the thread that read them asks for more, and so is work after an acknowledgement. Two loads where
- * there never were any. */
+ * the thread that read them asks for more, and so is work after an acknowledgement. looks: it will
+ * not sleep, but only sees whether there is more. Two loads where there never were any. */
 OURS bool stream_has_unsettled;
-void stream_asks_for_more(int fd);
-static inline void stream_asks(int fd)
+void stream_asks_for_more(int fd, bool looks);
+static inline void stream_asks(int fd, bool looks)
 {
     if (__builtin_expect(stream_has_unsettled, 0))
-        stream_asks_for_more(fd);
+        stream_asks_for_more(fd, looks);
 }
 /* The host is to be told once fd can be written, and each time that it looks until it takes that
  * back. */

@@ -247,20 +247,21 @@ void stream_doubt(struct thread *self)
 
 /* It asks for more before it did anything for what it has: its library reads ahead, it may be, and
  * what is done from now on may be for one of those. */
-static void note_haste(struct stream_sink *sink)
+static void note_haste(struct connection *connection)
 {
-    const struct exchange *first = sink->connection->held;
+    const struct exchange *first = connection->held;
     const struct context *context = first == NULL ? NULL : first->context;
-    sink->connection->reads_ahead |=
-        sink->self->multiplexes && context != NULL && !context->is_followed && first->is_complete &&
-        !first->is_settled && !context->has_made_calls && !context->may_have_made_calls;
+    connection->reads_ahead |= context != NULL && !context->is_followed && first->is_complete &&
+                               !first->is_settled && !context->has_made_calls &&
+                               !context->may_have_made_calls;
 }
 
 /* It asks for more: what it has is out of its hands, or done with. */
 static void leave_all(struct stream_sink *sink, bool only_unsettled)
 {
     struct exchange *next;
-    note_haste(sink);
+    if (sink->self->multiplexes)
+        note_haste(sink->connection);
     for (struct exchange *exchange = sink->connection->held; exchange != NULL; exchange = next) {
         next = next_held(exchange->next);
         if (!exchange->is_complete || (only_unsettled && exchange->is_settled))
@@ -286,10 +287,12 @@ void stream_ask(struct stream_sink *sink)
 }
 
 /* What is to be acknowledged may be the work of a task that it waits for, too. */
-void stream_rest(struct thread *self, struct connection *connection, int fd)
+void stream_rest(struct thread *self, struct connection *connection, int fd, bool looks)
 {
     const struct exchange *held = connection->held;
     const struct context *current = self->current;
+    if (looks)
+        note_haste(connection); /* done with it, it would sleep */
     if (held != NULL && held->is_settled)
         self->unsettled_fd = fd + 1;
     else if (held != NULL)

@@ -80,8 +80,8 @@ void stream_doubt(struct thread *self);
 void stream_ask(struct stream_sink *sink);
 /* More was read: the program has asked for it. */
 void stream_leave_deliveries(struct thread *self, struct connection *connection);
-/* It waits for more, there. */
-void stream_rest(struct thread *self, struct connection *connection, int fd);
+/* It waits for more, there, or only looks whether there is more. */
+void stream_rest(struct thread *self, struct connection *connection, int fd, bool looks);
 
 /* stream_feed.c */
 /* Nothing more can be followed here: what is open is abandoned and counted. */

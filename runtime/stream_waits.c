@@ -90,7 +90,7 @@ bool stream_is_own(int fd)
            __atomic_load_n(&connection->opener.context, __ATOMIC_RELAXED) == current;
 }
 
-void stream_asks_for_more(int fd)
+void stream_asks_for_more(int fd, bool looks)
 {
     struct sight sight;
     struct visit visit;
@@ -100,7 +100,7 @@ void stream_asks_for_more(int fd)
     thread_self->unsettled_fd = 0;
     if (!stream_look(of_thread, &sight) || !stream_enter(&visit, &sight))
         return;
-    stream_rest(visit.self, visit.connection, of_thread);
+    stream_rest(visit.self, visit.connection, of_thread, looks);
     stream_leave(&visit);
 }
 

@@ -341,7 +341,7 @@ def test_memory():
 # --- by hand, to the byte ------------------------------------------------------------------------
 
 BY_HAND = """
-import json, socket, sys, urllib.request
+import json, select, socket, sys, time, urllib.request
 port, what = int(sys.argv[1]), sys.argv[2]
 s = socket.create_connection(("127.0.0.1", port))
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -379,19 +379,29 @@ elif what == "each":
     assert publish(b"PUB done 0\\r\\n\\r\\n") == b"PONG\\r\\n"
 elif what == "verbose":
     assert publish(b"PUB t.0 1\\r\\nx\\r\\nPUB t.0 1\\r\\ny\\r\\n") == b"+OK\\r\\n+OK\\r\\nPONG\\r\\n"
-elif what == "work":
+elif what in ("work", "ahead"):
     s.sendall(b"SUB t.* 1\\r\\nPING\\r\\n")
     until(b"PONG\\r\\n")
     print("ready", flush=True)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(int(sys.argv[3])):
+    def message():
         head = b""
         while not head.endswith(b"\\r\\n"):
             head += s.recv(1)
         left = int(head.split()[-1]) + 2
         while left > 0:
             left -= len(s.recv(left))
-        opener.open("http://127.0.0.1:%s/echo" % sys.argv[4]).read()
+        return head.split()[1].decode()
+    def call(subject):
+        opener.open("http://127.0.0.1:%s/echo/%s" % (sys.argv[4], subject)).read()
+    before = None
+    for _ in range(int(sys.argv[3])):
+        subject = message()
+        if what == "work" or before:
+            call(subject if what == "work" else before)
+        before = subject
+        while what != "work" and before != "t.29" and not select.select([s], [], [], 0)[0]:
+            time.sleep(0.001)
 """
 
 
@@ -419,13 +429,13 @@ def test_limit():
         equal(edited, ["100000", "99999"], "what has room for it gets a context, to the last byte")
 
 
-def test_work():
-    """A call that a consumer makes for a message is under that message's span."""
+def work(what, calls_known):
+    """A call that a consumer makes for a message is under that message's span, or under none."""
     with Scene() as scene:
         server = Server(scene)
         back = scene.service("back")
         count = 30
-        consumer = scene.start(by_hand(server, "work", count, back.port), "consumer")
+        consumer = scene.start(by_hand(server, what, count, back.port), "consumer")
         wait_until(lambda: b"ready" in scene.stdout(consumer))
         program = BY_HAND.split('if what == "pieces"')[0] + """
 for i in range(%d):
@@ -434,15 +444,28 @@ for i in range(%d):
         done = scene.run(["/usr/bin/python3", "-c", program, str(server.port), "none"], "publish")
         check(done.returncode == 0, "published", done.stderr[-500:])
         ends_well(scene, consumer, "the consumer")
-        spans = scene.wait_spans(4 * count)
+        made = count if calls_known else count - 1
+        spans = scene.wait_spans(2 * count + 2 * made)
         published = {span.id: span for span in by(spans, "publish")}
         processed = {span.id: span for span in by(spans, "process")}
         calls = [span for span in spans if span.service == "consumer" and span.kind == "CLIENT"]
-        equal((len(published), len(processed), len(calls)), (count,) * 3, "sent, processed, called")
-        equal(len({span.parent for span in calls} & set(processed)), count,
-              "each call is under a message of its own")
+        equal((len(published), len(processed), len(calls)), (count, count, made), what + ": all told")
+        equal(sum(span.parent in processed for span in calls), made if calls_known else 0,
+              what + ": so many calls are under a message")
+        equal([span.attributes["url.full"] for span in calls if span.parent and
+               not span.attributes["url.full"].endswith("/" + subject(processed[span.parent]))], [],
+              what + ": each under its own")
         check(all(span.parent in published and subject(span) == subject(published[span.parent])
                   for span in processed.values()), "each of which is under its own sending")
+
+
+def test_work():
+    work("work", True)
+
+
+def test_ahead():
+    """Who looks whether there is more before it works on what it has, as Ruby's client of STOMP."""
+    work("ahead", False)
 
 
 def test_within():

@@ -3,7 +3,7 @@
 
   pieces     a message cut at every place, and byte by byte
   many       300 in one buffer
-  buffers    one in several buffers of one call
+  buffers    one in several buffers of one call, and several with one for each field
   aliases    a topic that is said once
   bare       without a payload: with properties, and without
   limit N    messages whose packet is N bytes long, and what is 73 to 76 bytes shorter
@@ -85,6 +85,12 @@ def buffers(s):
     s.sendmsg([whole[:3], whole[3:]])
     flush(s)
     s.sendmsg([whole[:-3], whole[-3:]])
+    flush(s)
+    fields = []  # as mqtt.js writes them
+    for number in range(8, 48):
+        whole = message(b"t/b", b"abc", number)
+        fields += [whole[:1], whole[1:2], whole[2:4], whole[4:7], whole[7:9], whole[9:10], whole[10:]]
+    s.sendmsg(fields)
 
 
 def aliases(s):
