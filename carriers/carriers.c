@@ -10,6 +10,7 @@
 #include "node/addon.h"
 #include "process.h"
 #include "python/python.h"
+#include "ruby/ruby.h"
 #include "thread.h"
 
 static const struct {
@@ -22,6 +23,7 @@ static const struct {
     {CARRIER_PYTHON, NULL, python_install},
     {CARRIER_NODE, node_start, NULL},
     {CARRIER_JAVA, NULL, java_install},
+    {CARRIER_RUBY, NULL, ruby_install},
 };
 
 enum { TRIES_MAX = 16 };

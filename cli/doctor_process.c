@@ -118,7 +118,8 @@ static bool is_failure(enum counter counter)
            counter != COUNTER_SELF_MICROSECONDS && counter != COUNTER_INJECT_ADOPTED &&
            counter != COUNTER_SELFCHECK_RIGHT && counter != COUNTER_SELFCHECK_WRONG &&
            counter != COUNTER_LOOPS_ISOLATED && counter != COUNTER_CARRIER_PYTHON &&
-           counter != COUNTER_CARRIER_LUA && counter != COUNTER_CARRIER_JAVA;
+           counter != COUNTER_CARRIER_LUA && counter != COUNTER_CARRIER_JAVA &&
+           counter != COUNTER_CARRIER_RUBY;
 }
 
 /* How often it was known, at the first byte of an answer, whose it would be. */

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -63,6 +65,8 @@ HOOK(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *leng
     int result = ORIGINAL(getsockopt)(fd, level, name, value, length);
     if (name == SO_ERROR && level == SOL_SOCKET && result == 0 && *length >= sizeof(int))
         stream_socket_error(fd, *(int *)value);
+    else if (name == TCP_INFO && level == IPPROTO_TCP && carrier_asked != NULL)
+        carrier_asked(fd);
     return result;
 }
 

@@ -282,6 +282,13 @@ void attribution_started(struct thread *self, struct context *context)
     self->current_started = true;
 }
 
+void attribution_serve(struct thread *self, struct context *context)
+{
+    be_in_task(self, context, true, false);
+    self->current_read_here = context != NULL;
+    self->multiplexes = self->is_loop = false;
+}
+
 void attribution_step(struct thread *self, struct context *context)
 {
     attribution_carry(self, context, true);
@@ -318,6 +325,8 @@ void attribution_return(struct thread *self, struct context *context, bool read_
 
 void attribution_wait(struct thread *self, int64_t timeout_ns)
 {
+    if (is_given(self))
+        return; /* for more of the same */
     timers_waited(&self->timers, thread_now(self), timeout_ns);
     self->unit++;
     self->is_loop |= self->owes_answer;
@@ -407,10 +416,12 @@ void attribution_answered(struct thread *self, struct context *context)
     self->owes_answer &= self->current != context;
     /* Work after the answer still belongs to it, but only where the thread serves one request at a
      * time; on an event loop the next touch could be anybody's. */
-    if (self->current != context || (self->current_steps && !is_open_step(self)) ||
-        (!self->multiplexes && self->current_read_here))
+    if (self->current != context || (self->current_steps && !is_open_step(self)))
         return;
-    leave_ended(self);
+    if (self->multiplexes || !self->current_read_here)
+        leave_ended(self);
+    else if (is_given(self))
+        self->current_carried = false; /* what ends it is as if it had read it */
 }
 
 bool attribution_is_engaged(const struct thread *self)

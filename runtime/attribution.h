@@ -70,6 +70,8 @@ void attribution_guess(struct thread *self, struct context *context);
  * waits for another thread, or for anything after the answer, or a carrier says otherwise. To get
  * the interpreter's lock is no such wait. */
 void attribution_started(struct thread *self, struct context *context);
+/* It has been given the context's request, as if it had read that itself. */
+void attribution_serve(struct thread *self, struct context *context);
 /* The thread was found to hold what a request has allocated, or nothing: heap.h. */
 void attribution_take_up(struct thread *self, struct context *context);
 /* A step of a task begins, which lasts until the other one; carrier.h. */

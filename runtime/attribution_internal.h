@@ -70,6 +70,12 @@ static inline bool serves_one(const struct thread *self)
            (!self->multiplexes || self->current_is_client);
 }
 
+/* Its runtime has given it the request, and nothing else until that is answered. */
+static inline bool is_given(const struct thread *self)
+{
+    return self->current_carried && self->current_read_here && !self->current_of_stack;
+}
+
 /* A step of which nobody need tell the end: a program may stop to ask for what is finished. */
 static inline bool is_open_step(const struct thread *self)
 {

@@ -9,6 +9,8 @@
 #include "stream.h"
 
 void (*carrier_serving)(void);
+void (*carrier_asked)(int fd);
+bool carrier_starts_nobodys;
 
 static uint32_t take(bool is_believed)
 {
@@ -138,6 +140,19 @@ uint32_t carrier_take_of(int fd, uint64_t connection)
     }
     observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
+}
+
+void carrier_serve(int fd)
+{
+    uint32_t handle = carrier_take_of(fd, carrier_serves_by(fd));
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    if (handle != CARRIER_NONE || self->current_carried)
+        attribution_serve(self, handle == CARRIER_NONE ? NULL : context_at(handle));
+    if (handle != CARRIER_NONE)
+        context_drop(context_at(handle));
+    observe_close(self);
 }
 
 uint32_t carrier_hold(uint32_t handle)

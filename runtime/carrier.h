@@ -52,6 +52,9 @@ void carrier_rest(uint32_t handle, bool begins);
  * after the answer, and though it waits for the runtime's own lock. */
 void carrier_starts(bool begins);
 
+/* What the runtime's threads are started for is not known. */
+OURS bool carrier_starts_nobodys; /* set once */
+
 /* It may be the handle's, or another's that waits. */
 void carrier_enter_guess(uint32_t handle);
 
@@ -108,6 +111,12 @@ struct carrier_claim {
 struct carrier_claim carrier_claim(void);
 void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
+
+/* The thread works from now on for the request that this connection is at, also after the answer,
+ * as if it had read it itself; for nobody's, if its runtime said so before and there is none. */
+void carrier_serve(int fd);
+/* Is told of connections of which TCP_INFO was asked; NULL: nobody's affair. */
+OURS void (*carrier_asked)(int fd);
 
 /* Where the thread was before something else was entered, as carrier_look told it and who asked
  * holds it. */

@@ -61,7 +61,7 @@ static void set_defaults(struct config *config, bool root)
     config->propagator_order[0] = PROPAGATOR_AT_TRACECONTEXT;
     config->propagator_order[1] = PROPAGATOR_AT_BAGGAGE;
     config->propagator_count = 2;
-    config->carriers = CARRIER_PYTHON | CARRIER_LUA | CARRIER_NODE;
+    config->carriers = CARRIER_PYTHON | CARRIER_LUA | CARRIER_NODE | CARRIER_RUBY;
     config->sampler = SAMPLER_ALWAYS_ON;
     config->sampler_parent_based = true;
     config->sampler_ratio = 1;

@@ -32,7 +32,13 @@ enum sampler_kind {
 };
 enum trust { TRUST_ALL, TRUST_PRIVATE, TRUST_NONE };
 enum isolation_mode { ISOLATION_AUTO, ISOLATION_ALWAYS, ISOLATION_OFF };
-enum carrier_bits { CARRIER_PYTHON = 1, CARRIER_NODE = 2, CARRIER_LUA = 4, CARRIER_JAVA = 8 };
+enum carrier_bits {
+    CARRIER_PYTHON = 1,
+    CARRIER_NODE = 2,
+    CARRIER_LUA = 4,
+    CARRIER_JAVA = 8,
+    CARRIER_RUBY = 16
+};
 enum propagator {
 #define PROPAGATOR(id, name, extract, inject) PROPAGATOR_AT_##id,
 #include "propagators.def"

@@ -194,9 +194,10 @@ void parse_propagators(struct reading *reading, const struct variable *variable,
 void parse_carriers(struct reading *reading, const struct variable *variable, const char *value)
 {
     static const struct bit_name names[] = {{"python", CARRIER_PYTHON}, {"node", CARRIER_NODE},
-        {"lua", CARRIER_LUA}, {"java", CARRIER_JAVA}, {"none", 0}, {NULL, 0}};
-    parse_bits(
-        reading, variable, value, names, "a runtime was ignored: python, node, lua, java, none");
+        {"lua", CARRIER_LUA}, {"java", CARRIER_JAVA}, {"ruby", CARRIER_RUBY}, {"none", 0},
+        {NULL, 0}};
+    parse_bits(reading, variable, value, names,
+        "a runtime was ignored: python, node, lua, ruby, java, none");
 }
 
 void parse_answer_headers(

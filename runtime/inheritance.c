@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attribution.h"
+#include "carrier.h"
 #include "descriptor.h"
 #include "heap.h"
 #include "pool.h"
@@ -41,8 +42,8 @@ struct inheritance *inheritance_take(
     const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
     struct thread *self = thread_self;
-    bool is_its =
-        self != NULL && self->current != NULL && !self->current->ended && attribution_is_sure(self);
+    bool is_its = self != NULL && self->current != NULL && !self->current->ended &&
+                  !carrier_starts_nobodys && attribution_is_sure(self);
     if (!is_its && !heap_is_on)
         return NULL;
     struct inheritance *taken = take(is_its ? self->current : NULL, start, argument);

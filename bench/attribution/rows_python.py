@@ -38,7 +38,8 @@ FAST = ["python:fastapi", "python:uvicorn", "python:httpx"]
 workload("W16", "FastAPI", "async:2 sync:2 background:2", uvicorn("asyncio"), FAST)
 workload("W17", "FastAPI on uvloop", "async:2 sync:2 background:2", uvicorn("uvloop"),
          [*FAST, "python:uvloop"])
-workload("W18", "gevent", "urllib:2 requests:2 pool:2 sleep:2 spawn:2 after:2",
+workload("W18", "gevent",
+         "urllib:2 requests:2 pool:2 sleep:2 spawn:2 both:2 after:2 thread:2 jobs:2 event:2 condition:2 lock:2",
          lambda stage: stage.serve([harness.PYTHON, app("greenlets.py")]),
          ["python:gevent", "python:requests"])
 

@@ -14,7 +14,7 @@ EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests"
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W7/proxy", "W9/pool", "W9/sleep", "W9/timer",
          "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
          "W21/http", "W21/redis", "W21/once", "W25/kept", "W26/before",
-         "W29/thread", "W31/urllib")
+         "W18/spawn", "W18/both", "W18/after", "W18/thread", "W29/thread", "W31/urllib", "W32/pool", "W33/kept", "W33/pg", "W34/fresh")
 # Missed until the loop is isolated, and then not any more: calls, and the least part that is right.
 ISOLATED = {"W25/put-off": (4000, 0.8), "W26/batch": (2000, 0.3)}
 # Known by the memory that is handed over, or by what libcurl is at, nearly always; the least part that is
@@ -27,7 +27,8 @@ HANDED |= {"W28/" + name: (CALLS, 0.95) for name in ("socket", "few", "perform",
 SAFE = ("W10/http", "W10/all", "W13/timer", "W14/queue", "W19/worker-fifo", "W19/io-fifo",
         "W21/queue", "W21/mixed", "W25/queue", "W25/pipe", "W25/timer", "W26/when",
         "W26/split", "W26/streamed", "W26/mixed", "W27/io-reused", "W28/held", "W28/queue", "W15/event",
-        "W15/condition", "W15/drain", "W29/event", "W29/condition", "W29/lock", *ISOLATED, *HANDED)
+        "W15/condition", "W15/drain", "W29/event", "W29/condition", "W29/lock", "W18/jobs", "W18/event",
+        "W18/condition", "W18/lock", "W32/queue", "W32/thread", "W33/queue", *ISOLATED, *HANDED)
 
 
 def span(kind, identity, parent="", trace="t", place=1, links=(), **attributes):

@@ -49,7 +49,7 @@ PACKAGES = """gunicorn python3-cheroot python3-waitress
 python3-requests python3-aiohttp python3-fastapi uvicorn python3-httpx
 python3-gevent python3-uvloop python3-redis apache2 lighttpd haproxy nginx-light libnginx-mod-http-lua
 php-cli php-fpm php-curl php-pgsql nodejs npm openjdk-17-jdk-headless redis-server g++ libevent-dev
-libhiredis-dev libboost-context-dev"""
+libhiredis-dev libboost-context-dev puma unicorn ruby-connection-pool ruby-redis ruby-pg"""
 SDK_PACKAGES = ["opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http", *(
     "opentelemetry-instrumentation-" + name for name in (
         "aiohttp-server", "aiohttp-client", "fastapi", "httpx", "urllib", "redis", "threading", "asyncio"))]
@@ -79,7 +79,7 @@ def built(name):
 def fill():
     """Answers the table, by number."""
     if not workloads:
-        for name in ("native", "proxies", "python", "node", "others"):
+        for name in ("native", "proxies", "python", "node", "ruby", "others"):
             importlib.import_module("rows_" + name)
         workloads.sort(key=lambda row: int(row.number[1:]))
     return workloads

@@ -27,6 +27,8 @@ struct note {
     bool is_made;            /* its owner was made in the request, and is its for ever */
     bool is_batch;           /* it took several items before it did anything */
     bool has_taken;          /* from its queue, and put nothing there since */
+    bool is_given;           /* a greenlet's, which a request has started: greenlets.c */
+    uint32_t keeps;          /* and calls of it under way by which it is given nothing */
     bool is_shared;          /* others than what waits for this taking may be its followers, too */
     struct served served;    /* its owner's */
     uint32_t uses;           /* what was sent, made or put since the capsule is there */

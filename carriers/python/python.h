@@ -205,12 +205,20 @@ bool tasks_is_task(void);
 
 /* The running thread, if it was started for a request, may be at another one's from now on. */
 void threads_hand_in(void);
+/* Is this the lock that threads begin and end with? */
+bool threads_is_beginning(const struct py_object *lock);
 
 /* --- greenlets.c ------------------------------------------------------------------------------ */
 
 void greenlets_look(void);
 /* Does a greenlet run here that is not the thread's own? Then current_context is its context. */
 bool greenlets_refresh(void);
+/* The running greenlet, if a request has started it, may be at another one's from now on. */
+void greenlets_hand_in(void);
+/* Calls what takes locks of its own, by which the greenlet is given nothing, however often it
+ * waits. */
+struct py_object *greenlets_call_kept(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords);
 /* It has sent or read: whichever runs next is not known. */
 void greenlets_leave(void);
 

@@ -133,9 +133,7 @@ static struct py_object *get(
         return py.PyObject_Call(original, arguments, keywords);
     consumer_asks(queue);
     was_got = NULL;
-    signals_release(true);
-    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    signals_release(false);
+    struct py_object *result = greenlets_call_kept(original, arguments, keywords);
     struct python_error error = python_set_aside();
     struct mark mark = mark_of(queue);
     if (result == NULL)
@@ -151,9 +149,7 @@ static struct py_object *put(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
     was_put = NULL;
-    signals_release(true);
-    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    signals_release(false);
+    struct py_object *result = greenlets_call_kept(original, arguments, keywords);
     struct py_object *object = result == NULL ? NULL : object_of(arguments);
     if (object == NULL || was_put == object)
         return result;

@@ -71,16 +71,20 @@ static struct py_object *notify(
     return result;
 }
 
-/* What a lock guards may be others' work. Not the one that threads begin and end with. */
-static void *lock_by(py_method *original, void *self, void *a, void *b, void *c)
+bool threads_is_beginning(const struct py_object *lock)
 {
     static struct py_object *beginning;
-    if (python_thread.has_begun && carrier_look().is_started && !signals_are_releases()) {
-        if (beginning == NULL)
-            beginning = tasks_attribute("threading", "_active_limbo_lock");
-        if (self != beginning)
-            threads_hand_in();
-    }
+    if (beginning == NULL)
+        beginning = tasks_attribute("threading", "_active_limbo_lock");
+    return lock == beginning;
+}
+
+/* What a lock guards may be others' work. */
+static void *lock_by(py_method *original, void *self, void *a, void *b, void *c)
+{
+    if (python_thread.has_begun && carrier_look().is_started && !signals_are_releases() &&
+        !threads_is_beginning(self))
+        threads_hand_in();
     return original(self, a, b, c);
 }
 
@@ -99,6 +103,7 @@ static struct py_object *enter_condition(
 {
     if (python_thread.has_begun && !signals_are_releases())
         threads_hand_in();
+    greenlets_hand_in();
     return py.PyObject_Call(original, arguments, keywords);
 }
 

@@ -150,7 +150,8 @@ static void test_choices(void)
     CHECK(c.propagators == 3 && c.propagator_count == 2 && c.w3c && c.problem_count == 1,
         "only unknown ones: the default");
     READ("A=b");
-    CHECK(c.carriers == (CARRIER_PYTHON | CARRIER_LUA | CARRIER_NODE), "all but Java's by default");
+    CHECK(c.carriers == (CARRIER_PYTHON | CARRIER_LUA | CARRIER_NODE | CARRIER_RUBY),
+        "all but Java's by default");
     READ("BURDOCK_CARRIERS=none");
     CHECK(c.carriers == 0 && c.problem_count == 0, "no carriers");
     READ("BURDOCK_CARRIERS=node, cobol");

@@ -8,6 +8,7 @@ import os  # noqa: E402
 import gevent  # noqa: E402
 from gevent.lock import BoundedSemaphore  # noqa: E402
 from gevent.pywsgi import WSGIServer  # noqa: E402
+from gevent.queue import Queue  # noqa: E402
 
 import wsgi  # noqa: E402
 
@@ -35,6 +36,22 @@ def after(token):
     gevent.spawn_later(0.003, wsgi.call_urllib, token, 1)
 
 
-wsgi.CELLS.update(pool=pool, sleep=sleep, spawn=spawn, after=after)
+def both(token):
+    """Over connections that are kept."""
+    gevent.joinall([gevent.spawn(wsgi.call_requests, token, k) for k in range(2)])
+
+
+class Jobs(wsgi.ByEvent):
+    """A queue of gevent's own, to greenlets that the first requests start."""
+    make = Queue
+
+    def put(self, job):
+        self.filled.put(job)
+
+    def take(self):
+        return self.filled.get()
+
+
+wsgi.CELLS.update(both=both, jobs=Jobs(), pool=pool, sleep=sleep, spawn=spawn, after=after)
 WSGIServer(("127.0.0.1", int(os.environ["APP_PORT"])), wsgi.application, backlog=1024,
            log=None).serve_forever()
