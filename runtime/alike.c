@@ -12,7 +12,14 @@ _Static_assert(HEAD_BYTES == 16 && offsetof(struct record, peer_port) == 12 && K
     "two words stand before the ids; see head_of");
 
 /* Ports from here on, to the last, are varints of three bytes. */
-enum { WIDE_PORT = 1 << 14 };
+enum { WIDE_PORT = 1 << 14, PORT_BYTES = 3 };
+
+static void put_port(uint8_t out[PORT_BYTES], uint16_t port)
+{
+    out[0] = (uint8_t)(port | 0x80);
+    out[1] = (uint8_t)(port >> 7 | 0x80);
+    out[2] = (uint8_t)(port >> 14);
+}
 
 /* All but the port of a client, since each of its connections has another. */
 static void head_of(const struct record *record, uint64_t head[2])
@@ -97,47 +104,33 @@ bool alike_add(
     uint8_t *span = otlp_batch_add_copy(batch, entry->span, entry->span_bytes);
     if (span == NULL)
         return false;
-    uint16_t port = record->peer_port;
-    const uint8_t wide[] = {(uint8_t)(port | 0x80), (uint8_t)(port >> 7 | 0x80), port >> 14};
+    uint8_t port[PORT_BYTES];
+    put_port(port, record->peer_port);
     put(span, places->trace_id, record->trace_id, sizeof(record->trace_id));
     put(span, places->span_id, record->span_id, sizeof(record->span_id));
     put(span, places->parent_id, record->parent_id, sizeof(record->parent_id));
     put(span, places->start, &record->start_ns, sizeof(record->start_ns));
     put(span, places->end, &record->end_ns, sizeof(record->end_ns));
-    put(span, places->port, wide, sizeof(wide));
+    put(span, places->port, port, sizeof(port));
     return true;
 }
 
 /* --- what is kept -------------------------------------------------------------------------- */
 
-/* Behind the number of an attribute that is this one; NULL: of another, or of a text. */
-static const uint8_t *port_behind(const struct wire_field *attribute, uint16_t port, bool *is_peer)
+/* Where the port stands, if it stands there alone. */
+static uint16_t place_of_port(const struct alike_entry *entry)
 {
-    static const char peer[] = "network.peer.port";
-    struct wire_field key, value, number;
-    if (!wire_find(attribute->data, attribute->length, 1, WIRE_BYTES, &key) ||
-        !wire_find(attribute->data, attribute->length, 2, WIRE_BYTES, &value) ||
-        !wire_find(value.data, value.length, 3, WIRE_VARINT, &number) || number.value != port)
-        return NULL;
-    *is_peer = key.length == sizeof(peer) - 1 && memcmp(key.data, peer, key.length) == 0;
-    return value.data + value.length;
-}
-
-/* Where a port of three bytes ends, if no other attribute has the same number. */
-static uint16_t place_of_port(const uint8_t *base, const struct wire_field *span, uint16_t port)
-{
-    const uint8_t *at = span->data, *end = span->data + span->length, *found = NULL;
-    struct wire_field field;
-    unsigned count = 0;
-    bool is_peer = false;
-    while (wire_next(&at, end, &field)) {
-        bool is = false;
-        const uint8_t *behind = field.number == 9 ? port_behind(&field, port, &is) : NULL;
-        count += behind != NULL;
-        is_peer |= is;
-        found = behind != NULL ? behind : found;
-    }
-    return count == 1 && is_peer ? (uint16_t)(found - 3 - base) : 0;
+    static const char key[] = "network.peer.port";
+    enum { KEY_BYTES = sizeof(key) - 1, VALUE_AT = 3 };
+    uint8_t value[VALUE_AT + PORT_BYTES] = {
+        TAG(2, WIRE_BYTES), 1 + PORT_BYTES, TAG(3, WIRE_VARINT)};
+    put_port(value + VALUE_AT, entry->port);
+    const uint8_t *span = entry->span, *end = span + entry->span_bytes;
+    const uint8_t *at = memmem(span, (size_t)(end - span), value, sizeof(value));
+    bool is_alone = at != NULL && at - span >= KEY_BYTES &&
+                    memcmp(at - KEY_BYTES, key, KEY_BYTES) == 0 &&
+                    memmem(at + 1, (size_t)(end - at - 1), value, sizeof(value)) == NULL;
+    return is_alone ? (uint16_t)(at + VALUE_AT - span) : 0;
 }
 
 /* False: the span has no id or time that could be put elsewhere. */
@@ -164,7 +157,7 @@ static bool find_places(struct alike_entry *entry, bool has_parent, bool is_serv
             places->end = place;
     }
     if (is_server && entry->port >= WIDE_PORT)
-        places->port = place_of_port(base, &span, entry->port);
+        places->port = place_of_port(entry);
     return places->trace_id != 0 && places->span_id != 0 && places->start != 0 &&
            places->end != 0 && (places->parent_id != 0) == has_parent;
 }
