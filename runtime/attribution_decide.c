@@ -333,23 +333,32 @@ static bool may_have_called(uint64_t state)
     return is_starved(state) || (state & DONE);
 }
 
+/* The one that came so many ago, 1: the last, if it may have called. */
+static uint32_t add_lately(uint32_t ago, struct trace_link out[CANDIDATES_MAX], uint32_t count)
+{
+    uint32_t next = __atomic_load_n(&attribution.lately_next, __ATOMIC_RELAXED);
+    uint32_t *place = &attribution.lately[(next - ago) % LATELY];
+    struct context *context = context_hold_at(__atomic_load_n(place, __ATOMIC_ACQUIRE));
+    if (context == NULL)
+        return count;
+    if (context->epoch == process.epoch &&
+        may_have_called(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
+        count = add_link(context, out, count);
+    context_drop(context);
+    return count;
+}
+
+/* Where there are more than have room: the last ones, and those that have waited longest, at which
+ * who works in order is. */
 uint32_t attribution_candidates(
     struct thread *self, struct context *likeliest, struct trace_link out[CANDIDATES_MAX])
 {
     uint32_t count = likeliest == NULL ? 0 : add_link(likeliest, out, 0);
     if (usable(self, self->current) != NULL)
         count = add_link(self->current, out, count);
-    uint32_t next = __atomic_load_n(&attribution.lately_next, __ATOMIC_RELAXED);
-    for (uint32_t i = 1; i <= LATELY && count < CANDIDATES_MAX; i++) {
-        uint32_t index =
-            __atomic_load_n(&attribution.lately[(next - i) % LATELY], __ATOMIC_ACQUIRE);
-        struct context *context = context_hold_at(index);
-        if (context == NULL)
-            continue;
-        if (context->epoch == process.epoch &&
-            may_have_called(__atomic_load_n(&context->state, __ATOMIC_ACQUIRE)))
-            count = add_link(context, out, count);
-        context_drop(context);
-    }
+    for (uint32_t ago = 1; ago <= LATELY && count < CANDIDATES_MAX / 2; ago++)
+        count = add_lately(ago, out, count);
+    for (uint32_t ago = LATELY; ago > 0 && count < CANDIDATES_MAX; ago--)
+        count = add_lately(ago, out, count);
     return count;
 }

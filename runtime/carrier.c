@@ -144,6 +144,8 @@ uint32_t carrier_take_of(int fd, uint64_t connection)
 
 void carrier_serve(int fd)
 {
+    if (carrier_calls_by(fd) != 0)
+        return; /* a client's own, asked about while it works */
     uint32_t handle = carrier_take_of(fd, carrier_serves_by(fd));
     struct thread *self = observe_open();
     if (self == NULL)

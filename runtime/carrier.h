@@ -113,7 +113,8 @@ void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
 
 /* The thread works from now on for the request that this connection is at, also after the answer,
- * as if it had read it itself; for nobody's, if its runtime said so before and there is none. */
+ * as if it had read it itself; for nobody's, if its runtime said so before and there is none. Of one
+ * that the program has made itself it says nothing. */
 void carrier_serve(int fd);
 /* Is told of connections of which TCP_INFO was asked; NULL: nobody's affair. */
 OURS void (*carrier_asked)(int fd);

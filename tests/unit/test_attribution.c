@@ -66,9 +66,9 @@ static const struct {
     {"also for a thread at work on nothing", "1 reads a; 1 waits; 2 calls: ambiguous a"},
     {"all that wait, the last first",
         "1 reads a; 1 reads b; 1 reads c; 1 waits; 2 calls: ambiguous cba"},
-    {"not more than eight",
+    {"not more than eight: those that began last, and those that wait longest",
         "1 reads a; 1 reads b; 1 reads c; 1 reads d; 1 reads e; 1 reads f; 1 reads g; 1 reads h;"
-        "1 reads i; 1 reads j; 1 waits; 2 calls: ambiguous jihgfedc"},
+        "1 reads i; 1 reads j; 1 waits; 2 calls: ambiguous jihgabcd"},
     {"the opener and who is at work differ",
         "1 reads a; 1 opens a; 1 waits; 1 reads b; 1 opens b; 1 calls on a: ambiguous ab"},
     {"what a thread serves is surer than who opened",
