@@ -196,8 +196,11 @@ void alike_keep(struct alike_entry *entry, const struct record *record, const ui
         entry->record_bytes = record->bytes;
 }
 
+/* Reading memory that was never written to takes none. */
 void alike_forget(struct alike *alike)
 {
     for (unsigned i = 0; i < ALIKE_SETS; i++)
-        alike->sets[i].entries[0].hash = alike->sets[i].entries[1].hash = 0;
+        for (unsigned way = 0; way < 2; way++)
+            if (alike->sets[i].entries[way].hash != 0)
+                alike->sets[i].entries[way].hash = 0;
 }
