@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = os.path.dirname(TESTS)
@@ -33,7 +34,10 @@ VICTIMS = ["endings", "hazards", "threads", "forward", "coroutines"]
 LEFT_OUT = {
     "test_transfers": "madvise(MADV_POPULATE_READ) says that what cannot be read can",
     "test_metrics": "/proc/self/stat and statm are the emulator's",
-    "main_thread_leaves_as_in_c11": "it reads the stack of a thread that is gone",
+    r"main_thread_leaves\w*": "it reads the stack of a thread that is gone",
+    r"\w*exits_inside_the_library|handler_during_\w+|handler_closes_during_write":
+        "the victim waits for /proc/self/task/*/syscall to name a call of arm64's",
+    "small_stacks|zero_copy|many_messages": "it fails bare",
 }
 CROSS = """[binaries]
 c = ['aarch64-linux-gnu-gcc', '--sysroot={root}']
@@ -50,6 +54,14 @@ cpu_family = 'aarch64'
 cpu = 'aarch64'
 endian = 'little'
 """
+
+
+def left_out(name, what):
+    """Says why, if it is."""
+    reasons = [reason for pattern, reason in LEFT_OUT.items() if re.fullmatch(pattern, name)]
+    if reasons:
+        tap.skip(what, "in the emulator " + reasons[0])
+    return bool(reasons)
 
 
 def step(*command, **more):
@@ -95,8 +107,7 @@ def environment(place, preload, **more):
 def units(names):
     for name in names:
         short = os.path.basename(name)
-        if short in LEFT_OUT:
-            tap.skip(short, LEFT_OUT[short])
+        if left_out(short, short):
             continue
         done = subprocess.run([*EMULATED, os.path.join(BUILD, name)], capture_output=True, text=True,
                               timeout=600)
@@ -109,8 +120,7 @@ def victims():
         with open(os.path.join(TESTS, "hosts", victim + ".c")) as file:
             cases = re.findall(r'^    \{"(\w+)"', file.read().split("host_case cases", 1)[1], re.M)
         for case in cases:
-            if case in LEFT_OUT:
-                tap.skip(f"{victim} {case}", LEFT_OUT[case])
+            if left_out(case, f"{victim} {case}"):
                 continue
             ends = []
             for preload in (False, True):
@@ -187,10 +197,12 @@ def chain(place):
     try:
         get(back), get(port)
         seen = step(*EMULATED, ROOT + "/usr/bin/curl", "-s", f"http://127.0.0.1:{port}/", env=env)
+        spans, until = {}, time.monotonic() + 60
+        while len(spans) < 4 and time.monotonic() < until:
+            time.sleep(1)
+            spans = {span["spanId"]: span for span in recorded(place) if span["traceId"] == seen[3:35]}
     finally:
         end(nginx), end(server)
-    trace = seen[3:35]
-    spans = {span["spanId"]: span for span in recorded(place) if span["traceId"] == trace}
     parents = [span.get("parentSpanId", "") for span in spans.values()]
     tap.check(len(spans) == 4 and sorted(parent in spans for parent in parents) == [False, True, True, True],
               "curl, nginx and Python are one trace", f"{seen}\n{spans}")
@@ -206,7 +218,6 @@ def node(place):
     ids = [f"4bf92f3577b34da6a3ce929d0e0e{number:04}" for number in range(1, 65)]
     try:
         get(back), get(port)
-        from concurrent.futures import ThreadPoolExecutor
         with ThreadPoolExecutor(8) as pool:
             seen = list(pool.map(lambda each: get(port, traceparent=f"00-{each}-00f067aa0ba902b7-01")[3:35], ids))
     finally:
