@@ -152,7 +152,7 @@ void greenlets_hand_in(void)
 static struct py_object *lock(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
-    if (get_current != NULL && !threads_is_beginning(py.PyTuple_GetItem(arguments, 0)))
+    if (get_current != NULL && !threads_is_beginning(python_object_of(arguments)))
         greenlets_hand_in();
     return py.PyObject_Call(original, arguments, keywords);
 }

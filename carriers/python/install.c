@@ -25,6 +25,12 @@ bool python_is_ours(void)
     return is_active && py.PyInterpreterState_Head() == main_interpreter;
 }
 
+struct py_object *python_object_of(struct py_object *arguments)
+{
+    bool is_known = python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0;
+    return is_known ? py.PyTuple_GetItem(arguments, 0) : NULL;
+}
+
 bool python_fill(struct python_place *place, struct py_object *modules)
 {
     struct py_object *module = py.PyDict_GetItemString(modules, place->module);

@@ -70,6 +70,8 @@ bool python_look(void);
 bool python_install(void);
 /* The interpreter is gone, or another one than ours runs here: nothing of ours may touch it. */
 bool python_is_ours(void);
+/* Whose method was called with these arguments, borrowed; NULL: none's, or not ours to touch. */
+struct py_object *python_object_of(struct py_object *arguments);
 /* The modules that had not been imported yet are looked for again. */
 void python_look_again(void);
 

@@ -14,15 +14,9 @@
 static __thread struct py_object *was_put, *was_got;
 static __thread struct mark got;
 
-static struct py_object *object_of(struct py_object *arguments)
-{
-    bool is_known = python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0;
-    return is_known ? py.PyTuple_GetItem(arguments, 0) : NULL;
-}
-
 static struct queue *queue_of(struct py_object *arguments)
 {
-    struct py_object *object = object_of(arguments);
+    struct py_object *object = python_object_of(arguments);
     return object == NULL ? NULL : queue_find(object);
 }
 
@@ -41,7 +35,7 @@ static long length_of(struct py_object *object, const char *items_name)
 static struct py_object *push_by(const char *items_name, struct py_object *original,
     struct py_object *arguments, struct py_object *keywords)
 {
-    struct py_object *object = object_of(arguments);
+    struct py_object *object = python_object_of(arguments);
     long length = object == NULL ? -1 : length_of(object, items_name);
     struct queue *queue = object == NULL ? NULL : queue_find(object);
     if (queue != NULL) {
@@ -54,7 +48,7 @@ static struct py_object *push_by(const char *items_name, struct py_object *origi
 static struct py_object *pop_by(const char *items_name, bool is_last, struct py_object *original,
     struct py_object *arguments, struct py_object *keywords)
 {
-    struct py_object *object = object_of(arguments);
+    struct py_object *object = python_object_of(arguments);
     long length = object == NULL ? -1 : length_of(object, items_name);
     struct queue *queue = object == NULL ? NULL : queue_find(object);
     if (queue != NULL) {
@@ -150,7 +144,7 @@ static struct py_object *put(
 {
     was_put = NULL;
     struct py_object *result = greenlets_call_kept(original, arguments, keywords);
-    struct py_object *object = result == NULL ? NULL : object_of(arguments);
+    struct py_object *object = result == NULL ? NULL : python_object_of(arguments);
     if (object == NULL || was_put == object)
         return result;
     struct queue *queue = queue_find(object);

@@ -105,9 +105,9 @@ void signals_wake(struct py_object *context)
 /* By a task: a callback of the loop tells of what was read. */
 static struct queue *signal_of(struct py_object *arguments)
 {
-    bool is_known = python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0 &&
-                    tasks_have_loop() && tasks_is_task();
-    struct queue *signal = is_known ? queue_find(py.PyTuple_GetItem(arguments, 0)) : NULL;
+    struct py_object *object = python_object_of(arguments);
+    bool is_known = object != NULL && tasks_have_loop() && tasks_is_task();
+    struct queue *signal = is_known ? queue_find(object) : NULL;
     return signal == NULL || signal->lets_in ? NULL : signal;
 }
 
@@ -146,10 +146,7 @@ static struct py_object *release(
 static struct py_object *acquire(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
-    struct py_object *pool =
-        python_is_ours() && arguments != NULL && py.PyObject_Size(arguments) > 0
-            ? py.PyTuple_GetItem(arguments, 0)
-            : NULL;
+    struct py_object *pool = python_object_of(arguments);
     struct py_object *condition = pool == NULL ? NULL : py.PyObject_GetAttrString(pool, "_cond");
     struct queue *queue = condition == NULL ? NULL : queue_find(condition);
     if (queue != NULL)
