@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "../protocols/context_names.h"
 #include "../protocols/messaging.h"
 #include "foreign.h"
 #include "message.h"
@@ -32,7 +33,9 @@ typedef void message_callback(rd_kafka_message_t *, void *);
     X(int, rd_kafka_conf_get, (const rd_kafka_conf_t *, const char *, char *, size_t *))           \
     X(int, rd_kafka_message_headers, (const rd_kafka_message_t *, rd_kafka_headers_t **))          \
     X(int, rd_kafka_header_get_last,                                                               \
-        (const rd_kafka_headers_t *, const char *, const void **, size_t *))
+        (const rd_kafka_headers_t *, const char *, const void **, size_t *))                       \
+    X(int, rd_kafka_header_get_all,                                                                \
+        (const rd_kafka_headers_t *, size_t, const char **, const void **, size_t *))
 
 FOREIGN_LIBRARY(consumer, FUNCTIONS);
 
@@ -46,21 +49,22 @@ static bool is_told(const struct consumer *kafka)
 static void tell_context(
     const struct consumer *kafka, struct exchange *exchange, const rd_kafka_message_t *message)
 {
-    static const struct {
-        const char *name;
-        enum field field;
-    } parts[] = {{"traceparent", FIELD_TRACEPARENT}, {"tracestate", FIELD_TRACESTATE},
-        {"baggage", FIELD_BAGGAGE}};
+    static const char *const w3c[] = {"traceparent", "tracestate", "baggage"};
     rd_kafka_headers_t *headers;
+    const char *name;
     const void *value;
     size_t length;
     if (!FOREIGN_HAS(kafka, rd_kafka_header_get_last) ||
         kafka->rd_kafka_message_headers(message, &headers) != 0)
         return;
-    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        if (kafka->rd_kafka_header_get_last(headers, parts[i].name, &value, &length) == 0 &&
-            value != NULL)
-            call_text(exchange, parts[i].field, value, length);
+    for (unsigned i = 0; i < sizeof(w3c) / sizeof(w3c[0]); i++)
+        if (kafka->rd_kafka_header_get_last(headers, w3c[i], &value, &length) == 0)
+            message_header(exchange, w3c[i], value, length);
+    bool is_more = !config.w3c && FOREIGN_HAS(kafka, rd_kafka_header_get_all);
+    for (size_t i = 0;
+         is_more && kafka->rd_kafka_header_get_all(headers, i, &name, &value, &length) == 0; i++)
+        if (context_is_named(context_field(name, strlen(name))))
+            message_header(exchange, name, value, length);
 }
 
 /* client: NULL where the call does not name it. */

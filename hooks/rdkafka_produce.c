@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "../protocols/context_names.h"
 #include "../protocols/messaging.h"
 #include "exchange.h"
 #include "foreign.h"
@@ -69,8 +70,6 @@ FOREIGN_LIBRARY(producer, FUNCTIONS);
 
 enum { TYPE_PRODUCER = 0, FLAG_PARTITION = 0x8 };
 
-static const char *const names[3] = {"traceparent", "tracestate", "baggage"};
-
 /* --- within a call ------------------------------------------------------------------------- */
 
 /* The call that the thread is in. Another one can be made within only by an interceptor of the
@@ -79,7 +78,7 @@ struct sending {
     const struct producer *kafka;
     struct exchange *exchange;   /* NULL: a producer is being made */
     rd_kafka_headers_t *headers; /* of the message; ours are in it, too */
-    unsigned added;              /* bits: which of ours */
+    unsigned added;              /* bits: which of ours, as exchange_headers has them */
     struct sending *outer;
 };
 
@@ -98,31 +97,74 @@ static void leave(const struct sending *now)
 
 /* --- context into a message ---------------------------------------------------------------- */
 
-enum { HEADER_BYTES = 16, MESSAGE_BYTES = 1024 }; /* more than Kafka adds to either */
+enum {
+    HEADER_BYTES = 16,    /* more than Kafka adds to a header, */
+    MESSAGE_BYTES = 1024, /* and to a message */
+    LINES_BYTES = 1024,   /* of contexts of other formats than W3C's */
+    NAME_BYTES = 64
+};
+
+struct ours {
+    struct exchange_own own;
+    char lines[LINES_BYTES];
+};
 
 struct seen {
     size_t bytes;
-    unsigned names; /* bits: which of ours it has */
-    const void *traceparent;
-    size_t length;
+    unsigned has; /* bits: which of ours */
+    bool is_carrying;
 };
 
-static struct seen look(const struct producer *kafka, const rd_kafka_headers_t *headers)
+static bool is_name(struct fact ours, const char *name)
+{
+    return strncmp(name, (const char *)ours.text, ours.length) == 0 && name[ours.length] == '\0';
+}
+
+static struct seen look(
+    const struct producer *kafka, const rd_kafka_headers_t *headers, const struct exchange_own *own)
 {
     struct seen seen = {0};
     const char *name;
     const void *value;
     size_t size;
     for (size_t i = 0; kafka->rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
-        seen.bytes += strlen(name) + size + HEADER_BYTES;
-        for (unsigned which = 0; which < 3; which++)
-            seen.names |= (unsigned)(strcmp(name, names[which]) == 0) << which;
-        if (strcmp(name, names[0]) == 0) {
-            seen.traceparent = value;
-            seen.length = value == NULL ? 0 : size;
-        }
+        size_t length = strlen(name);
+        enum field field = context_field(name, length);
+        seen.bytes += length + size + HEADER_BYTES;
+        seen.is_carrying |= field == FIELD_TRACEPARENT || field == FIELD_CONTEXT;
+        for (unsigned which = 0; which < own->count; which++)
+            seen.has |= (unsigned)is_name(own->headers[which].name, name) << which;
     }
     return seen;
+}
+
+/* Of several traceparents the last one holds. */
+static void adopt(struct sending *now)
+{
+    const struct producer *kafka = now->kafka;
+    const void *value, *parent = NULL;
+    const char *name;
+    size_t size, parent_size = 0;
+    for (size_t i = 0; kafka->rd_kafka_header_get_all(now->headers, i, &name, &value, &size) == 0;
+         i++) {
+        enum field field = context_field(name, strlen(name));
+        if (context_is_named(field))
+            message_header(now->exchange, name, value, size);
+        if (field == FIELD_TRACEPARENT) {
+            parent = value;
+            parent_size = size;
+        }
+    }
+    message_header(now->exchange, "traceparent", parent, parent_size);
+    message_adopt(now->exchange);
+}
+
+static size_t bytes_of(const struct exchange_own *own)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < own->count; i++)
+        bytes += own->headers[i].name.length + own->headers[i].value.length + HEADER_BYTES;
+    return bytes;
 }
 
 /* A message that became longer than its producer may send would be refused, or worse. */
@@ -132,40 +174,56 @@ static bool fits(const rd_kafka_message_t *message, size_t more, size_t bytes_ma
     return more + payload + message->key_len + MESSAGE_BYTES <= bytes_max;
 }
 
-static void add(struct sending *now, rd_kafka_message_t *message, const struct fact values[3],
+static void add(struct sending *now, rd_kafka_message_t *message, const struct exchange_own *own,
     unsigned has, bool is_new)
 {
     const struct producer *kafka = now->kafka;
     if (is_new)
-        now->headers = kafka->rd_kafka_headers_new(3);
-    for (unsigned i = 0; i < 3; i++)
-        if (values[i].length > 0 && !(has & 1u << i) &&
-            kafka->rd_kafka_header_add(
-                now->headers, names[i], -1, values[i].text, (ptrdiff_t)values[i].length) == 0)
+        now->headers = kafka->rd_kafka_headers_new(own->count);
+    for (unsigned i = 0; i < own->count; i++) {
+        struct fact name = own->headers[i].name, value = own->headers[i].value;
+        if (!(has & 1u << i) && name.length < NAME_BYTES &&
+            kafka->rd_kafka_header_add(now->headers, (const char *)name.text,
+                (ptrdiff_t)name.length, value.text, (ptrdiff_t)value.length) == 0)
             now->added |= 1u << i;
+    }
     if (is_new)
         kafka->rd_kafka_message_set_headers(message, now->headers);
 }
 
+/* The program's list gets what it had. */
+__attribute__((noinline)) static void take_back(const struct sending *now)
+{
+    struct ours ours;
+    char name[NAME_BYTES];
+    exchange_headers(now->exchange, &ours.own, ours.lines, sizeof(ours.lines));
+    for (unsigned i = 0; i < ours.own.count; i++) {
+        struct fact header = ours.own.headers[i].name;
+        if (!(now->added & 1u << i))
+            continue;
+        memcpy(name, header.text, header.length);
+        name[header.length] = '\0';
+        now->kafka->rd_kafka_header_remove(now->headers, name);
+    }
+}
+
 static void carry(struct sending *now, rd_kafka_message_t *message, size_t bytes_max)
 {
-    struct exchange_own own;
-    struct fact values[3] = {{NULL, 0}};
+    struct ours ours;
     struct seen seen = {0};
     now->headers = NULL;
     bool is_new = now->kafka->rd_kafka_message_headers(message, &now->headers) != 0;
+    exchange_headers(now->exchange, &ours.own, ours.lines, sizeof(ours.lines));
     if (!is_new)
-        seen = look(now->kafka, now->headers);
-    if (seen.names & 1) {
-        message_adopt(now->exchange, seen.traceparent, seen.length);
+        seen = look(now->kafka, now->headers, &ours.own);
+    if (seen.is_carrying) {
+        adopt(now);
         return;
     }
-    exchange_values(now->exchange, &own, values);
-    size_t more = values[0].length + values[1].length + values[2].length + 3 * 2 * HEADER_BYTES;
-    if (values[0].length + values[2].length == 0)
+    if (ours.own.count == 0)
         return;
-    if (fits(message, seen.bytes + more, bytes_max))
-        add(now, message, values, seen.names, is_new);
+    if (fits(message, seen.bytes + bytes_of(&ours.own), bytes_max))
+        add(now, message, &ours.own, seen.has, is_new);
     else
         exchange_untouched(now->exchange);
 }
@@ -287,9 +345,8 @@ static void end(struct sending *now, int error, const rd_kafka_headers_t *theirs
         call_text(now->exchange, FIELD_CODE, name, strlen(name));
     }
     bool is_back = error != 0 && now->added != 0 && theirs != NULL && now->headers == theirs;
-    for (unsigned i = 0; i < 3 && is_back; i++)
-        if (now->added & 1u << i)
-            kafka->rd_kafka_header_remove(now->headers, names[i]);
+    if (is_back)
+        take_back(now);
     call_end(now->exchange, LIBRARY_KAFKA, error != 0);
     errno = saved_errno;
 }

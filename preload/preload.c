@@ -90,8 +90,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
         return;
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read_first(&config, envp, argv, executable == NULL ? "" : executable);
-    if (config.propagators & ~(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE))
-        protocol_look_for_context(propagators_read);
+    propagators_start();
     if (config.answer_headers != 0)
         protocol_edit_answers(true);
     protocol_edit_statements(config.comments_statements);

@@ -89,7 +89,7 @@ struct amqp_table {
     uint8_t field; /* what the value is told as; FIELD_COUNT: as nothing */
     bool is_first; /* none of the value has been told */
     bool is_odd;   /* something in it, or around it, is not known: nothing is put there */
-    char key[12];
+    char key[CONTEXT_NAME_MAX + 1]; /* a longer one is none that is known */
 };
 
 struct amqp_frame {

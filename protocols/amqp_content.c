@@ -62,21 +62,6 @@ void amqp_cut(struct broker_reader *reader, struct amqp_content *content)
 
 /* --- the table of headers ------------------------------------------------------------------- */
 
-static enum field field_of(const struct amqp_table *table)
-{
-    static const struct {
-        char name[12];
-        uint8_t length;
-        enum field field;
-    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
-        {"baggage", 7, FIELD_BAGGAGE}};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (table->key_length == names[i].length &&
-            memcmp(table->key, names[i].name, names[i].length) == 0)
-            return names[i].field;
-    return FIELD_COUNT;
-}
-
 /* Bytes of a value of this type; 0xff: a length of four bytes stands before it. RabbitMQ's letters,
  * which are not those of the specification. An unknown one ends the reading of the table. */
 static uint8_t size_of(uint8_t type)
@@ -97,7 +82,9 @@ static void begin_value(struct amqp_table *table, uint8_t type)
 {
     table->is_odd = table->is_odd || size_of(type) == 0xfe;
     uint8_t size = size_of(type);
-    table->field = type == 'S' || type == 'x' ? (uint8_t)field_of(table) : FIELD_COUNT;
+    bool is_text = type == 'S' || type == 'x';
+    table->field =
+        is_text ? (uint8_t)context_field(table->key, table->key_length) : (uint8_t)FIELD_COUNT;
     table->length_left = size == 0xff ? 4 : 0;
     table->value_left = size == 0xff ? 0 : size;
     table->stage = size == 0xff ? TABLE_SIZE : size == 0 ? TABLE_KEY_LENGTH : TABLE_VALUE;
@@ -158,7 +145,8 @@ static bool read_table(struct broker_reader *reader, const struct amqp_content *
         table->left -= (uint32_t)length;
         table->value_left -= (uint32_t)length;
         if (table->field != FIELD_COUNT && content->is_told)
-            broker_tell_text(reader, content->serial, (enum field)table->field,
+            broker_tell_header(reader, content->serial, (enum field)table->field,
+                (struct fact){(const uint8_t *)table->key, table->key_length},
                 amqp_piece(reader, length, table->is_first, table->value_left == 0));
         table->is_first = false;
         reader->at += length;

@@ -26,29 +26,21 @@ static void put_u32(char *at, uint32_t value)
         at[i] = (char)value;
 }
 
-static const struct fact names[3] = {{(const uint8_t *)"traceparent", 11},
-    {(const uint8_t *)"tracestate", 10}, {(const uint8_t *)"baggage", 7}};
-
-static uint32_t entry_bytes(const struct insertion *insertion, unsigned i)
-{
-    uint32_t value = insertion->values[i].length;
-    return value == 0 ? 0 : 1 + names[i].length + 1 + 4 + value;
-}
-
 static uint32_t entries_bytes(const struct insertion *insertion)
 {
-    return entry_bytes(insertion, 0) + entry_bytes(insertion, 1) + entry_bytes(insertion, 2);
+    uint32_t bytes = 0;
+    for (unsigned i = 0; i < insertion->count; i++)
+        bytes += 1 + insertion->headers[i].name.length + 1 + 4 + insertion->headers[i].value.length;
+    return bytes;
 }
 
 static char *put_entries(const struct insertion *insertion, char *out)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        struct fact value = insertion->values[i];
-        if (value.length == 0)
-            continue;
-        *out++ = (char)names[i].length;
-        memcpy(out, names[i].text, names[i].length);
-        out += names[i].length;
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact name = insertion->headers[i].name, value = insertion->headers[i].value;
+        *out++ = (char)name.length;
+        memcpy(out, name.text, name.length);
+        out += name.length;
         *out++ = 'S';
         put_u32(out, value.length);
         memcpy(out + 4, value.text, value.length);

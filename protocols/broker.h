@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "context_names.h"
 #include "messaging.h"
 
 struct broker_connection {
@@ -70,6 +71,9 @@ void broker_end(struct broker_reader *, uint32_t serial);
 void broker_tell_number(struct broker_reader *, uint32_t serial, enum field, int64_t number);
 void broker_tell_text(
     struct broker_reader *, uint32_t serial, enum field, struct broker_piece piece);
+/* A piece of the value of a header of this name; what has to be told of the name is told first. */
+void broker_tell_header(struct broker_reader *, uint32_t serial, enum field, struct fact name,
+    struct broker_piece piece);
 /* Where the reader is; `length` bytes before it may be replaced. */
 void broker_tell_splice(struct broker_reader *, uint32_t serial, size_t length, uint64_t key);
 void broker_keep(struct broker_reader *, uint64_t key, struct broker_piece piece);

@@ -32,30 +32,77 @@ static const struct {
     VARIABLE("CONTENT_LENGTH", CGI_CONTENT_LENGTH),
 };
 
+/* Behind them come context_rows. */
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
-_Static_assert(VARIABLES <= 16, "a bit each in cgi_pair.matched");
+_Static_assert(VARIABLES + CONTEXT_ROWS_MAX < 64, "a bit each in cgi_pair.matched");
 
-#define NAME(text)                                \
-    {                                             \
-        (const uint8_t *)(text), sizeof(text) - 1 \
-    }
+static const char prefix[] = "HTTP_";
+enum { PREFIX_BYTES = sizeof(prefix) - 1 };
 
-const struct fact cgi_context_names[3] = {
-    NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE")};
+uint32_t cgi_name_bytes(struct fact header)
+{
+    return PREFIX_BYTES + header.length;
+}
+
+static char as_variable(uint8_t byte)
+{
+    return (char)(byte == '-' ? '_' : byte >= 'a' && byte <= 'z' ? byte & ~0x20 : byte);
+}
+
+char *cgi_put_name(char *out, struct fact header)
+{
+    memcpy(out, prefix, PREFIX_BYTES);
+    out += PREFIX_BYTES;
+    for (uint32_t i = 0; i < header.length; i++)
+        *out++ = as_variable(header.text[i]);
+    return out;
+}
+
+static unsigned length_of(unsigned variable)
+{
+    return variable < VARIABLES ? variables[variable].length
+                                : PREFIX_BYTES + context_rows[variable - VARIABLES].length;
+}
+
+static char byte_of(unsigned variable, size_t at)
+{
+    if (variable < VARIABLES)
+        return variables[variable].name[at];
+    return at < PREFIX_BYTES
+               ? prefix[at]
+               : as_variable((uint8_t)context_rows[variable - VARIABLES].name[at - PREFIX_BYTES]);
+}
+
+/* Is this what stands there of its name? */
+static bool goes_on(unsigned variable, size_t at, const uint8_t *name, size_t length)
+{
+    if (length > length_of(variable) - at)
+        return false;
+    if (variable < VARIABLES)
+        return memcmp(variables[variable].name + at, name, length) == 0;
+    for (size_t i = 0; i < length; i++)
+        if (byte_of(variable, at + i) != (char)name[i])
+            return false;
+    return true;
+}
 
 /* What is left are names of this length. */
 static void keep_length(struct cgi_pair *pair, uint32_t length)
 {
-    for (unsigned i = 0; i < VARIABLES; i++)
-        if (variables[i].length != length)
-            pair->matched &= (uint16_t) ~(1u << i);
+    for (uint64_t rest = pair->matched; rest != 0; rest &= rest - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(rest);
+        if (length_of(i) != length)
+            pair->matched &= ~(UINT64_C(1) << i);
+    }
 }
 
 static void choose_field(struct cgi_pair *pair)
 {
-    pair->field = pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX
-                      ? FIELD_COUNT
-                      : variables[__builtin_ctz(pair->matched)].field;
+    unsigned which = pair->matched == 0 ? 0 : (unsigned)__builtin_ctzll(pair->matched);
+    pair->field = pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX ? FIELD_COUNT
+                  : which < VARIABLES                                    ? variables[which].field
+                                      : context_rows[which - VARIABLES].field;
+    pair->row = which < VARIABLES ? 0 : (uint8_t)(which - VARIABLES);
 }
 
 static bool end_name(struct cgi_pair *pair)
@@ -70,7 +117,7 @@ static bool end_name(struct cgi_pair *pair)
 void cgi_name_open(struct cgi_pair *pair)
 {
     pair->at = 0;
-    pair->matched = (1u << VARIABLES) - 1;
+    pair->matched = (UINT64_C(1) << (VARIABLES + context_row_count)) - 1;
 }
 
 bool cgi_name_begin(struct cgi_pair *pair)
@@ -82,11 +129,10 @@ bool cgi_name_begin(struct cgi_pair *pair)
 
 void cgi_name_more(struct cgi_pair *pair, const uint8_t *name, size_t length)
 {
-    for (unsigned rest = pair->matched; rest != 0; rest &= rest - 1) {
-        unsigned i = (unsigned)__builtin_ctz(rest);
-        if (length > (size_t)(variables[i].length - pair->at) ||
-            memcmp(variables[i].name + pair->at, name, length) != 0)
-            pair->matched &= (uint16_t) ~(1u << i);
+    for (uint64_t rest = pair->matched; rest != 0; rest &= rest - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(rest);
+        if (!goes_on(i, pair->at, name, length))
+            pair->matched &= ~(UINT64_C(1) << i);
     }
     if (pair->matched != 0)
         pair->at += (uint8_t)length;
@@ -104,6 +150,20 @@ void cgi_name_close(struct cgi_pair *pair)
     keep_length(pair, pair->at);
     pair->value = 0;
     choose_field(pair);
+}
+
+void cgi_tell_name(const struct cgi_pair *pair, struct event event, struct sink *sink)
+{
+    const struct context_row *row = &context_rows[pair->row];
+    event.first = true;
+    event.last = false;
+    event.text = (const uint8_t *)row->name;
+    event.length = row->length;
+    sink->event(sink, &event);
+    event.first = false;
+    event.text = (const uint8_t *)": ";
+    event.length = 2;
+    sink->event(sink, &event);
 }
 
 enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_VERSION, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "protocol.h"
+#include "context_names.h"
 
 enum { VARIABLE_BYTES_MAX = 64 * 1024 };
 
@@ -20,8 +20,9 @@ enum { CGI_CONTENT_LENGTH = FIELD_COUNT + 1 };
 struct cgi_pair {
     uint32_t left;    /* of the name, or of the value, to come */
     uint32_t value;   /* length of the value */
-    uint16_t matched; /* a bit for each variable of the table that the name may still be */
+    uint64_t matched; /* a bit for each variable of the table that the name may still be */
     uint8_t at;       /* bytes of the name read, while it may still be one of those */
+    uint8_t row;      /* of context_rows, if the field is one that is named */
     uint8_t field;    /* enum field of the value, or CGI_CONTENT_LENGTH; FIELD_COUNT: nobody's */
 };
 
@@ -36,8 +37,9 @@ void cgi_name_open(struct cgi_pair *);
 void cgi_name_more(struct cgi_pair *, const uint8_t *name, size_t length);
 void cgi_name_close(struct cgi_pair *);
 
-/* HTTP_TRACEPARENT and those of tracestate and baggage: the names of what insertions have. */
-extern const struct fact cgi_context_names[3];
+/* Headers as variables, RFC 3875, 4.1.18: HTTP_ and the name in capitals. */
+uint32_t cgi_name_bytes(struct fact header);
+char *cgi_put_name(char *out, struct fact header);
 
 /* The head of an answer: RFC 3875, 6.2, lines ending in LF or CR LF; it may begin with a status
  * line of HTTP. Starts as zeros. */
@@ -54,5 +56,8 @@ struct cgi_head {
 size_t cgi_head_read(struct cgi_head *, const uint8_t *data, size_t length);
 /* RFC 3875, 6.2.1 and 6.2.3: 200 if nothing is said, 302 with a Location. */
 uint16_t cgi_head_status(const struct cgi_head *);
+
+/* Of a field whose name is told before its value: "name: ". `event` has all but the text. */
+void cgi_tell_name(const struct cgi_pair *, struct event event, struct sink *);
 
 void cgi_describe(const struct facts *, struct describer *);

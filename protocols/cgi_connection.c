@@ -62,6 +62,16 @@ static void read_content_length(
     }
 }
 
+static void tell_value(struct cgi_reader *reader, struct event event)
+{
+    const struct cgi_connection *connection = reader->connection;
+    if (event.first && context_is_named(event.field) && !connection->is_ended) {
+        cgi_tell_name(&connection->pair, event, reader->sink);
+        event.first = false;
+    }
+    tell(reader, event);
+}
+
 void cgi_value_read(struct cgi_reader *reader, size_t length, bool is_last)
 {
     struct cgi_connection *connection = reader->connection;
@@ -69,12 +79,13 @@ void cgi_value_read(struct cgi_reader *reader, size_t length, bool is_last)
     if (connection->pair.field == CGI_CONTENT_LENGTH)
         read_content_length(connection, text, length);
     else if (connection->pair.field != FIELD_COUNT)
-        tell(reader, (struct event){.kind = EVENT_TEXT,
-                         .field = connection->pair.field,
-                         .first = !connection->in_value,
-                         .last = is_last,
-                         .text = text,
-                         .length = length});
+        tell_value(reader, (struct event){.kind = EVENT_TEXT,
+                               .field = connection->pair.field,
+                               .first = !connection->in_value,
+                               .last = is_last,
+                               .offset = reader->at,
+                               .text = text,
+                               .length = length});
     connection->in_value = !is_last;
     connection->pairs += is_last;
     cgi_block_pass(reader, length);
@@ -225,6 +236,6 @@ const struct prefix *cgi_probe_first(const struct prefix prefixes[2], enum direc
 bool cgi_block_may_grow(size_t size, size_t added, uint64_t pairs)
 {
     size_t most = size + added + BUFFER_RESERVE;
-    return size > 0 && most <= CGI_BLOCK_BYTES_MAX && pairs + 3 <= PAIRS_MAX &&
+    return size > 0 && most <= CGI_BLOCK_BYTES_MAX && pairs <= PAIRS_MAX &&
            (size - 1) / BUFFER_STEP == (most - 1) / BUFFER_STEP;
 }

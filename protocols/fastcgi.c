@@ -289,6 +289,10 @@ static bool tell_value(struct reader *reader, struct request *request, size_t le
         .text = reader->data + reader->at,
         .length = length};
     fastcgi->telling = last ? NO_REQUEST : index;
+    if (first && context_is_named(event.field)) {
+        cgi_tell_name(&request->pair, event, reader->sink);
+        event.first = false;
+    }
     reader->sink->event(reader->sink, &event);
     return true;
 }

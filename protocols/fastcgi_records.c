@@ -70,41 +70,49 @@ static char *put_length(char *out, size_t length)
     return out;
 }
 
-static char *put_pair(char *out, struct fact name, struct fact value)
+static char *put_pair(char *out, const struct context_header *header)
 {
-    out = put_length(put_length(out, name.length), value.length);
-    memcpy(out, name.text, name.length);
-    memcpy(out + name.length, value.text, value.length);
-    return out + name.length + value.length;
+    struct fact value = header->value;
+    out = put_length(put_length(out, cgi_name_bytes(header->name)), value.length);
+    out = cgi_put_name(out, header->name);
+    memcpy(out, value.text, value.length);
+    return out + value.length;
 }
 
-static size_t pair_bytes(struct fact name, struct fact value)
+static size_t pair_bytes(const struct context_header *header)
 {
-    return name.length + value.length + (name.length > 0x7f ? 4 : 1) +
-           (value.length > 0x7f ? 4 : 1);
+    size_t name = cgi_name_bytes(header->name), value = header->value.length;
+    return name + value + (name > 0x7f ? 4 : 1) + (value > 0x7f ? 4 : 1);
+}
+
+static bool is_short(const struct context_header *header)
+{
+    return pair_bytes(header) <= UINT8_MAX;
+}
+
+static char *put_record(char *out, uint64_t id, const struct context_header *header)
+{
+    return put_pair(put_header(out, id, pair_bytes(header)), header);
 }
 
 /* The five bytes that are gone say that the first record is shorter than 256 bytes: it has one
- * pair; the others have a record each. */
+ * pair, the first that is short; the others have a record each. */
 size_t fastcgi_insert(const struct insertion *insertion, char *out)
 {
-    const struct fact *values = insertion->values;
+    const struct context_header *headers = insertion->headers;
     uint64_t id = insertion->key;
-    const struct fact *names = cgi_context_names;
     char *at = out, header[HEADER_BYTES];
-    for (size_t i = 0; i < 3; i++) {
-        size_t length = pair_bytes(names[i], values[i]);
-        if (values[i].length == 0)
-            continue;
-        if (at == out && length > UINT8_MAX)
-            return 0;
-        put_header(header, id, length);
-        size_t gone = at == out ? SPLICE_AT : 0;
-        memcpy(at, header + gone, HEADER_BYTES - gone);
-        at = put_pair(at + HEADER_BYTES - gone, names[i], values[i]);
-    }
-    if (at == out)
+    unsigned first = 0;
+    while (first < insertion->count && !is_short(&headers[first]))
+        first++;
+    if (first == insertion->count)
         return 0;
+    put_header(header, id, pair_bytes(&headers[first]));
+    memcpy(at, header + SPLICE_AT, HEADER_BYTES - SPLICE_AT);
+    at = put_pair(at + HEADER_BYTES - SPLICE_AT, &headers[first]);
+    for (unsigned i = 0; i < insertion->count; i++)
+        if (i != first)
+            at = put_record(at, id, &headers[i]);
     put_header(header, id, 0);
     memcpy(at, header, SPLICE_AT);
     return (size_t)(at + SPLICE_AT - out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Header names (RFC 9112, 5.1): what they are made of, and which of them matter. */
+#include "context_names.h"
 #include "http1.h"
 
 #include <string.h>
@@ -143,7 +144,7 @@ static enum header name_header(const uint8_t *name, size_t length, enum role rol
 
 enum header (*http1_name_header)(const uint8_t *, size_t, enum role) = name_header;
 
-static protocol_context_names *context_field;
+static protocol_context_names *other_field;
 bool http1_edits_answers;
 
 /* What is no context of W3C's may be one of those. */
@@ -152,8 +153,7 @@ static enum header name_header_or_more(const uint8_t *name, size_t length, enum 
     enum header header = name_header(name, length, role);
     if (role == REQUESTS) {
         bool may_be = header == HEADER_OTHER || header == HEADER_AMZN_TRACE_ID;
-        enum field field =
-            may_be && context_field != NULL ? context_field(name, length) : FIELD_COUNT;
+        enum field field = may_be && other_field != NULL ? other_field(name, length) : FIELD_COUNT;
         return field == FIELD_COUNT     ? header
                : field == FIELD_CONTEXT ? HEADER_CONTEXT
                                         : HEADER_CARRIED;
@@ -163,9 +163,11 @@ static enum header name_header_or_more(const uint8_t *name, size_t length, enum 
     return is_own ? HEADER_TRACERESPONSE : header;
 }
 
-void protocol_look_for_context(protocol_context_names *names)
+void protocol_look_for_context(
+    protocol_context_names *names, const struct context_row *rows, unsigned count)
 {
-    context_field = names;
+    context_look_for(names, rows, count);
+    other_field = names;
     http1_name_header = name_header_or_more;
 }
 

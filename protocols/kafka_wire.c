@@ -467,6 +467,7 @@ const struct protocol kafka_protocol = {
     .name = "kafka",
     .state_bytes = sizeof(struct kafka),
     .edits = EDITS_ALWAYS,
+    .is_summed = true,
     .client_only = true,
     .library_threads = "rdk:",
     .probe = probe,

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "context_names.h"
 #include "messaging.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
     KAFKA_OPEN_MAX = 16,           /* requests in flight; more are not told */
     KAFKA_LISTS_MAX = 3,           /* within each other */
     KAFKA_BATCH_HEAD_BYTES = 61,
-    KAFKA_NAME_BYTES = 12, /* of a record's header: none that we know is longer */
+    KAFKA_NAME_BYTES = CONTEXT_NAME_MAX + 1, /* of a record's header: a longer one is not known */
     /* Bytes of a request that gets context, and of a batch, with it: brokers take 1,048,588 of a
      * batch if not told otherwise, some hosted ones 1,046,528. */
     KAFKA_EDITED_MAX = 4 << 20,
@@ -86,6 +87,7 @@ struct kafka_records {
     uint8_t have;                         /* bytes of text; more of a name than are kept */
     uint8_t field;                        /* as what the text is told; FIELD_COUNT: as nothing */
     bool is_first;                        /* none of it has been told */
+    bool is_carrying;                     /* of what came: some of its context has been told */
     uint8_t text[KAFKA_BATCH_HEAD_BYTES]; /* head of a frame or batch, name, traceparent */
 };
 

@@ -20,9 +20,6 @@ enum {
     OPAQUE = 7 | 1 << 5 /* attributes: compressed, or of the broker's own */
 };
 
-static const struct fact names[3] = {{(const uint8_t *)"traceparent", 11},
-    {(const uint8_t *)"tracestate", 10}, {(const uint8_t *)"baggage", 7}};
-
 struct editor {
     const struct insertion *insertion;
     const uint8_t *from; /* the request */
@@ -146,6 +143,7 @@ struct record {
     size_t body, headers, behind, end; /* where it, the number of its headers, and they begin */
     size_t count;                      /* of its headers */
     unsigned has;                      /* bits: which of ours */
+    bool is_carrying;                  /* a context of the application's */
 };
 
 static void pass(struct editor *editor)
@@ -156,6 +154,17 @@ static void pass(struct editor *editor)
         editor->at += (size_t)length;
 }
 
+static void look(const struct insertion *insertion, struct record *record, struct fact name)
+{
+    enum field field = context_field(name.text, name.length);
+    record->is_carrying |= field == FIELD_TRACEPARENT || field == FIELD_CONTEXT;
+    for (unsigned i = 0; i < insertion->count && field != FIELD_COUNT; i++) {
+        struct fact ours = insertion->headers[i].name;
+        if (name.length == ours.length && memcmp(name.text, ours.text, ours.length) == 0)
+            record->has |= 1u << i;
+    }
+}
+
 static void pass_header(struct editor *editor, struct record *record)
 {
     size_t from = editor->at;
@@ -163,9 +172,8 @@ static void pass_header(struct editor *editor, struct record *record)
     const uint8_t *name = editor->from + editor->at;
     editor->at = from;
     pass(editor);
-    for (unsigned i = 0; i < 3 && !editor->is_odd; i++)
-        if (length == names[i].length && memcmp(name, names[i].text, names[i].length) == 0)
-            record->has |= 1u << i;
+    if (!editor->is_odd && length > 0)
+        look(editor->insertion, record, (struct fact){name, (uint32_t)length});
     pass(editor);
 }
 
@@ -194,20 +202,11 @@ static struct record read_record(struct editor *editor, size_t batch_end)
     return record;
 }
 
-/* Which of ours it gets. */
-static unsigned choose(const struct editor *editor, const struct record *record)
-{
-    unsigned which = 0;
-    for (unsigned i = 0; i < 3; i++)
-        if (editor->insertion->values[i].length > 0 && !(record->has & 1u << i))
-            which |= 1u << i;
-    return which;
-}
-
 static void write_headers(struct editor *editor, unsigned which)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        struct fact name = names[i], value = editor->insertion->values[i];
+    for (unsigned i = 0; i < editor->insertion->count; i++) {
+        struct fact name = editor->insertion->headers[i].name;
+        struct fact value = editor->insertion->headers[i].value;
         if (!(which >> i & 1))
             continue;
         put_signed(editor, name.length);
@@ -246,13 +245,13 @@ static void edit_record(struct editor *editor, size_t batch_end)
     struct record record = read_record(editor, batch_end);
     if (editor->is_odd)
         return;
-    unsigned which = choose(editor, &record);
-    if (which == 0 || (record.has & 1)) {
+    unsigned which = ((1u << editor->insertion->count) - 1) & ~record.has;
+    if (which == 0 || record.is_carrying) {
         editor->at = start;
         copy(editor, record.end - start);
         return;
     }
-    size_t count = record.count + (which & 1) + (which >> 1 & 1) + (which >> 2 & 1);
+    size_t count = record.count + (size_t)__builtin_popcount(which);
     put_signed(editor, record.end - record.body + headers_bytes(editor, which) +
                            variable_bytes((uint64_t)count << 1) - (record.behind - record.headers));
     editor->at = record.body;
@@ -356,7 +355,7 @@ size_t kafka_insert(const struct insertion *insertion, char *out)
         .end = insertion->replaced.length,
         .out = out,
         .room = insertion->room};
-    if (insertion->values[0].length == 0)
+    if (insertion->count == 0)
         return 0;
     edit_request(&editor);
     if (editor.is_odd || editor.at != editor.end || editor.edited == 0)

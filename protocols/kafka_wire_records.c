@@ -84,21 +84,6 @@ static void read_batch(struct kafka_reader *reader, uint32_t records_end)
 
 /* --- the context of a record --------------------------------------------------------------- */
 
-static enum field field_of(const struct kafka_records *records)
-{
-    static const struct {
-        char name[KAFKA_NAME_BYTES];
-        uint8_t length;
-        enum field field;
-    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
-        {"baggage", 7, FIELD_BAGGAGE}};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (records->have == names[i].length &&
-            memcmp(records->text, names[i].name, names[i].length) == 0)
-            return names[i].field;
-    return FIELD_COUNT;
-}
-
 /* Of records that came: a span for each is not known to whom, so theirs are linked. */
 static void link(struct kafka_reader *reader)
 {
@@ -123,13 +108,21 @@ static void add(struct kafka_records *records, const uint8_t *bytes, size_t leng
     records->have += (uint8_t)(length < room ? length : room);
 }
 
+/* Is the text told as it is? Of what came, a context of another format is: for the link at the
+ * record's end. */
+static bool is_gathered(const struct kafka_reader *reader)
+{
+    uint8_t field = reader->side->records.field;
+    return reader->is_request ? field != FIELD_COUNT : field == FIELD_CONTEXT;
+}
+
 static void take_text(struct kafka_reader *reader, size_t length, bool is_last)
 {
     struct kafka_records *records = &reader->side->records;
     const uint8_t *bytes = reader->data + reader->at;
     if (records->stage == RECORDS_NAME)
         add(records, bytes, length, KAFKA_NAME_BYTES);
-    else if (reader->is_request && records->field != FIELD_COUNT)
+    else if (is_gathered(reader))
         kafka_tell_text(reader, (enum field)records->field, length, records->is_first, is_last);
     else if (records->field == FIELD_TRACEPARENT) {
         add(records, bytes, length, KAFKA_BATCH_HEAD_BYTES);
@@ -145,6 +138,9 @@ static void end_record(struct kafka_reader *reader)
 {
     struct kafka_records *records = &reader->side->records;
     struct kafka_came *came = &reader->kafka->came;
+    if (records->is_carrying)
+        kafka_tell(reader, (struct event){.kind = EVENT_LINK, .exchange = reader->side->exchange});
+    records->is_carrying = false;
     bool goes_on = reader->side->left == records->record_end && --records->records > 0 &&
                    ++came->read < KAFKA_READ_MAX;
     records->stage = goes_on ? RECORDS_LENGTH : RECORDS_SKIP;
@@ -161,6 +157,25 @@ static void end_text(struct kafka_reader *reader)
         end_record(reader);
 }
 
+/* Its name is known, and its value follows. */
+static void tell_name(struct kafka_reader *reader)
+{
+    const struct kafka_records *records = &reader->side->records;
+    struct event event = {.kind = EVENT_TEXT,
+        .field = (enum field)records->field,
+        .exchange = reader->side->exchange,
+        .first = true,
+        .offset = reader->at,
+        .text = records->text,
+        .length = records->have};
+    kafka_tell(reader, event);
+    event.first = false;
+    event.text = (const uint8_t *)": ";
+    event.length = 2;
+    kafka_tell(reader, event);
+    reader->side->records.is_carrying = !reader->is_request;
+}
+
 /* Something of this length follows; false: it is longer than what it is in. */
 static bool begin_text(struct kafka_reader *reader, int64_t length)
 {
@@ -171,12 +186,15 @@ static bool begin_text(struct kafka_reader *reader, int64_t length)
     length = length < 0 ? 0 : length; /* none */
     if (length > side->left - records->record_end)
         return false;
-    records->field = is_of_value ? (uint8_t)field_of(records)
+    records->field = is_of_value ? (uint8_t)context_field(records->text, records->have)
                      : is_key    ? FIELD_ROUTING
                                  : FIELD_COUNT;
     records->text_end = side->left - (uint32_t)length;
+    bool is_named = is_of_value && is_gathered(reader) && context_is_named(records->field);
+    if (is_named)
+        tell_name(reader);
     records->have = 0;
-    records->is_first = true;
+    records->is_first = !is_named;
     records->stage++;
     if (length == 0)
         end_text(reader);

@@ -14,7 +14,7 @@ enum {
     MQTT_PACKET_MAX = MQTT_REMAINING_MAX + 5,
     MQTT_ALIASES_SOUGHT = 16, /* messages after which a sender that has used none will use none */
     MQTT_PAYLOAD = 4,         /* which item of a message it is */
-    MQTT_NAME_MAX = 12        /* of a user property, as far as it is asked for */
+    MQTT_NAME_MAX = CONTEXT_NAME_MAX + 1 /* of a user property, as far as it is asked for */
 };
 
 enum mqtt_type {

@@ -15,9 +15,6 @@ struct head {
     uint32_t length_bytes; /* of the properties' length */
 };
 
-static const struct fact names[3] = {{(const uint8_t *)"traceparent", 11},
-    {(const uint8_t *)"tracestate", 10}, {(const uint8_t *)"baggage", 7}};
-
 /* Bytes that were read; 0: it is not all there. */
 static uint32_t get_number(struct fact text, uint32_t at, uint32_t *number)
 {
@@ -81,20 +78,18 @@ static bool read_head(struct fact text, struct head *head)
 static uint32_t pairs_bytes(const struct insertion *insertion)
 {
     uint32_t bytes = 0;
-    for (unsigned i = 0; i < 3; i++)
-        if (insertion->values[i].length > 0)
-            bytes += PAIR_BYTES + names[i].length + insertion->values[i].length;
+    for (unsigned i = 0; i < insertion->count; i++)
+        bytes +=
+            PAIR_BYTES + insertion->headers[i].name.length + insertion->headers[i].value.length;
     return bytes;
 }
 
 static char *put_pairs(const struct insertion *insertion, char *out)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        if (insertion->values[i].length == 0)
-            continue;
+    for (unsigned i = 0; i < insertion->count; i++) {
         *out++ = USER_PROPERTY;
-        out = put_text(out, names[i]);
-        out = put_text(out, insertion->values[i]);
+        out = put_text(out, insertion->headers[i].name);
+        out = put_text(out, insertion->headers[i].value);
     }
     return out;
 }

@@ -68,21 +68,6 @@ static void take_number(struct broker_reader *reader)
         mqtt_take_alias(reader, (uint16_t)property->number);
 }
 
-static enum field field_of(const struct mqtt_property *property)
-{
-    static const struct {
-        char name[MQTT_NAME_MAX];
-        uint8_t length;
-        enum field field;
-    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
-        {"baggage", 7, FIELD_BAGGAGE}};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (property->name_length == names[i].length &&
-            memcmp(property->name, names[i].name, names[i].length) == 0)
-            return names[i].field;
-    return FIELD_COUNT;
-}
-
 /* --- one of them ------------------------------------------------------------------------------ */
 
 static bool begin(struct mqtt_side *side, uint8_t id)
@@ -101,9 +86,9 @@ static void end_text(struct mqtt_side *side)
     property->is_value = is_name;
     property->kind = is_name ? property->kind : 0;
     if (is_name)
-        property->field = (uint8_t)field_of(property);
+        property->field = (uint8_t)context_field(property->name, property->name_length);
     /* Whatever the value is, and be it none. */
-    side->has_context |= property->field == FIELD_TRACEPARENT;
+    side->has_context |= property->field == FIELD_TRACEPARENT || property->field == FIELD_CONTEXT;
 }
 
 /* From this offset on. */
@@ -111,9 +96,10 @@ static void tell_value(struct broker_reader *reader, size_t from)
 {
     struct mqtt_side *side = reader->side;
     struct mqtt_property *property = &side->property;
-    if (!property->is_value || property->field == FIELD_COUNT)
+    if (!property->is_value || property->field == FIELD_COUNT || !side->is_begun)
         return;
-    mqtt_tell_text(reader, (enum field)property->field,
+    broker_tell_header(reader, side->serial, (enum field)property->field,
+        (struct fact){property->name, property->name_length},
         (struct broker_piece){from, reader->at, property->is_first, property->left == 0});
     property->is_first = false;
 }

@@ -62,7 +62,7 @@ struct nats_json {
 
 struct nats_headers {
     uint8_t stage;
-    uint8_t name[12];
+    uint8_t name[CONTEXT_NAME_MAX + 1];
     uint8_t name_length;
     uint8_t field; /* of the value that is being read; FIELD_COUNT: none */
     bool is_first; /* none of the value has been told */

@@ -20,9 +20,6 @@ struct message {
 
 static const char version[] = "NATS/1.0\r\n";
 
-static const struct fact names[3] = {{(const uint8_t *)"traceparent: ", 13},
-    {(const uint8_t *)"tracestate: ", 12}, {(const uint8_t *)"baggage: ", 9}};
-
 static bool is_blank(uint8_t byte)
 {
     return byte == ' ' || byte == '\t';
@@ -83,19 +80,17 @@ static char *put_number(char *out, uint64_t number)
 static uint32_t lines_bytes(const struct insertion *insertion)
 {
     uint32_t bytes = 0;
-    for (unsigned i = 0; i < 3; i++)
-        if (insertion->values[i].length > 0)
-            bytes += names[i].length + insertion->values[i].length + 2;
+    for (unsigned i = 0; i < insertion->count; i++)
+        bytes += insertion->headers[i].name.length + 2 + insertion->headers[i].value.length + 2;
     return bytes;
 }
 
 static char *put_lines(const struct insertion *insertion, char *out)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        struct fact value = insertion->values[i];
-        if (value.length == 0)
-            continue;
-        out = put(out, names[i].text, names[i].length);
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact name = insertion->headers[i].name, value = insertion->headers[i].value;
+        out = put(out, name.text, name.length);
+        out = put(out, ": ", 2);
         out = put(out, value.text, value.length);
         out = put(out, "\r\n", 2);
     }

@@ -189,17 +189,10 @@ bool nats_message(
  * one that the application put there. */
 static enum field field_of(const struct nats_headers *headers)
 {
-    static const struct {
-        char name[12];
-        uint8_t length;
-        enum field field;
-    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
-        {"baggage", 7, FIELD_BAGGAGE}, {"nats-msg-id", 11, FIELD_MESSAGE}};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (headers->name_length == names[i].length &&
-            memcmp(headers->name, names[i].name, names[i].length) == 0)
-            return names[i].field;
-    return FIELD_COUNT;
+    static const char id[] = "nats-msg-id";
+    bool is_id =
+        headers->name_length == sizeof(id) - 1 && memcmp(headers->name, id, sizeof(id) - 1) == 0;
+    return is_id ? FIELD_MESSAGE : context_field(headers->name, headers->name_length);
 }
 
 static void end_version(struct broker_reader *reader)
@@ -260,7 +253,8 @@ static void read_value(struct broker_reader *reader, size_t end)
     side->header_left -= (uint32_t)length;
     side->line_bytes += (uint32_t)length;
     if (headers->field != FIELD_COUNT)
-        nats_tell_text(reader, (enum field)headers->field,
+        broker_tell_header(reader, side->serial, (enum field)headers->field,
+            (struct fact){headers->name, headers->name_length},
             (struct broker_piece){from, reader->at, headers->is_first, is_last});
     headers->is_first = false;
     if (!is_last)

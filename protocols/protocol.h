@@ -19,10 +19,11 @@
 
 enum {
     PREFIX_BYTES_MAX = 32,   /* bytes of each direction that a probe may ask to see */
-    STATE_BYTES_MAX = 512,   /* largest state block; connections hold one each */
+    STATE_BYTES_MAX = 576,   /* largest state block; connections hold one each */
     EXCHANGES_OPEN_MAX = 64, /* requests of one connection without their answer, if not said else */
+    INSERT_HEADERS_MAX = 20,
     INSERT_BYTES_MAX = 256,
-    INSERT_EACH_BYTES_MAX = 64
+    INSERT_EACH_BYTES_MAX = 32
 };
 
 enum direction { DIRECTION_IN, DIRECTION_OUT };
@@ -87,7 +88,8 @@ enum event_kind {
     EVENT_UNASKED,  /* behind BEGIN: it begins with its answer, for nobody waits for that: a root */
     EVENT_ANSWER,   /* heads of final answers, if that is asked for: lines may be inserted before
                        data[offset], as at a SPLICE */
-    EVENT_LINK,     /* a traceparent, whole, of a message that the answer brought; not in data */
+    EVENT_LINK,     /* a traceparent, whole, of a message that the answer brought; not in data.
+                       Nothing: what was told of it as FIELD_CONTEXT */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
@@ -131,8 +133,8 @@ struct event {
     uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
     size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is; BEGIN: as many bytes before
                           data as it wraps below 0, if its first byte came earlier */
-    const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for;
-                            SPLICE: see below */
+    const uint8_t *text; /* data + offset; or spaces for white space, what an escape stands for, the
+                            name before a context of another format; SPLICE: see below */
     size_t length;
     int64_t number; /* NUMBER; BEGIN: FIELD_VERSION; END: FIELD_ROWS, if it is not 0; SPLICE: how
                        many times the values may stand there; 0: once */
@@ -215,12 +217,18 @@ struct describer {
     struct sql_kept *statements; /* what was told of some before; NULL: nothing is kept */
 };
 
+/* A header that carries context. Of other letters its name has capitals, digits and hyphens. */
+struct context_header {
+    struct fact name, value;
+};
+
 /* What is to be put at a splice. */
 struct insertion {
-    struct fact values[3]; /* traceparent, tracestate and baggage; of length 0: none */
-    struct fact replaced;  /* what stands there now */
-    uint64_t key;          /* of the splice */
-    size_t room;           /* bytes at out */
+    const struct context_header *headers; /* none of them empty */
+    unsigned count;                       /* at most INSERT_HEADERS_MAX */
+    struct fact replaced;                 /* what stands there now */
+    uint64_t key;                         /* of the splice */
+    size_t room;                          /* bytes at out */
 };
 
 /* Which requests a protocol edits, and by whose leave: what an application would find in its own
@@ -242,6 +250,7 @@ struct protocol {
     enum edits edits;   /* tells SPLICE: heads are looked ahead at before they are sent */
     bool edits_answers; /* tells ANSWER, if the configuration asks for that */
     bool pulls; /* what SETTLE will end comes only when it was asked for: reading is not to ask */
+    bool is_summed;   /* of what it sends there is a checksum: nothing is edited in place */
     bool client_only; /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
     const char *library_threads; /* NULL, or how the names of threads begin whose connections are
                                     a library's, told by its calls (hooks/) */
@@ -268,10 +277,11 @@ struct protocol {
     /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
     void (*finish)(void *state, enum direction, struct sink *);
 
-    /* Writes what is to stand at a splice. Answers the length, at most INSERT_BYTES_MAX more than
-     * the values and what is replaced have together, or insertion->room; 0: it cannot be done.
-     * A splice that has a number gets room for so many times the values, with
-     * INSERT_EACH_BYTES_MAX more each time, be it megabytes. NULL: lines as HTTP has them. */
+    /* Writes what is to stand at a splice. Answers the length, at most insertion->room; 0: it
+     * cannot be done. The room is what is replaced and the headers have together,
+     * INSERT_EACH_BYTES_MAX more for each of these, and INSERT_BYTES_MAX. A splice that has a
+     * number gets room for so many times the headers, be it megabytes. NULL: lines as HTTP has
+     * them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
 
     /* Of one whose FIELD_QUERY is SQL: its enum sql_dialect, by FIELD_VERSION. NULL: of no other.
@@ -283,10 +293,16 @@ struct protocol {
 };
 
 /* Which headers carry context in formats other than W3C's: FIELD_CONTEXT, or FIELD_CARRIED;
- * FIELD_COUNT: no context. Before threads exist; if it is not called, no header is looked at for
- * that. */
+ * FIELD_COUNT: no context. And those of them that are told by one name each, in lower case. Before
+ * threads exist; if it is not called, no header is looked at for that. */
 typedef enum field protocol_context_names(const uint8_t *name, size_t length);
-void protocol_look_for_context(protocol_context_names *);
+struct context_row {
+    const char *name;
+    uint8_t length;
+    uint8_t field;
+};
+void protocol_look_for_context(
+    protocol_context_names *, const struct context_row *rows, unsigned count);
 
 /* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */
 void protocol_edit_answers(bool edits);

@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include "context_names.h"
 #include "messaging.h"
 
 enum {
@@ -148,14 +149,15 @@ struct redis_request {
     bool watches;      /* the argument is one that the meaning depends on */
     bool is_numbered;  /* its second argument says how many keys follow */
     uint8_t word_length;
-    uint8_t word[REDIS_WORD_BYTES_MAX]; /* of the argument, if it matters; longer: it is none */
-    uint32_t exchange;                  /* the command's */
+    uint8_t word[CONTEXT_NAME_MAX]; /* of the argument, if it matters; longer: it is none */
+    uint32_t exchange;              /* the command's */
     uint64_t hash;   /* from here on of REDIS_XADD and those behind it: of the argument, after */
     uint64_t stream; /* the stream's name, whose hash this is */
     uint8_t entry;   /* enum redis_entry_argument: what an argument of XADD is */
     uint8_t field;   /* what the value is told as; FIELD_COUNT: as nothing */
-    bool has_piece;  /* some of the argument was read */
-    bool carries;    /* it has a context of its own, or is not as it should be */
+    uint8_t name_length; /* of its name, which is in `word` still */
+    bool has_piece;      /* some of the argument was read */
+    bool carries;        /* it has a context of its own, or is not as it should be */
 };
 
 enum redis_answer_stage {
@@ -204,7 +206,7 @@ struct redis_entry {
     bool is_told;  /* it is an exchange */
     bool has_group;
     uint8_t word_length;
-    uint8_t word[12];
+    uint8_t word[CONTEXT_NAME_MAX];
 };
 
 struct redis_answer {
@@ -343,7 +345,9 @@ void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, b
 void redis_send_argument(struct redis_reader *reader);
 void redis_send_complete(struct redis_reader *reader);
 size_t redis_insert(const struct insertion *insertion, char *out);
-enum field redis_field_of(const uint8_t *name, size_t length);
+/* The name of a header of another format of context, before the first piece of its value. */
+void redis_tell_name(struct redis_reader *reader, enum field field, uint32_t exchange,
+    const uint8_t *name, size_t length);
 void redis_keep(
     struct redis_reader *reader, uint64_t key, size_t from, size_t length, bool first, bool last);
 

@@ -174,9 +174,9 @@ static void take_aggregate(struct redis_reader *reader, uint32_t count)
 
 static void take_name(struct redis_entry *entry)
 {
-    bool is_short = entry->word_length <= sizeof entry->word;
-    entry->field = is_short ? redis_field_of(entry->word, entry->word_length) : FIELD_COUNT;
-    go(entry, ENTRY_VALUE);
+    entry->field = (uint8_t)context_field(entry->word, entry->word_length);
+    entry->stage = ENTRY_VALUE; /* the name is still needed */
+    entry->is_first = true;
 }
 
 static void take_value(struct redis_reader *reader)
@@ -273,6 +273,16 @@ static void tell_text(
     }
 }
 
+static void tell_name(struct redis_reader *reader)
+{
+    struct redis_entry *entry = entry_of(reader);
+    if (entry->is_told && entry->is_first && context_is_named((enum field)entry->field)) {
+        redis_tell_name(
+            reader, (enum field)entry->field, entry->serial, entry->word, entry->word_length);
+        entry->is_first = false;
+    }
+}
+
 void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length)
 {
     struct redis_entry *entry = entry_of(reader);
@@ -296,6 +306,7 @@ void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length)
         add_to_word(entry, bytes, length);
         break;
     case ENTRY_VALUE:
+        tell_name(reader);
         tell_text(reader, (enum field)entry->field, from, length, is_last);
         break;
     case ENTRY_CHANNEL:

@@ -68,20 +68,21 @@ static void settle_one(struct redis_reader *reader)
 
 /* --- an entry ------------------------------------------------------------------------------ */
 
-enum field redis_field_of(const uint8_t *name, size_t length)
+void redis_tell_name(struct redis_reader *reader, enum field field, uint32_t exchange,
+    const uint8_t *name, size_t length)
 {
-    static const struct {
-        char name[12];
-        uint8_t length;
-        uint8_t field;
-    } names[] = {{"traceparent", 11, FIELD_TRACEPARENT}, {"tracestate", 10, FIELD_TRACESTATE},
-        {"baggage", 7, FIELD_BAGGAGE}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (names[i].length == length && memcmp(names[i].name, name, length) == 0) {
-            return (enum field)names[i].field;
-        }
-    }
-    return FIELD_COUNT;
+    struct event event = {.kind = EVENT_TEXT,
+        .field = field,
+        .exchange = exchange,
+        .first = true,
+        .offset = reader->at,
+        .text = name,
+        .length = length};
+    reader->sink->event(reader->sink, &event);
+    event.first = false;
+    event.text = (const uint8_t *)": ";
+    event.length = 2;
+    reader->sink->event(reader->sink, &event);
 }
 
 static bool is_word(const struct redis_request *request, const char *word, size_t length)
@@ -114,9 +115,9 @@ static void take_option(struct redis_request *request)
 
 static void take_name(struct redis_request *request)
 {
-    bool is_short = request->word_length <= REDIS_WORD_BYTES_MAX;
-    request->field = is_short ? redis_field_of(request->word, request->word_length) : FIELD_COUNT;
-    request->carries |= request->field == FIELD_TRACEPARENT;
+    request->field = (uint8_t)context_field(request->word, request->word_length);
+    request->name_length = request->word_length;
+    request->carries |= request->field == FIELD_TRACEPARENT || request->field == FIELD_CONTEXT;
     request->entry = VALUE;
 }
 
@@ -160,11 +161,9 @@ void redis_send_argument(struct redis_reader *reader)
 
 static void add_to_word(struct redis_request *request, const uint8_t *bytes, size_t length)
 {
-    size_t room = request->word_length > REDIS_WORD_BYTES_MAX
-                      ? 0
-                      : REDIS_WORD_BYTES_MAX - (size_t)request->word_length;
-    if (length > room) {
-        request->word_length = REDIS_WORD_BYTES_MAX + 1;
+    bool is_over = request->word_length > sizeof request->word;
+    if (is_over || length > sizeof request->word - request->word_length) {
+        request->word_length = sizeof request->word + 1;
         return;
     }
     memcpy(request->word + request->word_length, bytes, length);
@@ -182,6 +181,12 @@ void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, b
     if (request->kind == REDIS_XADD && request->index > 1 && request->entry != VALUE) {
         add_to_word(request, bytes, length);
     } else if (request->kind == REDIS_XADD && request->field != FIELD_COUNT && !request->joins) {
+        bool is_named = is_first && context_is_named((enum field)request->field);
+        if (is_named) {
+            redis_tell_name(reader, (enum field)request->field, reader->redis->newest,
+                request->word, request->name_length);
+        }
+        is_first &= !is_named;
         redis_tell_text(reader, (enum field)request->field, reader->redis->newest, from,
             from + length, is_first, is_last);
     } else if (request->kind == REDIS_XREADGROUP && request->index == 2) {
@@ -214,9 +219,6 @@ void redis_send_complete(struct redis_reader *reader)
 
 /* --- into an entry ------------------------------------------------------------------------- */
 
-static const struct fact names[3] = {{(const uint8_t *)"$11\r\ntraceparent\r\n", 18},
-    {(const uint8_t *)"$10\r\ntracestate\r\n", 17}, {(const uint8_t *)"$7\r\nbaggage\r\n", 13}};
-
 static char *put(char *out, const void *text, size_t length)
 {
     memcpy(out, text, length);
@@ -236,6 +238,13 @@ static char *put_number(char *out, char type, uint64_t number)
     return put(out, "\r\n", 2);
 }
 
+static char *put_text(char *out, struct fact text)
+{
+    out = put_number(out, '$', text.length);
+    out = put(out, text.text, text.length);
+    return put(out, "\r\n", 2);
+}
+
 size_t redis_insert(const struct insertion *insertion, char *out)
 {
     struct fact command = insertion->replaced;
@@ -245,25 +254,15 @@ size_t redis_insert(const struct insertion *insertion, char *out)
     for (; at < command.length && (uint8_t)(command.text[at] - '0') <= 9; at++) {
         count = count * 10 + (uint64_t)(command.text[at] - '0');
     }
-    uint64_t more = 0;
-    for (unsigned i = 0; i < 3; i++) {
-        more += insertion->values[i].length > 0 ? 2 : 0;
-    }
-    if (more == 0 || at + 2 >= command.length) {
+    if (insertion->count == 0 || at + 2 >= command.length) {
         return 0;
     }
     at += 2;
-    end = put_number(end, '*', count + more);
+    end = put_number(end, '*', count + 2 * (uint64_t)insertion->count);
     end = put(end, command.text + at, command.length - at);
     *end++ = '\n';
-    for (unsigned i = 0; i < 3; i++) {
-        struct fact value = insertion->values[i];
-        if (value.length > 0) {
-            end = put(end, names[i].text, names[i].length);
-            end = put_number(end, '$', value.length);
-            end = put(end, value.text, value.length);
-            end = put(end, "\r\n", 2);
-        }
+    for (unsigned i = 0; i < insertion->count; i++) {
+        end = put_text(put_text(end, insertion->headers[i].name), insertion->headers[i].value);
     }
     return (size_t)(end - out) - 1; /* the line end's last byte is the program's own */
 }

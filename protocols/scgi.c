@@ -131,33 +131,34 @@ static char *put_digits(char *out, size_t number)
     return out + DIGITS_MAX - at;
 }
 
-static char *put(char *out, struct fact text)
+static char *put(char *out, const struct context_header *header)
 {
-    memcpy(out, text.text, text.length);
-    out[text.length] = '\0';
-    return out + text.length + 1;
+    struct fact value = header->value;
+    out = cgi_put_name(out, header->name);
+    *out++ = '\0';
+    memcpy(out, value.text, value.length);
+    out[value.length] = '\0';
+    return out + value.length + 1;
 }
 
 static size_t insert(const struct insertion *insertion, char *out)
 {
-    const struct fact *whole = &insertion->replaced, *values = insertion->values;
+    const struct fact *whole = &insertion->replaced;
     const uint8_t *content = (const uint8_t *)memchr(whole->text, ':', whole->length) + 1;
-    size_t size = whole->length - 1 - (size_t)(content - whole->text), added = 0, count = 0;
-    for (size_t i = 0; i < 3; i++)
-        if (values[i].length > 0) {
-            added += cgi_context_names[i].length + 1 + values[i].length + 1;
-            count++;
-        }
+    size_t size = whole->length - 1 - (size_t)(content - whole->text), added = 0;
+    size_t pairs = insertion->key + insertion->count;
+    for (unsigned i = 0; i < insertion->count; i++)
+        added +=
+            cgi_name_bytes(insertion->headers[i].name) + insertion->headers[i].value.length + 2;
     if (added == 0 ||
-        !cgi_block_may_grow(size + 2 * insertion->key, added + 2 * count, insertion->key))
+        !cgi_block_may_grow(size + 2 * insertion->key, added + 2 * (size_t)insertion->count, pairs))
         return 0;
     char *at = put_digits(out, size + added);
     *at++ = ':';
     memcpy(at, content, size);
     at += size;
-    for (size_t i = 0; i < 3; i++)
-        if (values[i].length > 0)
-            at = put(put(at, cgi_context_names[i]), values[i]);
+    for (unsigned i = 0; i < insertion->count; i++)
+        at = put(at, &insertion->headers[i]);
     *at++ = ',';
     return (size_t)(at - out);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sql_comment.h"
 
+#include "context_names.h"
+
 #include <string.h>
 
 #include "hex.h"
@@ -121,10 +123,22 @@ static bool is_read_right(
     return token.kind == SQL_COMMENT && token.to == length;
 }
 
+static struct fact value_of(const struct insertion *insertion, enum field field)
+{
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact name = insertion->headers[i].name;
+        if (context_field(name.text, name.length) == field) {
+            return insertion->headers[i].value;
+        }
+    }
+    return (struct fact){0};
+}
+
 size_t sql_comment(
     const struct insertion *insertion, size_t at, enum sql_dialect dialect, char *out)
 {
-    struct fact replaced = insertion->replaced, traceparent = insertion->values[0];
+    struct fact replaced = insertion->replaced;
+    struct fact traceparent = value_of(insertion, FIELD_TRACEPARENT);
     size_t end = replaced.length;
     while (end > at && is_behind(replaced.text[end - 1])) {
         end--;
@@ -134,7 +148,8 @@ size_t sql_comment(
         has_comment(replaced.text + at, replaced.length - at, hash_too)) {
         return 0;
     }
-    char *to = put_comment(put(out, replaced.text, end), traceparent, insertion->values[1]);
+    struct fact tracestate = value_of(insertion, FIELD_TRACESTATE);
+    char *to = put_comment(put(out, replaced.text, end), traceparent, tracestate);
     if (!is_read_right(dialect, (const uint8_t *)out + at, (size_t)(to - out) - at, end + 1 - at)) {
         return 0;
     }

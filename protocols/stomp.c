@@ -45,7 +45,7 @@ static void start(void *state, enum direction requests)
 }
 
 static const struct command {
-    char name[STOMP_NAME_MAX];
+    char name[STOMP_COMMAND_MAX];
     uint8_t length;
     uint8_t frame;
     uint8_t side; /* enum direction: who may send it */
@@ -100,7 +100,7 @@ static bool read_command(struct broker_reader *reader)
         side->name_length = 0;
         return is_known;
     }
-    if (side->name_length == STOMP_NAME_MAX)
+    if (side->name_length == STOMP_COMMAND_MAX)
         return false;
     side->name[side->name_length++] = (char)byte;
     return true;

@@ -8,7 +8,8 @@
 #include "broker.h"
 
 enum {
-    STOMP_NAME_MAX = 16, /* of a command, or of a header, as far as it is asked for */
+    STOMP_COMMAND_MAX = 16,
+    STOMP_NAME_MAX = CONTEXT_NAME_MAX + 1, /* of a header, as far as it is asked for */
     STOMP_HEAD_MAX = 1 << 16,
     STOMP_SUBSCRIPTIONS_MAX = 8 /* of more it is not known how they acknowledge */
 };

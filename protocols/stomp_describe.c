@@ -28,25 +28,25 @@ enum { ESCAPES_MAX = 160 }; /* bytes that they may need: with the names within I
 static uint32_t escapes_in(const struct insertion *insertion)
 {
     uint32_t count = 0;
-    for (unsigned i = 0; i < 3; i++)
-        for (uint32_t j = 0; j < insertion->values[i].length; j++)
-            count += insertion->values[i].text[j] == ':' || insertion->values[i].text[j] == '\\';
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact value = insertion->headers[i].value;
+        for (uint32_t j = 0; j < value.length; j++)
+            count += value.text[j] == ':' || value.text[j] == '\\';
+    }
     return count;
 }
 
 /* The splice's key is the version of the protocol. */
 size_t stomp_insert(const struct insertion *insertion, char *out)
 {
-    static const struct fact names[3] = {{(const uint8_t *)"traceparent:", 12},
-        {(const uint8_t *)"tracestate:", 11}, {(const uint8_t *)"baggage:", 8}};
     char *end = out;
     if (insertion->key == 0 || escapes_in(insertion) > ESCAPES_MAX)
         return 0;
-    for (unsigned i = 0; i < 3; i++) {
-        if (insertion->values[i].length == 0)
-            continue;
-        end = put(end, names[i].text, names[i].length);
-        end = put_value(end, insertion->values[i], insertion->key > 10);
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact name = insertion->headers[i].name;
+        end = put(end, name.text, name.length);
+        *end++ = ':';
+        end = put_value(end, insertion->headers[i].value, insertion->key > 10);
         *end++ = '\n';
     }
     return (size_t)(end - out);

@@ -3,7 +3,7 @@
 #include "stomp.h"
 
 static const struct header {
-    char name[STOMP_NAME_MAX];
+    char name[15];
     uint8_t length;
     uint8_t header; /* enum stomp_header */
     uint8_t field;  /* what it is told as, of messages */
@@ -17,34 +17,37 @@ static const struct header {
     {"subscription", 12, HEADER_SUBSCRIPTION, FIELD_COUNT},
     {"ack", 3, HEADER_ACK, FIELD_COUNT},
     {"version", 7, HEADER_VERSION, FIELD_COUNT},
-    {"traceparent", 11, HEADER_OTHER, FIELD_TRACEPARENT},
-    {"tracestate", 10, HEADER_OTHER, FIELD_TRACESTATE},
-    {"baggage", 7, HEADER_OTHER, FIELD_BAGGAGE},
 };
 
 enum { HEADERS = sizeof(headers) / sizeof(headers[0]) };
 
-/* "Repeated Header Entries": the first one holds. Which ones are rows, but for those of which a
- * second one is hashed, and so not what it was. */
-static void begin_value(struct stomp_side *side)
+static struct header find(const struct stomp_side *side)
 {
-    static const struct header other = {.header = HEADER_OTHER, .field = FIELD_COUNT};
-    const struct header *found = &other;
     for (unsigned i = 0; i < HEADERS; i++)
         if (headers[i].length == side->name_length &&
             memcmp(headers[i].name, side->name, side->name_length) == 0)
-            found = &headers[i];
-    side->value_header = found->header;
-    side->field = side->is_begun ? found->field : FIELD_COUNT;
-    if ((found->header < HEADER_HASHED && side->hashes[found->header] != 0) ||
-        (found->header == HEADER_LENGTH && side->has_length))
+            return headers[i];
+    return (struct header){
+        .header = HEADER_OTHER, .field = (uint8_t)context_field(side->name, side->name_length)};
+}
+
+/* "Repeated Header Entries": the first one holds. Which ones are rows, but for those of which a
+ * second one is hashed, and so not what it was; of a context of another format, the first of a
+ * name: propagators.h. */
+static void begin_value(struct stomp_side *side)
+{
+    const struct header found = find(side);
+    side->value_header = found.header;
+    side->field = side->is_begun ? found.field : FIELD_COUNT;
+    if ((found.header < HEADER_HASHED && side->hashes[found.header] != 0) ||
+        (found.header == HEADER_LENGTH && side->has_length))
         side->value_header = HEADER_OTHER;
-    uint8_t bit = found->field == FIELD_DESTINATION   ? 1
-                  : found->field == FIELD_MESSAGE     ? 2
-                  : found->field == FIELD_TRACEPARENT ? 4
-                  : found->field == FIELD_TRACESTATE  ? 8
-                  : found->field == FIELD_BAGGAGE     ? 16
-                                                      : 0;
+    uint8_t bit = found.field == FIELD_DESTINATION   ? 1
+                  : found.field == FIELD_MESSAGE     ? 2
+                  : found.field == FIELD_TRACEPARENT ? 4
+                  : found.field == FIELD_TRACESTATE  ? 8
+                  : found.field == FIELD_BAGGAGE     ? 16
+                                                     : 0;
     if (side->seen & bit)
         side->field = FIELD_COUNT;
     side->seen |= bit;
@@ -114,6 +117,16 @@ static void tell_text(
     side->is_first = false;
 }
 
+/* Before the first piece of its value. */
+static void tell_name(struct broker_reader *reader)
+{
+    struct stomp_side *side = reader->side;
+    if (!side->is_first || !context_is_named((enum field)side->field))
+        return;
+    tell_text(reader, reader->at, side->name, side->name_length, false);
+    tell_text(reader, reader->at, ": ", 2, false);
+}
+
 /* "Value Encoding": none in 1.0. */
 static bool has_escapes(const struct stomp *stomp, const struct stomp_side *side)
 {
@@ -153,6 +166,7 @@ bool stomp_read_value(struct broker_reader *reader)
     struct stomp_side *side = reader->side;
     bool escapes = has_escapes(reader->state, side);
     size_t from = reader->at;
+    tell_name(reader);
     if (side->is_escaped) {
         uint8_t meant = meant_by(reader->data[reader->at]);
         side->is_escaped = false;

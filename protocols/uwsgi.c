@@ -175,23 +175,30 @@ static size_t feed(
 
 /* --- what is inserted ------------------------------------------------------------------------- */
 
-static char *put(char *out, struct fact text)
+static char *put_length(char *out, uint32_t length)
 {
-    *out++ = (char)text.length;
-    *out++ = (char)(text.length >> 8);
-    memcpy(out, text.text, text.length);
-    return out + text.length;
+    *out++ = (char)length;
+    *out++ = (char)(length >> 8);
+    return out;
+}
+
+static char *put(char *out, const struct context_header *header)
+{
+    struct fact value = header->value;
+    out = cgi_put_name(put_length(out, cgi_name_bytes(header->name)), header->name);
+    out = put_length(out, value.length);
+    memcpy(out, value.text, value.length);
+    return out + value.length;
 }
 
 static size_t insert(const struct insertion *insertion, char *out)
 {
     const struct fact *packet = &insertion->replaced;
     char *at = out + packet->length;
-    for (size_t i = 0; i < 3; i++)
-        if (insertion->values[i].length > 0)
-            at = put(put(at, cgi_context_names[i]), insertion->values[i]);
+    for (unsigned i = 0; i < insertion->count; i++)
+        at = put(at, &insertion->headers[i]);
     size_t size = packet->length - HEAD_BYTES, added = (size_t)(at - out) - packet->length;
-    if (added == 0 || !cgi_block_may_grow(size, added, insertion->key))
+    if (added == 0 || !cgi_block_may_grow(size, added, insertion->key + insertion->count))
         return 0;
     memcpy(out, packet->text, packet->length);
     out[1] = (char)(size + added);

@@ -168,6 +168,14 @@ void exchange_add_text(struct exchange *exchange, const struct event *event)
     exchange->texts[field].length += (uint16_t)(exchange->text_used - before);
 }
 
+void exchange_forget_last(struct exchange *exchange, enum field field)
+{
+    if (exchange->texts[field].offset + exchange->texts[field].length == exchange->text_used)
+        exchange->text_used = exchange->texts[field].offset;
+    memset(&exchange->texts[field], 0, sizeof(exchange->texts[field]));
+    exchange->present &= ~(1u << field);
+}
+
 void exchange_forget_texts(struct exchange *exchange)
 {
     memset(exchange->texts, 0, sizeof(exchange->texts));

@@ -82,6 +82,8 @@ void exchange_free(struct exchange *exchange);
 
 /* Adds a piece of a field's value. Values of a repeated header are joined by commas. */
 void exchange_add_text(struct exchange *exchange, const struct event *event);
+/* Forgets one text, whose room is used again if nothing stands behind it. */
+void exchange_forget_last(struct exchange *exchange, enum field field);
 /* Forgets all texts: the head is going to be told again from its start. */
 void exchange_forget_texts(struct exchange *exchange);
 const char *exchange_text(const struct exchange *exchange, enum field field);
@@ -108,7 +110,7 @@ static inline void exchange_untouched(struct exchange *exchange)
 }
 
 /* Its span is linked to that one, too, up to SPAN_LINKS_MAX different ones; others are counted.
- * What is no traceparent, is none. */
+ * What is no traceparent, is none; of length 0: FIELD_CONTEXT says it, and is forgotten. */
 void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length);
 /* Its span is linked to its parent's, too. */
 void exchange_link_parent(struct exchange *exchange);
@@ -147,16 +149,19 @@ size_t exchange_answer_lines(
  * from, if it is not among them. */
 size_t exchange_queue_line(
     const struct exchange *exchange, char *lines, size_t length, bool bare_lf);
-/* The values of traceparent, tracestate and baggage, of length 0 what there is none of or the head
- * has of its own. They lie in `own` and in the context. values: zeroed. */
+/* The headers that it is to carry, but for those that it has of its own. They lie in `own`, in the
+ * context, or, of other formats than W3C's, in `lines`; what has no room there is left out. */
 struct exchange_own {
+    unsigned count;
+    struct context_header headers[INSERT_HEADERS_MAX];
     char ids[TRACEPARENT_LENGTH];
     char tracestate[PROBABILITY_TEXT_MAX];
 };
-void exchange_values(
-    const struct exchange *exchange, struct exchange_own *own, struct fact values[3]);
-/* The same in the protocol's own form, in place of what is `replaced`: into self->lines, or, of a
- * splice that has a number, into self->wide_text if it may be longer. */
+void exchange_headers(
+    const struct exchange *exchange, struct exchange_own *own, char *lines, size_t room);
+/* The same in the protocol's own form, in place of what is `replaced`: into self->lines, or into
+ * self->wide_text: of other formats than W3C's, or if it may be longer, of a splice that has a
+ * number. */
 size_t exchange_insert(struct thread *self, const struct exchange *exchange,
     const struct protocol *protocol, const struct event *splice, const uint8_t *replaced,
     bool *is_wide);

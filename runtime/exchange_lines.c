@@ -82,7 +82,7 @@ __attribute__((noinline)) static char *put_threshold(
 
 /* What the head has of its own is left out. */
 __attribute__((noinline)) static size_t lines_of_any(
-    const struct exchange *exchange, char *out, bool bare_lf)
+    const struct exchange *exchange, char *out, size_t room, bool bare_lf)
 {
     const struct context *context = exchange->context;
     struct carrying carrying = {.ids = &exchange->ids};
@@ -100,7 +100,7 @@ __attribute__((noinline)) static size_t lines_of_any(
         carrying.others = (struct slice){
             context_texts(context) + context->tracestate_length + context->baggage_length,
             context->others_length};
-    return propagators_inject(&carrying, out, TEXT_BIG_BYTES, bare_lf);
+    return propagators_inject(&carrying, out, room, bare_lf);
 }
 
 size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
@@ -108,7 +108,7 @@ size_t exchange_lines(const struct exchange *exchange, char *out, bool bare_lf)
     const struct context *context = exchange->context;
     char *at = out;
     if (!config.w3c)
-        return lines_of_any(exchange, out, bare_lf);
+        return lines_of_any(exchange, out, TEXT_BIG_BYTES, bare_lf);
     if (trace_id_is_set(exchange->ids.trace_id)) {
         at = put_traceparent(at, &exchange->ids, bare_lf);
         if (context != NULL && context->tracestate_length > 0 &&
@@ -135,21 +135,59 @@ size_t exchange_queue_line(
                      : 0;
 }
 
-void exchange_values(
-    const struct exchange *exchange, struct exchange_own *own, struct fact values[3])
+static void add(struct exchange_own *own, struct fact name, const void *value, size_t length)
 {
+    if (length > 0 && own->count < INSERT_HEADERS_MAX)
+        own->headers[own->count++] =
+            (struct context_header){name, {(const uint8_t *)value, (uint32_t)length}};
+}
+
+static void headers_of_w3c(const struct exchange *exchange, struct exchange_own *own)
+{
+    static const struct fact names[] = {{(const uint8_t *)"traceparent", 11},
+        {(const uint8_t *)"tracestate", 10}, {(const uint8_t *)"baggage", 7}};
     const struct context *context = exchange->context;
-    bool traces =
-        (config.propagators & PROPAGATOR_TRACECONTEXT) && trace_id_is_set(exchange->ids.trace_id);
-    traceparent_format(own->ids, &exchange->ids);
-    values[0] = (struct fact){(const uint8_t *)own->ids, traces ? TRACEPARENT_LENGTH : 0};
-    const uint8_t *texts = context == NULL ? NULL : (const uint8_t *)context_texts(context);
-    struct slice told = sampling_told(exchange, own->tracestate);
-    if (traces && !(exchange->present & 1u << FIELD_TRACESTATE))
-        values[1] = (struct fact){(const uint8_t *)told.data, told.length};
-    if (texts != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
+    if (trace_id_is_set(exchange->ids.trace_id)) {
+        traceparent_format(own->ids, &exchange->ids);
+        add(own, names[0], own->ids, TRACEPARENT_LENGTH);
+        struct slice told = sampling_told(exchange, own->tracestate);
+        if (!(exchange->present & 1u << FIELD_TRACESTATE))
+            add(own, names[1], told.data, told.length);
+    }
+    if (context != NULL && (config.propagators & PROPAGATOR_BAGGAGE) &&
         !(exchange->present & 1u << FIELD_BAGGAGE))
-        values[2] = (struct fact){texts + context->tracestate_length, context->baggage_length};
+        add(own, names[2], context_texts(context) + context->tracestate_length,
+            context->baggage_length);
+}
+
+static void headers_of_lines(struct slice lines, struct exchange_own *own)
+{
+    struct slice line, name;
+    while (slice_split(&lines, '\n', &line)) {
+        bool is_whole = slice_split(&line, ':', &name);
+        struct slice value = slice_trim(line);
+        if (is_whole)
+            add(own, (struct fact){(const uint8_t *)name.data, (uint32_t)name.length}, value.data,
+                value.length);
+    }
+}
+
+void exchange_headers(
+    const struct exchange *exchange, struct exchange_own *own, char *lines, size_t room)
+{
+    own->count = 0;
+    if (config.w3c)
+        headers_of_w3c(exchange, own);
+    else
+        headers_of_lines((struct slice){lines, lines_of_any(exchange, lines, room, true)}, own);
+}
+
+static size_t bytes_of(const struct exchange_own *own)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < own->count; i++)
+        bytes += own->headers[i].name.length + own->headers[i].value.length + INSERT_EACH_BYTES_MAX;
+    return bytes;
 }
 
 size_t exchange_insert(struct thread *self, const struct exchange *exchange,
@@ -157,19 +195,18 @@ size_t exchange_insert(struct thread *self, const struct exchange *exchange,
     bool *is_wide)
 {
     struct exchange_own own;
-    struct insertion insertion = {.replaced = {replaced, (uint32_t)splice->length},
+    exchange_headers(exchange, &own, self->lines, TEXT_BIG_BYTES);
+    struct insertion insertion = {.headers = own.headers,
+        .count = own.count,
+        .replaced = {replaced, (uint32_t)splice->length},
         .key = splice->key,
         .room = TEXT_BIG_BYTES};
-    const struct fact *values = insertion.values;
-    exchange_values(exchange, &own, insertion.values);
     size_t times = (size_t)splice->number;
-    size_t most = values[0].length + values[1].length + values[2].length;
-    if (times > 0)
-        most = times * (most + INSERT_EACH_BYTES_MAX);
-    most += splice->length + INSERT_BYTES_MAX;
-    if (most <= TEXT_BIG_BYTES)
+    size_t most = (times > 0 ? times : 1) * bytes_of(&own) + splice->length + INSERT_BYTES_MAX;
+    bool fits = most <= TEXT_BIG_BYTES;
+    if (fits && config.w3c)
         return protocol->insert(&insertion, self->lines);
-    char *wide = times > 0 ? text_hold(&self->wide_text, most) : NULL;
+    char *wide = fits || times > 0 ? text_hold(&self->wide_text, most) : NULL;
     *is_wide = wide != NULL;
     insertion.room = most;
     return wide == NULL ? 0 : protocol->insert(&insertion, wide);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "exchange.h"
+#include "propagators.h"
 #include "span.h"
 #include "text_pool.h"
 
@@ -118,11 +119,25 @@ static void add_to_few(struct exchange *exchange, const struct trace_link *link)
         move_and_add(exchange, link);
 }
 
+/* What was told of its context is needed no more. */
+static bool take_context(struct exchange *exchange, struct trace_ids *ids)
+{
+    struct extracted extracted;
+    struct slice context = {
+        exchange_text(exchange, FIELD_CONTEXT), exchange->texts[FIELD_CONTEXT].length};
+    propagators_extract(&(struct carried){.context = context}, &extracted);
+    exchange_forget_last(exchange, FIELD_CONTEXT);
+    *ids = extracted.ids;
+    return extracted.found == FOUND_PARENT;
+}
+
 void exchange_link(struct exchange *exchange, const uint8_t *traceparent, size_t length)
 {
     struct trace_ids ids;
     struct trace_link link;
-    if (!traceparent_parse(traceparent, length, &ids))
+    bool is_found =
+        length == 0 ? take_context(exchange, &ids) : traceparent_parse(traceparent, length, &ids);
+    if (!is_found)
         return;
     memcpy(link.trace_id, ids.trace_id, sizeof(link.trace_id));
     memcpy(link.span_id, ids.span_id, sizeof(link.span_id));

@@ -93,7 +93,7 @@ __attribute__((noinline)) static void replace(
 
 static void on_traceparent(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
-    if (scan->feeding_old || event->length == 0)
+    if (scan->feeding_old || event->length == 0 || scan->protocol->is_summed)
         return;
     /* Whole, though it may not be known yet that no folded line follows. */
     if (event->first)
@@ -115,7 +115,7 @@ __attribute__((noinline)) static void on_context(
     bool is_whole = exchange == scan->connection->prepared;
     if (is_whole)
         exchange_add_text(exchange, event);
-    if (!event->last || !is_whole || scan->feeding_old)
+    if (!event->last || !is_whole || scan->feeding_old || scan->protocol->is_summed)
         return;
     struct slice context = {
         exchange_text(exchange, FIELD_CONTEXT), exchange->texts[FIELD_CONTEXT].length};
@@ -222,6 +222,14 @@ static size_t lines_of(
     return length;
 }
 
+/* Is it to carry ids at all? Statements have those of W3C's alone. */
+static bool is_carried_by(const struct protocol *protocol)
+{
+    uint32_t none = PROPAGATOR_BAGGAGE | PROPAGATOR_NEWRELIC | PROPAGATOR_SW8 | PROPAGATOR_ISTIO;
+    bool is_statement = protocol->edits == EDITS_STATEMENTS;
+    return config.propagators & (is_statement ? PROPAGATOR_TRACECONTEXT : ~none);
+}
+
 static bool on_splice(struct scan *scan, struct exchange *exchange, const struct event *event)
 {
     struct plan *plan = scan->plan;
@@ -241,8 +249,7 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     plan->length = lines_of(scan, exchange, event);
     if (plan->length == 0) { /* no lines are wanted, or they cannot be put there: counted later */
         thread_let_go_texts(scan->self);
-        exchange->injected =
-            scan->protocol->insert == NULL || !(config.propagators & PROPAGATOR_TRACECONTEXT);
+        exchange->injected = scan->protocol->insert == NULL || !is_carried_by(scan->protocol);
         return true;
     }
     plan->kind = EDIT_INSERT;

@@ -2,7 +2,9 @@
 #include "message.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "context_names.h"
 #include "counters.h"
 #include "exporter.h"
 
@@ -34,13 +36,37 @@ struct exchange *message_begin(bool is_handed)
     return exchange;
 }
 
-void message_adopt(struct exchange *exchange, const void *traceparent, size_t length)
+void message_header(struct exchange *exchange, const char *name, const void *value, size_t length)
+{
+    size_t name_length = strlen(name);
+    enum field field = context_field(name, name_length);
+    if (field == FIELD_COUNT || value == NULL)
+        return;
+    struct event event = {.kind = EVENT_TEXT,
+        .field = field,
+        .first = true,
+        .text = (const uint8_t *)name,
+        .length = name_length};
+    if (context_is_named(field)) {
+        exchange_add_text(exchange, &event);
+        event.first = false;
+        event.text = (const uint8_t *)": ";
+        event.length = 2;
+        exchange_add_text(exchange, &event);
+    }
+    event.last = true;
+    event.text = value;
+    event.length = length;
+    exchange_add_text(exchange, &event);
+    exchange->present |= 1u << field;
+}
+
+void message_adopt(struct exchange *exchange)
 {
     int saved_errno = errno;
     struct thread *self = observe_open();
     if (self == NULL)
         return;
-    call_text(exchange, FIELD_TRACEPARENT, traceparent, length);
     exchange_adopt(exchange);
     observe_close(self);
     errno = saved_errno;

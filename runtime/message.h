@@ -3,10 +3,10 @@
  * Messages that a library sends for its caller, and those that it hands to it: exchanges of no
  * connection (call.h), with a context in them.
  *
- *     sent:    message_begin(false); call_text...; message_adopt, or exchange_values for what is to
- *              go with it; call_end
+ *     sent:    message_begin(false); call_text...; message_header and message_adopt, or
+ *              exchange_headers for what is to go with it; call_end
  *     handed:  message_over as soon as the program asks for more; message_begin(true); call_text of
- *              its parts, FIELD_TRACEPARENT and the like among them; message_handed
+ *              its parts, message_header; message_handed
  *
  * One that was handed to a thread is what the thread is at work on, as a request that it has read,
  * until message_over or the thread's end. Of several at once nobody says which one it is at: calls
@@ -30,8 +30,10 @@ static inline bool message_is_seen(void)
 /* NULL: not to be told. */
 struct exchange *message_begin(bool is_handed);
 
-/* It carries the application's own context, a traceparent: that is the parent. */
-void message_adopt(struct exchange *exchange, const void *traceparent, size_t length);
+/* A header of the message, if it is one of a context that is looked for. value: NULL, none. */
+void message_header(struct exchange *exchange, const char *name, const void *value, size_t length);
+/* Its headers are the application's own context: that is the parent. */
+void message_adopt(struct exchange *exchange);
 
 /* Takes the exchange. is_one: of one call of the library. */
 void message_handed(struct exchange *exchange, enum library library, bool is_one);

@@ -14,7 +14,7 @@ static const struct {
 #undef CONTEXT_HEADER
 };
 
-static enum context_header header_of(struct slice name)
+static enum format_header header_of(struct slice name)
 {
     unsigned header = 0;
     while (header < HEADER_COUNT && !slice_is(name, headers[header].name.data))
@@ -41,14 +41,35 @@ static bool is_carried(struct slice name)
 enum field propagators_read(const uint8_t *name, size_t length)
 {
     struct slice slice = {(const char *)name, length};
-    enum context_header header = header_of(slice);
+    enum format_header header = header_of(slice);
     if (header < HEADER_COUNT && (headers[header].readers & config.propagators))
         return header == HEADER_NEWRELIC ? FIELD_CARRIED : FIELD_CONTEXT;
     return is_carried(slice) ? FIELD_CARRIED : FIELD_COUNT;
 }
 
+void propagators_start(void)
+{
+    static const char *const all[] = {
+#define CONTEXT_HEADER(id, name, readers) name,
+#define CARRIED_HEADER(pattern, readers) pattern,
+#include "propagators.def"
+#undef CONTEXT_HEADER
+#undef CARRIED_HEADER
+    };
+    static struct context_row rows[sizeof(all) / sizeof(all[0])];
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        size_t length = strlen(all[i]);
+        enum field field = propagators_read((const uint8_t *)all[i], length);
+        if (field != FIELD_COUNT && memchr(all[i], '*', length) == NULL)
+            rows[count++] = (struct context_row){all[i], (uint8_t)length, (uint8_t)field};
+    }
+    if (config.propagators & ~(uint32_t)(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE))
+        protocol_look_for_context(propagators_read, rows, count);
+}
+
 /* The header of a line "name: value", whose value is left in *line. */
-static enum context_header read_line(struct slice *line)
+static enum format_header read_line(struct slice *line)
 {
     struct slice name = {"", 0};
     if (!slice_split(line, ':', &name))
@@ -61,7 +82,7 @@ static void read_lines(struct slice context, struct values *values)
 {
     struct slice line;
     while (slice_split(&context, '\n', &line)) {
-        enum context_header header = read_line(&line);
+        enum format_header header = read_line(&line);
         if (header < HEADER_COUNT && values->of[header].data == NULL)
             values->of[header] = line;
     }
@@ -118,7 +139,7 @@ size_t propagators_inject_xray(const struct trace_ids *ids, char *out, size_t ro
 }
 
 /* Where in its value a header has the span id; SIZE_MAX: in none of 16 digits. */
-static size_t span_at(enum context_header header, struct slice value)
+static size_t span_at(enum format_header header, struct slice value)
 {
     const char *found = NULL;
     switch (header) {
@@ -148,7 +169,7 @@ bool propagators_locate(struct slice context, struct trace_ids *ids, size_t *at,
     uint8_t span_id[8];
     while (slice_split(&rest, '\n', &line)) {
     }
-    enum context_header header = read_line(&line);
+    enum format_header header = read_line(&line);
     size_t offset = span_at(header, line);
     if (offset > line.length || line.length - offset < SHORT_DIGITS ||
         !propagators_read_hex(

@@ -44,6 +44,9 @@ struct carrying {
  * case. */
 enum field propagators_read(const uint8_t *name, size_t length);
 
+/* Has protocols look for what the configured ones read. Before threads exist. */
+void propagators_start(void);
+
 /* Asks the configured ones in their order. The last one that finds a parent wins, as in the SDKs of
  * OpenTelemetry; a decision alone counts if none does. */
 void propagators_extract(const struct carried *carried, struct extracted *extracted);

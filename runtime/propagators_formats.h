@@ -6,7 +6,7 @@
 
 enum { LONG_DIGITS = 32, SHORT_DIGITS = 16, JAEGER_SAMPLED = 1, JAEGER_DEBUG = 2 };
 
-enum context_header {
+enum format_header {
 #define CONTEXT_HEADER(id, name, readers) HEADER_##id,
 #include "propagators.def"
 #undef CONTEXT_HEADER

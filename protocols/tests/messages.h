@@ -19,14 +19,26 @@ static inline struct fact fact(const char *text)
     return (struct fact){(const uint8_t *)text, (uint32_t)strlen(text)};
 }
 
+/* W3C's headers of which there are values, to be put there. */
+static inline unsigned headers_of(const char *const values[3], struct context_header headers[3])
+{
+    static const char *const names[] = {"traceparent", "tracestate", "baggage"};
+    unsigned count = 0;
+    for (unsigned i = 0; i < 3; i++)
+        if (values[i] != NULL)
+            headers[count++] = (struct context_header){fact(names[i]), fact(values[i])};
+    return count;
+}
+
 /* Writes what is put in the place of `before`, if `values` are the context's. */
 static inline size_t insert_values(const struct protocol *protocol, struct fact before,
     const char *const values[3], uint64_t key, char *out)
 {
-    struct insertion insertion = {.replaced = before, .key = key};
-    for (unsigned i = 0; i < 3; i++)
-        if (values[i] != NULL)
-            insertion.values[i] = fact(values[i]);
+    struct context_header headers[3];
+    struct insertion insertion = {.headers = headers,
+        .count = headers_of(values, headers),
+        .replaced = before,
+        .key = key};
     return protocol->insert(&insertion, out);
 }
 

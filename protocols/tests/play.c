@@ -122,7 +122,8 @@ static bool is_where_it_claims(const struct player *player, const struct event *
     }
     bool is_there = event->offset + event->length <= player->length &&
                     (event->length == 0 || event->text == player->data + event->offset);
-    if (is_there) {
+    bool is_name = event->field == FIELD_CONTEXT || event->field == FIELD_CARRIED;
+    if (is_there || (is_name && !event->last)) {
         return true;
     }
     for (size_t i = 0; i < event->length; i++) {

@@ -219,6 +219,21 @@ static void begin_vector(const char *title)
     snprintf(vector.title, sizeof vector.title, "%s", title);
 }
 
+/* Formats of context that are looked for: one of a parent, one that is passed on. */
+static const struct context_row looked_for[] = {
+    {"b3", 2, FIELD_CONTEXT}, {"sw8", 3, FIELD_CARRIED}};
+
+static enum field look(const uint8_t *name, size_t length)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (length == looked_for[i].length &&
+            strncasecmp((const char *)name, looked_for[i].name, length) == 0) {
+            return (enum field)looked_for[i].field;
+        }
+    }
+    return FIELD_COUNT;
+}
+
 static void read_line(char *line)
 {
     line[strcspn(line, "\n")] = '\0';
@@ -231,6 +246,8 @@ static void read_line(char *line)
         expect(line + 2);
     } else if (strcmp(line, "! answers") == 0) {
         protocol_edit_answers(true); /* to the end of the file */
+    } else if (strcmp(line, "! context") == 0) {
+        protocol_look_for_context(look, looked_for, 2); /* likewise */
     } else if (line[0] == '>' || line[0] == '<') {
         read_operation(line[0] == '>' ? DIRECTION_OUT : DIRECTION_IN, line + 1);
     } else {
@@ -250,6 +267,7 @@ static void read_file(const char *path)
     }
     begin_vector("");
     protocol_edit_answers(false);
+    protocol_look_for_context(NULL, NULL, 0);
     fclose(file);
 }
 

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests to Kafka as they are after context was put into their records, and the spans that tell
  * them. */
-#include "messaging.h"
-#include "tap.h"
-#include "writer.h"
+#include "messages.h"
 
 #include <stdlib.h>
 
 extern const struct protocol kafka_protocol;
-
-static struct fact fact(const char *text)
-{
-    return (struct fact){(const uint8_t *)text, (uint32_t)strlen(text)};
-}
 
 /* --- into requests ---------------------------------------------------------------------------- */
 
@@ -38,10 +31,14 @@ static size_t insert(const struct row *row, size_t length, char *out, size_t roo
 {
     uint8_t *before = malloc(length);
     memcpy(before, row->before.text, length);
-    struct insertion insertion = {.replaced = {before, (uint32_t)length}, .room = room};
+    struct context_header headers[3];
+    const char *wanted[3] = {0};
     for (unsigned i = 0; i < 3; i++)
-        if (row->has[i])
-            insertion.values[i] = fact(values[i]);
+        wanted[i] = row->has[i] ? values[i] : NULL;
+    struct insertion insertion = {.headers = headers,
+        .count = headers_of(wanted, headers),
+        .replaced = {before, (uint32_t)length},
+        .room = room};
     size_t answer = kafka_protocol.insert(&insertion, out);
     free(before);
     return answer;
@@ -75,9 +72,6 @@ static void check_inserts(void)
 
 /* --- spans ------------------------------------------------------------------------------------ */
 
-#define SERVER                                                                             \
-    "server.address=192.0.2.9\nnetwork.peer.address=192.0.2.9\nserver.port=9092\nnetwork." \
-    "peer.port=9092\n"
 #define SPAN(name, kind, operation, type)                                          \
     name "\n" kind "\nmessaging.system=kafka\nmessaging.operation.name=" operation \
          "\nmessaging.operation.type=" type "\n"
@@ -100,39 +94,47 @@ static void check_span(int64_t operation, const char *topic, int64_t batch, int6
 static void check_spans(void)
 {
     check_span(MESSAGE_SEND, "orders", 0, 0,
-        SPAN("send orders", "PRODUCER", "send",
-            "send") "messaging.destination.name=orders\n" SERVER
-                    "messaging.destination.partition.id=3\nmessaging.client.id=shop#1\n",
+        SPAN("send orders", "PRODUCER", "send", "send") "messaging.destination.name="
+                                                        "orders\n" SERVER(
+                                                            "9092") "messaging.destination."
+                                                                    "partition.id=3\nmessaging."
+                                                                    "client.id=shop#1\n",
         "a record that is sent");
     check_span(MESSAGE_SEND, "", 7, 0,
         SPAN("send 192.0.2.9", "PRODUCER", "send",
-            "send") "messaging.batch.message_count=7\n" SERVER "messaging.client.id=shop#1\n",
+            "send") "messaging.batch.message_count=7\n" SERVER("9092") "messaging.client.id=shop#"
+                                                                       "1\n",
         "several, to more than one topic");
     check_span(MESSAGE_RECEIVE, "orders", 7, 0,
         SPAN("fetch orders", "CLIENT", "fetch",
-            "receive") "messaging.destination.name=orders\nmessaging.batch.message_count=7\n" SERVER
-                       "messaging.client.id=shop#1\n",
+            "receive") "messaging.destination.name=orders\nmessaging.batch.message_count="
+                       "7\n" SERVER("9092") "messaging.client.id=shop#1\n",
         "records that came");
     check_span(MESSAGE_SEND, "orders", 2, 87,
         SPAN("send orders", "PRODUCER", "send",
-            "send") "messaging.destination.name=orders\nmessaging.batch.message_count=2\n" SERVER
-                    "error.type=INVALID_RECORD\nERROR\nmessaging.client.id=shop#1\n",
+            "send") "messaging.destination.name=orders\nmessaging.batch.message_count="
+                    "2\n" SERVER("9092") "error.type=INVALID_RECORD\nERROR\nmessaging."
+                                         "client.id=shop#1\n",
         "an error");
     check_span(MESSAGE_SEND, "orders", 2, -1,
         SPAN("send orders", "PRODUCER", "send",
-            "send") "messaging.destination.name=orders\nmessaging.batch.message_count=2\n" SERVER
-                    "error.type=UNKNOWN_SERVER_ERROR\nERROR\nmessaging.client.id=shop#1\n",
+            "send") "messaging.destination.name=orders\nmessaging.batch.message_count="
+                    "2\n" SERVER("9092") "error.type=UNKNOWN_SERVER_"
+                                         "ERROR\nERROR\nmessaging.client.id=shop#1\n",
         "a negative one");
     check_span(MESSAGE_SEND, "orders", 2, 131,
         SPAN("send orders", "PRODUCER", "send",
-            "send") "messaging.destination.name=orders\nmessaging.batch.message_count=2\n" SERVER
-                    "error.type=131\nERROR\nmessaging.client.id=shop#1\n",
+            "send") "messaging.destination.name=orders\nmessaging.batch.message_count="
+                    "2\n" SERVER("9092") "error.type=131\nERROR\nmessaging.client.id=shop#"
+                                         "1\n",
         "one without a name");
     check_span(MESSAGE_PROCESS, "orders", 0, 12,
         SPAN("process orders", "CONSUMER", "process",
-            "process") "messaging.destination.name=orders\n" SERVER
-                       "messaging.destination.partition.id=3\n"
-                       "messaging.kafka.offset=12\nmessaging.client.id=shop#1\n",
+            "process") "messaging.destination.name=orders\n" SERVER("9092") "messaging.destination."
+                                                                            "partition.id=3\n"
+                                                                            "messaging.kafka."
+                                                                            "offset=12\nmessaging."
+                                                                            "client.id=shop#1\n",
         "one that librdkafka hands on");
 }
 

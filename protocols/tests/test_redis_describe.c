@@ -120,8 +120,8 @@ static void check_messages(void)
         "messaging.destination.name", "messaging.consumer.group.name"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *told = tell(array_of(rows[i][0]), "+OK\r\n");
-        bool is_right = strstr(told, "\nmessaging.system=redis\n") != NULL &&
-                        strstr(told, "\ndb.") == NULL;
+        bool is_right =
+            strstr(told, "\nmessaging.system=redis\n") != NULL && strstr(told, "\ndb.") == NULL;
         for (size_t j = 1; j < 5; j++) {
             char wanted[256];
             snprintf(wanted, sizeof wanted, "\n%s=%s%s", names[j],

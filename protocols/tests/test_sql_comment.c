@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "sql_comment.h"
-#include "tap.h"
+#include "messages.h"
 
 #define IDS "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 #define COMMENT " /*traceparent='" IDS "'*/"
@@ -20,9 +20,10 @@ static const char *comment(
     enum sql_dialect dialect, const char *text, size_t at, const char *tracestate)
 {
     static char out[4096];
-    struct insertion insertion = {.values = {{(const uint8_t *)IDS, sizeof(IDS) - 1},
-                                      {(const uint8_t *)tracestate, (uint32_t)strlen(tracestate)},
-                                      {(const uint8_t *)"never=told", 10}},
+    const char *const values[] = {IDS, tracestate[0] == '\0' ? NULL : tracestate, "never=told"};
+    struct context_header headers[3];
+    struct insertion insertion = {.headers = headers,
+        .count = headers_of(values, headers),
         .replaced = {(const uint8_t *)text, (uint32_t)strlen(text)}};
     size_t length = sql_comment(&insertion, at, dialect, out);
     bool is_bounded =

@@ -232,4 +232,5 @@ def test_rabbitmq():
 
 
 scope = {"test_rabbitmq": test_rabbitmq}
-main(scope, needs=[SERVER])
+if __name__ == "__main__":
+    main(scope, needs=[SERVER])

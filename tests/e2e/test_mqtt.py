@@ -439,4 +439,5 @@ def test_server():
         equal({span.service for span in scene.wait_spans(300)}, {"publish"}, "only the client's")
 
 
-main(globals(), ["mosquitto", "mosquitto_sub", "mosquitto_pub"])
+if __name__ == "__main__":
+    main(globals(), ["mosquitto", "mosquitto_sub", "mosquitto_pub"])

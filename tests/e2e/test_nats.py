@@ -497,4 +497,5 @@ def test_server():
         equal({span.service for span in scene.wait_spans(300)}, {"publish"}, "only the client's")
 
 
-main(globals(), ["nats-server"])
+if __name__ == "__main__":
+    main(globals(), ["nats-server"])

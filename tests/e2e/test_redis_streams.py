@@ -217,4 +217,5 @@ def test_cut():
               "what is not whole is no message")
 
 
-main(globals(), ["redis-server"])
+if __name__ == "__main__":
+    main(globals(), ["redis-server"])

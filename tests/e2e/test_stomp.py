@@ -190,4 +190,5 @@ def scope():
     return {"test_all": test_all}
 
 
-main(scope(), needs=[SERVER])
+if __name__ == "__main__":
+    main(scope(), needs=[SERVER])

@@ -125,8 +125,11 @@ static void check_context(enum sql_dialect dialect, const char *text, size_t len
 static void fuzz_comment(enum sql_dialect dialect, const uint8_t *text, size_t length)
 {
     static const uint8_t ids[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    struct insertion insertion = {.replaced = {text, (uint32_t)length},
-        .values = {{ids, sizeof(ids) - 1}, {text, (uint32_t)length}}};
+    const struct context_header headers[] = {
+        {{(const uint8_t *)"traceparent", 11}, {ids, sizeof(ids) - 1}},
+        {{(const uint8_t *)"tracestate", 10}, {text, (uint32_t)length}}};
+    struct insertion insertion = {
+        .headers = headers, .count = 2, .replaced = {text, (uint32_t)length}};
     char *out = malloc(sizeof(ids) - 1 + 2 * length + INSERT_BYTES_MAX);
     size_t commented = sql_comment(&insertion, 0, dialect, out);
     if (commented > 0) {
@@ -142,7 +145,7 @@ static void fuzz_comment(enum sql_dialect dialect, const uint8_t *text, size_t l
                       without = run(dialect, text, length, 0);
         require(is_same(with.summary, with.summary_length, without.summary, without.summary_length),
             "a statement with a comment says the same");
-        check_context(dialect, out, commented, added, insertion.values[0], insertion.values[1]);
+        check_context(dialect, out, commented, added, headers[0].value, headers[1].value);
         free(with.text);
         free(without.text);
     }
