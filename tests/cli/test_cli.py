@@ -977,7 +977,8 @@ def test_doctor():
         check(done.returncode == 1 and any(words in what and "fix: " in what for what in failed),
               f"doctor: {command} {changes} fails with a remedy", text(done))
     with collector() as (server, url):
-        done = burdock("doctor", env=environment(OTEL_EXPORTER_OTLP_ENDPOINT=url))
+        scheme = {"OTEL_EXPORTER_OTLP_ENDPOINT": url.replace("http", "HTTP") + "?a=b"}
+        done = burdock("doctor", env=environment(**scheme))
         check(done.returncode == 0 and "is reachable" in done.stdout.decode(),
               "doctor: a listening endpoint", text(done))
     done = burdock("doctor", env=environment(LD_PRELOAD="/nosuch/other.so"))
