@@ -81,7 +81,17 @@ def some_refused(rejected):
     return some
 
 
+def cut(handler):
+    """Its answer; or was it?"""
+    handler.post.status = 200
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    handler.close_connection = True
+
+
+cut.is_partial = True  # spans are taken
+
 MOODS = (
+    ("cut off behind the head", [cut] * 3, None),
     # what, answers, what is lost: (counter, how many at least) or None
     ("resetting", [reset] * 3, None),
     ("hanging up", [hang_up] * 3, None),
