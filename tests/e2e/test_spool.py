@@ -194,6 +194,30 @@ def test_off():
         equal(os.listdir(scene.store), [], "off: no spool is made")
 
 
+def test_metrics():
+    """What a process measured and could not send at its end waits for the next one."""
+    for what, answers in (("down", None), ("503", refuse(503, Retry_After="3600"))):
+        with Scene() as scene:
+            back = scene.service("back", traced=False)
+            port = free_port()
+            collector = Collector(scene, default=answers, port=port) if answers else None
+            if collector:
+                collector.metrics_script[:] = [answers] * 2
+            settings = dict(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:%d" % port,
+                            BURDOCK_EXIT_TIMEOUT="60000")
+            for _ in range(2):  # their end waits for no collector that is known to be away
+                scene.curl("http://127.0.0.1:%d/" % back.port, **settings, timeout=40)
+            equal(sum("-m" in path for path in spool_files(scene)), 2, what + ": metrics are spooled")
+            collector = collector or Collector(scene, port=port)
+            collector.default = accept
+            last = scene.service("last", **settings)
+            get(last.port, "/")
+            check(wait_until(lambda: not spool_files(scene)), what + ": and sent by the next process")
+            points = collector.points("http.client.request.duration")
+            equal(([point.count for point in points], len({p.process for p in points})),
+                  ([1, 1], 2), what + ": each once")
+
+
 # --- ends ----------------------------------------------------------------------------------------
 
 
