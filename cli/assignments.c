@@ -23,7 +23,7 @@ void assignments_replace(struct assignments *assignments, const char *name, cons
     if (i == ASSIGNMENTS_MAX)
         abort();
     if (i == assignments->count)
-        assignments->all[assignments->count++] = (struct assignment){name, NULL};
+        assignments->all[assignments->count++] = (struct assignment){name, NULL, assignments->line};
     free(assignments->all[i].value);
     assignments->all[i].value = copy;
 }

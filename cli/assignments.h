@@ -10,8 +10,10 @@ struct assignments {
     struct assignment {
         const char *name;
         char *value;
+        size_t line;
     } all[ASSIGNMENTS_MAX];
     size_t count;
+    size_t line; /* of the file that is read, for names that are new; 0: of no file */
 };
 
 /* Its value; NULL: it has none. */

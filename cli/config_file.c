@@ -209,7 +209,7 @@ static void walk(struct reading *reading, int node_index, int depth);
 static yaml_node_t *enter(struct reading *reading, int node_index)
 {
     yaml_node_t *node = yaml_document_get_node(&reading->document, node_index);
-    reading->line = node->start_mark.line + 1;
+    reading->line = reading->assignments.line = node->start_mark.line + 1;
     return node;
 }
 
@@ -230,9 +230,12 @@ static void take_pair(struct reading *reading, const struct row *row, const yaml
     if (name == NULL || *name == '\0' || value == NULL) {
         fail(reading, "a name and a value are wanted", NULL);
     } else {
-        char *escaped = escape(value), *text = format_text("%s=", name);
+        bool is_header = strstr(row->variable, "HEADERS") != NULL; /* they have names as they are */
+        char *escaped = escape(value), *key = is_header ? duplicate(name) : escape(name);
+        char *text = format_text("%s=", key);
         assignments_add(&reading->assignments, row->variable, text, escaped);
         free(escaped);
+        free(key);
         free(text);
     }
     free(name);
@@ -430,18 +433,10 @@ static void add_defaults(struct reading *reading)
         assignments_replace(&reading->assignments, "OTEL_PROPAGATORS", "none");
 }
 
-/* What an orchestrator says of a pod is no configuration. */
-static bool is_overridden(const char *name)
-{
-    static const char fact[] = "OTEL_RESOURCE_ATTRIBUTES_";
-    return strncmp(name, "OTEL_", 5) == 0 && strcmp(name, "OTEL_CONFIG_FILE") != 0 &&
-           strncmp(name, fact, sizeof(fact) - 1) != 0;
-}
-
 static void apply(const struct reading *reading)
 {
     for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-        if (is_overridden(variables[i]))
+        if (config_file_overrides(variables[i]) && strcmp(variables[i], "OTEL_CONFIG_FILE") != 0)
             unsetenv(variables[i]);
     assignments_apply(&reading->assignments);
     setenv("BURDOCK_CONFIG", "1", 1);
@@ -458,12 +453,13 @@ static bool read_file(struct reading *reading)
         walk(reading, 1, 0);
     *reading->path = '\0';
     reading->line = 1;
+    reading->assignments.line = 0;
     if (!reading->failed && !reading->has_format)
         fail(reading, "it does not say its file_format", NULL);
     if (!reading->failed)
         add_defaults(reading);
     yaml_document_delete(&reading->document);
-    return !reading->failed;
+    return !reading->failed && config_file_check(reading->file, &reading->assignments);
 }
 
 bool config_file_apply(bool tells)

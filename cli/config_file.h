@@ -15,3 +15,12 @@
  * the environment is as it was. tells: stderr also says which parts of it have no effect. True, if
  * there is no such file to be read. */
 bool config_file_apply(bool tells);
+
+/* Within: the rest of it. */
+struct assignments;
+
+/* Does a variable of this name, which may have its value behind it, count no more? */
+bool config_file_overrides(const char *name);
+
+/* False: a value cannot be used, as stderr says. */
+bool config_file_check(const char *file, const struct assignments *assignments);

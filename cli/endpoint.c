@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "url.h"
 
 enum { CONNECT_TIMEOUT_MS = 2000 };
 
@@ -61,32 +62,15 @@ static const char *try_name(const char *host, const char *port)
     return error ? strerror(error) : NULL;
 }
 
-/* Splits host[:port] or [v6]:port in place. */
-static const char *try_authority(char *authority, const char *default_port)
-{
-    char *host = authority, *end = authority + strcspn(authority, ":");
-    if (*host == '[') {
-        end = strchr(++host, ']');
-        if (!end)
-            return "the address lacks its closing bracket";
-        *end++ = 0;
-    }
-    const char *port = *end == ':' ? end + 1 : default_port;
-    *end = 0;
-    return try_name(host, port);
-}
-
 const char *endpoint_unreachable(const char *url)
 {
-    static const char http[] = "http://", https[] = "https://", local[] = "unix://";
-    bool is_https = strncmp(url, https, sizeof https - 1) == 0;
-    if (strncmp(url, local, sizeof local - 1) == 0)
-        return try_unix(url + sizeof local - 1);
-    if (!is_https && strncmp(url, http, sizeof http - 1) != 0)
+    struct url parsed;
+    char host[256], port[8];
+    if (!url_parse(url, &parsed))
         return "only http://, https:// and unix:// can be used";
-    char *authority = duplicate(url + (is_https ? sizeof https : sizeof http) - 1);
-    authority[strcspn(authority, "/")] = 0;
-    const char *why = try_authority(authority, is_https ? "443" : "80");
-    free(authority);
-    return why;
+    if (parsed.scheme == URL_UNIX)
+        return try_unix(parsed.path.data);
+    snprintf(host, sizeof host, "%.*s", (int)parsed.host.length, parsed.host.data);
+    snprintf(port, sizeof port, "%u", parsed.port);
+    return try_name(host, port);
 }

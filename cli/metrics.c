@@ -140,6 +140,15 @@ static void add_value(struct line *line, const struct wire_field *any)
     }
 }
 
+/* A label of that name is there already: two attributes may differ in what no name can hold. Values
+ * have their quotes escaped, so none looks like a label. */
+static bool has_label(const struct line *line, const char *label)
+{
+    size_t length = strlen(label) - 1; /* without its comma at the beginning of a line */
+    return line->length > 0 &&
+           (strncmp(line->text, label + 1, length) == 0 || strstr(line->text, label) != NULL);
+}
+
 /* ,key="value" for each attribute, which are field `number` of a message. */
 static void add_labels(struct line *line, const struct wire_field *in, uint32_t number)
 {
@@ -147,9 +156,19 @@ static void add_labels(struct line *line, const struct wire_field *in, uint32_t 
     struct wire_field pair;
     while (next(&at, in, number, WIRE_BYTES, &pair)) {
         struct wire_field key = find(&pair, 1, WIRE_BYTES), any = find(&pair, 2, WIRE_BYTES);
-        add_text(line, ",");
-        add_name(line, key.data, key.length);
-        add_text(line, "=\"");
+        struct line label = {0};
+        /* None begins with a digit; those with two underscores are Prometheus' own. */
+        bool is_digit = key.length > 0 && *key.data >= '0' && *key.data <= '9';
+        bool is_letter = key.length > 0 && (*key.data | 0x20) >= 'a' && (*key.data | 0x20) <= 'z';
+        add_text(&label, is_digit ? ",key_" : is_letter ? "," : ",key");
+        add_name(&label, key.data, key.length);
+        add_text(&label, "=\"");
+        bool is_again = has_label(line, label.text);
+        if (!is_again)
+            add_text(line, label.text);
+        free(label.text);
+        if (is_again)
+            continue;
         add_value(line, &any);
         add_text(line, "\"");
     }

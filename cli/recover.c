@@ -114,10 +114,12 @@ static int report(const struct config *settings, const struct delivery *delivery
         to_collector ? "sent" : "stored");
     is_well &=
         report_signal(delivery, SIGNAL_LOGS, "lines of logs", from_rings[SIGNAL_LOGS], "sent");
+    is_well &= report_signal(delivery, SIGNAL_METRICS, "metrics", 0, "sent");
     if (left)
         printf("burdock: %" PRIu64 " bytes wait in %s: %s\n", left, spool->directory,
             to_collector ? "for other endpoints or headers, or a living process is at them"
-                         : "lines of logs, which are not stored, or a living process is at them");
+                         : "metrics or lines of logs, which are not stored, or a living process "
+                           "is at them");
     if (!is_done)
         complain(to_collector ? settings->urls[SIGNAL_TRACES] : settings->store_directory,
             "takes nothing now; what waits stays where it is", "burdock doctor tells why");
@@ -173,6 +175,7 @@ int verb_recover(int argc, char **argv)
         setenv("OTEL_EXPORTER_OTLP_ENDPOINT", options.endpoint, 1);
         unsetenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
         unsetenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT");
+        unsetenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
         unsetenv("OTEL_TRACES_EXPORTER");
     }
     want_logs();

@@ -94,6 +94,7 @@ size_t transfer_take_field(char *data, size_t size, size_t count, void *context)
     bool is_first = line.length > 5 && memcmp(data, "HTTP/", 5) == 0;
     while (line.length > 0 && (data[line.length - 1] == '\n' || data[line.length - 1] == '\r'))
         line.length--;
+    transfer->has_head = !is_first && (transfer->has_head || line.length == 0);
     for (unsigned i = 0; i < FIELD_COUNT && (colon != NULL || is_first); i++) {
         struct slice name = {data, is_first ? 0 : (size_t)(colon - data)};
         if (!is_first && !slice_is(name, field_names[i]))
@@ -264,11 +265,14 @@ void transfer_judge(struct transfer *transfer, CURLcode result, struct verdict *
 {
     long status = 0, version = 0;
     *verdict = (struct verdict){0};
-    if (result != CURLE_OK) {
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    /* As in a process: the head decides, a body that breaks off takes the words with it alone. */
+    bool is_answered = transfer->has_head && status >= 200 && !transfer->is_oversize &&
+                       !transfer->target->settings->grpc;
+    if (result != CURLE_OK && !is_answered) {
         judge_failure(transfer, result, verdict);
         return;
     }
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
     verdict->reply.retry_after_s = retry_after(transfer->easy);
     if (!transfer->target->settings->grpc)

@@ -24,6 +24,7 @@ struct transfer {
     uint8_t *answer;
     size_t answer_bytes, answer_room;
     bool is_oversize;
+    bool has_head;             /* the last one that began was read to its end */
     char *fields[FIELD_COUNT]; /* NULL: not there */
     char error[CURL_ERROR_SIZE];
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Variables about which traces are kept. */
 #include "config_parse.h"
+#include "json_read.h"
 #include "probability.h"
 #include "url.h"
 
@@ -54,28 +55,14 @@ void parse_sampler(struct reading *reading, const struct variable *variable, con
         reading, variable->name, "unknown or unsupported sampler: parentbased_always_on is used");
 }
 
-/* digits [ "." digits ] between 0 and 1. Own code: strtod depends on the host's locale. */
+/* A number between 0 and 1; JSON's, or YAML's, so 1e-3 is one. */
 static bool ratio_parse(struct slice text, double *ratio)
 {
-    double value = 0, scale = 1;
-    bool digits = false, point = false;
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.data[i] == '.' && !point) {
-            point = true;
-            continue;
-        }
-        unsigned digit = (unsigned)(text.data[i] - '0');
-        if (digit > 9)
-            return false;
-        digits = true;
-        if (scale > 1e17)
-            continue; /* beyond what a double holds */
-        value = value * 10 + digit;
-        scale = point ? scale * 10 : scale;
-    }
-    if (!digits || value / scale > 1)
+    struct json json = {text.data, text.data + text.length, false};
+    double value = json_number(&json);
+    if (!json_is_over(&json) || value < 0 || value > 1)
         return false;
-    *ratio = value / scale;
+    *ratio = value;
     return true;
 }
 

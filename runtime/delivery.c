@@ -79,11 +79,14 @@ void delivery_count(
     struct delivery *delivery, enum signal signal, enum delivery_fate fate, uint32_t items)
 {
     static const uint8_t counters_of[SIGNAL_COUNT][FATE_COUNT] = {
+        [SIGNAL_METRICS] = {0, COUNTER_METRICS_REJECTED, 0, COUNTER_METRICS_FAILED,
+            COUNTER_METRICS_FAILED},
         [SIGNAL_TRACES] = {COUNTER_SPANS_EXPORTED, COUNTER_SPANS_REJECTED, COUNTER_SPANS_SPOOLED,
             COUNTER_SPANS_DROPPED_EXPORT, COUNTER_SPANS_DROPPED_SPOOL},
         [SIGNAL_LOGS] = {COUNTER_LOGS_EXPORTED, COUNTER_LOGS_REJECTED, COUNTER_LOGS_SPOOLED,
             COUNTER_LOGS_DROPPED_EXPORT, COUNTER_LOGS_DROPPED_SPOOL}};
-    counter_add((enum counter)counters_of[signal][fate], items);
+    if (counters_of[signal][fate] != 0)
+        counter_add((enum counter)counters_of[signal][fate], items);
     delivery->ways[signal].fates[fate] += items;
 }
 
@@ -314,12 +317,15 @@ static bool send_part(struct delivery *delivery, const struct metrics_part *part
     int64_t rejected = 0;
     if (batch->spans == 0)
         return true;
-    if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes) ||
-        delivery_post(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected) !=
-            OUTCOME_DELIVERED) {
+    enum outcome outcome = OUTCOME_REFUSED;
+    if (otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
+        outcome = delivery_post(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected);
+    if (outcome != OUTCOME_DELIVERED && outcome != OUTCOME_SPOOLED) {
         counter_add(COUNTER_METRICS_FAILED, 1);
         return false;
     }
+    if (outcome == OUTCOME_DELIVERED)
+        delivery_look_again(delivery, SIGNAL_METRICS);
     if (rejected > 0)
         counter_add(COUNTER_METRICS_REJECTED, (uint64_t)rejected);
     metrics_sent(delivery->metrics, part);

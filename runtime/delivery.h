@@ -30,7 +30,7 @@ struct delivery_away {
     uint32_t pause_ms; /* the last one */
 };
 
-/* What becomes of spans and lines. */
+/* What becomes of spans, lines and metrics. */
 enum delivery_fate {
     FATE_EXPORTED, /* from the spool as well */
     FATE_REJECTED, /* by a partial success */
@@ -40,8 +40,8 @@ enum delivery_fate {
     FATE_COUNT
 };
 
-/* The way of a signal. Of metrics nothing waits: they have a batch and, if they go to a server of
- * their own, a connection. */
+/* The way of a signal. Of metrics nothing waits but in the spool: what a process could not send at
+ * its end. */
 struct delivery_way {
     struct otlp_batch batch;
     struct otlp_http http; /* all have the same scratch memory */
@@ -98,7 +98,7 @@ void delivery_stop_by(struct delivery *delivery, const struct config *config, ui
 uint64_t delivery_catch_up(struct delivery *delivery);
 
 /* Sends the metrics of the process. Tried once, since nothing is lost that fails: it goes with the
- * next request; with repetitions if the host is leaving. */
+ * next request; spooled, or without a spool repeated, if the host is leaving. */
 void delivery_send_metrics(
     struct delivery *delivery, const uint8_t *resource, uint32_t resource_bytes);
 

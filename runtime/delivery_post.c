@@ -51,7 +51,9 @@ static bool back_off(struct delivery *delivery, uint32_t ms, uint64_t deadline)
 void delivery_stop_by(struct delivery *delivery, const struct config *config, uint64_t deadline_ns)
 {
     uint64_t now = process_monotonic_ns();
-    bool spools = spool_is_wanted(config, SIGNAL_TRACES) || spool_is_wanted(config, SIGNAL_LOGS);
+    bool spools = false;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+        spools |= spool_is_wanted(config, (enum signal)i);
     if (deadline_ns > now && spools)
         deadline_ns -= earlier((deadline_ns - now) / 4, STOP_RESERVE_MAX_MS * 1000000ull);
     __atomic_store_n(&delivery->stop_ns, deadline_ns, __ATOMIC_RELEASE);
@@ -110,8 +112,7 @@ void delivery_try(
         (size_t)(way->batch.limit - way->batch.start), deadline, &delivery->stop_ns, answer);
     way->is_barred = answer->error == EACCES;
     delivery->was_too_large |= answer->status == DELIVERY_TOO_LARGE;
-    if (signal != SIGNAL_METRICS)
-        note_answer(delivery, signal, answer);
+    note_answer(delivery, signal, answer);
 }
 
 enum outcome delivery_post(
@@ -121,12 +122,14 @@ enum outcome delivery_post(
     uint32_t pause_ms = BACKOFF_FIRST_MS;
     struct otlp_answer answer = {.outcome = OTLP_RETRY};
     bool may_try = !delivery_is_away(delivery, signal);
+    /* What metrics say goes with the next request, if there is one. */
+    bool is_kept = signal != SIGNAL_METRICS || delivery_is_leaving(delivery);
     for (;; may_try = true) {
         if (may_try)
             delivery_try(delivery, signal, deadline, &answer);
         if (answer.outcome != OTLP_RETRY)
             break;
-        if (delivery_keep(delivery, signal))
+        if (is_kept && delivery_keep(delivery, signal))
             return OUTCOME_SPOOLED;
         if (!may_try && may_repeat)
             continue;

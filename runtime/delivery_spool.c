@@ -40,7 +40,7 @@ static bool resend(struct delivery *delivery, enum signal signal, size_t length)
     way->batch = waiting;
     if (answer.outcome == OTLP_RETRY)
         return false;
-    if (answer.status == DELIVERY_TOO_LARGE && items > 1 &&
+    if (answer.status == DELIVERY_TOO_LARGE && items > 1 && signal != SIGNAL_METRICS &&
         delivery_split_spooled(delivery, signal, length)) {
         spool_settle(way->spool);
         return true;

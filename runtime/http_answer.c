@@ -94,6 +94,8 @@ static bool list_has(struct slice list, const char *word)
 
 static enum http_phase read_field(struct http_answer *answer, struct slice line)
 {
+    if (line.data[0] == ' ' || line.data[0] == '\t')
+        return HTTP_FIELDS; /* RFC 9112, 5.2: more of the field before; none of ours is folded */
     const char *colon = memchr(line.data, ':', line.length);
     if (colon == NULL)
         return HTTP_BROKEN;

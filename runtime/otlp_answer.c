@@ -35,7 +35,10 @@ static struct slice json_of(const struct http_answer *http)
 
 static bool is_json(const struct http_answer *http)
 {
-    return http->body_length > 0 && http->body[0] == '{';
+    size_t at = 0;
+    while (at < http->body_length && memchr(" \t\r\n", http->body[at], 4) != NULL)
+        at++;
+    return at < http->body_length && http->body[at] == '{';
 }
 
 static void set_json_message(struct otlp_answer *answer, struct slice json, const char *member)
@@ -53,11 +56,12 @@ static void set_json_message(struct otlp_answer *answer, struct slice json, cons
 /* An answer in JSON: 64-bit numbers stand as texts, or as numbers. */
 static void read_json_success(struct otlp_answer *answer, const struct http_answer *http)
 {
-    struct slice partial = json_find(json_of(http), "partialSuccess");
-    struct slice rejected = json_find(partial, "rejectedSpans");
+    static const char *const names[] = {
+        "rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"};
+    struct slice partial = json_find(json_of(http), "partialSuccess"), rejected = {NULL, 0};
     uint64_t number;
-    if (rejected.length == 0)
-        rejected = json_find(partial, "rejectedDataPoints");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && rejected.length == 0; i++)
+        rejected = json_find(partial, names[i]);
     if (rejected.length >= 2 && rejected.data[0] == '"')
         rejected = (struct slice){rejected.data + 1, rejected.length - 2};
     answer->rejected = number_parse(rejected, INT64_MAX, &number) ? (int64_t)number : 0;
@@ -115,13 +119,14 @@ void otlp_answer_read(struct otlp_answer *answer, const struct http_answer *http
         refuse(answer, "the answer is longer than 4 MiB");
         return;
     }
-    if (!http->head_complete) {
-        if (closed)
-            return; /* no answer: still OTLP_RETRY */
+    if (!http->head_complete && closed)
+        return; /* no answer: still OTLP_RETRY */
+    if (http->status == 0) {
         refuse(answer, "the answer is not HTTP/1.1; is this the port of gRPC?");
         return;
     }
-    /* The head decides. A body that breaks off takes nothing but the collector's words with it. */
+    /* The status decides. What is broken or too long behind its line, or a body that breaks off,
+     * takes nothing but the collector's words with it. */
     answer->outcome = outcome_of(http->status);
     answer->retry_after_ms = http->retry_after_ms;
     struct arena arena = {memory, bytes, 0};

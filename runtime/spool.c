@@ -15,7 +15,10 @@
 #include "otlp_read.h"
 #include "sys.h"
 
-enum { REMOVAL_BYTES = 2 * 1024 * 1024, LOGS_MARK = 'l' };
+enum { REMOVAL_BYTES = 2 * 1024 * 1024 };
+
+/* No digits of a hash; 0: it is left as it is. */
+static const char marks[SIGNAL_COUNT] = {[SIGNAL_METRICS] = 'm', [SIGNAL_LOGS] = 'l'};
 
 /* ---- where ---- */
 
@@ -28,13 +31,16 @@ static void make_tag(const struct config *config, enum signal signal, char out[S
     struct format tag;
     format_start(&tag, out, SPOOL_TAG_BYTES);
     format_hex(&tag, (url & ~UINT64_C(0xffff)) | ((headers >> 48) ^ (headers & 0xffff)));
-    if (signal == SIGNAL_LOGS)
-        out[0] = LOGS_MARK;
+    if (marks[signal] != 0)
+        out[0] = marks[signal];
 }
 
 static enum signal signal_of(const char *name)
 {
-    return strrchr(name, '-')[1] == LOGS_MARK ? SIGNAL_LOGS : SIGNAL_TRACES;
+    char mark = strrchr(name, '-')[1];
+    return mark == marks[SIGNAL_LOGS]      ? SIGNAL_LOGS
+           : mark == marks[SIGNAL_METRICS] ? SIGNAL_METRICS
+                                           : SIGNAL_TRACES;
 }
 
 /* Its own directory, or one in the store's. */
@@ -94,9 +100,10 @@ static void make_directories(const struct spool *spool)
 void spool_make(const struct config *config)
 {
     struct spool spool;
-    spool_open(&spool, config, SIGNAL_TRACES);
-    if (!spool.is_on)
-        spool_open(&spool, config, SIGNAL_LOGS);
+    unsigned i = 0;
+    do
+        spool_open(&spool, config, (enum signal)i);
+    while (!spool.is_on && ++i < SIGNAL_COUNT);
     if (!spool.is_on)
         return;
     make_directories(&spool);
@@ -116,7 +123,7 @@ bool spool_append(struct spool *spool, const uint8_t *payload, size_t length, in
 /* ---- counting ---- */
 
 /* ExportTraceServiceRequest.resource_spans, .scope_spans, .spans: fields 1, 2, 2. Those of
- * ExportLogsServiceRequest have the same numbers. */
+ * the requests with logs and metrics have the same numbers. */
 static uint32_t count_below(const uint8_t *at, const uint8_t *end, unsigned depth)
 {
     static const uint32_t wanted[] = {1, 2, 2};
@@ -190,9 +197,10 @@ static bool remove_oldest(void *context, int directory, const char *name)
     sys(SYS_close, descriptor);
     if (!is_removed)
         return false;
-    counter_add(
-        signal_of(name) == SIGNAL_LOGS ? COUNTER_LOGS_DROPPED_SPOOL : COUNTER_SPANS_DROPPED_SPOOL,
-        items);
+    static const uint8_t counters_of[SIGNAL_COUNT] = {[SIGNAL_TRACES] = COUNTER_SPANS_DROPPED_SPOOL,
+        [SIGNAL_METRICS] = COUNTER_METRICS_FAILED,
+        [SIGNAL_LOGS] = COUNTER_LOGS_DROPPED_SPOOL};
+    counter_add((enum counter)counters_of[signal_of(name)], items);
     return true;
 }
 

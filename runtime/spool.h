@@ -6,8 +6,8 @@
  *
  * Files and frames are those of the local store (store.h) in a directory of their own, with a file
  * name that ends in a hash of where the requests go: URL and headers. Only who sends there, with
- * the same headers, takes them up; neither is written down. Requests with lines of logs have files
- * of their own there, whose hash begins with an `l`; the room is for both.
+ * the same headers, takes them up; neither is written down. Requests with lines of logs and with
+ * metrics have files of their own there, whose hash begins with `l` or `m`; the room is for all.
  *
  * | a file is            | and its lock (flock)    | may be                                       |
  * | being written        | held by its writer      | appended to by that process                  |
@@ -49,14 +49,13 @@ struct spool {
     uint64_t frame_offset, frame_end; /* of the one that spool_next told */
 };
 
-/* Do requests of this signal wait in a spool, if it can be? Those of metrics never do. */
+/* Do requests of this signal wait in a spool, if it can be? Of metrics the last of a process. */
 static inline bool spool_is_wanted(const struct config *config, enum signal signal)
 {
-    return !config->spool_off && signal != SIGNAL_METRICS &&
-           config->signals[signal].destination == DESTINATION_OTLP;
+    return !config->spool_off && config->signals[signal].destination == DESTINATION_OTLP;
 }
 
-/* Where requests with spans or logs of this configuration wait; off unless they go to a collector.
+/* Where requests of this configuration wait; off unless they go to a collector.
  */
 void spool_open(struct spool *spool, const struct config *config, enum signal signal);
 /* Whatever is being sent or written is left to others. */
@@ -80,5 +79,5 @@ void spool_rest(struct spool *spool);
 /* Bytes of all files that are there. */
 uint64_t spool_bytes(const struct spool *spool);
 
-/* Spans or lines of a request. Pure; 0 for what is none. */
+/* Spans, lines or metrics of a request. Pure; 0 for what is none. */
 uint32_t spool_items(const uint8_t *payload, size_t length);

@@ -191,6 +191,7 @@ resource:
     - name: service.name
       value: ${NAME:-shop, "new"}
     - {name: team, value: a b, type: string}
+    - {name: "a,b", value: 2}
 propagator: {composite: [tracecontext: , b3multi: {}]}
 tracer_provider:
   processors:
@@ -228,6 +229,14 @@ WRONG = {
     "{batch: {exporter: {otlp_grpc: }}}]}": ": given already",
     "file_format: '1.0'\ndistribution: {burdock: {spol: off}}": ": no setting of Burdock",
     "file_format: '1.0'\nresource: &a {attributes: *a}": ": ",
+    "file_format: '1.0'\ntracer_provider:\n  sampler: {trace_id_ratio_based: {ratio: 1.5}}":
+        ":3: OTEL_TRACES_SAMPLER_ARG: ignored: not a ratio",
+    "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {otlp_http:\n"
+    " {compression: zstd}}}}]}": ":3: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: ignored",
+    "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {console: }}},\n"
+    "{batch: {exporter: {otlp_http: }}}]}": ":2: OTEL_TRACES_EXPORTER: only the first",
+    "file_format: '1.0'\ndistribution: {burdock: {trust: some}}":
+        ":2: BURDOCK_TRUST: neither all, private nor none",
     "a: [": ":2: ", "": ":1: no configuration is in it", "- a": ":1: no configuration is in it",
 }
 
@@ -248,7 +257,7 @@ def test_config_file():
     wanted = {
         "OTEL_CONFIG_FILE": path, "OTEL_RESOURCE_ATTRIBUTES_POD_NAME": "pod",
         "OTEL_RESOURCE_ATTRIBUTES":
-            "team=old,x=1,service.name=shop%2C%20%22new%22,team=a%20b",
+            "team=old,x=1,service.name=shop%2C%20%22new%22,team=a%20b,a%2Cb=2",
         "OTEL_PROPAGATORS": "tracecontext,b3multi", "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4444/v1/traces",
@@ -977,7 +986,8 @@ def test_doctor():
         check(done.returncode == 1 and any(words in what and "fix: " in what for what in failed),
               f"doctor: {command} {changes} fails with a remedy", text(done))
     with collector() as (server, url):
-        done = burdock("doctor", env=environment(OTEL_EXPORTER_OTLP_ENDPOINT=url))
+        scheme = {"OTEL_EXPORTER_OTLP_ENDPOINT": url.replace("http", "HTTP") + "?a=b"}
+        done = burdock("doctor", env=environment(**scheme))
         check(done.returncode == 0 and "is reachable" in done.stdout.decode(),
               "doctor: a listening endpoint", text(done))
     done = burdock("doctor", env=environment(LD_PRELOAD="/nosuch/other.so"))

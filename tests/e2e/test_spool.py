@@ -81,7 +81,17 @@ def some_refused(rejected):
     return some
 
 
+def cut(handler):
+    """Its answer; or was it?"""
+    handler.post.status = 200
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    handler.close_connection = True
+
+
+cut.is_partial = True  # spans are taken
+
 MOODS = (
+    ("cut off behind the head", [cut] * 3, None),
     # what, answers, what is lost: (counter, how many at least) or None
     ("resetting", [reset] * 3, None),
     ("hanging up", [hang_up] * 3, None),
@@ -182,6 +192,30 @@ def test_off():
         check(wait_until(lambda: counted(scene, ["spans.dropped.export"]) == 1),
               "off: dropped after the time, and counted")
         equal(os.listdir(scene.store), [], "off: no spool is made")
+
+
+def test_metrics():
+    """What a process measured and could not send at its end waits for the next one."""
+    for what, answers in (("down", None), ("503", refuse(503, Retry_After="3600"))):
+        with Scene() as scene:
+            back = scene.service("back", traced=False)
+            port = free_port()
+            collector = Collector(scene, default=answers, port=port) if answers else None
+            if collector:
+                collector.metrics_script[:] = [answers] * 2
+            settings = dict(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:%d" % port,
+                            BURDOCK_EXIT_TIMEOUT="60000")
+            for _ in range(2):  # their end waits for no collector that is known to be away
+                scene.curl("http://127.0.0.1:%d/" % back.port, **settings, timeout=40)
+            equal(sum("-m" in path for path in spool_files(scene)), 2, what + ": metrics are spooled")
+            collector = collector or Collector(scene, port=port)
+            collector.default = accept
+            last = scene.service("last", **settings)
+            get(last.port, "/")
+            check(wait_until(lambda: not spool_files(scene)), what + ": and sent by the next process")
+            points = collector.points("http.client.request.duration")
+            equal(([point.count for point in points], len({p.process for p in points})),
+                  ([1, 1], 2), what + ": each once")
 
 
 # --- ends ----------------------------------------------------------------------------------------

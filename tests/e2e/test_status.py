@@ -82,8 +82,8 @@ def test_untraced():
 
 # --- metrics ---------------------------------------------------------------------------------
 
-SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\} (\S+)')
-LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z][a-z_0-9]*="(?:[^"\\]|\\.)*",?)*)\} (\S+)')
+LABEL = re.compile(r'([a-z][a-z_0-9]*)="((?:[^"\\]|\\.)*)"')
 
 
 def parsed(text):
@@ -160,6 +160,24 @@ def test_metrics():
                                 if str(apps[0].pid) in name])
         equal([name for name in os.listdir(scene.rings) if str(heir.pid) not in name], [],
               "the next process of the service removes what the dead one left")
+
+
+def test_labels():
+    """Attributes whose names differ only in what no label can hold leave the text readable."""
+    with Scene() as scene:
+        app = scene.service("shop", **SCRAPED, OTEL_RESOURCE_ATTRIBUTES="a.b=1,a_b=2,job=j,"
+                            "instance=i,1x=3,__y=5,q=%22%2Ca_c=%22,a_c=4")
+        get(app.port, "/")
+        wait_until(lambda: burdock(scene, "metrics").returncode == 0)
+        text = burdock(scene, "metrics").stdout
+        parsed(text)
+        line, = [line for line in text.decode().splitlines() if line.startswith("target_info{")]
+        names = [name for name, _ in LABEL.findall(line)]
+        equal(len(names), len(set(names)), "labels: each name once")
+        labels = dict(LABEL.findall(line))
+        equal([labels.get(name) for name in ("job", "a_b", "key_1x", "key__y", "a_c")],
+              ["shop", "1", "3", "5", "4"], "labels: the first of a name counts")
+        check(labels["instance"] != "i", "labels: identity stays the process's", labels)
 
 
 def test_metrics_and_otlp():

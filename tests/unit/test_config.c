@@ -121,7 +121,8 @@ static void test_choices(void)
         const char *text;
         double ratio;
     } ratios[] = {{"0", 0}, {"1", 1}, {"1.0", 1}, {".5", .5}, {"0.001", .001},
-        {"0.33333333333333333333333", 1. / 3}};
+        {"0.33333333333333333333333", 1. / 3}, {"1e-3", .001}, {"2.5E-1", .25}, {"10e-1", 1},
+        {"0.05e+1", .5}, {"1e-300", 0}};
     for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
         char text[64];
         snprintf(text, sizeof(text), "OTEL_TRACES_SAMPLER_ARG=%s", ratios[i].text);
@@ -129,7 +130,8 @@ static void test_choices(void)
         double off = c.sampler_ratio - ratios[i].ratio;
         CHECK(off < 1e-12 && off > -1e-12 && c.problem_count == 0, "ratio %s", ratios[i].text);
     }
-    static const char *const bad[] = {"1.1", "-0.5", "half", "0.5x", ".", "1..0"};
+    static const char *const bad[] = {
+        "1.1", "-0.5", "half", "0.5x", ".", "1..0", "e-3", "1e1", "1e-3x"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char text[64];
         snprintf(text, sizeof(text), "OTEL_TRACES_SAMPLER_ARG=%s", bad[i]);
