@@ -135,7 +135,8 @@ def postgres(place, traced):
     subprocess.run([f'{binaries}/initdb', '-D', data, '-A', 'trust', '--no-sync'], check=True,
                    stdout=subprocess.DEVNULL, **who)
     process = place.start([f'{binaries}/postgres', '-D', data, '-p', str(port), '-h', '127.0.0.1',
-                           '-k', '', '-c', 'fsync=off'], traced, port, **who)
+                           '-k', '', '-c', 'fsync=off', '-c',
+                           'dynamic_shared_memory_type=mmap'], traced, port, **who)
     while subprocess.run([f'{binaries}/pg_isready', '-q', '-h', '127.0.0.1', '-p', str(port)],
                          check=False).returncode == 1: # listens, and still starts
         time.sleep(0.05)

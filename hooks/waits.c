@@ -127,7 +127,7 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
         return result; /* fds may be what the kernel refused */
     if (timeout_ns != 0 && stream_is_after_answer() && !is_own(fds, count))
         stream_sleep();
-    if (result == 0)
+    if (result == 0 && timeout_ns != 0)
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
     if (is_boundary(fds, count))

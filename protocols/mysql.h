@@ -116,6 +116,7 @@ struct mysql {
     bool has_prepared;  /* its text is kept under its number, and by its id if it has one */
     bool is_prepared;   /* the server answered it */
     bool is_mariadb;
+    bool is_inside_tls; /* what the server can was said before */
     bool returns_rows;
     bool is_answered; /* the first byte of the oldest exchange's answer was told */
     bool sends_file;  /* LOCAL INFILE: what the client says is a file, up to an empty packet */

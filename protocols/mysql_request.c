@@ -161,9 +161,16 @@ static size_t read_query(struct mysql_reader *reader, struct mysql_side *side, s
 }
 
 /* How many attributes there are, in how many sets: 0 and 1. With attributes the text would have to
- * be searched behind values of every type: it is not told. */
-static size_t read_attributes(struct mysql_side *side, uint8_t byte)
+ * be searched behind values of every type: it is not told. Inside TLS only the client has said that
+ * it can: one of MySQL does so whatever the server can. A letter is no number then, but a text. */
+static size_t read_attributes(struct mysql *mysql, struct mysql_side *side, uint8_t byte)
 {
+    bool is_letter = (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
+    if (side->at == 0 && mysql->is_inside_tls && is_letter) {
+        mysql->capabilities &= ~(uint32_t)CAPABILITY_QUERY_ATTRIBUTES;
+        enter(side, PART_QUERY);
+        return 0;
+    }
     if (side->at == 0 && byte != 0) {
         enter(side, PART_SKIP);
     } else if (++side->at == 2) {
@@ -214,8 +221,8 @@ static size_t read_fixed(struct mysql_reader *reader, struct mysql_side *side, u
         return 1;
     }
     uint32_t own = (uint32_t)(side->number >> 32);
-    bool is_inside_tls = mysql->capabilities == UINT32_MAX;
-    mysql->is_mariadb |= is_inside_tls && own != 0;
+    mysql->is_inside_tls = mysql->capabilities == UINT32_MAX;
+    mysql->is_mariadb |= mysql->is_inside_tls && own != 0;
     mysql->capabilities &= (uint32_t)side->number;
     mysql->mariadb_capabilities &= (mysql->capabilities & CAPABILITY_MYSQL) ? 0 : own;
     mysql->lost |= side->left == 1 || (mysql->capabilities & CAPABILITY_PROTOCOL_41) == 0;
@@ -371,7 +378,7 @@ size_t mysql_request_read(struct mysql_reader *reader, struct mysql_side *side, 
     case PART_QUERY:
         return read_query(reader, side, length);
     case PART_ATTRIBUTES:
-        return read_attributes(side, byte);
+        return read_attributes(reader->mysql, side, byte);
     case PART_ID:
         return read_id(reader, side, byte);
     case PART_FIXED:

@@ -52,7 +52,8 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
             sharing_waited(self->index, epoll);
             isolate(self, epoll, events, timeout_ns != 0);
         }
-        self->wait_timed_out = events == 0;
+        if (events != 0 || timeout_ns != 0) /* a look of no time that finds nothing says nothing */
+            self->wait_timed_out = events == 0;
         observe_close(self);
     }
     errno = saved_errno;

@@ -23,7 +23,7 @@ def postgresql(play):
         file.write("port = %d\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
                    "logging_collector = on\nlog_directory = 'log'\nlog_filename = 'log'\n"
                    "log_line_prefix = ''\nshared_buffers = 4MB\nfsync = off\nwork_mem = 1MB\n"
-                   "autovacuum = off\n" % port)
+                   "autovacuum = off\ndynamic_shared_memory_type = mmap\n" % port)
     server = play.start([*postgres, POSTGRES + "postgres", "-D", data], port=port)
     client = [*postgres, "psql", "-h", "127.0.0.1", "-p", str(port), "-qAtX", "postgres", "-c"]
 

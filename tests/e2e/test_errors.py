@@ -199,5 +199,48 @@ def test_client_gives_up():
         check("CLIENT" in spans, "client gives up: nginx's call ends, too", spans)
 
 
+# reads the first line and leaves, or waits for one that does not come: its loop looks once more,
+# without sleeping, before it closes
+LEAVES = """
+import asyncio, sys
+async def main(port, path):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /%s HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n" % path.encode())
+    try:
+        print(await asyncio.wait_for(reader.readline(), 0.3 if path == "late" else 60))
+    except asyncio.TimeoutError:
+        print("late")
+    writer.close()
+    await writer.wait_closed()
+asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+"""
+
+
+# looks whether an idle connection is there still, and leaves
+LOOKS = """
+import select, socket, sys
+link = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+link.sendall(b"GET /now HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+print(link.recv(1000))
+poll = select.poll()
+poll.register(link, select.POLLIN)
+print(poll.poll(0))
+link.close()
+"""
+
+
+def test_client_leaves():
+    """Who leaves of itself makes no error; a look of no time that finds nothing is no timeout."""
+    for program, path, backend, wanted in (
+            (LEAVES, "now", head_then_silent, ("UNSET", None, 200)),
+            (LEAVES, "late", silent, ("ERROR", "timeout", None)),
+            (LOOKS, "now", head_then_silent, ("UNSET", None, 200))):
+        with Scene() as scene:
+            server = RawServer(scene, backend)
+            scene.as_bare(["python3", "-c", program, str(server.port), path], "leaves, " + path,
+                          spans=1)
+            equal(outcome(scene.spans()[0]), wanted, "leaves, %s: its span" % path)
+
+
 if __name__ == "__main__":
     main(globals(), ("nginx", "curl"))

@@ -47,7 +47,9 @@ class Server:
                        "unix_socket_directories = ''\nmax_connections = 120\nautovacuum = off\n"
                        "shared_buffers = 16MB\nlogging_collector = on\nlog_directory = 'log'\n"
                        "log_destination = 'jsonlog'\nlog_filename = 'log'\nlog_rotation_age = 0\n"
-                       "log_rotation_size = 0\nlog_statement = all\n%s\n"
+                       "log_rotation_size = 0\nlog_statement = all\n"
+                       # Killed, it leaves what it shares: in its own directory, then.
+                       "dynamic_shared_memory_type = mmap\n%s\n"
                        % (self.port, "\n".join(options)))
         self.marks = 0
         self.start()

@@ -347,6 +347,7 @@ def test_postgresql():
         scene.run([*command, places[-1] + "/initdb", "-A", "trust", "-D", place], traced=False)
         scene.start([*command, places[-1] + "/postgres", "-D", place, "-p", str(port), "-k", place,
                      "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
+                     "-c", "dynamic_shared_memory_type=mmap",  # nothing is left in /dev/shm
                      "-c", "ssl_cert_file=" + scene.path("cert.pem"),
                      "-c", "ssl_key_file=" + scene.path("key.pem")], traced=False, port=port)
         where = "host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=require" % port
