@@ -59,7 +59,7 @@ HOOK_STREAM(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room
 }
 
 /* The kernel reads an array of buffers before it fills them. One that lies in what it fills, or
- * that another thread changes meanwhile, is another one afterwards: its mark tells. */
+ * that another thread uses again meanwhile, is another one afterwards: its mark tells. */
 enum { UNMARKED }; /* it is not known that it can be read */
 
 static uint64_t mixed(uint64_t mark, uint64_t word)
