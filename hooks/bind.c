@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include "hook.h"
 #include "object.h"
 #include "sys.h"
 
@@ -17,6 +18,7 @@ struct binding {
     const char *ending;
     const struct bind_row *rows;
     size_t count, bound;
+    const struct object *library; /* instead of rows: its functions of memory and strings */
 };
 
 struct relocations {
@@ -28,17 +30,6 @@ static bool ends_like(const char *path, const char *ending)
 {
     size_t length = strlen(path), wanted = strlen(ending);
     return length >= wanted && strcmp(path + length - wanted, ending) == 0;
-}
-
-static bool is_inside(const struct dl_phdr_info *info, uintptr_t address)
-{
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        if (segment->p_type == PT_LOAD &&
-            address - (info->dlpi_addr + segment->p_vaddr) < segment->p_memsz)
-            return true;
-    }
-    return false;
 }
 
 /* The linker has made whole pages of this part read-only. */
@@ -66,16 +57,31 @@ static bool change(const struct dl_phdr_info *info, void **entry, void *to)
     return true;
 }
 
+static void bind_to_library(
+    struct binding *binding, const struct dl_phdr_info *info, void **entry, const char *name)
+{
+    static const char kinds[][4] = {"mem", "str", "vsn"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strncmp(name, kinds[i], 3) != 0)
+            continue;
+        const ElfW(Sym) *symbol = object_find(binding->library, object_hash(name), name);
+        if (symbol != NULL)
+            change(info, entry, object_address(binding->library, symbol));
+    }
+}
+
 /* An entry that nobody has called by yet leads back into its own object. */
 static void bind_entry(struct binding *binding, const struct dl_phdr_info *info,
     const struct object *object, const ElfW(Rela) * relocation)
 {
     void **entry = (void **)(info->dlpi_addr + relocation->r_offset);
     const char *name = object->names + object->symbols[ELF64_R_SYM(relocation->r_info)].st_name;
+    if (binding->library != NULL)
+        bind_to_library(binding, info, entry, name);
     for (size_t i = 0; i < binding->count; i++) {
         const struct bind_row *row = &binding->rows[i];
         if (strcmp(name, row->name) == 0 &&
-            (*entry == row->expected || is_inside(info, (uintptr_t)*entry)))
+            (*entry == row->expected || object_contains(info, (uintptr_t)*entry)))
             binding->bound += change(info, entry, row->ours);
     }
 }
@@ -119,7 +125,30 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
 
 size_t hooks_bind(const char *ending, const struct bind_row *rows, size_t count)
 {
-    struct binding binding = {ending, rows, count, 0};
+    struct binding binding = {.ending = ending, .rows = rows, .count = count};
     dl_iterate_phdr(visit, &binding);
     return binding.bound;
+}
+
+struct passed_by {
+    uintptr_t inside;
+    struct object library;
+};
+
+/* The C library, if it is not where the linker leads our calls. */
+static int find_passed_by(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct passed_by *passed_by = argument;
+    return object_contains(info, passed_by->inside) &&
+           !(object_contains(info, (uintptr_t)memset) && object_contains(info, (uintptr_t)memcpy) &&
+               object_contains(info, (uintptr_t)strlen)) &&
+           object_open(info, &passed_by->library);
+}
+
+void hooks_bind_own(const void *libc)
+{
+    struct passed_by passed_by = {.inside = (uintptr_t)libc};
+    struct binding binding = {.ending = hooks_path(), .library = &passed_by.library};
+    if (dl_iterate_phdr(find_passed_by, &passed_by) != 0)
+        dl_iterate_phdr(visit, &binding);
 }

@@ -19,3 +19,9 @@ struct bind_row {
  * loaded. Answers how many entries were changed; none that leads elsewhere. Any thread that may
  * make system calls, not in a signal handler. */
 size_t hooks_bind(const char *ending, const struct bind_row *rows, size_t count);
+
+/* Constructor, after hooks_resolve: our own calls of what is done with memory and strings go to the
+ * C library. A program may have functions of these names in front of it, as ThreadSanitizer's are:
+ * those judge us by what they know of the program, find races, and end it with another status.
+ * libc: an address within it. */
+void hooks_bind_own(const void *libc);

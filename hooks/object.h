@@ -136,3 +136,14 @@ static inline bool object_open(const struct dl_phdr_info *info, struct object *o
     *object = object_of(info->dlpi_addr, dynamic);
     return object->symbols != NULL && object->names != NULL && object->hash != NULL;
 }
+
+static inline bool object_contains(const struct dl_phdr_info *info, uintptr_t address)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD &&
+            address - (info->dlpi_addr + segment->p_vaddr) < segment->p_memsz)
+            return true;
+    }
+    return false;
+}

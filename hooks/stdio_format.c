@@ -142,7 +142,7 @@ __attribute__((noinline, format(printf, 2, 0))) static bool has_written(
     struct sight sight;
     int saved_errno = errno; /* of %m, for the original too */
     va_list copy;
-    if (stream_look(fd, &sight) || !logs_has(fd) || !logs_is_simple(format))
+    if (format == NULL || stream_look(fd, &sight) || !logs_has(fd) || !logs_is_simple(format))
         return false;
     va_copy(copy, arguments);
     int length = vsnprintf(text, sizeof(text), format, copy);

@@ -139,7 +139,7 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
 static void before_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns)
 {
     if (__builtin_expect(stream_has_unsettled, 0) && count > 0 && count <= ASKED_MAX &&
-        readable(fds, count * sizeof(*fds)))
+        readable_all(fds, count * sizeof(*fds)))
         for (nfds_t i = 0; i < count; i++)
             stream_asks(fds[i].fd, timeout_ns == 0);
 }
@@ -194,7 +194,8 @@ static bool is_select_boundary(
     if (limit > 0 && (uint32_t)limit > highest + 1)
         limit = (int)highest + 1;
     size_t bytes = limit > 0 ? ((size_t)limit + __NFDBITS - 1) / __NFDBITS * sizeof(__fd_mask) : 0;
-    if ((reads != NULL && !readable(reads, bytes)) || (writes != NULL && !readable(writes, bytes)))
+    if ((reads != NULL && !readable_all(reads, bytes)) ||
+        (writes != NULL && !readable_all(writes, bytes)))
         return true;
     for (int fd = 0; fd < limit; fd++) {
         if (!is_in(reads, fd) && !is_in(writes, fd))

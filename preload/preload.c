@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "attribution.h"
+#include "bind.h"
 #include "carriers.h"
 #include "config.h"
 #include "descriptor.h"
@@ -88,6 +89,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     foreign_start();
     if (gnu_get_libc_version == NULL)
         return;
+    hooks_bind_own((const void *)(uintptr_t)gnu_get_libc_version);
     const char *executable = (const char *)getauxval(AT_EXECFN);
     config_read_first(&config, envp, argv, executable == NULL ? "" : executable);
     propagators_start();

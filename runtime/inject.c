@@ -298,7 +298,7 @@ static bool send_all(struct send *send, ssize_t *result)
 /* Never inlined: it is done before the stack is needed. */
 __attribute__((noinline)) static bool is_readable(const struct outgoing *out)
 {
-    if (out->is_given && !readable(out->iov, sizeof(*out->iov) * (size_t)out->count))
+    if (out->is_given && !readable_all(out->iov, sizeof(*out->iov) * (size_t)out->count))
         return false;
     for (int i = 0; i < out->count; i++)
         if (!readable(out->iov[i].iov_base, out->iov[i].iov_len))

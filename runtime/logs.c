@@ -224,7 +224,7 @@ struct lines {
 /* The host's bytes, as they are now: another thread may change its buffer. */
 static bool gather(struct lines *lines, const struct iovec *iov, int count)
 {
-    if (!readable(iov, sizeof(*iov) * (size_t)count))
+    if (!readable_all(iov, sizeof(*iov) * (size_t)count))
         return false;
     for (int i = 0; i < count; i++) {
         size_t length = iov[i].iov_len;

@@ -351,7 +351,7 @@ bool logs_print(FILE *file, logs_fwrite *fwrite, const char *format, va_list arg
     va_list copy;
     va_copy(copy, arguments);
     job.arguments = &copy;
-    bool done = *format != '\0' && observe(file, fwrite, true, &job);
+    bool done = format != NULL && *format != '\0' && observe(file, fwrite, true, &job);
     va_end(copy);
     if (done)
         *result = job.result;

@@ -33,3 +33,13 @@ bool readable_ask(uintptr_t page)
         *readable_slot(thread_self, page) = page;
     return true;
 }
+
+bool readable_all(const void *address, size_t bytes)
+{
+    uintptr_t first = (uintptr_t)address, last = first + bytes - 1;
+    bool is_readable = bytes == 0 || last >= first;
+    for (uintptr_t page = first / READABLE_PAGE_BYTES;
+         is_readable && bytes > 0 && page <= last / READABLE_PAGE_BYTES; page++)
+        is_readable = readable_page(page);
+    return is_readable;
+}

@@ -32,6 +32,9 @@ static inline bool readable_page(uintptr_t page)
     return readable_ask(page);
 }
 
+/* The same of each page of what is read to its end, such as an array of the host's. */
+bool readable_all(const void *address, size_t bytes);
+
 /* False also where we may make no system call and do not know. */
 static inline bool readable(const void *address, size_t bytes)
 {

@@ -97,8 +97,9 @@ void stream_connected(
     struct address address = {0};
     struct thread *self = start_ns == 0 ? NULL : observe_open();
     if (self != NULL) {
-        /* The kernel read the address only if it did not object to it. */
-        if (result == 0 || (error != EFAULT && error != EINVAL && error != EBADF))
+        /* The kernel, or a filter before it, may have refused without reading the address. */
+        if ((result == 0 || (error != EFAULT && error != EINVAL && error != EBADF)) &&
+            readable(peer, length))
             address_set(&address, peer, length);
         again = is_known(self, fd, result);
         if (!again && address.family != 0)

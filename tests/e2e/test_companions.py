@@ -81,6 +81,17 @@ def test_address_sanitizer():
                           ASAN_OPTIONS="verify_asan_link_order=0")
 
 
+def test_thread_sanitizer():
+    """Its functions of memory and strings stand before the C library's; it knows nothing of how we keep
+    our threads apart, and is not asked."""
+    with Scene(TSAN_OPTIONS="exitcode=66") as scene:
+        for compiler, where in (("clang", "the program"), ("gcc", "a library")):
+            host = build(scene, "threads.c", "tsan-" + compiler, "-fsanitize=thread", compiler=compiler)
+            if host:
+                done = scene.as_bare([host, "full_duplex"], "ThreadSanitizer in " + where, 2000)
+                equal(done.stderr, b"", "ThreadSanitizer in %s: nothing of ours is judged" % where)
+
+
 def test_same_names():
     """A host that exports every name which the library uses within keeps its calls to itself, and
     we keep ours: the spans arrive, packed by our zlib."""

@@ -292,11 +292,163 @@ static void goes_on(void)
     close(pair.client);
 }
 
+/* --- arguments within what the kernel fills ------------------------------------------------------
+ */
+
+/* Of many pages; the one in the middle has no access. */
+static struct iovec *torn_vectors(void)
+{
+    char *pages = mmap(NULL, 12288, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec *vectors = (struct iovec *)pages;
+    for (size_t i = 0; i < 12288 / sizeof(*vectors); i++)
+        vectors[i] = (struct iovec){(void *)request, 1};
+    EXPECT(mprotect(pages + 4096, 4096, PROT_NONE) == 0);
+    return vectors;
+}
+
+static ssize_t call_torn_readv(int fd, void *vectors)
+{
+    return readv(fd, vectors, 600);
+}
+
+static ssize_t call_torn_recvmsg(int fd, void *vectors)
+{
+    return recvmsg(fd, &(struct msghdr){.msg_iov = vectors, .msg_iovlen = 600}, 0);
+}
+
+static ssize_t call_torn_writev(int fd, void *vectors)
+{
+    return writev(fd, vectors, 600);
+}
+
+static ssize_t call_torn_sendmsg(int fd, void *vectors)
+{
+    return sendmsg(fd, &(struct msghdr){.msg_iov = vectors, .msg_iovlen = 600}, MSG_NOSIGNAL);
+}
+
+static void torn_arrays(void)
+{
+    ssize_t (*const torn[])(int fd, void *vectors) = {
+        call_torn_readv, call_torn_recvmsg, call_torn_writev, call_torn_sendmsg};
+    struct iovec *vectors = torn_vectors();
+    struct host_pair pair = host_connect(false, false);
+    for (int round = 0; round < 3; round++) {
+        for (size_t call = 0; call < sizeof(torn) / sizeof(torn[0]); call++)
+            EXPECT(torn[call](pair.client, vectors) == -1 && errno == EFAULT);
+        client_exchange(pair.client, pair.server);
+    }
+    close(pair.client);
+}
+
+union filled {
+    char bytes[1024];
+    struct iovec vectors[4];
+    struct {
+        char before[64];
+        struct msghdr message;
+        struct iovec vector;
+    } held;
+    struct {
+        struct mmsghdr messages[2];
+        struct iovec vectors[2];
+    } many;
+};
+
+static ssize_t fill_by_readv(int fd, union filled *filled)
+{
+    filled->vectors[0] = (struct iovec){filled->bytes, 3};
+    filled->vectors[1] = (struct iovec){filled->bytes + 3, 0};
+    filled->vectors[2] = (struct iovec){filled->bytes + 3, sizeof(filled->bytes) - 3};
+    return readv(fd, filled->vectors, 3);
+}
+
+static ssize_t fill_by_recvmsg_vectors(int fd, union filled *filled)
+{
+    filled->vectors[0] = (struct iovec){filled->bytes, sizeof(filled->bytes)};
+    return recvmsg(fd, &(struct msghdr){.msg_iov = filled->vectors, .msg_iovlen = 1}, 0);
+}
+
+/* It writes to the message, too, when the bytes are there. */
+static ssize_t fill_by_recvmsg(int fd, union filled *filled)
+{
+    filled->held.vector = (struct iovec){filled->bytes, sizeof(filled->bytes)};
+    filled->held.message = (struct msghdr){.msg_iov = &filled->held.vector, .msg_iovlen = 1};
+    return recvmsg(fd, &filled->held.message, 0);
+}
+
+static ssize_t fill_by_recvmmsg(int fd, union filled *filled)
+{
+    for (size_t i = 0; i < 2; i++) {
+        filled->many.vectors[i] = (struct iovec){&filled->many.vectors[i], 1};
+        filled->many.messages[i].msg_hdr =
+            (struct msghdr){.msg_iov = &filled->many.vectors[i], .msg_iovlen = 1};
+    }
+    return recvmmsg(fd, filled->many.messages, 2, MSG_DONTWAIT, NULL);
+}
+
+/* What comes makes a pointer of each word that leads nowhere. */
+static void within_buffers(void)
+{
+    ssize_t (*const fills[])(int fd, union filled *filled) = {
+        fill_by_readv, fill_by_recvmsg_vectors, fill_by_recvmsg, fill_by_recvmmsg};
+    for (size_t call = 0; call < sizeof(fills) / sizeof(fills[0]); call++)
+        for (int kind = 0; kind < 4; kind++) {
+            struct host_pair pair = host_connect(false, !(kind & 1));
+            int fd = kind & 1 ? pair.client : pair.server;
+            int peer = kind & 1 ? pair.server : pair.client;
+            union filled filled = {0};
+            char many[600];
+            if (kind & 2)
+                ((kind & 1) ? client_exchange : server_exchange)(fd, peer);
+            if (kind == 3)
+                EXPECT(write(fd, request, REQUEST) == REQUEST);
+            memset(many, 'x', sizeof(many));
+            memcpy(many, kind & 1 ? answer : request, kind & 1 ? ANSWER : REQUEST);
+            host_raw_write_all(peer, many, sizeof(many));
+            printf("filled %zu, %d: %zd\n", call, kind, fills[call](fd, &filled));
+            close(pair.client);
+            close(pair.server);
+        }
+}
+
+/* A descriptor comes with bytes that are put where the message is. */
+static void with_descriptors(void)
+{
+    int pair[2], pipes[2];
+    union filled filled = {0};
+    char bytes[600], control[CMSG_SPACE(2 * sizeof(int))] = {0};
+    struct iovec vector = {bytes, sizeof(bytes)};
+    struct msghdr message = {.msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof(control)};
+    struct host_pair known = host_connect(false, false);
+    client_exchange(known.client, known.server);
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(pipes) == 0);
+    CMSG_FIRSTHDR(&message)->cmsg_level = SOL_SOCKET;
+    CMSG_FIRSTHDR(&message)->cmsg_type = SCM_RIGHTS;
+    CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(sizeof(pipes));
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), pipes, sizeof(pipes));
+    memset(bytes, 'x', sizeof(bytes));
+    EXPECT(sendmsg(pair[0], &message, 0) == sizeof(bytes));
+    filled.held.vector = (struct iovec){filled.bytes, sizeof(filled.bytes)};
+    filled.held.message = (struct msghdr){.msg_iov = &filled.held.vector,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof(control)};
+    EXPECT(recvmsg(pair[1], &filled.held.message, 0) == sizeof(bytes));
+    printf("%zu bytes came along\n", filled.held.message.msg_controllen);
+    close(known.client);
+}
+
 static const struct host_case cases[] = {
     {"no_address", no_address, NULL},
     {"no_access", no_access, NULL},
     {"end_of_access", end_of_access, NULL},
     {"goes_on", goes_on, "3 CLIENT/200=3"},
+    {"torn_arrays", torn_arrays, "3 CLIENT/200=3"},
+    {"within_buffers", within_buffers, NULL},
+    {"with_descriptors", with_descriptors, "1 CLIENT/200=1"},
     {NULL, NULL, NULL},
 };
 

@@ -63,6 +63,45 @@ static void seccomp_first(void)
     filtered(BY_PRCTL, 0);
 }
 
+/* A filter refuses before the kernel reads an argument. Installed past libc it is as one that was
+ * there before the program. */
+static void refused_connect(enum way way)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+    void *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    if (way == BY_PRCTL)
+        EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    else
+        EXPECT(sys_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&program, 0, 0, 0) == 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(connect(fd, closed, sizeof(struct sockaddr_in)) == -1 && errno == EPERM);
+    EXPECT(connect(fd, closed, UINT32_MAX) == -1 && errno == EPERM);
+    close(fd);
+}
+
+static void seccomp_refuses(void)
+{
+    for (int way = 0; way < 2; way++) {
+        pid_t child = fork();
+        int status;
+        if (child == 0) {
+            struct host_pair pair = host_connect(false, false);
+            exchange(&pair);
+            refused_connect(way == 0 ? BY_PRCTL : BY_NUMBER);
+            exit(3);
+        }
+        EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status));
+        printf("way %d: %d\n", way, WEXITSTATUS(status));
+    }
+}
+
 /* Strict mode takes the cycle counter as well: who reads the time by it dies of SIGSEGV. */
 static void seccomp_strict(void)
 {
@@ -199,6 +238,7 @@ static const struct host_case cases[] = {
     {"seccomp_prctl", seccomp_prctl, "1"},
     {"seccomp_number", seccomp_number, "100"},
     {"seccomp_first", seccomp_first, NULL},
+    {"seccomp_refuses", seccomp_refuses, "2"},
     {"seccomp_strict", seccomp_strict, "3"},
 #ifdef __x86_64__
     {"without_cycle_counter", without_cycle_counter, "3"},

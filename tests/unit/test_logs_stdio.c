@@ -164,6 +164,8 @@ static void test_printf(void)
     CHECK(print(file, "%d%n\n", 7, &count) == 2 && count == 1, "%%n is counted, once");
     CHECK(print(file, "%2$d %1$d\n", 1, 2) == 4, "positions");
     CHECK(print(file, "%9000d\n", 1) == 9001 && print(file, "d\n") == 2, "a long one");
+    const char *volatile none = NULL;
+    CHECK(print(file, none) == -1 && errno == EINVAL, "no format is refused");
     fclose(file);
     content("log", got, sizeof(got));
     char *at = strchr(got, '\n') + 1;
