@@ -18,14 +18,6 @@ int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
     const sigset_t *mask, size_t room);
 
-/* An epoll set of a program belongs to its event loop: it holds listeners, wake-ups, everybody's
- * connections. */
-static int after_epoll(int epoll, int result, int64_t timeout_ns)
-{
-    stream_waited(epoll, result, timeout_ns);
-    return result;
-}
-
 /* How long a wait is at most, in nanoseconds; -1: for ever, or it cannot be looked at. Of a thread
  * that has touched nothing of interest nobody asks: then nothing is looked at. */
 static int64_t of_milliseconds(int timeout)
@@ -52,55 +44,6 @@ static int64_t of_timeval(const struct timeval *timeout)
     if (timeout == NULL || !stream_thread_is_known() || !readable(timeout, sizeof(*timeout)))
         return -1;
     return of_parts(timeout->tv_sec, timeout->tv_usec, 1000);
-}
-
-/* Most descriptors can be written at any time, so without EPOLLET a program asks only for those
- * that it is going to write to. */
-HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event))
-{
-    int result = ORIGINAL(epoll_ctl)(epoll, operation, fd, event);
-    if (result == 0 && operation != EPOLL_CTL_DEL &&
-        (event->events & (EPOLLOUT | EPOLLET)) == EPOLLOUT)
-        stream_asks_to_write(fd);
-    return result;
-}
-
-HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
-{
-    stream_asks(-1, false);
-    if (stream_drains(epoll, &count, timeout != 0))
-        return 0;
-    return after_epoll(
-        epoll, ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
-}
-
-HOOK(int, epoll_pwait,
-    (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
-{
-    stream_asks(-1, false);
-    if (mask == NULL && stream_drains(epoll, &count, timeout != 0))
-        return 0;
-    return after_epoll(epoll, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
-        of_milliseconds(timeout));
-}
-
-/* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
-static int absent_epoll_pwait2(int epoll, struct epoll_event *events, int count,
-    const struct timespec *timeout, const sigset_t *mask)
-{
-    return (int)sys_result(sys(SYS_epoll_pwait2, epoll, events, count, timeout, mask, _NSIG / 8));
-}
-
-HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
-    (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
-        const sigset_t *mask))
-{
-    stream_asks(-1, false);
-    int64_t timeout_ns = of_timespec(timeout);
-    if (mask == NULL && stream_drains(epoll, &count, timeout_ns != 0))
-        return 0;
-    return after_epoll(
-        epoll, ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), timeout_ns);
 }
 
 /* One descriptor that is no listener is a thread waiting for its own business. */
@@ -142,6 +85,83 @@ static void before_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_
         readable_all(fds, count * sizeof(*fds)))
         for (nfds_t i = 0; i < count; i++)
             stream_asks(fds[i].fd, timeout_ns == 0);
+}
+
+static int made(int epoll)
+{
+    stream_epoll_made(epoll);
+    return epoll;
+}
+
+HOOK(int, epoll_create, (int size))
+{
+    return made(ORIGINAL(epoll_create)(size));
+}
+
+HOOK(int, epoll_create1, (int flags))
+{
+    return made(ORIGINAL(epoll_create1)(flags));
+}
+
+/* Most descriptors can be written at any time, so without EPOLLET a program asks only for those
+ * that it is going to write to. */
+HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event))
+{
+    int result = ORIGINAL(epoll_ctl)(epoll, operation, fd, event);
+    if (result == 0 && operation != EPOLL_CTL_DEL &&
+        (event->events & (EPOLLOUT | EPOLLET)) == EPOLLOUT)
+        stream_asks_to_write(fd);
+    stream_epoll_changed(epoll, operation, fd);
+    return result;
+}
+
+/* An epoll set of a program belongs to its event loop: it holds listeners, wake-ups, everybody's
+ * connections. But one that is made for this wait is as a poll's. */
+static int after_epoll(int epoll, int result, int64_t timeout_ns)
+{
+    struct pollfd only = {.fd = stream_epoll_only(epoll, result)};
+    if (only.fd >= 0)
+        return after_poll(&only, 1, timeout_ns, result);
+    stream_waited(epoll, result, timeout_ns);
+    return result;
+}
+
+HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout))
+{
+    stream_asks(-1, false);
+    if (stream_drains(epoll, &count, timeout != 0))
+        return 0;
+    return after_epoll(
+        epoll, ORIGINAL(epoll_wait)(epoll, events, count, timeout), of_milliseconds(timeout));
+}
+
+HOOK(int, epoll_pwait,
+    (int epoll, struct epoll_event *events, int count, int timeout, const sigset_t *mask))
+{
+    stream_asks(-1, false);
+    if (mask == NULL && stream_drains(epoll, &count, timeout != 0))
+        return 0;
+    return after_epoll(epoll, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
+        of_milliseconds(timeout));
+}
+
+/* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
+static int absent_epoll_pwait2(int epoll, struct epoll_event *events, int count,
+    const struct timespec *timeout, const sigset_t *mask)
+{
+    return (int)sys_result(sys(SYS_epoll_pwait2, epoll, events, count, timeout, mask, _NSIG / 8));
+}
+
+HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
+    (int epoll, struct epoll_event *events, int count, const struct timespec *timeout,
+        const sigset_t *mask))
+{
+    stream_asks(-1, false);
+    int64_t timeout_ns = of_timespec(timeout);
+    if (mask == NULL && stream_drains(epoll, &count, timeout_ns != 0))
+        return 0;
+    return after_epoll(
+        epoll, ORIGINAL(epoll_pwait2)(epoll, events, count, timeout, mask), timeout_ns);
 }
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))

@@ -109,6 +109,12 @@ bool stream_drains(int epoll, int *most, bool sleeps);
 /* epoll: on this descriptor; -1: on others. events: the wait's result. timeout_ns: how long it
  * would have waited; -1: for ever, or not known. */
 void stream_waited(int epoll, int events, int64_t timeout_ns);
+/* The thread has made a descriptor of epoll, and changed what one waits for. */
+void stream_epoll_made(int epoll);
+void stream_epoll_changed(int epoll, int operation, int fd);
+/* Of a wait on one, and its result: the only descriptor in it, if the thread has made it and not
+ * waited before, so that it has waited as by poll for that one alone; -1 else. */
+int stream_epoll_only(int epoll, int events);
 /* Has this thread touched anything of interest yet? If not, its waits mean nothing. */
 bool stream_thread_is_known(void);
 /* Could a wait for fd deliver something that is not the current context's? A thread that waits for

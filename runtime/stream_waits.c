@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reports of hooks about waits: where one request's work ends and another's may begin. */
 #include <errno.h>
+#include <sys/epoll.h>
 
 #include "sharing.h"
 #include "stream_internal.h"
@@ -57,6 +58,36 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
         observe_close(self);
     }
     errno = saved_errno;
+}
+
+void stream_epoll_made(int epoll)
+{
+    struct thread *self = thread_self;
+    if (self == NULL)
+        return;
+    self->brief_epoll = epoll + 1;
+    self->brief_fd = 0;
+}
+
+void stream_epoll_changed(int epoll, int operation, int fd)
+{
+    struct thread *self = thread_self;
+    if (self == NULL || self->brief_epoll != epoll + 1)
+        return;
+    if (operation == EPOLL_CTL_ADD && self->brief_fd == 0)
+        self->brief_fd = fd + 1;
+    else
+        self->brief_epoll = 0;
+}
+
+int stream_epoll_only(int epoll, int events)
+{
+    struct thread *self = thread_self;
+    if (self == NULL || self->brief_epoll != epoll + 1)
+        return -1;
+    if (events >= 0) /* else it was interrupted, and waits once more */
+        self->brief_epoll = 0;
+    return self->brief_fd - 1;
 }
 
 bool stream_thread_is_known(void)

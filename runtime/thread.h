@@ -101,6 +101,7 @@ struct thread {
     uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
     struct timers timers; /* of its event loop */
     struct isolation isolation;
+    int32_t brief_epoll, brief_fd; /* stream_epoll_made: one more than each; 0: none */
     struct transfers transfers;
     uint64_t now_ns;                  /* clock of this observe block, 0: not read yet */
     const struct carrier_part *parts; /* of the write being made: carrier.h; NULL: one */

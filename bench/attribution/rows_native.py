@@ -7,7 +7,7 @@ def program(name, **how):
     return lambda stage: stage.program(name, **how)
 
 
-workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 ahead:2 after:2 cron:2", program("threads"))
+workload("W1", "C, thread per connection", "fresh:2 kept:2 spawn:2 ahead:2 after:2 brief:2 cron:2", program("threads"))
 POOL = ("worker-fifo:2 worker-lazy:2 io-fifo:2 io-lifo:2 io-lockfree:2 io-function:2 io-shared:2 "
         "io-reused:2")
 workload("W19", "C++ pool", POOL, program("pool"), [built("pool")])

@@ -10,7 +10,7 @@ from harness import check, equal, skip
 from score import figures, score, wilson
 
 CONCURRENCY, CALLS = 16, 400
-EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/cron", "W2/requests", "W3/builtin",
+EXACT = ("W1/kept", "W1/spawn", "W1/ahead", "W1/after", "W1/brief", "W1/cron", "W2/requests", "W3/builtin",
          "W5/kept", "W6/kept", "W6/late", "W6/auth", "W6/mirror", "W7/proxy", "W9/pool", "W9/sleep", "W9/timer",
          "W9/cron", "W8/plain", "W8/queue", "W20/own", "W20/shared", "W20/sleep", "W25/own",
          "W21/http", "W21/redis", "W21/once", "W25/kept", "W26/before",

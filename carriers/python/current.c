@@ -123,6 +123,17 @@ struct py_object *current_put(struct py_object *capsule)
     return token;
 }
 
+struct py_object *current_be_nobodys(void)
+{
+    struct py_object *capsule = note_make(CARRIER_NONE);
+    if (capsule == NULL)
+        return NULL;
+    struct py_object *token = current_put(capsule);
+    current_enter(capsule, current_context);
+    py.Py_DecRef(capsule);
+    return token;
+}
+
 void current_leave(struct py_object *token)
 {
     if (py.PyContextVar_Reset(variable, token) != 0)
@@ -312,7 +323,7 @@ static bool learns(struct py_object *capsule, const struct carrier_view *view)
 void current_learn(int fd)
 {
     struct carrier_view view = carrier_look();
-    if (view.handle == CARRIER_NONE)
+    if (view.handle == CARRIER_NONE || python_thread.reacts > 0)
         return;
     if (view.is_message && tasks_are_scheduled())
         carrier_follow();

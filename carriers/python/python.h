@@ -90,6 +90,8 @@ struct py_object *current_made(void);
 void current_enter(struct py_object *capsule, struct py_object *context);
 /* The running context has the capsule from now on; what current_leave takes it out by, or NULL. */
 struct py_object *current_put(struct py_object *capsule);
+/* The running code is nobody's, until current_leave. */
+struct py_object *current_be_nobodys(void);
 void current_leave(struct py_object *token);
 /* The thread enters what the running context says. */
 void current_tell(void);
@@ -119,6 +121,7 @@ extern __thread struct python_thread {
     uint32_t releases; /* calls under way that let the next one in: signals.c */
     bool is_callback;  /* what runs is the event loop's, and no task: tasks.c */
     bool has_begun;    /* as it tells who has started it: threads.c */
+    uint16_t reacts;   /* calls under way of a reactor's that is not known: tasks.c */
 } python_thread;
 
 /* --- consumers.c (queue.h has more of it) ------------------------------------------------------
@@ -148,6 +151,8 @@ uint32_t signals_look(struct py_object *modules);
 
 /* A method by its calling convention may use any of the four registers. */
 typedef void *py_method(void *self, void *a, void *b, void *c);
+/* Of some the class comes as the second argument, from CPython 3.12 on. */
+typedef void *py_wide_method(void *self, void *a, void *b, void *c, void *d);
 
 /* Include/methodobject.h: how its arguments lie. */
 enum { METHOD_FAST = 0x80 };
@@ -171,7 +176,8 @@ bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
 struct python_place {
     const char *module, *type, *name; /* type NULL: a function of the module */
     union {
-        py_method *method;  /* in C... */
+        py_method *method; /* in C... */
+        py_wide_method *wide;
         wrapped_call *call; /* ...or in Python, and then there is no `original` */
     };
     py_method **original;

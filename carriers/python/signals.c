@@ -213,8 +213,34 @@ static void *our_cancel(void *self, void *a, void *b, void *c)
     return result;
 }
 
+/* Who asks to be told of a future that is done is told at once: nobody has completed it now. */
+static union {
+    py_method *method;
+    py_wide_method *call;
+} adds[2];
+
+static void *add(int which, void *self, void *const arguments[4])
+{
+    signals_release(true);
+    void *result = adds[which].call(self, arguments[0], arguments[1], arguments[2], arguments[3]);
+    signals_release(false);
+    return result;
+}
+
+static void *add_to_future(void *self, void *a, void *b, void *c, void *d)
+{
+    return add(0, self, (void *[]){a, b, c, d});
+}
+
+static void *add_to_task(void *self, void *a, void *b, void *c, void *d)
+{
+    return add(1, self, (void *[]){a, b, c, d});
+}
+
 static struct python_place rows[] = {
     {"_asyncio", "Task", "cancel", {our_cancel}, &original_cancel},
+    {"_asyncio", "Future", "add_done_callback", {.wide = add_to_future}, &adds[0].method},
+    {"_asyncio", "Task", "add_done_callback", {.wide = add_to_task}, &adds[1].method},
     {"asyncio.locks", "Event", "set", .call = set},
     {"asyncio.locks", "Event", "wait", .call = wait_event},
     {"asyncio.locks", "Condition", "notify", .call = notify},

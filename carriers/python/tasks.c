@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "carrier.h"
+#include "note.h"
 #include "python.h"
 
 static py_method *original_run;
@@ -222,7 +223,47 @@ static struct py_object *make_handle(
     return result;
 }
 
+/* Twisted's reactor on asyncio runs its own callbacks and timers, whoever they are for, in handles
+ * that the first request makes which needs one. */
+static struct py_object *react(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *token = python_is_ours() ? current_be_nobodys() : NULL;
+    python_thread.reacts += token != NULL;
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    if (token == NULL)
+        return result;
+    struct python_error error = python_set_aside();
+    python_thread.reacts--;
+    current_leave(token);
+    python_put_back(error);
+    return result;
+}
+
+/* asgiref puts all variables of one context into another, of a thread of many requests, too: not
+ * ours. */
+static struct py_object *restore(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *capsule = python_is_ours() ? note_make(CARRIER_NONE) : NULL;
+    struct py_object *token = capsule == NULL ? NULL : current_put(capsule);
+    if (capsule != NULL)
+        py.Py_DecRef(capsule);
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    if (token == NULL)
+        return result;
+    struct python_error error = python_set_aside();
+    current_leave(token);
+    python_put_back(error);
+    return result;
+}
+
+#define REACTOR "twisted.internet.asyncioreactor", "AsyncioSelectorReactor"
+
 static struct python_place rows[] = {
+    {"asgiref.sync", NULL, "_restore_context", .call = restore},
+    {REACTOR, "_readOrWrite", .call = react},
+    {REACTOR, "_onTimer", .call = react},
     {"_contextvars", "Context", "run", {our_run}, &original_run},
     {"asyncio.events", "Handle", "__init__", .call = make_handle},
 };

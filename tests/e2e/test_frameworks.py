@@ -34,6 +34,8 @@ def test_twisted():
         return skip("Twisted", "python3-twisted is not installed")
     ways = {"sequence": 2, "later": 2, "thread": 2}
     play("Twisted", service("twisted_service.py"), ways, EVERY, missed=dict.fromkeys(ways, ALL))
+    play("Twisted on asyncio", service("twisted_service.py", "asyncio"), ways, EVERY,
+         missed=dict.fromkeys(ways, ALL))
 
 
 if __name__ == "__main__":

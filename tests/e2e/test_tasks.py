@@ -11,7 +11,7 @@ from tls_scene import certify
 CALLS = {"sequence": 2, "gather": 4, "pool": 2, "sleep": 2, "soon": 2, "executor": 2, "thread": 4,
          "background": 3, "streams": 2, "event": 2, "queue": 3, "queue_of_threads": 2,
          "pool_in_queue": 2, "pool_at_condition": 2, "shared": 2}
-FASTAPI_CALLS = {"awaits": 2, "blocks": 2, "afterwards": 3}
+FASTAPI_CALLS = {"awaits": 2, "told": 4, "blocks": 2, "afterwards": 3}
 
 
 # A new thread inherits its request until its first wait, and that is mostly for the interpreter's

@@ -336,6 +336,16 @@ static long do_pselect(void)
 
 static struct epoll_event events[4];
 
+static long do_epoll_create(void)
+{
+    return close(epoll_create(1));
+}
+
+static long do_epoll_create1(void)
+{
+    return close(epoll_create1(EPOLL_CLOEXEC));
+}
+
 static long do_epoll_ctl(void)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT};
@@ -573,7 +583,8 @@ static const struct row {
     {"freopen64", do_freopen64, OTHER}, {"syscall", do_syscall, OTHER}, {"poll", do_poll, OTHER},
     {"__poll_chk", do_poll_chk, OTHER}, {"ppoll", do_ppoll, OTHER},
     {"__ppoll_chk", do_ppoll_chk, OTHER}, {"select", do_select, OTHER},
-    {"pselect", do_pselect, OTHER}, {"epoll_ctl", do_epoll_ctl, OTHER}, {"epoll_wait", do_epoll_wait, OTHER},
+    {"pselect", do_pselect, OTHER}, {"epoll_create", do_epoll_create, OTHER},
+    {"epoll_create1", do_epoll_create1, OTHER}, {"epoll_ctl", do_epoll_ctl, OTHER}, {"epoll_wait", do_epoll_wait, OTHER},
     {"epoll_pwait", do_epoll_pwait, OTHER}, {"epoll_pwait2", do_epoll_pwait2, OTHER},
     {"daemon", do_daemon, OTHER}, {"_exit", do__exit, OTHER}, {"_Exit", do__Exit, OTHER},
     {"execl", do_execl, OTHER}, {"execle", do_execle, OTHER}, {"execlp", do_execlp, OTHER},

@@ -3,6 +3,7 @@
 
 fast_service.py PORT BACKEND asyncio|uvloop
 """
+import asyncio
 import sys
 import urllib.request
 
@@ -38,6 +39,16 @@ def call_blocking(how, k, number):
 async def awaits(number: int):
     await call("awaits", 1, number)
     await call("awaits", 2, number)
+
+
+@application.get("/told/{number}")
+async def told(number: int):
+    """Asks to be told of a task that is done, as anyio does where it connects."""
+    for k in (1, 2):
+        task = asyncio.create_task(call("told", k, number))
+        await task
+        await asyncio.wait([task])
+        await call("told", k + 2, number)
 
 
 @application.get("/blocks/{number}")

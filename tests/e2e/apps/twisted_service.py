@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Twisted's server and client, in its own reactor: twisted_service.py PORT TARGET. /<way>/<number>
+"""Twisted's server and client, in its own reactor: twisted_service.py PORT TARGET [asyncio]. /<way>/<number>
 calls TARGET/<way>/<number>, as often as the way does."""
 import sys
 import urllib.request
+
+if sys.argv[3:] == ["asyncio"]:
+    from twisted.internet import asyncioreactor
+    asyncioreactor.install()
 
 from twisted.internet import defer, reactor, task, threads
 from twisted.web import client, resource, server
