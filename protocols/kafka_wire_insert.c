@@ -239,6 +239,14 @@ static size_t headers_bytes(const struct editor *editor, unsigned which)
     return counter.used - editor->used;
 }
 
+static size_t bits_of(unsigned which)
+{
+    size_t count = 0;
+    for (; which != 0; which &= which - 1)
+        count++;
+    return count;
+}
+
 static void edit_record(struct editor *editor, size_t batch_end)
 {
     size_t start = editor->at;
@@ -251,7 +259,7 @@ static void edit_record(struct editor *editor, size_t batch_end)
         copy(editor, record.end - start);
         return;
     }
-    size_t count = record.count + (size_t)__builtin_popcount(which);
+    size_t count = record.count + bits_of(which);
     put_signed(editor, record.end - record.body + headers_bytes(editor, which) +
                            variable_bytes((uint64_t)count << 1) - (record.behind - record.headers));
     editor->at = record.body;

@@ -302,7 +302,7 @@ struct context_row {
     uint8_t field;
 };
 void protocol_look_for_context(
-    protocol_context_names *, const struct context_row *rows, unsigned count);
+    protocol_context_names *names, const struct context_row *rows, unsigned count);
 
 /* Heads of answers are to be edited: ANSWER is told. Before threads exist, too. */
 void protocol_edit_answers(bool edits);

@@ -27,6 +27,7 @@
 #include "fake_kernel.h"
 #include "otlp.h"
 #include "otlp.pb-c.h"
+#include "propagators.h"
 #include "ring.h"
 #include "stream.h"
 #include "telling.h"
@@ -67,7 +68,8 @@ static bool begins_line_of_ours(const struct stream *stream, size_t at)
 {
     return begins_line(stream, at, "traceparent: ") || begins_line(stream, at, "tracestate: ") ||
            begins_line(stream, at, "baggage: ") || begins_line(stream, at, "x-amzn-trace-id: ") ||
-           begins_line(stream, at, "traceresponse: ") ||
+           begins_line(stream, at, "b3: ") || begins_line(stream, at, "x-b3-") ||
+           begins_line(stream, at, "sw8") || begins_line(stream, at, "traceresponse: ") ||
            begins_line(stream, at, "server-timing: traceparent;desc=");
 }
 
@@ -77,13 +79,15 @@ static bool begins(const uint8_t *bytes, size_t length, const char *word)
     return least > 0 && memcmp(bytes, word, least) == 0;
 }
 
-/* Is the byte inside a traceparent that the host passed on? Then it may be ours. */
+/* Is the byte inside a context that the host passed on? Then it may be ours. */
 static bool is_in_traceparent(const struct stream *stream, size_t at)
 {
     size_t line = at;
     while (line > 0 && stream->kernel[line - 1] != '\n')
         line--;
-    return at - line > 11 && begins_line(stream, line, "traceparent");
+    return (at - line > 11 && begins_line(stream, line, "traceparent")) ||
+           (at - line > 2 && begins_line(stream, line, "b3")) ||
+           (at - line > 11 && begins_line(stream, line, "x-b3-spanid"));
 }
 
 /* Between the host's bytes there is nothing but whole lines of ours; the last may be on its way. */
@@ -160,6 +164,7 @@ static void host_read(int fd, uint8_t how)
     if (begins(kernel.incoming, length, "INFO "))
         kernel.streams[fd - FIRST_FD].is_blurred = true; /* of NATS: so are its lines */
     config.inserts_inbound = how & 16;
+    config.w3c = config.w3c_of_all = (how & 32) == 0; /* from now on */
     size_t room = length + (how & 1) + (how & 16 ? 80 : 0);
     uint8_t *buffer = malloc(room + 1); /* exact, so that ASan sees what is read beyond it */
     struct iovec iov[2] = {{buffer, room / 2}, {buffer + room / 2, room - room / 2}};
@@ -438,13 +443,15 @@ static void start(void)
 {
     char *const environment[] = {"BURDOCK_DIR=/nonexistent", "BURDOCK_STORE=/nonexistent",
         "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1", "OTEL_SPAN_LINK_COUNT_LIMIT=4",
-        "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing", NULL};
+        "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing",
+        "OTEL_PROPAGATORS=tracecontext,baggage,b3,b3multi,sw8", NULL};
     char *const arguments[] = {"fuzz", NULL};
     kernel_start();
     config_read(&config, environment, arguments, "fuzz");
     require(descriptor_start() && thread_start() && process_start(), "the library starts");
     attribution_start();
     protocol_edit_answers(true);
+    propagators_start();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
