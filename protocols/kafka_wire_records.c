@@ -101,6 +101,15 @@ static void link(struct kafka_reader *reader)
                            .length = TRACEPARENT_BYTES});
 }
 
+/* The record ends, or is left. */
+static void link_told(struct kafka_reader *reader)
+{
+    struct kafka_records *records = &reader->side->records;
+    if (records->is_carrying)
+        kafka_tell(reader, (struct event){.kind = EVENT_LINK, .exchange = reader->side->exchange});
+    records->is_carrying = false;
+}
+
 static void add(struct kafka_records *records, const uint8_t *bytes, size_t length, size_t most)
 {
     size_t room = most - records->have;
@@ -138,9 +147,7 @@ static void end_record(struct kafka_reader *reader)
 {
     struct kafka_records *records = &reader->side->records;
     struct kafka_came *came = &reader->kafka->came;
-    if (records->is_carrying)
-        kafka_tell(reader, (struct event){.kind = EVENT_LINK, .exchange = reader->side->exchange});
-    records->is_carrying = false;
+    link_told(reader);
     bool goes_on = reader->side->left == records->record_end && --records->records > 0 &&
                    ++came->read < KAFKA_READ_MAX;
     records->stage = goes_on ? RECORDS_LENGTH : RECORDS_SKIP;
@@ -289,6 +296,7 @@ void kafka_records_read(struct kafka_reader *reader, uint32_t records_end)
         else if (records->stage == RECORDS_SKIP)
             kafka_take(reader, reader->end - reader->at);
         else if (!read_record(reader, end)) {
+            link_told(reader);
             records->stage = RECORDS_SKIP;
             side->have = 0;
         }
