@@ -186,7 +186,9 @@ def test_status_and_death():
         check({503, 200} <= set(php_spans), "php: the statuses of its answers", php_spans)
         died = [s for s in spans if (s.service, s.kind) == ("nginx", "CLIENT") and
                 "http.response.status_code" not in s.attributes]
-        equal([s.status for s in died], ["ERROR"], "nginx's call to the script that died failed")
+        # A worker of nginx that had kept a connection tries again by a fresh one, as it does bare.
+        check(len(died) in (1, 2) and {s.status for s in died} == {"ERROR"},
+              "nginx's call to the script that died failed, as often as it was made", died)
 
 
 def test_as_bare():
