@@ -131,7 +131,7 @@ static struct seen look(
         size_t length = strlen(name);
         enum field field = context_field(name, length);
         seen.bytes += length + size + HEADER_BYTES;
-        seen.is_carrying |= field == FIELD_TRACEPARENT || field == FIELD_CONTEXT;
+        seen.is_carrying |= context_is_parent(field);
         for (unsigned which = 0; which < own->count; which++)
             seen.has |= (unsigned)is_name(own->headers[which].name, name) << which;
     }
@@ -157,14 +157,6 @@ static void adopt(struct sending *now)
     }
     message_header(now->exchange, "traceparent", parent, parent_size);
     message_adopt(now->exchange);
-}
-
-static size_t bytes_of(const struct exchange_own *own)
-{
-    size_t bytes = 0;
-    for (unsigned i = 0; i < own->count; i++)
-        bytes += own->headers[i].name.length + own->headers[i].value.length + HEADER_BYTES;
-    return bytes;
 }
 
 /* A message that became longer than its producer may send would be refused, or worse. */
@@ -222,7 +214,7 @@ static void carry(struct sending *now, rd_kafka_message_t *message, size_t bytes
     }
     if (ours.own.count == 0)
         return;
-    if (fits(message, seen.bytes + bytes_of(&ours.own), bytes_max))
+    if (fits(message, seen.bytes + exchange_own_bytes(&ours.own, HEADER_BYTES), bytes_max))
         add(now, message, &ours.own, seen.has, is_new);
     else
         exchange_untouched(now->exchange);

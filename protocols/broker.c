@@ -112,23 +112,13 @@ void broker_tell_text(
     tell_piece(reader, event, &piece);
 }
 
-static void tell_part(struct broker_reader *reader, struct event event, bool is_first,
-    const void *text, size_t length)
-{
-    event.first = is_first;
-    event.offset = reader->at;
-    event.text = text;
-    event.length = length;
-    tell(reader, event);
-}
-
 void broker_tell_header(struct broker_reader *reader, uint32_t serial, enum field field,
     struct fact name, struct broker_piece piece)
 {
-    struct event event = {.kind = EVENT_TEXT, .field = field, .exchange = serial};
+    struct event event = {
+        .kind = EVENT_TEXT, .field = field, .exchange = serial, .offset = piece.from};
     if (piece.is_first && context_is_named(field)) {
-        tell_part(reader, event, true, name.text, name.length);
-        tell_part(reader, event, false, ": ", 2);
+        context_tell_name(reader->sink, event, name.text, name.length);
         piece.is_first = false;
     }
     tell_piece(reader, event, &piece);

@@ -64,15 +64,6 @@ static unsigned length_of(unsigned variable)
                                 : PREFIX_BYTES + context_rows[variable - VARIABLES].length;
 }
 
-static char byte_of(unsigned variable, size_t at)
-{
-    if (variable < VARIABLES)
-        return variables[variable].name[at];
-    return at < PREFIX_BYTES
-               ? prefix[at]
-               : as_variable((uint8_t)context_rows[variable - VARIABLES].name[at - PREFIX_BYTES]);
-}
-
 /* Is this what stands there of its name? */
 static bool goes_on(unsigned variable, size_t at, const uint8_t *name, size_t length)
 {
@@ -80,9 +71,13 @@ static bool goes_on(unsigned variable, size_t at, const uint8_t *name, size_t le
         return false;
     if (variable < VARIABLES)
         return memcmp(variables[variable].name + at, name, length) == 0;
-    for (size_t i = 0; i < length; i++)
-        if (byte_of(variable, at + i) != (char)name[i])
+    const char *header = context_rows[variable - VARIABLES].name;
+    for (size_t i = 0; i < length; i++, at++) {
+        char byte =
+            at < PREFIX_BYTES ? prefix[at] : as_variable((uint8_t)header[at - PREFIX_BYTES]);
+        if (byte != (char)name[i])
             return false;
+    }
     return true;
 }
 
@@ -98,11 +93,16 @@ static void keep_length(struct cgi_pair *pair, uint32_t length)
 
 static void choose_field(struct cgi_pair *pair)
 {
-    unsigned which = pair->matched == 0 ? 0 : (unsigned)__builtin_ctzll(pair->matched);
-    pair->field = pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX ? FIELD_COUNT
-                  : which < VARIABLES                                    ? variables[which].field
-                                      : context_rows[which - VARIABLES].field;
-    pair->row = which < VARIABLES ? 0 : (uint8_t)(which - VARIABLES);
+    pair->field = FIELD_COUNT;
+    if (pair->matched == 0 || pair->value > VARIABLE_BYTES_MAX)
+        return;
+    unsigned which = (unsigned)__builtin_ctzll(pair->matched);
+    if (which < VARIABLES) {
+        pair->field = variables[which].field;
+        return;
+    }
+    pair->row = (uint8_t)(which - VARIABLES);
+    pair->field = context_rows[pair->row].field;
 }
 
 static bool end_name(struct cgi_pair *pair)
@@ -155,15 +155,7 @@ void cgi_name_close(struct cgi_pair *pair)
 void cgi_tell_name(const struct cgi_pair *pair, struct event event, struct sink *sink)
 {
     const struct context_row *row = &context_rows[pair->row];
-    event.first = true;
-    event.last = false;
-    event.text = (const uint8_t *)row->name;
-    event.length = row->length;
-    sink->event(sink, &event);
-    event.first = false;
-    event.text = (const uint8_t *)": ";
-    event.length = 2;
-    sink->event(sink, &event);
+    context_tell_name(sink, event, row->name, row->length);
 }
 
 enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_VERSION, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };

@@ -57,7 +57,7 @@ size_t cgi_head_read(struct cgi_head *, const uint8_t *data, size_t length);
 /* RFC 3875, 6.2.1 and 6.2.3: 200 if nothing is said, 302 with a Location. */
 uint16_t cgi_head_status(const struct cgi_head *);
 
-/* Of a field whose name is told before its value: "name: ". `event` has all but the text. */
+/* Of a field whose name is told before its value: context_tell_name. */
 void cgi_tell_name(const struct cgi_pair *, struct event event, struct sink *);
 
 void cgi_describe(const struct facts *, struct describer *);

@@ -14,6 +14,11 @@ void context_look_for(protocol_context_names *names, const struct context_row *r
     context_row_count = count;
 }
 
+enum field context_other_field(const uint8_t *name, size_t length)
+{
+    return others == NULL ? FIELD_COUNT : others(name, length);
+}
+
 enum field context_field(const void *name, size_t length)
 {
     static const struct context_row w3c[] = {{"traceparent", 11, FIELD_TRACEPARENT},
@@ -21,6 +26,19 @@ enum field context_field(const void *name, size_t length)
     for (size_t i = 0; i < sizeof(w3c) / sizeof(w3c[0]); i++)
         if (w3c[i].length == length && memcmp(w3c[i].name, name, length) == 0)
             return (enum field)w3c[i].field;
-    bool may_be = others != NULL && length > 0 && length <= CONTEXT_NAME_MAX;
-    return may_be ? others(name, length) : FIELD_COUNT;
+    bool may_be = length > 0 && length <= CONTEXT_NAME_MAX;
+    return may_be ? context_other_field(name, length) : FIELD_COUNT;
+}
+
+void context_tell_name(struct sink *sink, struct event event, const void *name, size_t length)
+{
+    event.first = true;
+    event.last = false;
+    event.text = name;
+    event.length = length;
+    sink->event(sink, &event);
+    event.first = false;
+    event.text = (const uint8_t *)": ";
+    event.length = 2;
+    sink->event(sink, &event);
 }

@@ -19,12 +19,24 @@ void context_look_for(
 
 /* FIELD_COUNT: it carries none that is looked for. */
 enum field context_field(const void *name, size_t length);
+/* The same of names of any length, but for W3C's. */
+enum field context_other_field(const uint8_t *name, size_t length);
+
+/* Who has one of those has a context. */
+static inline bool context_is_parent(enum field field)
+{
+    return field == FIELD_TRACEPARENT || field == FIELD_CONTEXT;
+}
 
 /* Is its name told, before its value? */
 static inline bool context_is_named(enum field field)
 {
     return field == FIELD_CONTEXT || field == FIELD_CARRIED;
 }
+
+/* The first pieces of such a text. `event` is the one that tells its value, of which kind, field,
+ * exchange and offset count. */
+void context_tell_name(struct sink *, struct event event, const void *name, size_t length);
 
 /* What other formats are looked for by names alone, none of which has a part that is open; set
  * before threads exist. */

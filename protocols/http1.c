@@ -7,6 +7,7 @@
  * counted body that starts with a capital letter after its Expect was answered with a final status
  * (it may as well be the next request: RFC 9110, 10.1.1).
  */
+#include "context_names.h"
 #include "http1.h"
 
 #include <string.h>
@@ -48,25 +49,13 @@ void http1_tell_piece(
     reader->sink->event(reader->sink, &event);
 }
 
-static void tell_text(struct reader *reader, enum field field, const void *text, size_t length,
-    size_t offset, bool first)
-{
-    struct event event = {.kind = EVENT_TEXT,
-        .field = field,
-        .first = first,
-        .exchange = http1_serial(reader),
-        .offset = offset,
-        .text = text,
-        .length = length};
-    reader->sink->event(reader->sink, &event);
-}
-
 enum field http1_tell_context(
     struct reader *reader, enum header header, const uint8_t *name, size_t length, size_t offset)
 {
     enum field field = header == HEADER_CONTEXT ? FIELD_CONTEXT : FIELD_CARRIED;
-    tell_text(reader, field, name, length, offset, true);
-    tell_text(reader, field, ": ", 2, offset, false);
+    struct event event = {
+        .kind = EVENT_TEXT, .field = field, .exchange = http1_serial(reader), .offset = offset};
+    context_tell_name(reader->sink, event, name, length);
     return field;
 }
 

@@ -144,7 +144,6 @@ static enum header name_header(const uint8_t *name, size_t length, enum role rol
 
 enum header (*http1_name_header)(const uint8_t *, size_t, enum role) = name_header;
 
-static protocol_context_names *other_field;
 bool http1_edits_answers;
 
 /* What is no context of W3C's may be one of those. */
@@ -153,7 +152,7 @@ static enum header name_header_or_more(const uint8_t *name, size_t length, enum 
     enum header header = name_header(name, length, role);
     if (role == REQUESTS) {
         bool may_be = header == HEADER_OTHER || header == HEADER_AMZN_TRACE_ID;
-        enum field field = may_be && other_field != NULL ? other_field(name, length) : FIELD_COUNT;
+        enum field field = may_be ? context_other_field(name, length) : FIELD_COUNT;
         return field == FIELD_COUNT     ? header
                : field == FIELD_CONTEXT ? HEADER_CONTEXT
                                         : HEADER_CARRIED;
@@ -167,7 +166,6 @@ void protocol_look_for_context(
     protocol_context_names *names, const struct context_row *rows, unsigned count)
 {
     context_look_for(names, rows, count);
-    other_field = names;
     http1_name_header = name_header_or_more;
 }
 

@@ -157,7 +157,7 @@ static void pass(struct editor *editor)
 static void look(const struct insertion *insertion, struct record *record, struct fact name)
 {
     enum field field = context_field(name.text, name.length);
-    record->is_carrying |= field == FIELD_TRACEPARENT || field == FIELD_CONTEXT;
+    record->is_carrying |= context_is_parent(field);
     for (unsigned i = 0; i < insertion->count && field != FIELD_COUNT; i++) {
         struct fact ours = insertion->headers[i].name;
         if (name.length == ours.length && memcmp(name.text, ours.text, ours.length) == 0)

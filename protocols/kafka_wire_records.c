@@ -167,20 +167,13 @@ static void end_text(struct kafka_reader *reader)
 /* Its name is known, and its value follows. */
 static void tell_name(struct kafka_reader *reader)
 {
-    const struct kafka_records *records = &reader->side->records;
+    struct kafka_records *records = &reader->side->records;
     struct event event = {.kind = EVENT_TEXT,
         .field = (enum field)records->field,
         .exchange = reader->side->exchange,
-        .first = true,
-        .offset = reader->at,
-        .text = records->text,
-        .length = records->have};
-    kafka_tell(reader, event);
-    event.first = false;
-    event.text = (const uint8_t *)": ";
-    event.length = 2;
-    kafka_tell(reader, event);
-    reader->side->records.is_carrying = !reader->is_request;
+        .offset = reader->at};
+    context_tell_name(reader->sink, event, records->text, records->have);
+    records->is_carrying = !reader->is_request;
 }
 
 /* Something of this length follows; false: it is longer than what it is in. */

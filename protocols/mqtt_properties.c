@@ -88,7 +88,7 @@ static void end_text(struct mqtt_side *side)
     if (is_name)
         property->field = (uint8_t)context_field(property->name, property->name_length);
     /* Whatever the value is, and be it none. */
-    side->has_context |= property->field == FIELD_TRACEPARENT || property->field == FIELD_CONTEXT;
+    side->has_context |= context_is_parent((enum field)property->field);
 }
 
 /* From this offset on. */

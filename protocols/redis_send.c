@@ -71,18 +71,9 @@ static void settle_one(struct redis_reader *reader)
 void redis_tell_name(struct redis_reader *reader, enum field field, uint32_t exchange,
     const uint8_t *name, size_t length)
 {
-    struct event event = {.kind = EVENT_TEXT,
-        .field = field,
-        .exchange = exchange,
-        .first = true,
-        .offset = reader->at,
-        .text = name,
-        .length = length};
-    reader->sink->event(reader->sink, &event);
-    event.first = false;
-    event.text = (const uint8_t *)": ";
-    event.length = 2;
-    reader->sink->event(reader->sink, &event);
+    struct event event = {
+        .kind = EVENT_TEXT, .field = field, .exchange = exchange, .offset = reader->at};
+    context_tell_name(reader->sink, event, name, length);
 }
 
 static bool is_word(const struct redis_request *request, const char *word, size_t length)
@@ -117,7 +108,7 @@ static void take_name(struct redis_request *request)
 {
     request->field = (uint8_t)context_field(request->word, request->word_length);
     request->name_length = request->word_length;
-    request->carries |= request->field == FIELD_TRACEPARENT || request->field == FIELD_CONTEXT;
+    request->carries |= context_is_parent((enum field)request->field);
     request->entry = VALUE;
 }
 

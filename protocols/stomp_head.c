@@ -121,10 +121,14 @@ static void tell_text(
 static void tell_name(struct broker_reader *reader)
 {
     struct stomp_side *side = reader->side;
-    if (!side->is_first || !context_is_named((enum field)side->field))
+    struct event event = {.kind = EVENT_TEXT,
+        .field = (enum field)side->field,
+        .exchange = side->serial,
+        .offset = reader->at};
+    if (!side->is_first || !context_is_named(event.field))
         return;
-    tell_text(reader, reader->at, side->name, side->name_length, false);
-    tell_text(reader, reader->at, ": ", 2, false);
+    context_tell_name(reader->sink, event, side->name, side->name_length);
+    side->is_first = false;
 }
 
 /* "Value Encoding": none in 1.0. */

@@ -159,6 +159,8 @@ struct exchange_own {
 };
 void exchange_headers(
     const struct exchange *exchange, struct exchange_own *own, char *lines, size_t room);
+/* Of their names and values, and `each` more of each header. */
+size_t exchange_own_bytes(const struct exchange_own *own, size_t each);
 /* The same in the protocol's own form, in place of what is `replaced`: into self->lines, or into
  * self->wide_text: of other formats than W3C's, or if it may be longer, of a splice that has a
  * number. */

@@ -182,11 +182,11 @@ void exchange_headers(
         headers_of_lines((struct slice){lines, lines_of_any(exchange, lines, room, true)}, own);
 }
 
-static size_t bytes_of(const struct exchange_own *own)
+size_t exchange_own_bytes(const struct exchange_own *own, size_t each)
 {
-    size_t bytes = 0;
+    size_t bytes = own->count * each;
     for (unsigned i = 0; i < own->count; i++)
-        bytes += own->headers[i].name.length + own->headers[i].value.length + INSERT_EACH_BYTES_MAX;
+        bytes += own->headers[i].name.length + own->headers[i].value.length;
     return bytes;
 }
 
@@ -202,7 +202,8 @@ size_t exchange_insert(struct thread *self, const struct exchange *exchange,
         .key = splice->key,
         .room = TEXT_BIG_BYTES};
     size_t times = (size_t)splice->number;
-    size_t most = (times > 0 ? times : 1) * bytes_of(&own) + splice->length + INSERT_BYTES_MAX;
+    size_t most = (times > 0 ? times : 1) * exchange_own_bytes(&own, INSERT_EACH_BYTES_MAX) +
+                  splice->length + INSERT_BYTES_MAX;
     bool fits = most <= TEXT_BIG_BYTES;
     if (fits && config.w3c)
         return protocol->insert(&insertion, self->lines);

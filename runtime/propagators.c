@@ -58,14 +58,15 @@ void propagators_start(void)
     };
     static struct context_row rows[sizeof(all) / sizeof(all[0])];
     unsigned count = 0;
+    if ((config.propagators & ~(uint32_t)(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE)) == 0)
+        return;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         size_t length = strlen(all[i]);
         enum field field = propagators_read((const uint8_t *)all[i], length);
         if (field != FIELD_COUNT && memchr(all[i], '*', length) == NULL)
             rows[count++] = (struct context_row){all[i], (uint8_t)length, (uint8_t)field};
     }
-    if (config.propagators & ~(uint32_t)(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE))
-        protocol_look_for_context(propagators_read, rows, count);
+    protocol_look_for_context(propagators_read, rows, count);
 }
 
 /* The header of a line "name: value", whose value is left in *line. */

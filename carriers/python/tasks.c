@@ -223,20 +223,29 @@ static struct py_object *make_handle(
     return result;
 }
 
+/* The call, with what the running context has been given, which it has no more then. */
+static struct py_object *call_with(struct py_object *token, struct py_object *original,
+    struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    if (token == NULL)
+        return result;
+    struct python_error error = python_set_aside();
+    current_leave(token);
+    python_put_back(error);
+    return result;
+}
+
 /* Twisted's reactor on asyncio runs its own callbacks and timers, whoever they are for, in handles
  * that the first request makes which needs one. */
 static struct py_object *react(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
     struct py_object *token = python_is_ours() ? current_be_nobodys() : NULL;
-    python_thread.reacts += token != NULL;
-    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    if (token == NULL)
-        return result;
-    struct python_error error = python_set_aside();
-    python_thread.reacts--;
-    current_leave(token);
-    python_put_back(error);
+    bool is_nobodys = token != NULL;
+    python_thread.reacts += is_nobodys;
+    struct py_object *result = call_with(token, original, arguments, keywords);
+    python_thread.reacts -= is_nobodys;
     return result;
 }
 
@@ -249,13 +258,7 @@ static struct py_object *restore(
     struct py_object *token = capsule == NULL ? NULL : current_put(capsule);
     if (capsule != NULL)
         py.Py_DecRef(capsule);
-    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    if (token == NULL)
-        return result;
-    struct python_error error = python_set_aside();
-    current_leave(token);
-    python_put_back(error);
-    return result;
+    return call_with(token, original, arguments, keywords);
 }
 
 #define REACTOR "twisted.internet.asyncioreactor", "AsyncioSelectorReactor"

@@ -91,8 +91,8 @@ def cut(handler):
 cut.is_partial = True  # spans are taken
 
 MOODS = (
-    ("cut off behind the head", [cut] * 3, None),
     # what, answers, what is lost: (counter, how many at least) or None
+    ("cut off behind the head", [cut] * 3, None),
     ("resetting", [reset] * 3, None),
     ("hanging up", [hang_up] * 3, None),
     ("slow", [slow] * 6, None),
