@@ -78,7 +78,8 @@ static enum found read_b3_single(struct slice value, struct extracted *out)
     while (count < 5 && slice_split(&value, '-', &parts[count]))
         count++;
     out->is_deferred = count == 2;
-    bool is_parent = count >= 2 && value.data[value.length - 1] != '-' && count <= 4 &&
+    /* All of it has been split, and it does not end in a separator. */
+    bool is_parent = count >= 2 && count <= 4 && value.data[-1] != '-' &&
                      read_ids(parts[0], parts[1], &out->ids) &&
                      (count < 3 || (parts[2].length == 1 && read_b3_state(parts[2], out))) &&
                      (count < 4 || (parts[3].length == SHORT_DIGITS &&
