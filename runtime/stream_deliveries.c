@@ -61,38 +61,39 @@ static void serve(struct thread *self, struct exchange *exchange)
     exchange->behind = false;
 }
 
-static void take_up(struct stream_sink *sink, struct exchange *exchange)
+void stream_delivered(struct stream_sink *sink, struct exchange *exchange)
 {
+    exchange_identify_server(sink->self, exchange);
+    exchange_link_parent(exchange);
+    if (exchange->context != NULL)
+        exchange->context->is_message = true;
+}
+
+/* On an event loop. Who acknowledges what it did nothing for may do that work afterwards. */
+static void note_settled(struct thread *self, const struct context *context)
+{
+    self->settled_unit = self->unit + 1;
+    self->settles_late |= context->has_made_calls && !self->settles_early;
+    self->settles_early |= !self->settles_late && !context->has_made_calls &&
+                           !context->may_have_made_calls && !context->is_followed;
+}
+
+/* Is it still at work on what it has acknowledged, it may be? */
+static bool may_be_behind(const struct thread *self)
+{
+    return self->multiplexes && (self->settles_early || self->settled_unit == self->unit + 1);
+}
+
+/* All of it is here, or what makes it valid: before, nobody works on it. */
+static void come_complete(struct stream_sink *sink, struct exchange *exchange)
+{
+    exchange->is_complete = true;
+    if (exchange->context == NULL)
+        return;
     if (attribution_is_engaged(sink->self))
         leave(sink->connection, exchange); /* a request that is at work has asked for it */
     else if (sink->connection->held == exchange)
         serve(sink->self, exchange);
-}
-
-void stream_delivered(struct stream_sink *sink, struct exchange *exchange)
-{
-    struct exchange *first = sink->connection->held;
-    exchange_identify_server(sink->self, exchange);
-    exchange_link_parent(exchange);
-    if (exchange->context == NULL)
-        return;
-    exchange->context->is_message = true;
-    take_up(sink, exchange);
-    /* Until that one is complete it is not known which of them is worked on. */
-    if (first != NULL && first != exchange && !first->is_complete && first->context != NULL)
-        first->context->is_uncertain = true;
-}
-
-/* All of it is here, or what makes it valid: now at the latest it is worked on. Whoever reads that
- * is done with what it had. */
-static void come_complete(struct stream_sink *sink, struct exchange *exchange)
-{
-    exchange->is_complete = true;
-    if (exchange->context == NULL || sink->connection->held != exchange)
-        return;
-    exchange->context->is_uncertain &= sink->self->multiplexes;
-    exchange->context->has_made_calls = false; /* those were made for another one, it may be */
-    take_up(sink, exchange);
 }
 
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange)
@@ -104,7 +105,8 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
     if (sink->connection->protocol->pulls && exchange->context != NULL &&
         sink->connection->delivered != exchange)
         exchange->context->is_uncertain = true;
-    if (sink->connection->reads_ahead && !exchange->is_settled && exchange->context != NULL)
+    if (exchange->context != NULL &&
+        (exchange->is_settled ? may_be_behind(sink->self) : sink->connection->reads_ahead))
         exchange->context->is_of_many = true;
     const struct exchange *first = sink->connection->held;
     if (exchange->is_left && !exchange->is_settled) {
@@ -128,7 +130,7 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
  * that it has not been so. */
 static void come_first(struct thread *self, struct exchange *exchange, bool is_uncertain)
 {
-    if (exchange == NULL || exchange->context == NULL)
+    if (exchange == NULL || exchange->context == NULL || !exchange->is_complete)
         return;
     exchange->context->is_uncertain |= is_uncertain;
     if (exchange->unit >> 32 == self->unit >> 32) {
@@ -147,6 +149,8 @@ static void end(struct stream_sink *sink, struct exchange *exchange, enum end_re
     struct context *context = exchange->context;
     bool was_served = connection->held == exchange;
     bool has_called = context != NULL && context->has_made_calls;
+    if (context != NULL && is_told_settled && sink->self->multiplexes)
+        note_settled(sink->self, context);
     bool is_whole = exchange->requested && exchange->has_ids;
     if (is_whole && exchange_is_recorded(exchange))
         stream_record(sink, exchange, stream_error_of(sink, exchange, reason));

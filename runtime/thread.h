@@ -70,6 +70,8 @@ struct thread {
     bool multiplexes;        /* has returned from a wait whose set held something foreign */
     bool is_loop;            /* and has gone on otherwise than by serving a new client at once */
     bool owes_answer;        /* to the last request that it read */
+    bool settles_early;      /* on an event loop: acknowledges a message before it works on it */
+    bool settles_late;       /* or has acknowledged one that it had worked on */
     bool wait_timed_out;     /* the thread's last wait ended by time */
     bool current_certain;    /* the carrier is sure of it, also after its answer */
     bool current_guessed;    /* or only guesses; of no meaning unless current_carried */
@@ -98,8 +100,9 @@ struct thread {
     bool has_carrier;      /* which tells of its tasks: stacks say nothing */
     bool current_of_stack; /* the coroutine itself read the request of `current` */
     struct heap_thread heap;
-    uint64_t unit;        /* of work: another one after each wait for anybody; of no two threads */
-    struct timers timers; /* of its event loop */
+    uint64_t unit;         /* of work: another one after each wait for anybody; of no two threads */
+    uint64_t settled_unit; /* one more than that in which it acknowledged a message last */
+    struct timers timers;  /* of its event loop */
     struct isolation isolation;
     int32_t brief_epoll, brief_fd; /* stream_epoll_made: one more than each; 0: none */
     struct transfers transfers;

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between clients and a broker, and ends connections in the middle of messages."""
+"""What stands between clients and a broker: ends connections in the middle of messages, or lets them
+through in small pieces."""
 import collections
+import random
 import socket
 import threading
+import time
 
 
 class Cutter:
@@ -57,3 +60,32 @@ class Cutter:
                 side.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+class Dribbler(Cutter):
+    """What comes from the broker goes on in pieces of no length that its messages have, as a slow or
+    busy network has it."""
+
+    def connect(self, client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connect(client)
+
+    def pump(self, source, sink, to_broker):
+        if not to_broker:
+            sink = Pieces(sink)
+        super().pump(source, sink, to_broker)
+
+
+class Pieces:
+    def __init__(self, sink):
+        self.sink, self.random = sink, random.Random(1)
+
+    def sendall(self, data):
+        while data:
+            size = self.random.choice((1, 8, 20, 60, 120, 200, 400, 1000, 3000))
+            self.sink.sendall(data[:size])
+            data = data[size:]
+            time.sleep(self.random.choice((0, 0, 0.0001, 0.0003, 0.001)))
+
+    def shutdown(self, how):
+        self.sink.shutdown(how)

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import harness
+from cutter import Dribbler
 from harness import (APPS, BUILD, PATH, PYTHON, Scene, check, equal, free_port, main, skip, wait_until)
 from rabbit import SERVER, Rabbit
 
@@ -129,6 +130,25 @@ def test_work_under_messages(scene, rabbit):
         clear(scene)
 
 
+def test_in_pieces(scene, rabbit):
+    """Messages come while one is worked on that was acknowledged before, or need not be: the next one
+    may be all that is in hand, and is not what is worked on."""
+    count, redis = 200, start_redis(scene)
+    dribbler, port = Dribbler(target=rabbit.port), rabbit.port
+    for prefetch, ack, is_known in ((1, "each", True), (3, "each", None), (3, "first", None),
+                                    (50, "none", None)):
+        what = "in pieces, %d in hand, acknowledged %s" % (prefetch, ack)
+        rabbit.work("publish", count)
+        rabbit.port = dribbler.port
+        rabbit.work("consume", count, prefetch=prefetch, ack=ack, redis=redis)
+        rabbit.port = port
+        spans = scene.wait_spans(count * 3)
+        equal(strangers(spans), [], what + ": each under its own message's")
+        check_calls(spans, count, what, is_known)
+        clear(scene)
+    dribbler.close()
+
+
 def test_confirmed_and_asked_for(scene, rabbit):
     count = 60
     sent = rabbit.work("publish", count, confirm=1)
@@ -226,8 +246,9 @@ def test_rabbitmq():
         if scene.run([PYTHON, "-c", "import pika"], traced=False).returncode:
             return skip("messages through RabbitMQ", "python3-pika is not installed")
         rabbit = Broker(scene)
-        for part in (test_messages, test_work_in_c, test_work_under_messages, test_confirmed_and_asked_for,
-                     test_untraced_neighbours, test_rabbitmq_c, test_measured, test_broken_off):
+        for part in (test_messages, test_work_in_c, test_work_under_messages, test_in_pieces,
+                     test_confirmed_and_asked_for, test_untraced_neighbours, test_rabbitmq_c,
+                     test_measured, test_broken_off):
             part(scene, rabbit)
 
 
