@@ -295,6 +295,12 @@ void attribution_step(struct thread *self, struct context *context)
     self->current_steps = context != NULL;
 }
 
+void attribution_work(struct thread *self, struct context *context)
+{
+    attribution_step(self, context);
+    self->current_read_here = true; /* whatever it waits for meanwhile */
+}
+
 void attribution_call_back(struct thread *self, struct context *context, bool is_guess)
 {
     be_in_task(self, context, false, context != NULL && is_guess);
@@ -431,13 +437,14 @@ bool attribution_is_engaged(const struct thread *self)
 
 void attribution_leave_message(struct thread *self, const struct context *context)
 {
-    if (context != NULL && self->current == context)
+    if (context != NULL && self->current == context && !self->current_steps)
         set_current(self, NULL);
 }
 
 void attribution_leave_ended(struct thread *self)
 {
-    if (self->current != NULL && self->current->is_message && self->current->ended)
+    if (self->current != NULL && self->current->is_message && self->current->ended &&
+        !self->current_steps)
         set_current(self, NULL);
 }
 

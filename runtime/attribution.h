@@ -77,6 +77,8 @@ void attribution_take_up(struct thread *self, struct context *context);
 /* A step of a task begins, which lasts until the other one; carrier.h. */
 void attribution_step(struct thread *self, struct context *context);
 void attribution_stepped(struct thread *self, struct context *context);
+/* The same, and all that the thread does until attribution_leave, whatever it waits for, is of it. */
+void attribution_work(struct thread *self, struct context *context);
 void attribution_rest(struct context *context, bool begins);
 /* A step of a library's, which calls back in C. NULL: it is not known for whom. */
 void attribution_call_back(struct thread *self, struct context *context, bool is_guess);

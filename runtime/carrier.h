@@ -81,6 +81,14 @@ uint64_t carrier_serves_by(int fd);
 /* The request that this connection is at, held: complete, and not answered; else CARRIER_NONE. */
 uint32_t carrier_take_of(int fd, uint64_t connection);
 
+/* A message that fd's connection has brought, by its number (protocols/broker.h: keys), held;
+ * CARRIER_NONE: it is not known, or came in answer to what the thread is at. Whoever asks tells of
+ * each message of the connection from then on: without that none is worked on. The work on one is
+ * all that the thread does until carrier_worked, also what it does while and after it waits. */
+uint32_t carrier_take_message(int fd, uint64_t key);
+void carrier_work(uint32_t handle);
+void carrier_worked(int fd, uint64_t key, uint32_t handle);
+
 /* Every task that comes of what the thread is in will be told with it: however much more is read
  * before any of them runs, it is known which one is at work. */
 void carrier_follow(void);

@@ -63,6 +63,7 @@ struct connection {
     bool tunnels;        /* switched by CONNECT: what follows is a fresh connection */
     bool wait_timed_out; /* the last wait for this connection ended by time */
     bool reads_ahead;    /* its program asks for messages before it works on those it has */
+    bool is_told;        /* a carrier tells which of its messages is worked on */
     bool shake_told;     /* an exchange tells how the session inside TLS began */
     bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
     uint8_t row;         /* CLAIMED: of protocol in protocol_rows */

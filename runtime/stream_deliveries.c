@@ -53,9 +53,10 @@ static void leave(struct connection *connection, struct exchange *exchange)
         connection->held = next_held(exchange);
 }
 
-static void serve(struct thread *self, struct exchange *exchange)
+static void serve(struct stream_sink *sink, struct exchange *exchange)
 {
-    attribution_request(self, exchange->context, false);
+    if (!sink->connection->is_told)
+        attribution_request(sink->self, exchange->context, false);
     if (exchange->behind)
         attribution_request_behind(exchange->context, false);
     exchange->behind = false;
@@ -93,48 +94,54 @@ static void come_complete(struct stream_sink *sink, struct exchange *exchange)
     if (attribution_is_engaged(sink->self))
         leave(sink->connection, exchange); /* a request that is at work has asked for it */
     else if (sink->connection->held == exchange)
-        serve(sink->self, exchange);
+        serve(sink, exchange);
+}
+
+/* Of what else is in hand, or was, nothing tells it apart, it may be. */
+static void note_doubts(struct stream_sink *sink, struct exchange *exchange)
+{
+    const struct connection *connection = sink->connection;
+    struct context *context = exchange->context, *first = connection->held->context;
+    bool pulls = connection->protocol->pulls;
+    bool is_parted =
+        exchange->is_settled && !exchange->is_grouped && !sink->self->multiplexes && !pulls;
+    context->is_of_many |=
+        exchange->is_settled ? may_be_behind(sink->self) : connection->reads_ahead;
+    /* Of several that were asked for one by one, nothing tells which is worked on first. */
+    context->is_uncertain |= pulls && connection->delivered != exchange;
+    /* Nothing will tell where the work on one ends and that on the next begins, or they are worked
+     * on side by side. */
+    if (exchange->behind && !is_parted && first != NULL)
+        first->is_uncertain = context->is_uncertain = true;
 }
 
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange)
 {
-    bool is_parted = exchange->is_settled && !exchange->is_grouped && !sink->self->multiplexes &&
-                     !sink->connection->protocol->pulls;
     come_complete(sink, exchange);
-    /* Of several that were asked for one by one, nothing tells which is worked on first. */
-    if (sink->connection->protocol->pulls && exchange->context != NULL &&
-        sink->connection->delivered != exchange)
-        exchange->context->is_uncertain = true;
-    if (exchange->context != NULL &&
-        (exchange->is_settled ? may_be_behind(sink->self) : sink->connection->reads_ahead))
-        exchange->context->is_of_many = true;
-    const struct exchange *first = sink->connection->held;
     if (exchange->is_left && !exchange->is_settled) {
         stream_end_delivery(sink, exchange, END_COMPLETE); /* nothing else will */
         return;
     }
     if (exchange->is_left || exchange->context == NULL)
         return;
-    exchange->behind = first != exchange;
+    exchange->behind = sink->connection->held != exchange;
     if (exchange->behind)
         attribution_request_behind(exchange->context, true);
-    /* Nothing will tell where the work on one ends and that on the next begins, or they are worked
-     * on side by side. */
-    if (exchange->behind && !is_parted && first->context != NULL)
-        first->context->is_uncertain = exchange->context->is_uncertain = true;
+    if (!sink->connection->is_told)
+        note_doubts(sink, exchange);
     attribution_request_complete(exchange->context);
 }
 
 /* The one behind is now at work on the thread that read it, if that is this one. Who acknowledges
  * before the work is done is still at the one before: only where that has made calls is it known
  * that it has not been so. */
-static void come_first(struct thread *self, struct exchange *exchange, bool is_uncertain)
+static void come_first(struct stream_sink *sink, struct exchange *exchange, bool is_uncertain)
 {
     if (exchange == NULL || exchange->context == NULL || !exchange->is_complete)
         return;
-    exchange->context->is_uncertain |= is_uncertain;
-    if (exchange->unit >> 32 == self->unit >> 32) {
-        serve(self, exchange);
+    exchange->context->is_uncertain |= is_uncertain && !sink->connection->is_told;
+    if (exchange->unit >> 32 == sink->self->unit >> 32) {
+        serve(sink, exchange);
         return;
     }
     if (exchange->behind)
@@ -149,7 +156,7 @@ static void end(struct stream_sink *sink, struct exchange *exchange, enum end_re
     struct context *context = exchange->context;
     bool was_served = connection->held == exchange;
     bool has_called = context != NULL && context->has_made_calls;
-    if (context != NULL && is_told_settled && sink->self->multiplexes)
+    if (context != NULL && is_told_settled && sink->self->multiplexes && !connection->is_told)
         note_settled(sink->self, context);
     bool is_whole = exchange->requested && exchange->has_ids;
     if (is_whole && exchange_is_recorded(exchange))
@@ -163,7 +170,7 @@ static void end(struct stream_sink *sink, struct exchange *exchange, enum end_re
         attribution_answered(sink->self, context);
     stream_forget(connection, exchange);
     if (was_served)
-        come_first(sink->self, connection->held, !has_called);
+        come_first(sink, connection->held, !has_called);
 }
 
 void stream_end_delivery(
@@ -243,6 +250,39 @@ void stream_release(struct stream_sink *sink, const struct event *event)
     }
 }
 
+static struct exchange *complete_delivery(const struct connection *connection, uint64_t key)
+{
+    struct exchange *exchange = connection->delivered;
+    while (exchange != NULL && (exchange->key != key || !exchange->is_complete))
+        exchange = exchange->next;
+    return exchange;
+}
+
+struct context *stream_tell_delivery(
+    struct thread *self, struct connection *connection, uint64_t key)
+{
+    if (attribution_is_engaged(self))
+        return NULL;
+    if (self->current != NULL && !self->current_carried)
+        attribution_leave_message(self, self->current);
+    connection->is_told = true;
+    const struct exchange *exchange = complete_delivery(connection, key);
+    struct context *context = exchange == NULL ? NULL : exchange->context;
+    if (context == NULL)
+        return NULL;
+    context->is_uncertain = context->is_of_many = false;
+    context->is_followed = true;
+    return context;
+}
+
+void stream_end_told(struct thread *self, struct connection *connection, uint64_t key)
+{
+    struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
+    struct exchange *exchange = complete_delivery(connection, key);
+    if (exchange != NULL && !exchange->is_settled)
+        stream_end_delivery(&sink, exchange, END_COMPLETE);
+}
+
 void stream_doubt(struct thread *self)
 {
     if (self->current != NULL && self->current->is_message)
@@ -264,6 +304,8 @@ static void note_haste(struct connection *connection)
 static void leave_all(struct stream_sink *sink, bool only_unsettled)
 {
     struct exchange *next;
+    if (sink->connection->is_told)
+        return;
     if (sink->self->multiplexes)
         note_haste(sink->connection);
     for (struct exchange *exchange = sink->connection->held; exchange != NULL; exchange = next) {

@@ -78,6 +78,12 @@ void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */
 void stream_doubt(struct thread *self);
 void stream_ask(struct stream_sink *sink);
+/* A carrier tells from now on which message of the connection is worked on; now it is this one: its
+ * context, not held. NULL: it is not in hand, or is no task of its own. */
+struct context *stream_tell_delivery(
+    struct thread *self, struct connection *connection, uint64_t key);
+/* The work on it is done; what nobody acknowledges ends. */
+void stream_end_told(struct thread *self, struct connection *connection, uint64_t key);
 /* More was read: the program has asked for it. */
 void stream_leave_deliveries(struct thread *self, struct connection *connection);
 /* It waits for more, there, or only looks whether there is more. */

@@ -79,6 +79,18 @@ bool wrap_start(void)
     return wrapped_type != NULL;
 }
 
+struct py_object *wrap_of(wrapped_call *ours)
+{
+    static struct wrapped *one;
+    if (one == NULL)
+        one = (struct wrapped *)py.PyType_GenericAlloc(wrapped_type, 0);
+    if (one == NULL)
+        return NULL;
+    one->original = tasks_none();
+    one->call = ours;
+    return (struct py_object *)one;
+}
+
 bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours)
 {
     struct py_object *original = py.PyObject_GetAttrString(type, name);
