@@ -31,7 +31,7 @@ void carrier_worked(int fd, uint64_t key, uint32_t handle)
     struct sight sight;
     struct visit visit;
     if (stream_look(fd, &sight) && stream_enter(&visit, &sight)) {
-        stream_end_told(visit.self, visit.connection, key);
+        stream_end_told(visit.self, visit.connection, key, context_at(handle));
         stream_leave(&visit);
     }
     struct thread *self = observe_open();

@@ -275,11 +275,12 @@ struct context *stream_tell_delivery(
     return context;
 }
 
-void stream_end_told(struct thread *self, struct connection *connection, uint64_t key)
+void stream_end_told(
+    struct thread *self, struct connection *connection, uint64_t key, const struct context *context)
 {
     struct stream_sink sink = stream_sink_for(self, connection, CAUSE_PROTOCOL, NULL);
     struct exchange *exchange = complete_delivery(connection, key);
-    if (exchange != NULL && !exchange->is_settled)
+    if (exchange != NULL && exchange->context == context && !exchange->is_settled)
         stream_end_delivery(&sink, exchange, END_COMPLETE);
 }
 

@@ -82,8 +82,9 @@ void stream_ask(struct stream_sink *sink);
  * context, not held. NULL: it is not in hand, or is no task of its own. */
 struct context *stream_tell_delivery(
     struct thread *self, struct connection *connection, uint64_t key);
-/* The work on it is done; what nobody acknowledges ends. */
-void stream_end_told(struct thread *self, struct connection *connection, uint64_t key);
+/* The work on the one of this context is done; what nobody acknowledges ends. */
+void stream_end_told(struct thread *self, struct connection *connection, uint64_t key,
+    const struct context *context);
 /* More was read: the program has asked for it. */
 void stream_leave_deliveries(struct thread *self, struct connection *connection);
 /* It waits for more, there, or only looks whether there is more. */

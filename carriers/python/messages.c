@@ -3,10 +3,14 @@
  * Libraries that read many messages at once and hand them to their program one after the other:
  * whatever has been read, what the program's function does is for the message it was called with.
  *
- *     pika   BlockingChannel (1.0 to 1.4): the function of a consumer is put into its row when the
- *            first message comes, since by then it has been registered
+ * | pika 1.0 to 1.4 | |
+ * |---|---|
+ * | BlockingChannel | puts messages aside, and calls the program's function later: ours is put into
+ * the consumer's row when the first message comes, since by then it has been registered |
+ * | Channel | below it, calls the function of a program with an event loop |
  */
 #include <stddef.h>
+#include <string.h>
 
 #include "carrier.h"
 #include "note.h"
@@ -40,8 +44,7 @@ static long number_of(struct py_object *object, const char *const *names)
 
 static long descriptor_of(struct py_object *channel)
 {
-    static const char *const path[] = {
-        "_impl", "connection", "_transport", "_sock", "fileno", NULL};
+    static const char *const path[] = {"connection", "_transport", "_sock", "fileno", NULL};
     struct py_object *fileno = follow(channel, path);
     struct py_object *result = fileno == NULL ? NULL : py.PyObject_CallObject(fileno, NULL);
     long fd = result == NULL ? -1 : py.PyLong_AsLong(result);
@@ -55,21 +58,38 @@ static long descriptor_of(struct py_object *channel)
 /* AMQP's messages are numbered by channel and delivery tag: amqp_key. */
 static struct message message_of(struct py_object *channel, struct py_object *method)
 {
-    static const char *const number[] = {"_impl", "channel_number", NULL};
+    static const char *const number[] = {"channel_number", NULL};
     static const char *const tag[] = {"delivery_tag", NULL};
-    long of_channel = channel == NULL ? -1 : number_of(channel, number);
-    long of_message = method == NULL ? -1 : number_of(method, tag);
-    struct message message = {channel == NULL ? -1 : (int)descriptor_of(channel),
-        (uint64_t)of_channel << 48 | (uint64_t)of_message};
+    struct message message = {-1, 0};
+    long of_channel = number_of(channel, number), of_message = number_of(method, tag);
+    if (of_channel > 0 && of_message > 0) {
+        message.fd = (int)descriptor_of(channel);
+        message.key = (uint64_t)of_channel << 48 | (uint64_t)of_message;
+    }
     py.PyErr_Clear();
-    if (of_channel < 0 || of_message < 0)
-        message.fd = -1;
     return message;
 }
 
-static struct py_object *work(struct message message, uint32_t handle, struct py_object *function,
+static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
+{
+    static const char *const path[] = {"_impl", NULL};
+    struct py_object *inner = follow(channel, path);
+    struct message message = {-1, 0};
+    if (inner != NULL) {
+        message = message_of(inner, method);
+        py.Py_DecRef(inner);
+    }
+    py.PyErr_Clear();
+    return message;
+}
+
+/* The function is called for the message, if that is known. */
+static struct py_object *work(struct message message, struct py_object *function,
     struct py_object *arguments, struct py_object *keywords)
 {
+    uint32_t handle = message.fd < 0 ? CARRIER_NONE : carrier_take_message(message.fd, message.key);
+    if (handle == CARRIER_NONE)
+        return py.PyObject_Call(function, arguments, keywords);
     struct py_object *capsule = note_make(carrier_hold(handle));
     struct py_object *token = capsule == NULL ? NULL : current_put(capsule);
     carrier_work(handle);
@@ -90,16 +110,14 @@ static struct py_object *hand(
     struct py_object *nobody, struct py_object *all, struct py_object *keywords)
 {
     long count = py.PyObject_Size(all);
-    struct py_object *function = py.PyTuple_GetItem(all, 0), *result = NULL;
     struct py_object *arguments = py.PyTuple_GetSlice(all, 1, count);
     if (arguments == NULL)
         return NULL;
     struct message message = {-1, 0};
     if (python_is_ours() && count == 5)
-        message = message_of(py.PyTuple_GetItem(arguments, 0), py.PyTuple_GetItem(arguments, 1));
-    uint32_t handle = message.fd < 0 ? CARRIER_NONE : carrier_take_message(message.fd, message.key);
-    result = handle == CARRIER_NONE ? py.PyObject_Call(function, arguments, keywords)
-                                    : work(message, handle, function, arguments, keywords);
+        message =
+            message_of_blocking(py.PyTuple_GetItem(arguments, 0), py.PyTuple_GetItem(arguments, 1));
+    struct py_object *result = work(message, py.PyTuple_GetItem(all, 0), arguments, keywords);
     py.Py_DecRef(arguments);
     return result;
 }
@@ -131,31 +149,78 @@ static bool hand_by(struct py_object *consumer)
     return ours != NULL;
 }
 
-/* A message has come: self, channel, method, properties, body. */
-static struct py_object *deliver(
+/* A consumer's row in the dictionary of this name: a new reference or NULL. */
+static struct py_object *consumer_of(
+    struct py_object *self, const char *rows_name, struct py_object *method)
+{
+    const char *const rows_path[] = {rows_name, NULL};
+    static const char *const tag_path[] = {"consumer_tag", NULL};
+    struct py_object *tag = follow(method, tag_path), *rows = follow(self, rows_path);
+    struct py_object *row = tag == NULL || rows == NULL ? NULL : py.PyDict_GetItem(rows, tag);
+    if (row != NULL)
+        py.Py_IncRef(row);
+    if (tag != NULL)
+        py.Py_DecRef(tag);
+    if (rows != NULL)
+        py.Py_DecRef(rows);
+    py.PyErr_Clear();
+    return row;
+}
+
+static const char put_aside_name[] = "_on_consumer_message_delivery";
+
+/* self, channel, method, properties, body */
+static struct py_object *put_aside(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
-    static const char *const tag_path[] = {"consumer_tag", NULL};
-    static const char *const rows_path[] = {"_consumer_infos", NULL};
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 5) {
         struct py_object *method = py.PyTuple_GetItem(arguments, 2);
-        struct py_object *tag = follow(method, tag_path), *rows = follow(self, rows_path);
-        struct py_object *row = tag == NULL || rows == NULL ? NULL : py.PyDict_GetItem(rows, tag);
+        struct py_object *row = consumer_of(self, "_consumer_infos", method);
         if (row != NULL && hand_by(row)) {
-            struct message message = message_of(self, method);
+            struct message message = message_of_blocking(self, method);
             carrier_drop(carrier_take_message(message.fd, message.key)); /* from now on */
         }
-        if (tag != NULL)
-            py.Py_DecRef(tag);
-        if (rows != NULL)
-            py.Py_DecRef(rows);
-        py.PyErr_Clear();
+        if (row != NULL)
+            py.Py_DecRef(row);
     }
     return py.PyObject_Call(original, arguments, keywords);
 }
 
-static struct python_place rows[] = {{"pika.adapters.blocking_connection", "BlockingChannel",
-    "_on_consumer_message_delivery", .call = deliver}};
+static bool is_put_aside(struct py_object *function)
+{
+    struct py_object *name = py.PyObject_GetAttrString(function, "__name__");
+    const char *text = name == NULL ? NULL : py.PyUnicode_AsUTF8(name);
+    bool is_it = text != NULL && strcmp(text, put_aside_name) == 0;
+    if (name != NULL)
+        py.Py_DecRef(name);
+    py.PyErr_Clear();
+    return is_it;
+}
+
+/* self, a frame with the method, one with the properties, body */
+static struct py_object *deliver(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct message message = {-1, 0};
+    struct py_object *self = python_object_of(arguments), *method = NULL, *function = NULL;
+    if (self != NULL && py.PyObject_Size(arguments) == 4)
+        method = py.PyObject_GetAttrString(py.PyTuple_GetItem(arguments, 1), "method");
+    if (method != NULL)
+        function = consumer_of(self, "_consumers", method);
+    if (function != NULL && !is_put_aside(function))
+        message = message_of(self, method);
+    if (function != NULL)
+        py.Py_DecRef(function);
+    if (method != NULL)
+        py.Py_DecRef(method);
+    py.PyErr_Clear();
+    return work(message, original, arguments, keywords);
+}
+
+static struct python_place rows[] = {
+    {"pika.adapters.blocking_connection", "BlockingChannel", put_aside_name, .call = put_aside},
+    {"pika.channel", "Channel", "_on_deliver", .call = deliver},
+};
 
 const struct python_places message_places = {rows, sizeof(rows) / sizeof(rows[0])};

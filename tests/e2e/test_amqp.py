@@ -118,12 +118,12 @@ def test_work_in_c(scene, rabbit):
         clear(scene)
 
 
-def work_under_messages(scene, rabbit, redis, prefetch, ack, carriers):
+def work_under_messages(scene, rabbit, redis, prefetch, ack, carriers, role="consume"):
     count = 200
-    what = "%d in hand, acknowledged %s, by %s" % (prefetch, ack, carriers)
+    what = "%s, %d in hand, acknowledged %s, carriers: %s" % (role, prefetch, ack, carriers)
     sent, port = rabbit.work("publish", count), rabbit.port
     rabbit.port = rabbit.consumers_port
-    seen = rabbit.work("consume", count, carriers=carriers, prefetch=prefetch, ack=ack, redis=redis)
+    seen = rabbit.work(role, count, carriers=carriers, prefetch=prefetch, ack=ack, redis=redis)
     rabbit.port = port
     equal(without_ours(seen), sent, what + ": what comes is what was sent")
     spans = scene.wait_spans(count * 3)  # published, consumed, asked for: at least
@@ -138,6 +138,7 @@ def test_work_under_messages(scene, rabbit):
     for carriers in "python", "none":
         for prefetch, ack in (1, "each"), (50, "each"), (50, "first"), (0, "last"), (50, "none"):
             work_under_messages(scene, rabbit, redis, prefetch, ack, carriers)
+    work_under_messages(scene, rabbit, redis, 50, "each", "python", "loop")
 
 
 def test_in_pieces(scene, rabbit):

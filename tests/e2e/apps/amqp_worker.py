@@ -4,6 +4,7 @@ nothing of traces. What was sent and what came is printed, one line a message.
 
 publish: confirm=1, context=traceparent of the program's own
 consume: prefetch=N, ack=each|none|first|last, redis=PORT: asks for "m:ID" while it works on ID
+loop: consume on pika's event loop, ack=each
 """
 import hashlib
 import socket
@@ -13,7 +14,8 @@ import pika
 
 role, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 options = dict(argument.split("=", 1) for argument in sys.argv[4:])
-connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port))
+parameters = pika.ConnectionParameters("127.0.0.1", port)
+connection = pika.BlockingConnection(parameters)
 channel = connection.channel()
 channel.queue_declare("work")
 
@@ -73,6 +75,26 @@ def consume():
     channel.start_consuming()
 
 
+def loop():
+    redis, seen = Redis(int(options["redis"])), []
+
+    def on_message(channel, method, properties, body):
+        redis.get("m:" + properties.message_id)
+        tell(int(properties.message_id), properties.headers, body)
+        channel.basic_ack(method.delivery_tag)
+        seen.append(method.delivery_tag)
+        if len(seen) == count:
+            loop.close()
+
+    def on_channel(channel):
+        channel.basic_qos(prefetch_count=int(options["prefetch"]))
+        channel.basic_consume("work", on_message)
+
+    loop = pika.SelectConnection(parameters, lambda loop: loop.channel(on_open_callback=on_channel),
+                                 on_close_callback=lambda loop, error: loop.ioloop.stop())
+    loop.ioloop.start()
+
+
 def get():
     for _ in range(count):
         method, properties, body = channel.basic_get("work")
@@ -81,5 +103,5 @@ def get():
     assert channel.basic_get("work")[0] is None
 
 
-{"publish": publish, "consume": consume, "get": get}[role]()
+{"publish": publish, "consume": consume, "loop": loop, "get": get}[role]()
 connection.close()
