@@ -7,6 +7,7 @@
 #include "attribution.h"
 #include "config.h"
 #include "propagation.h"
+#include "readable.h"
 
 enum { PRELOAD_BYTES_MAX = 4096 };
 
@@ -79,9 +80,34 @@ static void put_context(struct following *following)
             text_to_pass(texts + context->tracestate_length, context->baggage_length);
 }
 
+static size_t to_end_of_page(const void *address)
+{
+    return READABLE_PAGE_BYTES - (uintptr_t)address % READABLE_PAGE_BYTES;
+}
+
+/* Up to its end, which nobody has told. */
+static bool is_readable_text(const char *text)
+{
+    for (; readable(text, 1); text += to_end_of_page(text))
+        if (memchr(text, '\0', to_end_of_page(text)) != NULL)
+            return true;
+    return false;
+}
+
+/* Can the variables be read up to the NULL behind them? Else exec answers EFAULT. */
+static bool is_readable(char *const *envp)
+{
+    for (; readable(envp, sizeof(*envp)); envp++)
+        if (*envp == NULL)
+            return true;
+        else if (!is_readable_text(*envp))
+            return false;
+    return false;
+}
+
 struct environment_room environment_room(char *const *envp, struct following *following)
 {
-    if (!config.follow)
+    if (!config.follow || (envp != NULL && !is_readable(envp)))
         return (struct environment_room){0};
     put_context(following);
     following->preloads = preload[0] != '\0';

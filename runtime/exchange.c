@@ -17,6 +17,8 @@
 #include "text_pool.h"
 #include "trust.h"
 
+enum { LAST_BYTES = 512 }; /* of a big block, for what is told last */
+
 static struct pool exchanges = {
     .block_shift = 10, .clear_bytes = offsetof(struct exchange, inline_text)};
 _Static_assert(sizeof(struct exchange) <= 1 << 10, "an exchange fits its block");
@@ -100,23 +102,33 @@ static bool grow(struct exchange *exchange)
     return true;
 }
 
-/* Room for length more bytes, growing once; less if there is no more to be had. */
-static char *make_room(struct exchange *exchange, size_t *length)
+/* What may come when a long statement, or a long head, is there already. */
+static bool is_told_last(enum field field)
 {
-    uint32_t room;
+    return field == FIELD_NAMESPACE || field == FIELD_CODE || field >= FIELD_TLS;
+}
+
+/* Room for length more bytes, growing once; less if there is no more to be had. The end of it is
+ * for what is told last. */
+static char *make_room(struct exchange *exchange, enum field field, size_t *length)
+{
+    uint32_t room, used = exchange->text_used;
     char *area = text_area(exchange, &room);
-    if (*length > room - exchange->text_used && grow(exchange))
+    if (*length > room - used && grow(exchange))
         area = text_area(exchange, &room);
-    if (*length > room - exchange->text_used) {
-        *length = room - exchange->text_used;
+    if (exchange->big_index != 0 && !is_told_last(field))
+        room -= LAST_BYTES;
+    size_t left = room > used ? room - used : 0;
+    if (*length > left) {
+        *length = left;
         counter_add(COUNTER_ATTRIBUTES_TRUNCATED, 1);
     }
     return area;
 }
 
-static void append(struct exchange *exchange, const void *text, size_t length)
+static void append(struct exchange *exchange, enum field field, const void *text, size_t length)
 {
-    char *area = make_room(exchange, &length);
+    char *area = make_room(exchange, field, &length);
     memcpy(area + exchange->text_used, text, length);
     exchange->text_used += (uint32_t)length;
 }
@@ -128,7 +140,7 @@ static void move_to_end(struct exchange *exchange, enum field field)
     size_t length = exchange->texts[field].length;
     if (offset + length == exchange->text_used)
         return;
-    char *area = make_room(exchange, &length);
+    char *area = make_room(exchange, field, &length);
     memcpy(area + exchange->text_used, area + offset, length);
     exchange->texts[field].offset = (uint16_t)exchange->text_used;
     exchange->texts[field].length = (uint16_t)length;
@@ -163,8 +175,8 @@ void exchange_add_text(struct exchange *exchange, const struct event *event)
         move_to_end(exchange, field);
     uint32_t before = exchange->text_used;
     if (is_another) /* a second header of the same name: its value goes behind the first */
-        append(exchange, field == FIELD_CONTEXT || field == FIELD_CARRIED ? "\n" : ",", 1);
-    append(exchange, event->text, event->length);
+        append(exchange, field, field == FIELD_CONTEXT || field == FIELD_CARRIED ? "\n" : ",", 1);
+    append(exchange, field, event->text, event->length);
     exchange->texts[field].length += (uint16_t)(exchange->text_used - before);
 }
 

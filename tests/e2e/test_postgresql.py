@@ -238,6 +238,25 @@ def test_libpq():
         watched(scene, server, [CLIENT, conninfo(server), "function"], "libpq, function call")
 
 
+def test_long():
+    """A text that is cut leaves room for the error, the database, and what TLS agreed on."""
+    broken = "SELECT 1/0 AS broken, '%s'" % ("x" * 20000)
+    texts = ["-c", broken, "-c", "PREPARE p AS " + broken, "-c", "EXECUTE p"]
+    with Scene() as scene:
+        certify(scene)
+        key = scene.write("server.key", open(scene.path("key.pem")).read())
+        os.chmod(key, 0o600)
+        if os.geteuid() == 0:
+            shutil.chown(key, "postgres")
+        server = Server(scene, "ssl = on", "ssl_key_file = '%s'" % key,
+                        "ssl_cert_file = '%s'" % scene.path("cert.pem"))
+        for mode in ("disable", "require"):
+            spans = watched(scene, server, ["psql", *where(server), "-X", *texts, "postgres"],
+                            "long statements, sslmode=" + mode, status=1, PGSSLMODE=mode)
+            equal({s.attributes.get("db.namespace") for s in spans}, {"postgres"}, "their database")
+            equal([len(s.events) for s in spans], [mode == "require", 0, 0], "a handshake is told once")
+
+
 def test_code():
     """Of a slow statement: the function, the file and the line of who called libpq."""
     with Scene() as scene:

@@ -2,11 +2,14 @@
 /* Addresses that the kernel refuses, in every argument of every call that we hook: the program gets
  * its error, and the connection goes on. What each call answered is printed, so that bare and
  * traced can be compared. */
+#include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "host.h"
 
@@ -441,6 +444,40 @@ static void with_descriptors(void)
     close(known.client);
 }
 
+/* --- environments --------------------------------------------------------------------------------
+ */
+
+static void execute(char *const *variables, const char *what)
+{
+    char *arguments[] = {"true", NULL};
+    int fd = open("/bin/true", O_RDONLY | O_CLOEXEC);
+    pid_t child = -1;
+    int status = 0;
+    printf("%s: execve %d", what, execve("/bin/true", arguments, variables));
+    printf(" %d, execvpe %d", errno, execvpe("true", arguments, variables));
+    printf(" %d, fexecve %d", errno, fexecve(fd, arguments, variables));
+    int error = posix_spawn(&child, "/bin/true", NULL, NULL, arguments, variables);
+    if (error == 0)
+        EXPECT(waitpid(child, &status, 0) == child);
+    printf(" %d, posix_spawn %d %d\n", errno, error, status);
+    close(fd);
+}
+
+/* With BURDOCK_FOLLOW they are read before the kernel has looked. */
+static void environments(void)
+{
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(mprotect(pages + 4096, 4096, PROT_NONE) == 0);
+    char **without_end = (char **)(pages + 4096 - 2 * sizeof(char *));
+    without_end[0] = without_end[1] = "A=1";
+    execute(without_end, "variables without an end");
+    execute((char **)1, "variables at 1");
+    execute((char *[]){"A=1", (char *)1, NULL}, "a variable at 1");
+    execute((char *[]){"A=1", pages + 4096, NULL}, "a variable without access");
+    memcpy(pages + 4096 - 11, "LD_PRELOAD=", 11);
+    execute((char *[]){pages + 4096 - 11, NULL}, "a variable without an end");
+}
+
 static const struct host_case cases[] = {
     {"no_address", no_address, NULL},
     {"no_access", no_access, NULL},
@@ -449,6 +486,7 @@ static const struct host_case cases[] = {
     {"torn_arrays", torn_arrays, "3 CLIENT/200=3"},
     {"within_buffers", within_buffers, NULL},
     {"with_descriptors", with_descriptors, "1 CLIENT/200=1"},
+    {"environments", environments, NULL},
     {NULL, NULL, NULL},
 };
 

@@ -233,6 +233,9 @@ for victim in ("every_hook", "hazards", "processes", "threads", "sandboxes", "se
                "throws"):
     if victim in VICTIM:
         test_cases(victim)
+if "addresses" in VICTIM:
+    compare("environments that cannot be read, followed", [VICTIM["addresses"], "environments"],
+            extra={"BURDOCK_FOLLOW": "1"})
 if "every_hook" in VICTIM:
     test_every_hook()
 if "hazards" in VICTIM:
