@@ -123,7 +123,8 @@ enum outcome delivery_post(
     struct otlp_answer answer = {.outcome = OTLP_RETRY};
     bool may_try = !delivery_is_away(delivery, signal);
     /* What metrics say goes with the next request, if there is one. */
-    bool is_kept = signal != SIGNAL_METRICS || delivery_is_leaving(delivery);
+    bool is_kept = signal != SIGNAL_METRICS || delivery_is_leaving(delivery) ||
+                   delivery->metrics->ended_ns != 0;
     for (;; may_try = true) {
         if (may_try)
             delivery_try(delivery, signal, deadline, &answer);

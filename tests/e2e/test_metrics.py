@@ -5,6 +5,7 @@ import harness
 import http.client
 import json
 import os
+import signal
 import threading
 import time
 
@@ -141,6 +142,68 @@ def test_choice():
         get(app.port, "/")
         stop(scene, app)
         equal((collector.posts, total(collector.points(SERVED))), ([], 2), "so can traces")
+
+
+WAITS = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
+PHASES = {"in the rings": WAITS, "counted": QUICK, "sent once": dict(QUICK, **SOON)}
+
+
+def served(collector):
+    """Requests that were told as ended, each once."""
+    return {s.id for s in collector.spans()
+            if s.kind == "SERVER" and "burdock.unfinished" not in s.attributes}
+
+
+def killed(phase, temporality, how, by_hand, **more):
+    """A process that a signal ends: all that it served is counted, once."""
+    what = "%s, %s, %s" % (phase, temporality, how.name)
+    with Scene() as scene:
+        collector = Collector(scene)
+        settings = to(collector, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality, **more)
+        app = scene.service("app", **settings, **PHASES[phase])
+
+        def counted(pid=app.pid):
+            points = [p for p in collector.points(SERVED) if p.process == pid]
+            return total(points if temporality == "delta" else latest(points))
+        load(app.port, 700, 8)
+        if phase != "in the rings":
+            wait_until(lambda: len(served(collector)) == 700)
+        if phase == "sent once":
+            wait_until(lambda: counted() == 700)
+            for _ in range(5):
+                get(app.port, "/status/404")
+        scene.stop(app, how)
+        if by_hand:
+            done = scene.run([os.path.join(harness.BUILD, "cli/burdock"), "recover"], traced=False,
+                             **settings)
+            equal((done.returncode, done.stderr), (0, b""), what + ": recovered by hand")
+        else:
+            heir = scene.service("app", **settings)
+            get(heir.port, "/")
+            wait_until(lambda: not any(str(app.pid) in name for name in os.listdir(scene.rings)))
+            stop(scene, heir)
+        points = [p for p in collector.points(SERVED) if p.process == app.pid]
+        check(counted() == len(served(collector)) - (0 if by_hand else 2) >= 699,
+              what + ": all are counted, once", (counted(), len(served(collector))))
+        equal((os.listdir(scene.rings), {p.temporality for p in points},
+               len({p.resource["service.instance.id"] for p in points})),
+              ([], {1 if temporality == "delta" else 2}, 1), what + ": as the process told it")
+        check(len({p.start for p in points}) == 1 or temporality == "delta", what + ": from its start",
+              {p.start for p in points})
+        check(all(p.start <= p.time for p in points), what + ": to its end")
+        check(all(sum(p.buckets) + (p.zeros or 0) == p.count for p in points), what + ": in buckets")
+        figures = [p for p in collector.points("process.thread.count") if p.process == app.pid]
+        equal(len(figures) > 0, phase == "sent once", what + ": without figures of the one who recovers")
+
+
+def test_killed():
+    for number, phase in enumerate(PHASES):
+        for temporality in "cumulative", "delta":
+            killed(phase, temporality, signal.SIGKILL, by_hand=True)
+            killed(phase, temporality, (signal.SIGSEGV, signal.SIGTERM, signal.SIGABRT)[number],
+                   by_hand=False)
+        killed(phase, "cumulative", signal.SIGKILL, by_hand=True, **EXPONENTIAL)
 
 
 EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION":
