@@ -126,6 +126,8 @@ void delivery_send(struct delivery *delivery, enum signal signal, bool may_wait)
         way->batch = before;
         return;
     }
+    if (way->batch.start != before.start && !delivery->keeps) /* it is a request */
+        delivery_copy(delivery, signal);
     if (outcome == OUTCOME_LATE && delivery->keeps) {
         delivery->is_stuck = true;
     } else if (outcome == OUTCOME_TOO_LARGE && before.spans > 1) {
