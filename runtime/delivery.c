@@ -335,6 +335,8 @@ static bool send_part(struct delivery *delivery, const struct metrics_part *part
         outcome = delivery_post(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected);
     if (outcome != OUTCOME_DELIVERED && outcome != OUTCOME_SPOOLED) {
         counter_add(COUNTER_METRICS_FAILED, 1);
+        if (delivery->metrics->ended_ns != 0 && outcome != OUTCOME_LATE) /* there is no next one */
+            delivery->ways[SIGNAL_METRICS].fates[FATE_DROPPED] += batch->spans;
         return false;
     }
     if (outcome == OUTCOME_DELIVERED)

@@ -206,6 +206,31 @@ def test_killed():
         killed(phase, "cumulative", signal.SIGKILL, by_hand=True, **EXPONENTIAL)
 
 
+def test_killed_in_moods():
+    """What is recovered while the collector takes no metrics waits, once, or is told to be lost."""
+    for status, spool, left in (503, None, 0), (503, "off", 4), (404, None, 0):
+        with Scene() as scene:
+            collector = Collector(scene)
+            settings = to(collector, **QUICK, **({"BURDOCK_SPOOL": spool} if spool else {}))
+            recover = [os.path.join(harness.BUILD, "cli/burdock"), "recover"]
+            apps = [scene.service(name, **settings) for name in ("one", "two")]
+            for app in apps:
+                for _ in range(5):
+                    get(app.port, "/")
+            wait_until(lambda: len(served(collector)) == 10)
+            for app in apps:
+                scene.stop(app, signal.SIGKILL)
+            collector.metrics_script += [refuse(status)] * 100
+            done = scene.run(recover, traced=False, **settings)
+            what = "%d, spool %s" % (status, spool)
+            equal((done.returncode, b"2 metrics refused and lost" in done.stdout,
+                   len(os.listdir(scene.rings))), (1, status == 404, left), what + ": says so")
+            collector.metrics_script[:] = []
+            done = scene.run(recover, traced=False, **settings)
+            equal((done.returncode, total(collector.points(SERVED)), os.listdir(scene.rings)),
+                  (0, 0 if status == 404 else 10, []), what + ": then all is sent")
+
+
 EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION":
                "base2_exponential_bucket_histogram"}
 
