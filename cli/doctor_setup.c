@@ -136,6 +136,11 @@ static void check_endpoint(struct findings *findings, const struct config *setti
             "start a collector or unset OTEL_EXPORTER_OTLP_ENDPOINT");
 }
 
+static const char *place_of(const struct config *settings, uint8_t outlet)
+{
+    return outlet == 0 ? settings->outlet_path : outlet == 1 ? "stdout" : "stderr";
+}
+
 static void check_destination(struct findings *findings, const struct config *settings)
 {
     if (settings->signals[SIGNAL_TRACES].is_relayed)
@@ -147,13 +152,21 @@ static void check_destination(struct findings *findings, const struct config *se
     else if (settings->signals[SIGNAL_TRACES].destination != DESTINATION_NONE)
         finding_add(findings, FINDING_OK,
             format_text("spans are written to %s",
-                settings->signals[SIGNAL_TRACES].outlet == 0   ? settings->outlet_path
-                : settings->signals[SIGNAL_TRACES].outlet == 1 ? "stdout"
-                                                               : "stderr"),
+                place_of(settings, settings->signals[SIGNAL_TRACES].outlet)),
             NULL);
     else
         finding_add(findings, FINDING_FAIL, format_text("OTEL_TRACES_EXPORTER is none"),
             "unset OTEL_TRACES_EXPORTER");
+}
+
+static void check_copies(struct findings *findings, const struct config *settings)
+{
+    const struct config_signal *spans = &settings->signals[SIGNAL_TRACES];
+    for (unsigned i = 0; i < spans->copy_count; i++)
+        finding_add(findings, FINDING_OK,
+            format_text(
+                "spans are written to %s, too", place_of(settings, spans->copies[i].outlet)),
+            NULL);
 }
 
 /* Only the first of them are kept; a problem may concern no single variable. */
@@ -202,6 +215,7 @@ void doctor_settings(struct findings *findings)
     doctor_switches(findings, &settings);
     doctor_unknown_here(findings);
     check_destination(findings, &settings);
+    check_copies(findings, &settings);
     doctor_relay(findings, &settings, geteuid());
     check_preload(findings);
 }

@@ -114,7 +114,8 @@ static int report(const struct config *settings, const struct delivery *delivery
         to_collector ? "sent" : "stored");
     is_well &=
         report_signal(delivery, SIGNAL_LOGS, "lines of logs", from_rings[SIGNAL_LOGS], "sent");
-    is_well &= report_signal(delivery, SIGNAL_METRICS, "metrics", 0, "sent");
+    is_well &=
+        report_signal(delivery, SIGNAL_METRICS, "metrics", from_rings[SIGNAL_METRICS], "sent");
     if (left)
         printf("burdock: %" PRIu64 " bytes wait in %s: %s\n", left, spool->directory,
             to_collector ? "for other endpoints or headers, or a living process is at them"
@@ -145,6 +146,7 @@ static int recover(struct config *settings, bool to_store)
     delivery.keeps = true;
     recover_dead(&delivery, settings, NULL, NULL);
     const uint64_t from_rings[SIGNAL_COUNT] = {[SIGNAL_TRACES] = sent(&delivery, SIGNAL_TRACES),
+        [SIGNAL_METRICS] = sent(&delivery, SIGNAL_METRICS),
         [SIGNAL_LOGS] = sent(&delivery, SIGNAL_LOGS)};
     bool is_done = to_store ? spool_store(&delivery, &spool) : spool_send(&delivery);
     int status = report(settings, &delivery, &spool, from_rings, is_done && !delivery.is_stuck);

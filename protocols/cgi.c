@@ -49,6 +49,11 @@ static char as_variable(uint8_t byte)
     return (char)(byte == '-' ? '_' : byte >= 'a' && byte <= 'z' ? byte & ~0x20 : byte);
 }
 
+static char as_header(uint8_t byte)
+{
+    return (char)(byte == '_' ? '-' : byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte);
+}
+
 char *cgi_put_name(char *out, struct fact header)
 {
     memcpy(out, prefix, PREFIX_BYTES);
@@ -64,10 +69,30 @@ static unsigned length_of(unsigned variable)
                                 : PREFIX_BYTES + context_rows[variable - VARIABLES].length;
 }
 
+/* As servers make them of a header's. */
+static bool is_letter(uint8_t byte)
+{
+    return (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_';
+}
+
+static bool is_open(unsigned variable)
+{
+    return variable >= VARIABLES && context_rows[variable - VARIABLES].is_open;
+}
+
 /* Is this what stands there of its name? */
 static bool goes_on(unsigned variable, size_t at, const uint8_t *name, size_t length)
 {
-    if (length > length_of(variable) - at)
+    size_t fixed = length_of(variable);
+    if (is_open(variable) && at + length > fixed) {
+        for (size_t i = at < fixed ? fixed - at : 0; i < length; i++)
+            if (!is_letter(name[i]))
+                return false;
+        if (at + length > fixed + OPEN_NAME_MAX)
+            return false;
+        length = at < fixed ? fixed - at : 0;
+    }
+    if (length > fixed - (at < fixed ? at : fixed))
         return false;
     if (variable < VARIABLES)
         return memcmp(variables[variable].name + at, name, length) == 0;
@@ -86,7 +111,9 @@ static void keep_length(struct cgi_pair *pair, uint32_t length)
 {
     for (uint64_t rest = pair->matched; rest != 0; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctzll(rest);
-        if (length_of(i) != length)
+        bool fits = is_open(i) ? length > length_of(i) && length <= length_of(i) + OPEN_NAME_MAX
+                               : length == length_of(i);
+        if (!fits)
             pair->matched &= ~(UINT64_C(1) << i);
     }
 }
@@ -127,6 +154,17 @@ bool cgi_name_begin(struct cgi_pair *pair)
     return end_name(pair);
 }
 
+/* Of the names that are open one at most goes on beyond what is fixed of it. */
+static void keep_open(struct cgi_pair *pair, const uint8_t *name, size_t length)
+{
+    for (uint64_t rest = pair->matched >> VARIABLES; rest != 0; rest &= rest - 1) {
+        unsigned i = VARIABLES + (unsigned)__builtin_ctzll(rest);
+        size_t fixed = length_of(i), from = pair->at < fixed ? fixed - pair->at : 0;
+        if (is_open(i) && from < length)
+            memcpy(pair->open + (pair->at + from - fixed), name + from, length - from);
+    }
+}
+
 void cgi_name_more(struct cgi_pair *pair, const uint8_t *name, size_t length)
 {
     for (uint64_t rest = pair->matched; rest != 0; rest &= rest - 1) {
@@ -134,8 +172,10 @@ void cgi_name_more(struct cgi_pair *pair, const uint8_t *name, size_t length)
         if (!goes_on(i, pair->at, name, length))
             pair->matched &= ~(UINT64_C(1) << i);
     }
-    if (pair->matched != 0)
-        pair->at += (uint8_t)length;
+    if (pair->matched == 0)
+        return;
+    keep_open(pair, name, length);
+    pair->at += (uint8_t)length;
 }
 
 bool cgi_name_read(struct cgi_pair *pair, const uint8_t *name, size_t length)
@@ -155,7 +195,16 @@ void cgi_name_close(struct cgi_pair *pair)
 void cgi_tell_name(const struct cgi_pair *pair, struct event event, struct sink *sink)
 {
     const struct context_row *row = &context_rows[pair->row];
-    context_tell_name(sink, event, row->name, row->length);
+    char name[UINT8_MAX];
+    size_t length = row->length;
+    if (!row->is_open) {
+        context_tell_name(sink, event, row->name, length);
+        return;
+    }
+    memcpy(name, row->name, length);
+    for (size_t at = length + PREFIX_BYTES; at < pair->at; at++)
+        name[length++] = as_header(pair->open[at - row->length - PREFIX_BYTES]);
+    context_tell_name(sink, event, name, length);
 }
 
 enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_VERSION, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };

@@ -4,14 +4,15 @@
  * of the answer, the span. A request's variables are those of an HTTP request that somebody else
  * has read.
  *
- * No limit but VARIABLE_BYTES_MAX: a longer value is read over. Nothing is stored of names: a bit
- * stands for each that the name may still be.
+ * A value longer than VARIABLE_BYTES_MAX is read over. Nothing is stored of names: a bit stands for
+ * each that the name may still be; but of those that are open what anybody may choose is, up to
+ * OPEN_NAME_MAX bytes. Of such a name a `_` is told as `-`, and letters as small ones.
  */
 #pragma once
 
 #include "context_names.h"
 
-enum { VARIABLE_BYTES_MAX = 64 * 1024 };
+enum { VARIABLE_BYTES_MAX = 64 * 1024, OPEN_NAME_MAX = 17 };
 
 /* A variable that is read by those who ask for it, and never told. */
 enum { CGI_CONTENT_LENGTH = FIELD_COUNT + 1 };
@@ -24,6 +25,7 @@ struct cgi_pair {
     uint8_t at;       /* bytes of the name read, while it may still be one of those */
     uint8_t row;      /* of context_rows, if the field is one that is named */
     uint8_t field;    /* enum field of the value, or CGI_CONTENT_LENGTH; FIELD_COUNT: nobody's */
+    uint8_t open[OPEN_NAME_MAX]; /* what was chosen of a name that is open */
 };
 
 /* left and value are set. True: the name is read (see below). */

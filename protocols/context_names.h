@@ -38,7 +38,6 @@ static inline bool context_is_named(enum field field)
  * exchange and offset count. */
 void context_tell_name(struct sink *, struct event event, const void *name, size_t length);
 
-/* What other formats are looked for by names alone, none of which has a part that is open; set
- * before threads exist. */
+/* What other formats are looked for by names alone; set before threads exist. */
 extern const struct context_row *context_rows;
 extern unsigned context_row_count;

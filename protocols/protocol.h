@@ -300,6 +300,7 @@ struct context_row {
     const char *name;
     uint8_t length;
     uint8_t field;
+    bool is_open; /* more of the name follows, which anybody may choose */
 };
 void protocol_look_for_context(
     protocol_context_names *names, const struct context_row *rows, unsigned count);

@@ -124,16 +124,39 @@ static const char *const kept_where[SIGNAL_COUNT][2] = {
     [SIGNAL_LOGS] = {"otlp_file needs BURDOCK_OTLP_LOGS_FILE: logs are not exported",
         "off, and https and grpc are the relay's to speak: logs are not sent"}};
 
+static const char *const exporter_variables[SIGNAL_COUNT] = {
+    "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"};
+
+/* What cannot go to its destination goes where its first copy was to go. */
+static void settle_elsewhere(struct config_signal *settings)
+{
+    settings->destination = DESTINATION_STORE;
+    if (settings->copy_count == 0)
+        return;
+    settings->destination = settings->copies[0].destination;
+    settings->outlet = settings->copies[0].outlet;
+    settings->copy_count--;
+    memmove(
+        settings->copies, settings->copies + 1, settings->copy_count * sizeof(settings->copies[0]));
+}
+
 static void settle_file(struct reading *reading, enum signal signal)
 {
-    static const char *const names[SIGNAL_COUNT] = {
-        [SIGNAL_TRACES] = "OTEL_TRACES_EXPORTER", [SIGNAL_LOGS] = "OTEL_LOGS_EXPORTER"};
     struct config_signal *settings = &reading->config->signals[signal];
-    if (settings->destination != DESTINATION_FILE || settings->outlet != 0 ||
-        outlet_path_of(reading->config, signal)[0] != '\0')
-        return;
-    parse_problem(reading, names[signal], kept_where[signal][0]);
-    settings->destination = DESTINATION_STORE;
+    unsigned kept = 0;
+    bool has_path = outlet_path_of(reading->config, signal)[0] != '\0', is_lost = false;
+    for (unsigned i = 0; i < settings->copy_count && !has_path; i++)
+        if (settings->copies[i].destination != DESTINATION_FILE || settings->copies[i].outlet != 0)
+            settings->copies[kept++] = settings->copies[i];
+        else
+            is_lost = true;
+    settings->copy_count = has_path ? settings->copy_count : (uint8_t)kept;
+    if (settings->destination == DESTINATION_FILE && settings->outlet == 0 && !has_path) {
+        parse_problem(reading, exporter_variables[signal], kept_where[signal][0]);
+        settle_elsewhere(settings);
+    } else if (is_lost) {
+        parse_problem(reading, exporter_variables[signal], "otlp_file needs the path of a file");
+    }
 }
 
 static void settle_destination(struct reading *reading, enum signal signal)
@@ -152,20 +175,30 @@ static void settle_destination(struct reading *reading, enum signal signal)
         parse_problem(reading, "BURDOCK_RELAY", kept_where[signal][1]);
     else if (signal == SIGNAL_LOGS)
         parse_problem(reading, "OTEL_LOGS_EXPORTER", "otlp needs an endpoint: logs are not sent");
+    if (signal == SIGNAL_LOGS)
+        settle_elsewhere(settings);
 }
 
-/* The exporter's thread takes one descriptor along. */
+/* The exporter's thread takes one descriptor along: the first. */
+static void settle_outlet(struct reading *reading, enum signal signal, uint8_t *outlet)
+{
+    uint8_t *kept = &reading->config->outlet_descriptor;
+    if (*outlet == 0)
+        return;
+    if (*kept != 0 && *kept != *outlet)
+        parse_problem(reading, exporter_variables[signal],
+            "others go to the other one of stdout and stderr: these do too, see BURDOCK_CONSOLE");
+    *kept = *outlet = *kept != 0 ? *kept : *outlet;
+}
+
 static void settle_outlets(struct reading *reading)
 {
-    struct config *config = reading->config;
-    uint8_t spans = config->signals[SIGNAL_TRACES].outlet, *logs;
-    logs = &config->signals[SIGNAL_LOGS].outlet;
-    if (spans != 0 && *logs != 0 && *logs != spans) {
-        parse_problem(reading, "OTEL_LOGS_EXPORTER",
-            "spans go to the other one of stdout and stderr: logs do too, see BURDOCK_CONSOLE");
-        *logs = spans;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+        struct config_signal *settings = &reading->config->signals[i];
+        settle_outlet(reading, (enum signal)i, &settings->outlet);
+        for (unsigned c = 0; c < settings->copy_count; c++)
+            settle_outlet(reading, (enum signal)i, &settings->copies[c].outlet);
     }
-    config->outlet_descriptor = spans != 0 ? spans : *logs;
 }
 
 static void settle_logs(struct reading *reading)
@@ -175,7 +208,7 @@ static void settle_logs(struct reading *reading)
     if (destination != DESTINATION_NONE && !config->joins_logs) {
         parse_problem(reading, "OTEL_LOGS_EXPORTER", "without effect: BURDOCK_LOGS names no log");
         config->signals[SIGNAL_LOGS].destination = DESTINATION_NONE;
-        config->signals[SIGNAL_LOGS].outlet = 0;
+        config->signals[SIGNAL_LOGS].outlet = config->signals[SIGNAL_LOGS].copy_count = 0;
         return;
     }
     settle_destination(reading, SIGNAL_LOGS);

@@ -77,15 +77,24 @@ enum destination {
     DESTINATION_NONE     /* its OTEL_..._EXPORTER is none; of logs the default */
 };
 
+/* Beside its destination: what was brought there, or spooled, is written there as well. */
+enum { CONFIG_COPIES_MAX = 3 };
+struct config_copy {
+    enum destination destination; /* CONSOLE or FILE */
+    uint8_t outlet;
+};
+
 /* What is said of each signal alone; its texts stand apart in struct config. */
 struct config_signal {
     enum destination destination;
     bool gzip;
-    bool json;           /* http/json */
-    bool grpc;           /* that protocol */
-    bool insecure;       /* without TLS, where its endpoint has no scheme */
-    bool is_relayed;     /* to https://, or by grpc: the relay's to send, see relay_url */
-    uint8_t outlet;      /* 1 or 2: the descriptor of console and otlp/stdout; 0: none */
+    bool json;       /* http/json */
+    bool grpc;       /* that protocol */
+    bool insecure;   /* without TLS, where its endpoint has no scheme */
+    bool is_relayed; /* to https://, or by grpc: the relay's to send, see relay_url */
+    uint8_t outlet;  /* 1 or 2: the descriptor of console and otlp/stdout; 0: none */
+    uint8_t copy_count;
+    struct config_copy copies[CONFIG_COPIES_MAX];
     uint32_t timeout_ms; /* of one batch, repetitions included; 0: none */
     const char *path;    /* static; of its requests where the endpoint names none */
 };

@@ -123,6 +123,18 @@ static const struct exporter_name *exporter_named(struct slice name, enum signal
     return NULL;
 }
 
+static void add_copy(struct config_signal *settings, const struct exporter_name *named)
+{
+    for (unsigned i = 0; i < settings->copy_count; i++)
+        if (settings->copies[i].destination == named->destination &&
+            settings->copies[i].outlet == named->descriptor)
+            return;
+    if (settings->copy_count < CONFIG_COPIES_MAX)
+        settings->copies[settings->copy_count++] =
+            (struct config_copy){named->destination, named->descriptor};
+}
+
+/* Of several the collector is the destination, else the first; the others get copies. */
 void parse_exporter(struct reading *reading, const struct variable *variable, const char *value)
 {
     enum signal signal = (enum signal)signals_of(variable).first;
@@ -130,7 +142,7 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
     const struct exporter_name *chosen = NULL;
     struct slice item, rest = whole(value);
     while (slice_split(&rest, ',', &item)) {
-        const struct exporter_name *named = exporter_named(item, signal);
+        const struct exporter_name *named = exporter_named(item, signal), *other = named;
         if (named == NULL) {
             parse_problem(reading, variable->name,
                 signal == SIGNAL_METRICS
@@ -139,10 +151,16 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
             continue;
         }
         config->scraped |= signal == SIGNAL_METRICS && slice_is(item, "prometheus");
-        if (chosen == NULL || chosen->destination == DESTINATION_NONE)
+        if (chosen == NULL || chosen->destination == DESTINATION_NONE) {
             chosen = named;
-        else if (named != chosen && named->destination != DESTINATION_NONE)
-            parse_problem(reading, variable->name, "only the first of several exporters is used");
+            continue;
+        }
+        if (named->destination == DESTINATION_OTLP) {
+            other = chosen;
+            chosen = named;
+        }
+        if (other != chosen && other->destination != DESTINATION_NONE)
+            add_copy(&config->signals[signal], other);
     }
     if (chosen == NULL)
         return;
@@ -156,9 +174,14 @@ void parse_console(struct reading *reading, const struct variable *variable, con
     bool is_stdout = slice_is(name, "stdout");
     if (!is_stdout && !slice_is(name, "stderr"))
         parse_problem(reading, variable->name, "ignored: neither stderr nor stdout");
-    for (unsigned i = 0; i < SIGNAL_COUNT && (is_stdout || slice_is(name, "stderr")); i++)
-        if (reading->config->signals[i].destination == DESTINATION_CONSOLE)
-            reading->config->signals[i].outlet = is_stdout ? 1 : 2;
+    for (unsigned i = 0; i < SIGNAL_COUNT && (is_stdout || slice_is(name, "stderr")); i++) {
+        struct config_signal *settings = &reading->config->signals[i];
+        if (settings->destination == DESTINATION_CONSOLE)
+            settings->outlet = is_stdout ? 1 : 2;
+        for (unsigned c = 0; c < settings->copy_count; c++)
+            if (settings->copies[c].destination == DESTINATION_CONSOLE)
+                settings->copies[c].outlet = is_stdout ? 1 : 2;
+    }
 }
 
 void parse_protocol(struct reading *reading, const struct variable *variable, const char *value)

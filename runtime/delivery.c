@@ -5,6 +5,7 @@
 #include "counters.h"
 #include "delivery_internal.h"
 #include "memory.h"
+#include "metrics_state.h"
 #include "process.h"
 #include "propagation.h"
 
@@ -125,6 +126,8 @@ void delivery_send(struct delivery *delivery, enum signal signal, bool may_wait)
         way->batch = before;
         return;
     }
+    if (way->batch.start != before.start && !delivery->keeps) /* it is a request */
+        delivery_copy(delivery, signal);
     if (outcome == OUTCOME_LATE && delivery->keeps) {
         delivery->is_stuck = true;
     } else if (outcome == OUTCOME_TOO_LARGE && before.spans > 1) {
@@ -251,6 +254,11 @@ struct draining {
     uint32_t count, first;
 };
 
+static void save_metrics(struct delivery *delivery, bool always)
+{
+    metrics_state_save(delivery->metrics, always, delivery->memory, DELIVERY_BATCH_BYTES);
+}
+
 /* False: what is in the batch stays in the rings. */
 static bool settle(struct delivery *delivery, struct draining *draining, uint32_t last)
 {
@@ -261,6 +269,11 @@ static bool settle(struct delivery *delivery, struct draining *draining, uint32_
         delivery_send(delivery, SIGNAL_LOGS, delivery_may_hold_logs(delivery));
     if (delivery->is_stuck)
         return false;
+    if (delivery->metrics != NULL) {
+        for (uint32_t i = 0; i < draining->count; i++)
+            metrics_state_reaches(draining->parts[i].ring, draining->parts[i].cursor);
+        save_metrics(delivery, false);
+    }
     for (uint32_t i = draining->first; i <= last; i++)
         ring_consume(draining->parts[i].ring, draining->parts[i].cursor);
     draining->first = last;
@@ -322,27 +335,44 @@ static bool send_part(struct delivery *delivery, const struct metrics_part *part
         outcome = delivery_post(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected);
     if (outcome != OUTCOME_DELIVERED && outcome != OUTCOME_SPOOLED) {
         counter_add(COUNTER_METRICS_FAILED, 1);
+        if (delivery->metrics->ended_ns != 0 && outcome != OUTCOME_LATE) /* there is no next one */
+            delivery->ways[SIGNAL_METRICS].fates[FATE_DROPPED] += batch->spans;
         return false;
     }
     if (outcome == OUTCOME_DELIVERED)
         delivery_look_again(delivery, SIGNAL_METRICS);
+    delivery_count(delivery, SIGNAL_METRICS,
+        outcome == OUTCOME_DELIVERED ? FATE_EXPORTED : FATE_SPOOLED, batch->spans);
     if (rejected > 0)
         counter_add(COUNTER_METRICS_REJECTED, (uint64_t)rejected);
     metrics_sent(delivery->metrics, part);
     return true;
 }
 
+/* All that was counted has left the rings. */
+static void save_sent(struct delivery *delivery)
+{
+    for (uint32_t i = 0; i < rings_count(); i++)
+        if (rings_at(i) != NULL)
+            metrics_state_reaches(rings_at(i), ring_cursor(rings_at(i)));
+    save_metrics(delivery, true);
+}
+
 void delivery_send_metrics(
     struct delivery *delivery, const uint8_t *resource, uint32_t resource_bytes)
 {
-    struct metrics_part part = {.now_ns = process_monotonic_ns() + process_clock_offset_ns()};
+    struct metrics *metrics = delivery->metrics;
+    uint64_t now_ns = process_monotonic_ns() + process_clock_offset_ns();
+    struct metrics_part part = {.now_ns = metrics->ended_ns != 0 ? metrics->ended_ns : now_ns};
     bool is_sent = true;
     delivery->resource = resource;
     delivery->resource_bytes = resource_bytes;
     begin_batch(delivery, SIGNAL_METRICS);
-    while (metrics_write(delivery->metrics, &delivery->ways[SIGNAL_METRICS].batch, &part)) {
+    while (metrics_write(metrics, &delivery->ways[SIGNAL_METRICS].batch, &part)) {
         is_sent = send_part(delivery, &part) && is_sent;
+        save_sent(delivery);
         begin_batch(delivery, SIGNAL_METRICS);
     }
-    metrics_done(delivery->metrics, is_sent ? part.now_ns : 0);
+    metrics_done(metrics, is_sent ? part.now_ns : 0);
+    save_sent(delivery);
 }

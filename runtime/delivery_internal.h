@@ -48,6 +48,9 @@ enum outcome delivery_post(
 enum outcome delivery_place(
     struct delivery *delivery, enum signal signal, bool may_repeat, int64_t *rejected);
 
+/* The signal's batch, which is a request, to where its copies go. */
+void delivery_copy(struct delivery *delivery, enum signal signal);
+
 /* ---- delivery_split.c ---- */
 
 /* The batch of spans or of lines, which was OUTCOME_TOO_LARGE and is not finished: in parts. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "counters.h"
 #include "delivery_internal.h"
 #include "outlet.h"
 #include "process.h"
@@ -12,6 +13,7 @@
 enum {
     BACKOFF_FIRST_MS = 500,
     BACKOFF_MAX_MS = 5000,
+    COPY_TIMEOUT_MS = 1000, /* for its reader; meanwhile nothing is sent */
     AWAY_PAUSE_MAX_MS = 30 * 1000,
     AWAY_NAMED_MAX_MS = 3600 * 1000, /* by the collector, in Retry-After */
     STOP_RESERVE_MAX_MS = 250        /* of the time for the end, to spool what was not sent */
@@ -123,7 +125,8 @@ enum outcome delivery_post(
     struct otlp_answer answer = {.outcome = OTLP_RETRY};
     bool may_try = !delivery_is_away(delivery, signal);
     /* What metrics say goes with the next request, if there is one. */
-    bool is_kept = signal != SIGNAL_METRICS || delivery_is_leaving(delivery);
+    bool is_kept = signal != SIGNAL_METRICS || delivery_is_leaving(delivery) ||
+                   delivery->metrics->ended_ns != 0;
     for (;; may_try = true) {
         if (may_try)
             delivery_try(delivery, signal, deadline, &answer);
@@ -148,6 +151,23 @@ enum outcome delivery_post(
     return outcomes[answer.outcome];
 }
 
+static bool write_out(
+    struct delivery *delivery, enum signal signal, struct config_copy to, uint32_t timeout_ms)
+{
+    const struct otlp_batch *batch = &delivery->ways[signal].batch;
+    return outlet_write(delivery->config, signal, to, batch->start,
+        (size_t)(batch->limit - batch->start), delivery_deadline(delivery, timeout_ms),
+        &delivery->stop_ns);
+}
+
+void delivery_copy(struct delivery *delivery, enum signal signal)
+{
+    const struct config_signal *settings = &delivery->config->signals[signal];
+    for (unsigned i = 0; i < settings->copy_count; i++)
+        if (!write_out(delivery, signal, settings->copies[i], COPY_TIMEOUT_MS))
+            counter_add(COUNTER_COPIES_FAILED, 1);
+}
+
 /* Of spans or logs. */
 enum outcome delivery_place(
     struct delivery *delivery, enum signal signal, bool may_repeat, int64_t *rejected)
@@ -156,7 +176,8 @@ enum outcome delivery_place(
     int error = 0;
     if (!otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
         return OUTCOME_REFUSED;
-    switch (delivery->config->signals[signal].destination) {
+    const struct config_signal *settings = &delivery->config->signals[signal];
+    switch (settings->destination) {
     case DESTINATION_OTLP:
         return delivery_post(delivery, signal, may_repeat, rejected);
     case DESTINATION_STORE:
@@ -168,10 +189,9 @@ enum outcome delivery_place(
         break;
     case DESTINATION_CONSOLE:
     case DESTINATION_FILE:
-        if (!outlet_write(delivery->config, signal, batch->start,
-                (size_t)(batch->limit - batch->start),
-                delivery_deadline(delivery, delivery->config->signals[signal].timeout_ms),
-                &delivery->stop_ns))
+        if (!write_out(delivery, signal,
+                (struct config_copy){settings->destination, settings->outlet},
+                settings->timeout_ms))
             return OUTCOME_LATE;
         break;
     case DESTINATION_NONE:

@@ -48,26 +48,51 @@ static bool read_digits(const char *text, unsigned count, int64_t *value)
     return true;
 }
 
-/* RFC 9110, 5.6.7: IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT". The two obsolete forms, which no
- * server has been allowed to send for decades, count as no date. */
-static bool read_date(struct slice text, int64_t *unix_s)
+static bool read_month(const char *text, int64_t *month)
 {
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    const char *t = text.data;
-    int64_t day, year, hour, minute, second;
-    if (text.length != 29 || memcmp(t + 25, " GMT", 4) != 0 || t[3] != ',' || t[16] != ' ')
-        return false;
-    if (!read_digits(t + 5, 2, &day) || !read_digits(t + 12, 4, &year) ||
-        !read_digits(t + 17, 2, &hour) || !read_digits(t + 20, 2, &minute) ||
-        !read_digits(t + 23, 2, &second))
-        return false;
-    for (int64_t month = 1; month <= 12; month++) {
-        if (memcmp(t + 8, months + 3 * (month - 1), 3) != 0)
-            continue;
-        *unix_s = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-        return true;
-    }
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    for (*month = 1; *month <= 12; ++*month)
+        if (memcmp(text, names + 3 * (*month - 1), 3) == 0)
+            return true;
     return false;
+}
+
+/* Of two digits: the latest that is no more than 50 years ahead (RFC 9110, 5.6.7). */
+static int64_t whole_year(int64_t year, int64_t now_s)
+{
+    int64_t last = 1970 + now_s / 31556952 + 50;
+    return last - (last - year) % 100;
+}
+
+/* Where the parts of a date stand, behind the name of the day. */
+struct date_form {
+    uint8_t length, day, month, year, digits, time;
+};
+
+/* RFC 9110, 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT", and of old "Sunday, 06-Nov-94 08:49:37 GMT" and
+ * "Sun Nov  6 08:49:37 1994". */
+static bool read_date(struct slice text, int64_t now_s, int64_t *unix_s)
+{
+    static const struct date_form fixed = {26, 2, 5, 9, 4, 14}, of_two = {24, 2, 5, 9, 2, 12},
+                                  of_c = {24, 8, 4, 20, 4, 11};
+    const char *comma = memchr(text.data, ',', text.length);
+    const char *at = comma == NULL ? text.data : comma;
+    size_t length = text.length - (size_t)(at - text.data);
+    const struct date_form *form = comma == NULL ? &of_c : length == 24 ? &of_two : &fixed;
+    int64_t day, month, year, hour, minute, second;
+    if (length != form->length || (comma != NULL && memcmp(at + length - 4, " GMT", 4) != 0))
+        return false;
+    bool is_short = at[form->day] == ' ';
+    if (!read_digits(at + form->day + is_short, 2 - is_short, &day) ||
+        !read_month(at + form->month, &month) ||
+        !read_digits(at + form->year, form->digits, &year) ||
+        !read_digits(at + form->time, 2, &hour) || !read_digits(at + form->time + 3, 2, &minute) ||
+        !read_digits(at + form->time + 6, 2, &second))
+        return false;
+    if (form->digits == 2)
+        year = whole_year(year, now_s);
+    *unix_s = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    return true;
 }
 
 /* RFC 9110, 10.2.3: seconds or a date; a time gone by means now. */
@@ -76,7 +101,7 @@ static uint32_t read_retry_after(struct http_answer *answer, struct slice value)
     uint64_t seconds;
     int64_t date;
     if (!number_parse(value, UINT32_MAX, &seconds)) {
-        if (!read_date(value, &date) || date <= answer->now_s)
+        if (!read_date(value, answer->now_s, &date) || date <= answer->now_s)
             return 0;
         seconds = (uint64_t)(date - answer->now_s);
     }

@@ -43,6 +43,8 @@ void metrics_init(struct metrics *metrics, const struct config *config)
 {
     memset(metrics, 0, sizeof(*metrics));
     metrics->config = config;
+    metrics->is_delta = config->delta;
+    metrics->is_exponential = config->exponential;
 }
 
 static int duration_of(const struct span *span)
@@ -184,24 +186,35 @@ static uint64_t next_due(const struct metrics *metrics)
     return process_monotonic_ns() + metrics->config->metric_interval_ms * 1000000ull;
 }
 
-static bool begin(struct metrics *metrics, const struct span *span)
+bool metrics_begin(struct metrics *metrics)
 {
     metrics->memory = memory_map(sizeof(*metrics->memory));
     if (metrics->memory == NULL)
         return false;
-    if (metrics->config->exponential) /* without memory: explicit ones */
+    if (metrics->is_exponential) /* without memory: explicit ones */
         metrics->memory->exponentials = memory_map(SERIES_MAX * sizeof(struct exponential));
-    metrics->begun_ns = span->start_ns;
     metrics->due_ns = next_due(metrics);
     return true;
+}
+
+void metrics_end(struct metrics *metrics)
+{
+    if (metrics->memory == NULL)
+        return;
+    if (metrics->memory->exponentials != NULL)
+        memory_unmap(metrics->memory->exponentials, SERIES_MAX * sizeof(struct exponential));
+    memory_unmap(metrics->memory, sizeof(*metrics->memory));
 }
 
 /* NULL: there is no memory. */
 static struct series *series_of(struct metrics *metrics, const struct span *span, unsigned measure)
 {
     uint8_t key[SERIES_KEY_BYTES_MAX + 8];
-    if (metrics->memory == NULL && !begin(metrics, span))
-        return NULL;
+    if (metrics->memory == NULL) {
+        if (!metrics_begin(metrics))
+            return NULL;
+        metrics->begun_ns = span->start_ns;
+    }
     size_t bytes = make_key(span, measure, key);
     memset(key + bytes, 0, 8);
     return bytes == 0 ? overflow(metrics->memory, measure)
@@ -272,7 +285,7 @@ void metrics_sent(struct metrics *metrics, const struct metrics_part *part)
     for (uint32_t i = part->first; i < part->end; i++) {
         struct series *series = &metrics->memory->series[i];
         memset(series->exemplars, 0, sizeof(series->exemplars));
-        if (!metrics->config->delta)
+        if (!metrics->is_delta)
             continue;
         series->count = series->sum_ns = 0;
         memset(series->buckets, 0, sizeof(series->buckets));

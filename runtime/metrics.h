@@ -39,6 +39,8 @@ enum {
 
 struct metrics {
     const struct config *config;
+    bool is_delta, is_exponential;
+    uint64_t ended_ns; /* of a dead process, whose figures are gone; 0: it is this one */
     struct metrics_memory *memory; /* NULL: nothing added yet */
     uint64_t begun_ns; /* since the Unix epoch: what is cumulative counts from then on */
     uint64_t sent_ns;  /* of delta: from then on; 0: never sent */
@@ -47,9 +49,14 @@ struct metrics {
     uint64_t added;    /* operations, ever */
     uint64_t filed;    /* as many are in the file for others, see metrics_file.h */
     uint64_t counters_sent[COUNTER_COUNT];
+    int state; /* metrics_state.h: its descriptor + 1; 0: none */
+    uint64_t state_bytes, state_whole_bytes, state_added;
 };
 
 void metrics_init(struct metrics *metrics, const struct config *config);
+/* Its memory. False: there is none. */
+bool metrics_begin(struct metrics *metrics);
+void metrics_end(struct metrics *metrics);
 
 /* Where an operation counts; it stays so for all with its attributes. */
 struct measured {

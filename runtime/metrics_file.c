@@ -12,12 +12,12 @@
 #include "store.h"
 #include "sys.h"
 
-enum { PART_BYTES = 1024 * 1024, PATH_BYTES = CONFIG_TEXT_MAX + 128 };
+enum { PART_BYTES = 1024 * 1024 };
 
-static bool name_of(char out[PATH_BYTES], const char *ring, const char *suffix)
+bool metrics_file_name(char out[METRICS_PATH_BYTES], const char *ring, const char *suffix)
 {
     struct format path;
-    format_start(&path, out, PATH_BYTES);
+    format_start(&path, out, METRICS_PATH_BYTES);
     format_text(&path, ring);
     format_text(&path, METRICS_FILE_SUFFIX);
     format_text(&path, suffix);
@@ -57,8 +57,9 @@ static bool write_parts(const struct metrics *metrics, int descriptor, uint8_t *
 static void replace(
     const struct metrics *metrics, const uint8_t *resource, size_t resource_bytes, uint8_t *memory)
 {
-    char path[PATH_BYTES], other[PATH_BYTES];
-    if (!name_of(path, rings_file_path(), "") || !name_of(other, rings_file_path(), ".new"))
+    char path[METRICS_PATH_BYTES], other[METRICS_PATH_BYTES];
+    if (!metrics_file_name(path, rings_file_path(), "") ||
+        !metrics_file_name(other, rings_file_path(), METRICS_NEW))
         return;
     long descriptor = sys(
         SYS_openat, AT_FDCWD, other, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -85,9 +86,10 @@ void metrics_file_write(struct metrics *metrics, const uint8_t *resource, size_t
 
 void metrics_file_remove(int directory, const char *ring)
 {
-    char path[PATH_BYTES];
-    if (name_of(path, ring, ""))
-        sys(SYS_unlinkat, directory, path, 0);
-    if (name_of(path, ring, ".new"))
-        sys(SYS_unlinkat, directory, path, 0);
+    static const char suffixes[][sizeof(METRICS_STATE_NEW)] = {
+        "", METRICS_NEW, METRICS_STATE, METRICS_STATE_NEW};
+    char path[METRICS_PATH_BYTES];
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+        if (metrics_file_name(path, ring, suffixes[i]))
+            sys(SYS_unlinkat, directory, path, 0);
 }

@@ -23,6 +23,7 @@ struct series {
     bool is_overflow;
     uint64_t count, sum_ns, least_ns, most_ns;
     uint64_t buckets[BUCKETS_MAX];
+    uint64_t saved; /* count, as it was when that was; what stands before it was saved */
     struct exemplar exemplars[BUCKETS_MAX];
 };
 

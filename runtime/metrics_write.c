@@ -400,7 +400,7 @@ static void put_counters(struct writer *w, const struct metrics *metrics, struct
         if (part->counters[i] == 0)
             continue;
         memcpy(name + 8, counter_names[i], strnlen(counter_names[i], sizeof(name) - 9));
-        uint64_t before = metrics->config->delta ? metrics->counters_sent[i] : 0;
+        uint64_t before = metrics->is_delta ? metrics->counters_sent[i] : 0;
         put_sum(w, SHAPE_COUNTER, name, counter_texts[i], "1",
             (int64_t)(part->counters[i] - before), times);
     }
@@ -419,11 +419,11 @@ bool metrics_write(
     if (memory == NULL || room < needed || (!is_first && part->end == memory->series_count))
         return false;
     struct writer writer = {.at = batch->start};
-    bool is_later = metrics->config->delta && metrics->sent_ns != 0;
+    bool is_later = metrics->is_delta && metrics->sent_ns != 0;
     struct times times = {is_later ? metrics->sent_ns : metrics->begun_ns, part->now_ns,
-        metrics->config->delta ? TEMPORALITY_DELTA : TEMPORALITY_CUMULATIVE};
+        metrics->is_delta ? TEMPORALITY_DELTA : TEMPORALITY_CUMULATIVE};
     part->has_numbers = is_first;
-    if (is_first) {
+    if (is_first && metrics->ended_ns == 0) {
         struct connection_counts counts;
         connection_count(&counts);
         put_counters(&writer, metrics, part, &times);

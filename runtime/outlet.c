@@ -76,9 +76,9 @@ static bool append(
 }
 
 static struct json_text made_of(
-    const struct config *config, enum signal signal, const uint8_t *request, size_t length)
+    enum destination form, enum signal signal, const uint8_t *request, size_t length)
 {
-    if (config->signals[signal].destination == DESTINATION_CONSOLE)
+    if (form == DESTINATION_CONSOLE)
         return signal == SIGNAL_LOGS ? otlp_json_logs(request, length)
                                      : otlp_json_events(request, length);
     struct json_text json = otlp_json(signal, request, length);
@@ -86,14 +86,14 @@ static struct json_text made_of(
     return json;
 }
 
-bool outlet_write(const struct config *config, enum signal signal, const uint8_t *request,
-    size_t length, uint64_t deadline_ns, const uint64_t *stop)
+bool outlet_write(const struct config *config, enum signal signal, struct config_copy to,
+    const uint8_t *request, size_t length, uint64_t deadline_ns, const uint64_t *stop)
 {
     struct patience patience = {deadline_ns, stop};
-    struct json_text json = made_of(config, signal, request, length);
+    struct json_text json = made_of(to.destination, signal, request, length);
     if (json.text == NULL)
         return false;
-    if (config->signals[signal].outlet == 0)
+    if (to.outlet == 0)
         return append(outlet_path_of(config, signal), json.text, json.length, &patience);
     int descriptor = outlet_kept(config);
     return descriptor >= 0 && write_all(descriptor, json.text, json.length, &patience);

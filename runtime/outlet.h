@@ -28,6 +28,6 @@ void outlet_start(const struct config *config);
 /* The descriptor to take along, or -1. */
 int outlet_kept(const struct config *config);
 
-/* Writes a request in the form that the configuration says. False: not all of it. */
-bool outlet_write(const struct config *config, enum signal signal, const uint8_t *request,
-    size_t length, uint64_t deadline_ns, const uint64_t *stop);
+/* Writes a request in the form that is asked for, where it is. False: not all of it. */
+bool outlet_write(const struct config *config, enum signal signal, struct config_copy to,
+    const uint8_t *request, size_t length, uint64_t deadline_ns, const uint64_t *stop);

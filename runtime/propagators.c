@@ -63,8 +63,10 @@ void propagators_start(void)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         size_t length = strlen(all[i]);
         enum field field = propagators_read((const uint8_t *)all[i], length);
-        if (field != FIELD_COUNT && memchr(all[i], '*', length) == NULL)
-            rows[count++] = (struct context_row){all[i], (uint8_t)length, (uint8_t)field};
+        bool is_open = all[i][length - 1] == '*';
+        if (field != FIELD_COUNT)
+            rows[count++] =
+                (struct context_row){all[i], (uint8_t)(length - is_open), (uint8_t)field, is_open};
     }
     protocol_look_for_context(propagators_read, rows, count);
 }

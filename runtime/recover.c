@@ -15,6 +15,7 @@
 #include "metrics_file.h"
 #include "open.h"
 #include "process.h"
+#include "recover_metrics.h"
 #include "sys.h"
 
 enum { STILLBORN_AFTER_S = 2 }; /* st_mtim is of a coarser clock than ours */
@@ -105,12 +106,10 @@ static uint64_t unix_ns(void)
 }
 
 /* The last one is of what was open when the process died. */
-static void drain_file(struct delivery *delivery, struct ring_file *file)
+static void drain_file(
+    struct delivery *delivery, struct ring_file *file, struct ring *rings[RINGS_MAX + 1])
 {
-    struct ring *rings[RINGS_MAX + 1];
     uint32_t count = file->ring_count;
-    for (uint32_t i = 0; i < count; i++)
-        rings[i] = ring_of(file, i);
     struct ring *open = memory_map(RING_BYTES);
     if (open != NULL) {
         open_tell(file, rings, count, open, unix_ns());
@@ -132,18 +131,35 @@ static void write_tails(int descriptor, struct ring_file *file)
     }
 }
 
+struct wanted {
+    struct delivery *delivery;
+    const struct config *config;
+    const char *service_name;
+    const char *run_id;
+};
+
 /* True: the file has served. One that holds nothing more is anybody's to remove. */
-static bool settle_file(struct delivery *delivery, struct ring_file *file, uint64_t bytes,
-    const char *service_name, const char *run_id)
+static bool settle_file(struct ring_file *file, uint64_t bytes, const struct wanted *wanted,
+    int directory, const char *name)
 {
+    struct delivery *delivery = wanted->delivery;
+    struct ring *rings[RINGS_MAX + 1];
+    struct metrics metrics;
     if (!is_ring_file(file, bytes))
         return false;
-    if (is_empty(file))
-        return true;
-    if (!is_wanted(file, service_name, run_id))
+    bool is_drained = is_empty(file);
+    bool is_meant = is_wanted(file, wanted->service_name, wanted->run_id);
+    if (!is_drained && !is_meant)
         return false;
-    drain_file(delivery, file);
-    return !delivery->is_stuck;
+    for (uint32_t i = 0; i < file->ring_count; i++)
+        rings[i] = ring_of(file, i);
+    bool has_metrics = recover_metrics_find(&metrics, delivery, file, rings, directory, name);
+    if (!is_drained)
+        drain_file(delivery, file, rings);
+    if (has_metrics && is_meant && !delivery->is_stuck)
+        delivery->is_stuck = !recover_metrics_send(&metrics, delivery, file) && delivery->keeps;
+    metrics_end(&metrics);
+    return !delivery->is_stuck && (is_meant || !has_metrics);
 }
 
 /* Whose files may we believe? Our own; a command also those of daemons that changed their user
@@ -198,13 +214,6 @@ static bool copy_file(int descriptor, uint8_t *out, uint64_t bytes)
     return true;
 }
 
-struct wanted {
-    struct delivery *delivery;
-    const struct config *config;
-    const char *service_name;
-    const char *run_id;
-};
-
 /* Its exporter holds the lock to an orderly end. */
 static bool died_early(const struct ring_file *file, const char *service_name)
 {
@@ -219,7 +228,7 @@ static void take_over(
     if (file == NULL)
         return;
     if (copy_file(descriptor, (uint8_t *)file, bytes) &&
-        settle_file(wanted->delivery, file, bytes, wanted->service_name, wanted->run_id)) {
+        settle_file(file, bytes, wanted, directory, name)) {
         /* Before the file goes: we, too, may be about to crash. */
         if (wanted->config->crash_guard && died_early(file, wanted->service_name))
             guard_count(wanted->config, unix_ns() / 1000000000u);

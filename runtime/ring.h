@@ -45,7 +45,7 @@ enum {
     RING_FILE_HEADER_BYTES = RING_FILE_OPEN_AT + RING_FILE_OPEN_BYTES,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
     RING_PATH_BYTES_MAX = CONFIG_TEXT_MAX + 64,
-    RING_VERSION = 13
+    RING_VERSION = 14
 };
 
 struct ring {
@@ -53,6 +53,7 @@ struct ring {
     uint64_t records; /* committed ever, but for those of logs; the producer's */
     uint64_t logs;    /* those */
     _Alignas(64) uint64_t tail;
+    uint64_t counted[2];          /* metrics_state.h; the consumer's */
     _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
     uint32_t is_private;
     _Alignas(64) uint8_t data[];
@@ -67,6 +68,8 @@ struct ring_health {
     uint64_t troubled_ns; /* a counter of losses last grew */
     uint64_t used_max;    /* bytes of a ring, as the exporter found it fullest */
 };
+
+enum ring_measures { RING_MEASURES = 1, RING_MEASURES_DELTA = 2, RING_MEASURES_EXPONENTIAL = 4 };
 
 struct ring_file {
     char magic[8]; /* "BURDOCK\0" */
@@ -88,6 +91,7 @@ struct ring_file {
     struct connection_counts connections;
     uint32_t rings_begun;           /* at least ring_count */
     char path[RING_PATH_BYTES_MAX]; /* ""; it is removed */
+    uint32_t measures;              /* its metrics go to a collector: enum ring_measures */
 };
 _Static_assert(sizeof(struct ring_file) <= RING_FILE_OPEN_AT, "the header has room");
 

@@ -127,6 +127,9 @@ static void fill_header(struct ring_file *made, const struct config *config, str
     memcpy(made->run_id, config->run_id, sizeof(config->run_id));
     memcpy(made->service_name, config->service_name, sizeof(made->service_name));
     memcpy(made->path, making->path, sizeof(made->path));
+    if (config->measures && config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP)
+        made->measures = RING_MEASURES | (config->delta ? RING_MEASURES_DELTA : 0) |
+                         (config->exponential ? RING_MEASURES_EXPONENTIAL : 0);
     resource_begin(&making->facts);
     made->resource_place =
         (uint32_t)otlp_resource(config, &making->facts, made->resource, RING_RESOURCE_BYTES_MAX);

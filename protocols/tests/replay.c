@@ -221,13 +221,15 @@ static void begin_vector(const char *title)
 
 /* Formats of context that are looked for: one of a parent, one that is passed on. */
 static const struct context_row looked_for[] = {
-    {"b3", 2, FIELD_CONTEXT}, {"sw8", 3, FIELD_CARRIED}};
+    {"b3", 2, FIELD_CONTEXT}, {"sw8", 3, FIELD_CARRIED}, {"uberctx-", 8, FIELD_CARRIED, true}};
+enum { LOOKED_FOR = sizeof looked_for / sizeof looked_for[0] };
 
 static enum field look(const uint8_t *name, size_t length)
 {
-    for (size_t i = 0; i < 2; i++) {
-        if (length == looked_for[i].length &&
-            strncasecmp((const char *)name, looked_for[i].name, length) == 0) {
+    for (size_t i = 0; i < LOOKED_FOR; i++) {
+        const struct context_row *row = &looked_for[i];
+        if ((row->is_open ? length > row->length : length == row->length) &&
+            strncasecmp((const char *)name, row->name, row->length) == 0) {
             return (enum field)looked_for[i].field;
         }
     }
@@ -247,7 +249,7 @@ static void read_line(char *line)
     } else if (strcmp(line, "! answers") == 0) {
         protocol_edit_answers(true); /* to the end of the file */
     } else if (strcmp(line, "! context") == 0) {
-        protocol_look_for_context(look, looked_for, 2); /* likewise */
+        protocol_look_for_context(look, looked_for, LOOKED_FOR); /* likewise */
     } else if (line[0] == '>' || line[0] == '<') {
         read_operation(line[0] == '>' ? DIRECTION_OUT : DIRECTION_IN, line + 1);
     } else {

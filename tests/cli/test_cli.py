@@ -195,6 +195,7 @@ resource:
 propagator: {composite: [tracecontext: , b3multi: {}]}
 tracer_provider:
   processors:
+    - simple: {exporter: {console: }}
     - batch:
         schedule_delay: ${DELAY}
         exporter:
@@ -233,8 +234,6 @@ WRONG = {
         ":3: OTEL_TRACES_SAMPLER_ARG: ignored: not a ratio",
     "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {otlp_http:\n"
     " {compression: zstd}}}}]}": ":3: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: ignored",
-    "file_format: '1.0'\ntracer_provider: {processors: [{batch: {exporter: {console: }}},\n"
-    "{batch: {exporter: {otlp_http: }}}]}": ":2: OTEL_TRACES_EXPORTER: only the first",
     "file_format: '1.0'\ndistribution: {burdock: {trust: some}}":
         ":2: BURDOCK_TRUST: neither all, private nor none",
     "a: [": ":2: ", "": ":1: no configuration is in it", "- a": ":1: no configuration is in it",
@@ -259,7 +258,7 @@ def test_config_file():
         "OTEL_RESOURCE_ATTRIBUTES":
             "team=old,x=1,service.name=shop%2C%20%22new%22,team=a%20b,a%2Cb=2",
         "OTEL_PROPAGATORS": "tracecontext,b3multi", "OTEL_BSP_SCHEDULE_DELAY": "500",
-        "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
+        "OTEL_TRACES_EXPORTER": "console,otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4444/v1/traces",
         "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "/ca.pem",
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=s%20e%241",

@@ -2,9 +2,11 @@
 """Formats of context other than W3C's, in messages and in CGI's variables: what is sent has the headers
 that the format has, what comes is continued, and a context of the program's own is left alone."""
 import ast
+import http.server
 import json
 import os
 import re
+import threading
 
 import test_amqp as amqp
 import test_kafka_wire as kafka_wire
@@ -279,6 +281,31 @@ def test_cgi():
                     traces = {span.trace[-16:] for span in spans}
                     check(len(traces) == 1 and (headers is None or traces == {TRACE[-16:]}),
                           "%s: %s: one trace" % (what, name), traces)
+
+
+def test_cgi_carried():
+    """What is only passed on goes through a web server and its variables to whom the application asks."""
+    for name, header in (("jaeger", "uberctx-tenant-id"), ("ottrace", "ot-baggage-tenant")):
+        for what in ("uwsgi", "scgi", "fastcgi"):
+            with Scene(OTEL_PROPAGATORS=name) as scene:
+                came = []
+
+                class Leaf(http.server.BaseHTTPRequestHandler):
+                    def do_GET(self):
+                        came.append(self.headers.get_all(header))
+                        self.send_response(200)
+                        self.end_headers()
+
+                    def log_message(self, *_):
+                        pass
+                leaf = http.server.HTTPServer(("127.0.0.1", 0), Leaf)
+                threading.Thread(target=leaf.serve_forever, daemon=True).start()
+                front, _ = stage(scene) if what == "fastcgi" else uwsgi.stage(scene, what)
+                status, _, _ = get(front.port, "/?n=1&call=http://127.0.0.1:%d" % leaf.server_port,
+                                   {header: "a%20b", **FORMATS[name][0]})
+                leaf.shutdown()
+                leaf.server_close()
+                equal((status, came), (200, [["a%20b"]]), "%s: %s: passed on, once" % (what, name))
 
 
 main(globals())

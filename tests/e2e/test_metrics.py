@@ -5,6 +5,7 @@ import harness
 import http.client
 import json
 import os
+import signal
 import threading
 import time
 
@@ -141,6 +142,93 @@ def test_choice():
         get(app.port, "/")
         stop(scene, app)
         equal((collector.posts, total(collector.points(SERVED))), ([], 2), "so can traces")
+
+
+WAITS = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
+PHASES = {"in the rings": WAITS, "counted": QUICK, "sent once": dict(QUICK, **SOON)}
+
+
+def served(collector):
+    """Requests that were told as ended, each once."""
+    return {s.id for s in collector.spans()
+            if s.kind == "SERVER" and "burdock.unfinished" not in s.attributes}
+
+
+def killed(phase, temporality, how, by_hand, **more):
+    """A process that a signal ends: all that it served is counted, once."""
+    what = "%s, %s, %s" % (phase, temporality, how.name)
+    with Scene() as scene:
+        collector = Collector(scene)
+        settings = to(collector, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality, **more)
+        app = scene.service("app", **settings, **PHASES[phase])
+
+        def counted(pid=app.pid):
+            points = [p for p in collector.points(SERVED) if p.process == pid]
+            return total(points if temporality == "delta" else latest(points))
+        load(app.port, 700, 8)
+        if phase != "in the rings":
+            wait_until(lambda: len(served(collector)) == 700)
+        if phase == "sent once":
+            wait_until(lambda: counted() == 700)
+            for _ in range(5):
+                get(app.port, "/status/404")
+        scene.stop(app, how)
+        if by_hand:
+            done = scene.run([os.path.join(harness.BUILD, "cli/burdock"), "recover"], traced=False,
+                             **settings)
+            equal((done.returncode, done.stderr), (0, b""), what + ": recovered by hand")
+        else:
+            heir = scene.service("app", **settings)
+            get(heir.port, "/")
+            wait_until(lambda: not any(str(app.pid) in name for name in os.listdir(scene.rings)))
+            stop(scene, heir)
+        points = [p for p in collector.points(SERVED) if p.process == app.pid]
+        check(counted() == len(served(collector)) - (0 if by_hand else 2) >= 699,
+              what + ": all are counted, once", (counted(), len(served(collector))))
+        equal((os.listdir(scene.rings), {p.temporality for p in points},
+               len({p.resource["service.instance.id"] for p in points})),
+              ([], {1 if temporality == "delta" else 2}, 1), what + ": as the process told it")
+        check(len({p.start for p in points}) == 1 or temporality == "delta", what + ": from its start",
+              {p.start for p in points})
+        check(all(p.start <= p.time for p in points), what + ": to its end")
+        check(all(sum(p.buckets) + (p.zeros or 0) == p.count for p in points), what + ": in buckets")
+        figures = [p for p in collector.points("process.thread.count") if p.process == app.pid]
+        equal(len(figures) > 0, phase == "sent once", what + ": without figures of the one who recovers")
+
+
+def test_killed():
+    for number, phase in enumerate(PHASES):
+        for temporality in "cumulative", "delta":
+            killed(phase, temporality, signal.SIGKILL, by_hand=True)
+            killed(phase, temporality, (signal.SIGSEGV, signal.SIGTERM, signal.SIGABRT)[number],
+                   by_hand=False)
+        killed(phase, "cumulative", signal.SIGKILL, by_hand=True, **EXPONENTIAL)
+
+
+def test_killed_in_moods():
+    """What is recovered while the collector takes no metrics waits, once, or is told to be lost."""
+    for status, spool, left in (503, None, 0), (503, "off", 4), (404, None, 0):
+        with Scene() as scene:
+            collector = Collector(scene)
+            settings = to(collector, **QUICK, **({"BURDOCK_SPOOL": spool} if spool else {}))
+            recover = [os.path.join(harness.BUILD, "cli/burdock"), "recover"]
+            apps = [scene.service(name, **settings) for name in ("one", "two")]
+            for app in apps:
+                for _ in range(5):
+                    get(app.port, "/")
+            wait_until(lambda: len(served(collector)) == 10)
+            for app in apps:
+                scene.stop(app, signal.SIGKILL)
+            collector.metrics_script += [refuse(status)] * 100
+            done = scene.run(recover, traced=False, **settings)
+            what = "%d, spool %s" % (status, spool)
+            equal((done.returncode, b"2 metrics refused and lost" in done.stdout,
+                   len(os.listdir(scene.rings))), (1, status == 404, left), what + ": says so")
+            collector.metrics_script[:] = []
+            done = scene.run(recover, traced=False, **settings)
+            equal((done.returncode, total(collector.points(SERVED)), os.listdir(scene.rings)),
+                  (0, 0 if status == 404 else 10, []), what + ": then all is sent")
 
 
 EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION":

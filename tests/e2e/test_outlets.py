@@ -72,6 +72,31 @@ def test_output_is_the_programs():
               "otlp/stdout is OTLP there")
 
 
+def test_several():
+    """Each of several exporters gets everything once, whatever becomes of it at another."""
+    with Scene() as scene:
+        collector = Collector(scene)
+        collector.script += [refuse(413), refuse(503)]
+        path = scene.path("spans.jsonl")
+        app = scene.service("app", OTEL_TRACES_EXPORTER="console,otlp,otlp_file",
+                            BURDOCK_OTLP_FILE=path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+                            OTEL_BSP_SCHEDULE_DELAY="300")
+        equal(load(app.port, 120, 4, "/r/%d"), [], "requests are answered")
+        told = [lambda: [span.id for span in collector.spans()],
+                lambda: [span.id for span in spans_in(path)],
+                lambda: [event["span_id"] for event in events_in(scene.stderr(app))]]
+        wait_until(lambda: all(len(ids()) == 120 for ids in told))
+        equal([len(ids()) for ids in told], [120] * 3, "a collector, a file and the console")
+        equal(len({tuple(sorted(ids())) for ids in told}), 1, "of the same spans")
+        scene.stop(app)
+    with Scene() as scene:
+        app = scene.service("app", OTEL_TRACES_EXPORTER="otlp,console")
+        get(app.port, "/")
+        wait_until(lambda: scene.spans() and events_in(scene.stderr(app)))
+        equal([span.id for span in scene.spans()],
+              [event["span_id"] for event in events_in(scene.stderr(app))], "the store and the console")
+
+
 def test_nobody_reads():
     """A pipe that is full costs the program nothing but its bounded end."""
     with Scene() as scene:

@@ -193,9 +193,33 @@ static void test_outlets(void)
     CHECK(c.outlet_descriptor == 0 && c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE,
         "which alone asks for nothing");
     READ("BURDOCK_CONSOLE=tty", "OTEL_TRACES_EXPORTER=console,otlp");
-    CHECK(c.outlet_descriptor == 2 && c.problem_count == 2 && problem_with("BURDOCK_CONSOLE") &&
+    CHECK(c.outlet_descriptor == 2 && c.problem_count == 1 && problem_with("BURDOCK_CONSOLE"),
+        "one of two descriptors");
+    const struct config_signal *spans = &c.signals[SIGNAL_TRACES];
+    READ("OTEL_TRACES_EXPORTER=console,otlp,none,console,otlp_file,zipkin",
+        "BURDOCK_OTLP_FILE=/var/log/spans.jsonl", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(spans->destination == DESTINATION_OTLP && spans->outlet == 0 && spans->copy_count == 2 &&
+              spans->copies[0].destination == DESTINATION_CONSOLE && spans->copies[0].outlet == 2 &&
+              spans->copies[1].destination == DESTINATION_FILE && spans->copies[1].outlet == 0 &&
+              c.outlet_descriptor == 2 && c.batch_spans_max == 512 && c.batch_may_grow &&
+              c.problem_count == 1 && problem_with("OTEL_TRACES_EXPORTER"),
+        "several: the collector first, each once, and what is unknown is told");
+    READ("OTEL_TRACES_EXPORTER=otlp,console", "BURDOCK_CONSOLE=stdout");
+    CHECK(spans->destination == DESTINATION_STORE && spans->copies[0].outlet == 1 &&
+              c.outlet_descriptor == 1 && c.problem_count == 0,
+        "the store and the console");
+    READ("OTEL_TRACES_EXPORTER=otlp_file,console", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(spans->destination == DESTINATION_CONSOLE && spans->copy_count == 0 &&
               problem_with("OTEL_TRACES_EXPORTER"),
-        "one exporter, one of two descriptors");
+        "what is left of them without a file");
+    READ("OTEL_TRACES_EXPORTER=otlp,otlp_file", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
+    CHECK(spans->destination == DESTINATION_OTLP && spans->copy_count == 0 &&
+              problem_with("OTEL_TRACES_EXPORTER"),
+        "that is told of a copy, too");
+    READ("OTEL_TRACES_EXPORTER=console,otlp/stdout");
+    CHECK(spans->outlet == 2 && spans->copies[0].outlet == 2 && c.outlet_descriptor == 2 &&
+              problem_with("OTEL_TRACES_EXPORTER"),
+        "one descriptor for all");
     READ("OTEL_TRACES_EXPORTER=otlp/stdout");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_FILE && c.outlet_descriptor == 1 &&
               c.batch_spans_max == 512,
@@ -232,6 +256,10 @@ static void test_logs_exporter(void)
         "asked for, they go beside the spans, by variables of their own");
     READ("BURDOCK_LOGS=2", "OTEL_LOGS_EXPORTER=otlp");
     CHECK(!c.records_logs && problem_with("OTEL_LOGS_EXPORTER"), "but for want of an endpoint");
+    READ("BURDOCK_LOGS=2", "OTEL_LOGS_EXPORTER=otlp,console");
+    CHECK(c.records_logs && c.signals[SIGNAL_LOGS].destination == DESTINATION_CONSOLE &&
+              c.signals[SIGNAL_LOGS].copy_count == 0 && problem_with("OTEL_LOGS_EXPORTER"),
+        "then to the other of two");
     READ("OTEL_LOGS_EXPORTER=console", "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none");
     CHECK(!c.records_logs && !c.records && problem_with("OTEL_LOGS_EXPORTER"), "or of a log");
     READ("BURDOCK_LOGS=1", "OTEL_LOGS_EXPORTER=none");

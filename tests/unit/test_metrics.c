@@ -331,6 +331,7 @@ static void test_exponential(void)
 {
     begin(true);
     settings.exponential = true;
+    metrics_init(&metrics, &settings);
     serve(250 * MS, "GET", 200, true);
     serve(250 * MS, "GET", 200, true);
     serve(0, "GET", 200, true);

@@ -414,16 +414,46 @@ static void test_answers(void)
         CHECK(post(10) == OTLP_ACCEPTED && answer.rejected == 4, "partial success as JSON %zu", i);
         end();
     }
-    char dated[128];
-    time_t later = time(NULL) + 100;
-    strftime(dated, sizeof(dated),
-        "HTTP/1.1 503 No\r\nRetry-After: %a, %d %b %Y %H:%M:%S GMT\r\n\r\n", gmtime(&later));
-    text = dated;
-    begin(answers_once, "127.0.0.1");
-    post(10);
-    CHECK(
-        answer.retry_after_ms > 95000 && answer.retry_after_ms <= 100000, "a date of Retry-After");
-    end();
+    static const char *const forms[] = {
+        "%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"};
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        char date[64], dated[128];
+        time_t later = time(NULL) + 100;
+        strftime(date, sizeof(date), forms[i], gmtime(&later));
+        snprintf(dated, sizeof(dated), "HTTP/1.1 503 No\r\nRetry-After: %s\r\n\r\n", date);
+        text = dated;
+        begin(answers_once, "127.0.0.1");
+        post(10);
+        CHECK(answer.retry_after_ms > 95000 && answer.retry_after_ms <= 100000,
+            "a date of Retry-After: %s", date);
+        end();
+    }
+    /* The moment, the date, the seconds between them. */
+    static const struct {
+        int64_t now_s;
+        const char *date;
+        uint32_t after_s;
+    } dates[] = {{784111777 - 60, "Sun, 06 Nov 1994 08:49:37 GMT", 60},
+        {784111777 - 60, "Sunday, 06-Nov-94 08:49:37 GMT", 60},
+        {784111777 - 60, "Sun Nov  6 08:49:37 1994", 60},
+        {784111777 + 864000 - 60, "Wed Nov 16 08:49:37 1994", 60},
+        {946684800 - 10, "Saturday, 01-Jan-00 00:00:00 GMT", 10},
+        {946684800 + 3600, "Saturday, 01-Jan-00 02:00:00 GMT", 3600},
+        {1700000000, "Sunday, 06-Nov-94 08:49:37 GMT", 0},
+        {1700000000, "Sunday, 06-Nov-94 08:49:37 CET", 0}, {1700000000, "Sun, 06", 0},
+        {1700000000, "Wed Nov 99", 0}, {1700000000, ",", 0}, {1700000000, "", 0},
+        {1700000000, "Xxx, 06 Xxx 2094 08:49:37 GMT", 0}};
+    for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+        struct http_answer parsed;
+        char head[128];
+        uint8_t body[16];
+        int length = snprintf(
+            head, sizeof(head), "HTTP/1.1 503 No\r\nRetry-After: %s\r\n\r\n", dates[i].date);
+        http_answer_init(&parsed, body, sizeof(body), dates[i].now_s);
+        http_answer_feed(&parsed, (const uint8_t *)head, (size_t)length);
+        CHECK(parsed.retry_after_ms == dates[i].after_s * 1000, "%s at %lld: %u ms", dates[i].date,
+            (long long)dates[i].now_s, parsed.retry_after_ms);
+    }
 }
 
 static void test_trouble(void)
