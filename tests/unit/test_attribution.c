@@ -45,6 +45,8 @@ static const struct {
         "1 polls; 2 polls; 1 polls; 2 polls; 1 polls; 3 reads a; 3 calls: ambiguous a"},
     {"a loop that goes on in another thread is none of those",
         "1 polls; 2 polls; 2 polls; 2 polls; 3 polls; 3 reads a; 3 calls: thread a"},
+    {"nor are loops that follow each other under one number, each of a thread's own",
+        "1 founds; 2 founds; 1 founds; 2 founds; 1 founds; 1 polls; 1 reads a; 1 calls: thread a"},
     {"nor are those that answer others' requests before their own: they hand them over",
         "1 reads a; 2 reads b; 1 begins b; 2 reads c; 1 begins c; 2 reads d; 1 begins d; 3 reads e;"
         "3 calls: ambiguous ea"},
@@ -381,14 +383,22 @@ static void welcome(struct thread *self, struct context *context)
     attribution_request_complete(context);
 }
 
-/* A wait of a millisecond at most, after which timers are due at once. */
+enum { LOOP = 7 };
+
 static void take_turn(struct thread *self, struct context *context)
 {
-    enum { LOOP = 7 };
     attribution_wait(self, -1);
-    sharing_waited((uint32_t)(self - threads), LOOP);
+    sharing_waited((uint32_t)(self - threads), LOOP, false);
 }
 
+/* Its descriptor has the number of one that is closed. */
+static void found_loop(struct thread *self, struct context *context)
+{
+    attribution_wait(self, -1);
+    sharing_waited((uint32_t)(self - threads), LOOP, true);
+}
+
+/* A wait of a millisecond at most, after which timers are due at once. */
 static void wait_shortly(struct thread *self, struct context *context)
 {
     self->now_ns = 0;
@@ -478,6 +488,7 @@ static const struct {
     {"waits", wait},
     {"welcomes", welcome},
     {"polls", take_turn},
+    {"founds", found_loop},
     {"dozes", wait_shortly},
     {"rests", wait_long},
     {"looks", look},
