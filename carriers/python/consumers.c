@@ -348,5 +348,5 @@ struct mark consumer_puts(struct queue *queue)
         note->uses++;
         py.Py_DecRef(capsule);
     }
-    return (struct mark){request, true, is_returned};
+    return (struct mark){request, true, is_returned, NULL};
 }
