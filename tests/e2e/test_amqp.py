@@ -129,6 +129,18 @@ def test_work_under_messages(scene, rabbit):
         clear(scene)
 
 
+def test_work_in_threads(scene, rabbit):
+    """Messages that came in one read go into a queue one after the other, by a thread that is at the
+    first: of the others nobody knows whose they are."""
+    count, redis = 200, start_redis(scene)
+    for prefetch in (1, 8):
+        rabbit.work("publish", count)
+        rabbit.work("consume", count, prefetch=prefetch, ack="thread", redis=redis, threads=4)
+        spans = scene.wait_spans(count * 3)
+        check_calls(spans, count, "in threads, %d in hand" % prefetch, None)
+        clear(scene)
+
+
 def test_confirmed_and_asked_for(scene, rabbit):
     count = 60
     sent = rabbit.work("publish", count, confirm=1)
@@ -226,8 +238,9 @@ def test_rabbitmq():
         if scene.run([PYTHON, "-c", "import pika"], traced=False).returncode:
             return skip("messages through RabbitMQ", "python3-pika is not installed")
         rabbit = Broker(scene)
-        for part in (test_messages, test_work_in_c, test_work_under_messages, test_confirmed_and_asked_for,
-                     test_untraced_neighbours, test_rabbitmq_c, test_measured, test_broken_off):
+        for part in (test_messages, test_work_in_c, test_work_under_messages, test_work_in_threads,
+                     test_confirmed_and_asked_for, test_untraced_neighbours, test_rabbitmq_c, test_measured,
+                     test_broken_off):
             part(scene, rabbit)
 
 
