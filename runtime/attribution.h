@@ -160,6 +160,8 @@ bool attribution_follows(const struct thread *self, const struct context *likeli
 /* Would a call made now be for certain of what the thread is in? Who serves one is sure of it,
  * whoever waits besides. Reads only. */
 bool attribution_is_sure(const struct thread *self);
+/* Whose the work is that the thread gives away now; NULL: it is not sure. */
+struct context *attribution_given(const struct thread *self);
 /* It works for the request that it has read itself, until it reads another. Reads only. */
 bool attribution_serves_one(const struct thread *self);
 

@@ -228,6 +228,15 @@ bool attribution_is_sure(const struct thread *self)
     return serves_one(self) || (!is_loop && decide(self, &nobody_opened).rule == RULE_THREAD);
 }
 
+/* Of messages that came in one read a thread is at one, by what it settles; where it puts one after
+ * the other into a queue, each of them may be any. */
+struct context *attribution_given(const struct thread *self)
+{
+    struct context *context = attribution_is_sure(self) ? self->current : NULL;
+    bool is_known = context != NULL && (!context->is_message || context->is_followed);
+    return is_known ? context : NULL;
+}
+
 /* The decision is a call's, as it stands. */
 static struct decision noted(struct thread *self, struct decision decision)
 {

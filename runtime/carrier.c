@@ -17,7 +17,7 @@ static uint32_t take(bool is_believed)
     struct thread *self = observe_open();
     if (self == NULL)
         return CARRIER_NONE;
-    struct context *context = is_believed || attribution_is_sure(self) ? self->current : NULL;
+    struct context *context = is_believed ? self->current : attribution_given(self);
     if (context != NULL)
         context_hold(context);
     observe_close(self);

@@ -23,7 +23,7 @@ enum { CARRIER_NONE = 0 };
 /* The context that the thread is in now, held; to be given back by carrier_drop. */
 uint32_t carrier_take(void);
 /* The same, if a call made now would be its: an event loop that is no carrier's may have gone on to
- * something else. */
+ * something else, and a thread that has several messages is at any of them. */
 uint32_t carrier_take_sure(void);
 /* The same, if it is that of the request that fd's connection is at; else CARRIER_NONE. */
 uint32_t carrier_take_at(int fd);

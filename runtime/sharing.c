@@ -3,8 +3,7 @@
 
 bool sharing_seen;
 
-/* A thread that ends may leave its descriptor's number to another one, once: that is no turn. Races
- * lose a turn, no more. */
+/* Races lose a turn, no more. */
 enum { LOOPS = 64, TURNS = 3 };
 
 static struct loop {
@@ -35,10 +34,10 @@ void sharing_handed_over(void)
         see();
 }
 
-void sharing_waited(uint32_t thread, int epoll)
+void sharing_waited(uint32_t thread, int epoll, bool is_new)
 {
     struct loop *loop = &loops[(uint32_t)epoll % LOOPS];
-    bool is_same = __atomic_load_n(&loop->epoll, __ATOMIC_RELAXED) == epoll;
+    bool is_same = !is_new && __atomic_load_n(&loop->epoll, __ATOMIC_RELAXED) == epoll;
     if (is_same && __atomic_load_n(&loop->last, __ATOMIC_RELAXED) == thread)
         return; /* the usual case: a loop with a thread of its own */
     if (!is_same) {

@@ -21,8 +21,9 @@ static inline bool sharing_is_seen(void)
     return __atomic_load_n(&sharing_seen, __ATOMIC_RELAXED);
 }
 
-/* The thread, by its index, has returned from a wait on this descriptor of epoll. Any thread. */
-void sharing_waited(uint32_t thread, int epoll);
+/* The thread, by its index, has returned from a wait on this descriptor of epoll; is_new: the first
+ * since it was made. Any thread. */
+void sharing_waited(uint32_t thread, int epoll, bool is_new);
 /* A thread that is believed to serve one request begins the answer of another one. */
 void sharing_handed_over(void);
 /* In the child: nothing has been seen of its threads. */

@@ -25,11 +25,10 @@ bool stream_drains(int epoll, int *most, bool sleeps)
     return drains;
 }
 
-static void isolate(struct thread *self, int epoll, int events, bool sleeps)
+static void isolate(struct thread *self, int epoll, int events, bool is_new, bool sleeps)
 {
     struct isolation *isolation = &self->isolation;
-    /* Whatever is known of a loop of this number, that one has ended. */
-    if (events >= 0 && descriptor_is_new(epoll))
+    if (is_new)
         *isolation = (struct isolation){0};
     bool was_on = isolation_is_on(isolation);
     isolation_waited(isolation, epoll, events, sleeps, attribution_trusts_loops());
@@ -50,8 +49,10 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
     if ((self = observe_open()) != NULL) {
         attribution_wait(self, timeout_ns);
         if (epoll >= 0) {
-            sharing_waited(self->index, epoll);
-            isolate(self, epoll, events, timeout_ns != 0);
+            /* Whatever is known of a loop of this number, that one has ended. */
+            bool is_new = events >= 0 && descriptor_is_new(epoll);
+            sharing_waited(self->index, epoll, is_new);
+            isolate(self, epoll, events, is_new, timeout_ns != 0);
         }
         if (events != 0 || timeout_ns != 0) /* a look of no time that finds nothing says nothing */
             self->wait_timed_out = events == 0;

@@ -336,7 +336,7 @@ struct mark consumer_puts(struct queue *queue)
     greenlets_refresh();
     struct py_object *capsule = current_get();
     struct note *note = note_of(capsule);
-    uint32_t request = note == NULL ? carrier_take_sure() : carrier_hold(note_request(note));
+    uint32_t request = note == NULL ? carrier_take_sure() : note_given(note);
     bool is_returned = returns(queue, note, request);
     if (!is_returned)
         queue_feed(queue, request);
@@ -348,5 +348,5 @@ struct mark consumer_puts(struct queue *queue)
         note->uses++;
         py.Py_DecRef(capsule);
     }
-    return (struct mark){request, true, is_returned};
+    return (struct mark){request, true, is_returned, NULL};
 }

@@ -102,12 +102,22 @@ struct py_object *current_get(void)
     return capsule;
 }
 
+uint32_t note_given(const struct note *note)
+{
+    struct carrier_view view = carrier_look();
+    uint32_t request = note_request(note);
+    bool is_one_of_many = note->thread != NULL && view.is_message && view.handle == request;
+    return is_one_of_many ? CARRIER_NONE : carrier_hold(request);
+}
+
 struct py_object *current_made(void)
 {
     struct py_object *capsule = current_get();
     if (capsule == NULL)
         return capture(carrier_take_sure());
-    if (note_is_orphan(capsule, current_context)) {
+    uint32_t given = note_given(note_of(capsule));
+    carrier_drop(given);
+    if (given != note_request(note_of(capsule)) || note_is_orphan(capsule, current_context)) {
         py.Py_DecRef(capsule);
         return note_make(CARRIER_NONE); /* what waits may be for the next request as well */
     }

@@ -53,3 +53,5 @@ bool note_is_own(struct py_object *capsule, struct py_object *context);
 bool note_is_orphan(struct py_object *capsule, struct py_object *context);
 /* The request it is of; of a suspect, its home. */
 uint32_t note_request(const struct note *note);
+/* The same, held, of work that is given away: a thread that reads messages has several. */
+uint32_t note_given(const struct note *note);

@@ -190,7 +190,7 @@ static bool align(struct queue *queue, long length)
         if (!grow((void **)&queue->marks, &queue->room, sizeof(*queue->marks), 0, 0))
             return false;
     for (; queue->count < length; queue->count++)
-        queue->marks[queue->count] = (struct mark){CARRIER_NONE, false, false};
+        queue->marks[queue->count] = (struct mark){0};
     return true;
 }
 
@@ -216,10 +216,41 @@ void queue_push(struct queue *queue, long length, struct mark mark)
 struct mark queue_pop(struct queue *queue, long length, bool is_last)
 {
     if (!align(queue, length) || length == 0)
-        return (struct mark){CARRIER_NONE, false, false};
+        return (struct mark){0};
     uint32_t at = is_last ? queue->first + queue->count - 1 : queue->first;
     struct mark mark = queue->marks[at % queue->room];
     queue->first = is_last ? queue->first : (queue->first + 1) % queue->room;
     queue->count--;
     return mark;
+}
+
+static struct mark *mark_at(struct queue *queue, uint32_t at)
+{
+    return &queue->marks[(queue->first + at) % queue->room];
+}
+
+/* Where the same object is there twice, put by two, nobody knows which of them it is. */
+struct mark queue_pick(struct queue *queue, long length, const struct py_object *item)
+{
+    struct mark *found = NULL, picked = {0};
+    bool is_one = true;
+    if (!align(queue, length) || length == 0)
+        return picked;
+    for (uint32_t i = 0; i < queue->count; i++) {
+        struct mark *mark = mark_at(queue, i);
+        if (mark->item == item && found != NULL && found->item == item)
+            is_one = is_one && found->handle == mark->handle;
+        if (mark->item == item || (found == NULL && mark->item == NULL))
+            found = mark;
+    }
+    if (found == NULL) {
+        forget_marks(queue);
+        return picked;
+    }
+    picked = *found;
+    *found = *mark_at(queue, --queue->count);
+    if (is_one && picked.item == item)
+        return picked;
+    carrier_drop(picked.handle);
+    return (struct mark){0};
 }

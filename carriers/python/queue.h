@@ -18,7 +18,8 @@ struct py_object;
 struct mark {
     uint32_t handle; /* held: who put the item; CARRIER_NONE: nobody */
     bool is_known;
-    bool is_returned; /* it, or what stands for it, had been taken from there */
+    bool is_returned;             /* it, or what stands for it, had been taken from there */
+    const struct py_object *item; /* only compared; NULL: not known */
 };
 
 struct debt {
@@ -52,6 +53,8 @@ bool queue_repay(struct queue *queue, uint32_t handle);
 void queue_push(struct queue *queue, long length, struct mark mark);
 /* Of the first item or the last; the hold goes with it. */
 struct mark queue_pop(struct queue *queue, long length, bool is_last);
+/* The same, after the call, of an item that came out of turn: marks are in any order then. */
+struct mark queue_pick(struct queue *queue, long length, const struct py_object *item);
 
 /* --- consumers.c: what the running code becomes by it ----------------------------------------- */
 

@@ -39,7 +39,9 @@ static struct py_object *push_by(const char *items_name, struct py_object *origi
     long length = object == NULL ? -1 : length_of(object, items_name);
     struct queue *queue = object == NULL ? NULL : queue_find(object);
     if (queue != NULL) {
-        queue_push(queue, length, consumer_puts(queue));
+        struct mark mark = consumer_puts(queue);
+        mark.item = py.PyObject_Size(arguments) > 1 ? py.PyTuple_GetItem(arguments, 1) : NULL;
+        queue_push(queue, length, mark);
         was_put = object;
     }
     return py.PyObject_Call(original, arguments, keywords);
@@ -57,6 +59,22 @@ static struct py_object *pop_by(const char *items_name, bool is_last, struct py_
         was_got = object;
     }
     return py.PyObject_Call(original, arguments, keywords);
+}
+
+/* What comes first is known by what comes. Comparing items may run code of the program's. */
+static struct py_object *pick_by(const char *items_name, struct py_object *original,
+    struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *object = python_object_of(arguments);
+    long length = object == NULL ? -1 : length_of(object, items_name);
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    struct queue *queue = result == NULL || object == NULL ? NULL : queue_find(object);
+    if (queue != NULL) {
+        carrier_drop(got.handle);
+        got = queue_pick(queue, length, result);
+        was_got = object;
+    }
+    return result;
 }
 
 static struct py_object *push_task(
@@ -95,6 +113,18 @@ static struct py_object *last_thread(
     return pop_by("queue", true, original, arguments, keywords);
 }
 
+static struct py_object *least_task(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    return pick_by("_queue", original, arguments, keywords);
+}
+
+static struct py_object *least_thread(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    return pick_by("queue", original, arguments, keywords);
+}
+
 /* --- what the program does with a queue ------------------------------------------------------- */
 
 /* A coroutine's beginning: it takes later. */
@@ -110,7 +140,7 @@ static struct py_object *ask(
 /* Where the queue has an order of its own, who put the item is not known. */
 static struct mark mark_of(const struct queue *queue)
 {
-    struct mark mark = {CARRIER_NONE, false, false};
+    struct mark mark = {0};
     if (was_got == queue->self) {
         mark = got;
         got.handle = CARRIER_NONE;
@@ -161,12 +191,16 @@ static struct python_place rows[] = {
     {"asyncio.queues", "Queue", "_get", .call = first_task},
     {"asyncio.queues", "LifoQueue", "_put", .call = push_task},
     {"asyncio.queues", "LifoQueue", "_get", .call = last_task},
+    {"asyncio.queues", "PriorityQueue", "_put", .call = push_task},
+    {"asyncio.queues", "PriorityQueue", "_get", .call = least_task},
     {"queue", "Queue", "get", .call = get},
     {"queue", "Queue", "put", .call = put},
     {"queue", "Queue", "_put", .call = push_thread},
     {"queue", "Queue", "_get", .call = first_thread},
     {"queue", "LifoQueue", "_put", .call = push_thread},
     {"queue", "LifoQueue", "_get", .call = last_thread},
+    {"queue", "PriorityQueue", "_put", .call = push_thread},
+    {"queue", "PriorityQueue", "_get", .call = least_thread},
 };
 
 const struct python_places queue_places = {rows, sizeof(rows) / sizeof(rows[0])};

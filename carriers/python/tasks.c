@@ -139,6 +139,15 @@ static bool is_of_loop(struct py_object *const *arguments, intptr_t count)
            !is_wakeup(arguments[0]);
 }
 
+/* A thread that is at its own request goes on with that after what runs in a context, as asgiref's
+ * work for it does; a loop does not. */
+static struct carrier_view own_request(const struct py_object *outer)
+{
+    struct carrier_view view = carrier_look();
+    bool is_own = outer == NULL && current_context == NULL && view.is_request && !view.is_carried;
+    return is_own && !tasks_have_loop() ? view : (struct carrier_view){0};
+}
+
 static void *our_run(void *context, void *a, void *b, void *c)
 {
     if (!python_is_ours())
@@ -153,6 +162,8 @@ static void *our_run(void *context, void *a, void *b, void *c)
         return original_run(context, a, b, c); /* it is entered somewhere: nothing was lent */
     struct py_object *outer = current_get();
     struct py_object *outer_context = current_context;
+    struct carrier_view own = own_request(outer);
+    carrier_hold(own.handle);
     if (current_context == NULL)
         python_thread.is_callback = is_of_loop(a, (intptr_t)b);
     current_context = context;
@@ -168,7 +179,11 @@ static void *our_run(void *context, void *a, void *b, void *c)
         current_return(context, lent);
     python_thread.is_callback = was_callback;
     current_context = outer_context;
-    current_enter(outer, outer_context);
+    if (own.handle == CARRIER_NONE)
+        current_enter(outer, outer_context);
+    else
+        carrier_return(own);
+    carrier_drop(own.handle);
     tasks_doubt();
     if (outer != NULL)
         py.Py_DecRef(outer);

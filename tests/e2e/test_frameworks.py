@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's older frameworks, which have ways of their own to share a thread: calls are under their own
 request, or roots; never under another's."""
-from harness import equal, main, skip
+import os
+
+from harness import APPS, equal, free_port, main, skip
 from tasks_scene import has, play, service
 
 EVERY = 96
@@ -36,6 +38,36 @@ def test_twisted():
     play("Twisted", service("twisted_service.py"), ways, EVERY, missed=dict.fromkeys(ways, ALL))
     play("Twisted on asyncio", service("twisted_service.py", "asyncio"), ways, EVERY,
          missed=dict.fromkeys(ways, ALL))
+
+
+ASGIREF = {"streams": 2, "gather": 2, "sensitive": 2, "mixed": 4, "plain": 2}
+
+
+def test_asgiref():
+    """Loops that follow each other in the threads of a pool, under the same number, are no loop that
+    they share."""
+    if not has("asgiref"):
+        return skip("asgiref", "python3-asgiref is not installed")
+    equal(play("asgiref", service("asgiref_service.py"), ASGIREF, 6 * EVERY), b"",
+          "asgiref: nothing is printed")
+
+
+def uwsgi(scene, target):
+    port = free_port()
+    front = scene.start(["uwsgi", "--plugin", "python3", "--http-socket", "127.0.0.1:%d" % port,
+                         "--threads", "8", "--listen", "100", "--disable-logging", "--need-app",
+                         "--wsgi-file", os.path.join(APPS, "asgiref_service.py")],
+                        "front", port=port, TARGET=target)
+    front.port = port
+    return front
+
+
+def test_asgiref_uwsgi():
+    """What asgiref copies from its loop into the request's thread does not make the calls of the next
+    one, which uWSGI reads where Python does not see it, the last one's."""
+    if not has("asgiref") or not os.path.exists("/usr/lib/uwsgi/plugins/python3_plugin.so"):
+        return skip("asgiref, uWSGI", "python3-asgiref or uwsgi-plugin-python3 is not installed")
+    play("asgiref, uWSGI", uwsgi, ASGIREF, EVERY)
 
 
 if __name__ == "__main__":

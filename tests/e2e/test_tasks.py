@@ -32,7 +32,7 @@ ROUNDS, EACH = 1, 96
 ALL, FEW = 1.0, 0.25
 LAZY = {"task": FEW, "tasks": FEW, "in_time": FEW, "in_time_4": FEW, "deep": FEW, "deep_4": FEW,
         "each": 0.5, "again": FEW, "drain": ALL, "drain_in_time": ALL, "overdue": ALL,
-        "lifo": ALL, "own_order": ALL,
+        "lifo": ALL, "own_order": ALL, "least": FEW, "least_in_threads": FEW,
         "thread": FEW, "threads": FEW, "polls": FEW,
         "pool": 0.05, "pool_in_tasks": 0.05, "pool_fifo": 0.05, "pool_asks": 0.05, "pool_counts": ALL,
         "nobodys": 0.05}

@@ -39,12 +39,19 @@ static const struct {
         "1 reads a; 1 reads b; 1 calls: ambiguous ba"},
     {"so it is at work on the last one, once the other has been answered",
         "1 reads a; 1 reads b; 2 answers a; 1 calls: thread b"},
+    {"a request's thread may give away as much as it likes", "1 reads a; 1 gives: a; 1 gives: a"},
+    {"one that reads messages may be at another, of which it has done nothing yet",
+        "1 reads a; 1 delivers a; 1 gives:; 1 calls: thread a"},
+    {"unless its runtime tells of every task",
+        "1 reads a; 1 delivers a; 1 follows a; 1 gives: a; 1 gives: a"},
     {"threads that take turns at a loop are not believed",
         "1 polls; 2 polls; 1 polls; 2 polls; 1 polls; 1 reads a; 1 calls: ambiguous a"},
     {"nor is one that has not waited yet",
         "1 polls; 2 polls; 1 polls; 2 polls; 1 polls; 3 reads a; 3 calls: ambiguous a"},
     {"a loop that goes on in another thread is none of those",
         "1 polls; 2 polls; 2 polls; 2 polls; 3 polls; 3 reads a; 3 calls: thread a"},
+    {"nor are loops that follow each other under one number, each of a thread's own",
+        "1 founds; 2 founds; 1 founds; 2 founds; 1 founds; 1 polls; 1 reads a; 1 calls: thread a"},
     {"nor are those that answer others' requests before their own: they hand them over",
         "1 reads a; 2 reads b; 1 begins b; 2 reads c; 1 begins c; 2 reads d; 1 begins d; 3 reads e;"
         "3 calls: ambiguous ea"},
@@ -381,14 +388,32 @@ static void welcome(struct thread *self, struct context *context)
     attribution_request_complete(context);
 }
 
-/* A wait of a millisecond at most, after which timers are due at once. */
-static void take_turn(struct thread *self, struct context *context)
+static void be_message(struct thread *self, struct context *context)
 {
-    enum { LOOP = 7 };
-    attribution_wait(self, -1);
-    sharing_waited((uint32_t)(self - threads), LOOP);
+    context->is_message = true;
 }
 
+static void be_followed(struct thread *self, struct context *context)
+{
+    context->is_followed = true;
+}
+
+enum { LOOP = 7 };
+
+static void take_turn(struct thread *self, struct context *context)
+{
+    attribution_wait(self, -1);
+    sharing_waited((uint32_t)(self - threads), LOOP, false);
+}
+
+/* Its descriptor has the number of one that is closed. */
+static void found_loop(struct thread *self, struct context *context)
+{
+    attribution_wait(self, -1);
+    sharing_waited((uint32_t)(self - threads), LOOP, true);
+}
+
+/* A wait of a millisecond at most, after which timers are due at once. */
 static void wait_shortly(struct thread *self, struct context *context)
 {
     self->now_ns = 0;
@@ -478,6 +503,9 @@ static const struct {
     {"waits", wait},
     {"welcomes", welcome},
     {"polls", take_turn},
+    {"delivers", be_message},
+    {"follows", be_followed},
+    {"founds", found_loop},
     {"dozes", wait_shortly},
     {"rests", wait_long},
     {"looks", look},
@@ -527,6 +555,15 @@ static bool check_call(const char *sentence)
     return good;
 }
 
+/* "1 gives: a": work that it gives away is a's; "1 gives:" nobody's. */
+static bool check_given(const char *sentence)
+{
+    char who, whom = '-';
+    sscanf(sentence, " %c gives: %c", &who, &whom);
+    const struct context *given = attribution_given(thread_of(who));
+    return given == (whom == '-' ? NULL : context_of(whom));
+}
+
 static bool play(const char *sentence)
 {
     char who, verb[WORD], whom = '-';
@@ -534,6 +571,8 @@ static bool play(const char *sentence)
     thread_self = thread_of(who);
     if (strcmp(verb, "calls") == 0)
         return check_call(sentence);
+    if (strcmp(verb, "gives") == 0)
+        return check_given(sentence);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
             continue;

@@ -3,12 +3,15 @@
 nothing of traces. What was sent and what came is printed, one line a message.
 
 publish: confirm=1, context=traceparent of the program's own
-consume: prefetch=N, ack=each|none|first|last, redis=PORT: asks for "m:ID" while it works on ID
+consume: prefetch=N, ack=each|none|first|last, redis=PORT: asks for "m:ID" while it works on ID,
+    threads=N: by threads that take messages from a queue and have each acknowledged (ack=thread)
 loop: consume on pika's event loop, ack=each
 """
 import hashlib
+import queue
 import socket
 import sys
+import threading
 
 import pika
 
@@ -50,7 +53,28 @@ class Redis:
         assert self.socket.recv(100) == b"$-1\r\n"
 
 
+class Threads:
+    def __init__(self, port, threads):
+        self.messages, self.done = queue.Queue(), 0
+        for _ in range(threads):
+            threading.Thread(target=self.work, args=(Redis(port),), daemon=True).start()
+
+    def work(self, redis):
+        while True:
+            key, tag = self.messages.get()
+            redis.get(key)
+            connection.add_callback_threadsafe(lambda tag=tag: self.acknowledge(tag))
+
+    def acknowledge(self, tag):
+        channel.basic_ack(tag)
+        self.done += 1
+        if self.done == count:
+            channel.stop_consuming()
+
+
 def consume():
+    threads = int(options.get("threads", 0))
+    workers = Threads(int(options["redis"]), threads) if threads else None
     redis = Redis(int(options["redis"])) if "redis" in options else None
     ack = options.get("ack", "each")
     seen = []
@@ -58,13 +82,15 @@ def consume():
     def on_message(channel, method, properties, body):
         if ack == "first":
             channel.basic_ack(method.delivery_tag)
-        if redis:
+        if workers:
+            workers.messages.put(("m:" + properties.message_id, method.delivery_tag))
+        elif redis:
             redis.get("m:" + properties.message_id)
         tell(int(properties.message_id), properties.headers, body)
         seen.append(method.delivery_tag)
         if ack == "each":
             channel.basic_ack(method.delivery_tag)
-        if len(seen) == count:
+        if len(seen) == count and ack != "thread":
             if ack == "last":
                 channel.basic_ack(method.delivery_tag, multiple=True)
             channel.stop_consuming()

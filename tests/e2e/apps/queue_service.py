@@ -183,13 +183,13 @@ class Own(asyncio.Queue):
         return not self._things
 
 
-def served_by_threads(take, workers=1):
+def served_by_threads(take, workers=1, make=queues.Queue):
     state = []
 
     async def handler(number):
         loop = asyncio.get_running_loop()
         if not state:
-            state.extend((queues.Queue(), []))
+            state.extend((make(), []))
         if len(state[1]) < workers:
             thread = threading.Thread(target=work, args=(handler.how, state[0]), daemon=True)
             state[1].append(thread)
@@ -283,6 +283,8 @@ HOWS = {
     "overdue": overdue(),
     "lifo": served_by(plainly, asyncio.LifoQueue, workers=2),
     "own_order": served_by(plainly, Own, workers=2),
+    "least": served_by(plainly, asyncio.PriorityQueue, workers=2),
+    "least_in_threads": served_by_threads(lambda items: items.get(), 2, queues.PriorityQueue),
     "thread": served_by_threads(lambda items: items.get()),
     "threads": served_by_threads(lambda items: items.get(), workers=4),
     "polls": served_by_threads(lambda items: items.get(timeout=0.001), workers=2),
