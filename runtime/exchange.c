@@ -8,6 +8,7 @@
 #include "config.h"
 #include "copy.h"
 #include "counters.h"
+#include "kept.h"
 #include "open.h"
 #include "pool.h"
 #include "passing.h"
@@ -18,6 +19,7 @@
 #include "trust.h"
 
 enum { LAST_BYTES = 512 }; /* of a big block, for what is told last */
+_Static_assert(KEPT_TEXT_MAX == TEXT_BIG_BYTES - LAST_BYTES, "a text is kept as it can be told");
 
 static struct pool exchanges = {
     .block_shift = 10, .clear_bytes = offsetof(struct exchange, inline_text)};

@@ -15,7 +15,7 @@
 
 enum {
     KEPT_ENTRIES_MAX = 4096,          /* of one connection */
-    KEPT_TEXT_MAX = 16 * 1024 - 32,   /* bytes; the rest of a longer text is cut */
+    KEPT_TEXT_MAX = 16 * 1024 - 512,  /* bytes, as many as an exchange takes; the rest is cut */
     KEPT_BYTES_MAX = 32 * 1024 * 1024 /* of all texts of the process, with what they lie in */
 };
 
