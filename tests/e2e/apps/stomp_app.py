@@ -41,11 +41,15 @@ class Listener(stomp.ConnectionListener):
     def __init__(self, connection):
         self.connection, self.seen, self.refused = connection, [], set()
         self.done, self.receipts, self.lock = threading.Event(), 0, threading.Condition()
+        self.gone = threading.Event()
 
     def on_receipt(self, frame):
         with self.lock:
             self.receipts += 1
             self.lock.notify()
+
+    def on_disconnected(self):
+        self.gone.set()
 
     def on_error(self, frame):
         print("error", frame.headers.get("message"), flush=True)
@@ -104,3 +108,4 @@ else:
     with listener.lock:
         assert listener.lock.wait_for(lambda: listener.receipts, 60)
 connection.disconnect()
+assert listener.gone.wait(PATIENCE)  # the thread that reads is done with the last message
