@@ -134,7 +134,11 @@ static inline struct broker_piece amqp_piece(
 {
     return (struct broker_piece){reader->at, reader->at + length, is_first, is_last};
 }
-uint64_t amqp_key(const struct amqp_channel *channel, uint64_t tag);
+/* What a message, delivered or published, is known by: its channel, and its number there. */
+static inline uint64_t amqp_key(uint16_t channel, uint64_t tag)
+{
+    return (uint64_t)channel << 48 | (tag & 0xffffffffffff);
+}
 /* What is left of the message that is under way in this direction is not to come. */
 void amqp_cut(struct broker_reader *reader, struct amqp_content *content);
 /* An exchange begins with the frame whose class and method have been read. */

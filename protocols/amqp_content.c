@@ -42,11 +42,6 @@ struct amqp_channel *amqp_open_channel(struct broker_reader *reader)
     return channel;
 }
 
-uint64_t amqp_key(const struct amqp_channel *channel, uint64_t tag)
-{
-    return (uint64_t)channel->number << 48 | (tag & 0xffffffffffff);
-}
-
 uint32_t amqp_begin(
     struct broker_reader *reader, struct event begin, enum message_operation operation)
 {

@@ -117,14 +117,14 @@ static void publish(struct broker_reader *reader, struct amqp_channel *channel)
 {
     struct event begin = {.is_settled = channel->confirms};
     if (channel->confirms)
-        begin.key = amqp_key(channel, ++channel->published);
+        begin.key = amqp_key(channel->number, ++channel->published);
     begin_message(reader, channel, begin, MESSAGE_SEND, channel->confirms);
 }
 
 static void deliver(struct broker_reader *reader, struct amqp_channel *channel, uint64_t tag,
     uint64_t queue, bool is_unsettled)
 {
-    struct event begin = {.is_settled = !is_unsettled, .key = amqp_key(channel, tag)};
+    struct event begin = {.is_settled = !is_unsettled, .key = amqp_key(channel->number, tag)};
     uint32_t serial = begin_message(reader, channel, begin, MESSAGE_PROCESS, true);
     broker_tell_number(reader, serial, FIELD_STATUS, (int64_t)tag);
     broker_recall(reader, serial, FIELD_SUBSCRIPTION, queue);
@@ -184,8 +184,8 @@ static void settle(
     bool is_multiple = amqp_frame_of(reader)->method != BASIC_REJECT &&
                        (amqp_frame_of(reader)->argument.number & BIT_MULTIPLE);
     uint64_t last = tag == 0 && is_multiple ? UINT64_MAX : tag;
-    tell_settle(reader, amqp_key(channel, is_multiple ? 0 : tag), amqp_key(channel, last),
-        reader->direction == DIRECTION_OUT, END_COMPLETE, code,
+    tell_settle(reader, amqp_key(channel->number, is_multiple ? 0 : tag),
+        amqp_key(channel->number, last), reader->direction == DIRECTION_OUT, END_COMPLETE, code,
         code == NULL     ? 0
         : code[0] == 'n' ? 4
                          : 6);
@@ -209,9 +209,10 @@ void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *chann
         amqp_cut(reader, &channel->content[side]);
     if (channel->gets)
         broker_tell(reader, channel->get_serial, EVENT_END);
-    tell_settle(
-        reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), true, END_UNANSWERED, NULL, 0);
-    settle_unconfirmed(reader, amqp_key(channel, 0), amqp_key(channel, UINT64_MAX), code);
+    tell_settle(reader, amqp_key(channel->number, 0), amqp_key(channel->number, UINT64_MAX), true,
+        END_UNANSWERED, NULL, 0);
+    settle_unconfirmed(
+        reader, amqp_key(channel->number, 0), amqp_key(channel->number, UINT64_MAX), code);
     memset(channel, 0, sizeof(*channel));
 }
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "amqp.h"
 #include "carrier.h"
 #include "note.h"
 #include "python.h"
@@ -21,73 +22,65 @@ struct message {
     uint64_t key;
 };
 
-/* Of instances alone: no code of the program's runs. */
-static struct py_object *follow(struct py_object *object, const char *const *names)
+/* Only of what pika has made: no code of the program's runs. NULL, of NULL too. */
+static struct py_object *attribute(struct py_object *object, const char *name)
 {
-    py.Py_IncRef(object);
-    for (; *names != NULL && object != NULL; names++) {
-        struct py_object *next = py.PyObject_GetAttrString(object, *names);
-        py.Py_DecRef(object);
-        object = next;
-    }
-    return object;
+    struct py_object *found = object == NULL ? NULL : py.PyObject_GetAttrString(object, name);
+    py.PyErr_Clear();
+    return found;
 }
 
-static long number_of(struct py_object *object, const char *const *names)
+/* -1: it is none. The reference goes with it. */
+static long number(struct py_object *object)
 {
-    struct py_object *found = follow(object, names);
-    long number = found == NULL ? -1 : py.PyLong_AsLong(found);
-    if (found != NULL)
+    long value = object == NULL ? -1 : py.PyLong_AsLong(object);
+    py.Py_DecRef(object);
+    py.PyErr_Clear();
+    return value;
+}
+
+static int descriptor_of(struct py_object *channel)
+{
+    static const char *const path[] = {"connection", "_transport", "_sock", "fileno"};
+    struct py_object *found = channel;
+    py.Py_IncRef(found);
+    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
+        struct py_object *next = attribute(found, path[i]);
         py.Py_DecRef(found);
-    return number;
-}
-
-static long descriptor_of(struct py_object *channel)
-{
-    static const char *const path[] = {"connection", "_transport", "_sock", "fileno", NULL};
-    struct py_object *fileno = follow(channel, path);
-    struct py_object *result = fileno == NULL ? NULL : py.PyObject_CallObject(fileno, NULL);
-    long fd = result == NULL ? -1 : py.PyLong_AsLong(result);
-    if (fileno != NULL)
-        py.Py_DecRef(fileno);
-    if (result != NULL)
-        py.Py_DecRef(result);
+        found = next;
+    }
+    int fd = (int)number(found == NULL ? NULL : py.PyObject_CallObject(found, NULL));
+    py.Py_DecRef(found);
     return fd;
 }
 
-/* AMQP's messages are numbered by channel and delivery tag: amqp_key. */
 static struct message message_of(struct py_object *channel, struct py_object *method)
 {
-    static const char *const number[] = {"channel_number", NULL};
-    static const char *const tag[] = {"delivery_tag", NULL};
-    struct message message = {-1, 0};
-    long of_channel = number_of(channel, number), of_message = number_of(method, tag);
-    if (of_channel > 0 && of_message > 0) {
-        message.fd = (int)descriptor_of(channel);
-        message.key = (uint64_t)of_channel << 48 | (uint64_t)of_message;
-    }
-    py.PyErr_Clear();
-    return message;
+    long of_channel = number(attribute(channel, "channel_number"));
+    long tag = number(attribute(method, "delivery_tag"));
+    if (of_channel <= 0 || tag <= 0)
+        return (struct message){-1, 0};
+    return (struct message){descriptor_of(channel), amqp_key((uint16_t)of_channel, (uint64_t)tag)};
 }
 
 static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
 {
-    static const char *const path[] = {"_impl", NULL};
-    struct py_object *inner = follow(channel, path);
-    struct message message = {-1, 0};
-    if (inner != NULL) {
-        message = message_of(inner, method);
-        py.Py_DecRef(inner);
-    }
-    py.PyErr_Clear();
+    struct py_object *inner = attribute(channel, "_impl");
+    struct message message = message_of(inner, method);
+    py.Py_DecRef(inner);
     return message;
+}
+
+static uint32_t take(struct message message)
+{
+    return message.fd < 0 ? CARRIER_NONE : carrier_take_message(message.fd, message.key);
 }
 
 /* The function is called for the message, if that is known. */
 static struct py_object *work(struct message message, struct py_object *function,
     struct py_object *arguments, struct py_object *keywords)
 {
-    uint32_t handle = message.fd < 0 ? CARRIER_NONE : carrier_take_message(message.fd, message.key);
+    uint32_t handle = take(message);
     if (handle == CARRIER_NONE)
         return py.PyObject_Call(function, arguments, keywords);
     struct py_object *capsule = note_make(carrier_hold(handle));
@@ -98,8 +91,7 @@ static struct py_object *work(struct message message, struct py_object *function
     carrier_worked(message.fd, message.key, handle);
     if (token != NULL)
         current_leave(token);
-    if (capsule != NULL)
-        py.Py_DecRef(capsule);
+    py.Py_DecRef(capsule);
     carrier_drop(handle);
     python_put_back(error);
     return result;
@@ -122,48 +114,45 @@ static struct py_object *hand(
     return result;
 }
 
-static bool is_handed(struct py_object *function)
+/* Of a method the function; what else a program may call is not asked. A new reference or NULL. */
+static struct py_object *function_of(struct py_object *callback)
 {
-    struct py_object *found = py.PyObject_GetAttrString(function, "__func__");
-    bool is_ours = found != NULL && found == wrap_of(hand);
-    if (found != NULL)
-        py.Py_DecRef(found);
-    py.PyErr_Clear();
-    return is_ours;
+    static void *method_type;
+    if (method_type == NULL) {
+        struct py_object *one = py.PyMethod_New(wrap_of(hand), tasks_none());
+        method_type = one == NULL ? NULL : ((struct python_head *)one)->type;
+        py.Py_DecRef(one);
+    }
+    bool is_method = callback != NULL && ((struct python_head *)callback)->type == method_type;
+    return is_method ? attribute(callback, "__func__") : NULL;
 }
 
-/* A method of ours that is bound to the function: whoever looks for garbage sees through it. */
+/* A method of ours that is bound to the program's function: whoever looks for garbage sees through
+ * it. False: it is there. */
 static bool hand_by(struct py_object *consumer)
 {
-    struct py_object *function = py.PyObject_GetAttrString(consumer, "on_message_callback");
-    struct py_object *ours = NULL;
-    if (function != NULL && function != tasks_none() && !is_handed(function))
-        ours = py.PyMethod_New(wrap_of(hand), function);
-    if (ours != NULL) {
-        py.PyObject_SetAttrString(consumer, "on_message_callback", ours);
-        py.Py_DecRef(ours);
-    }
-    if (function != NULL)
-        py.Py_DecRef(function);
+    static const char name[] = "on_message_callback";
+    struct py_object *callback = attribute(consumer, name), *function = function_of(callback);
+    bool is_programs = callback != NULL && callback != tasks_none() && function != wrap_of(hand);
+    struct py_object *ours = is_programs ? py.PyMethod_New(wrap_of(hand), callback) : NULL;
+    bool is_put = ours != NULL && py.PyObject_SetAttrString(consumer, name, ours) == 0;
     py.PyErr_Clear();
-    return ours != NULL;
+    py.Py_DecRef(ours);
+    py.Py_DecRef(function);
+    py.Py_DecRef(callback);
+    return is_put;
 }
 
 /* A consumer's row in the dictionary of this name: a new reference or NULL. */
 static struct py_object *consumer_of(
     struct py_object *self, const char *rows_name, struct py_object *method)
 {
-    const char *const rows_path[] = {rows_name, NULL};
-    static const char *const tag_path[] = {"consumer_tag", NULL};
-    struct py_object *tag = follow(method, tag_path), *rows = follow(self, rows_path);
+    struct py_object *tag = attribute(method, "consumer_tag"), *rows = attribute(self, rows_name);
     struct py_object *row = tag == NULL || rows == NULL ? NULL : py.PyDict_GetItem(rows, tag);
-    if (row != NULL)
-        py.Py_IncRef(row);
-    if (tag != NULL)
-        py.Py_DecRef(tag);
-    if (rows != NULL)
-        py.Py_DecRef(rows);
+    py.Py_IncRef(row);
     py.PyErr_Clear();
+    py.Py_DecRef(tag);
+    py.Py_DecRef(rows);
     return row;
 }
 
@@ -177,24 +166,21 @@ static struct py_object *put_aside(
     if (self != NULL && py.PyObject_Size(arguments) == 5) {
         struct py_object *method = py.PyTuple_GetItem(arguments, 2);
         struct py_object *row = consumer_of(self, "_consumer_infos", method);
-        if (row != NULL && hand_by(row)) {
-            struct message message = message_of_blocking(self, method);
-            carrier_drop(carrier_take_message(message.fd, message.key)); /* from now on */
-        }
-        if (row != NULL)
-            py.Py_DecRef(row);
+        if (row != NULL && hand_by(row))
+            carrier_drop(take(message_of_blocking(self, method))); /* from now on */
+        py.Py_DecRef(row);
     }
     return py.PyObject_Call(original, arguments, keywords);
 }
 
-static bool is_put_aside(struct py_object *function)
+static bool is_put_aside(struct py_object *callback)
 {
-    struct py_object *name = py.PyObject_GetAttrString(function, "__name__");
+    struct py_object *function = function_of(callback), *name = attribute(function, "__name__");
     const char *text = name == NULL ? NULL : py.PyUnicode_AsUTF8(name);
     bool is_it = text != NULL && strcmp(text, put_aside_name) == 0;
-    if (name != NULL)
-        py.Py_DecRef(name);
     py.PyErr_Clear();
+    py.Py_DecRef(name);
+    py.Py_DecRef(function);
     return is_it;
 }
 
@@ -203,18 +189,15 @@ static struct py_object *deliver(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
     struct message message = {-1, 0};
-    struct py_object *self = python_object_of(arguments), *method = NULL, *function = NULL;
-    if (self != NULL && py.PyObject_Size(arguments) == 4)
-        method = py.PyObject_GetAttrString(py.PyTuple_GetItem(arguments, 1), "method");
-    if (method != NULL)
-        function = consumer_of(self, "_consumers", method);
-    if (function != NULL && !is_put_aside(function))
-        message = message_of(self, method);
-    if (function != NULL)
-        py.Py_DecRef(function);
-    if (method != NULL)
+    struct py_object *self = python_object_of(arguments);
+    if (self != NULL && py.PyObject_Size(arguments) == 4) {
+        struct py_object *method = attribute(py.PyTuple_GetItem(arguments, 1), "method");
+        struct py_object *callback = consumer_of(self, "_consumers", method);
+        if (callback != NULL && !is_put_aside(callback))
+            message = message_of(self, method);
+        py.Py_DecRef(callback);
         py.Py_DecRef(method);
-    py.PyErr_Clear();
+    }
     return work(message, original, arguments, keywords);
 }
 
