@@ -211,7 +211,7 @@ void rings_forked(void)
 {
     for (uint32_t i = 0; i < ring_count; i++) {
         if (rings[i] != NULL)
-            sys(SYS_munmap, rings[i], RING_BYTES);
+            memory_unmap(rings[i], RING_BYTES);
         rings[i] = NULL;
     }
     ring_count = 0;

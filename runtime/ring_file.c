@@ -76,7 +76,7 @@ static struct ring *add_ring(struct ring_file *home, int descriptor, bool in_use
     count_at_least(&home->ring_count, next);
     if (rings_offer(ring))
         return ring;
-    sys(SYS_munmap, ring, RING_BYTES);
+    memory_unmap(ring, RING_BYTES);
     return NULL;
 }
 
@@ -195,7 +195,7 @@ bool rings_make_file(const struct config *config)
         home = made;
     } else {
         sys(SYS_unlinkat, AT_FDCWD, made->path, 0);
-        sys(SYS_munmap, made, RING_FILE_HEADER_BYTES);
+        memory_unmap(made, RING_FILE_HEADER_BYTES);
     }
     if (home != NULL)
         begin_notes(home);
