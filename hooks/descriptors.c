@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -182,8 +183,12 @@ static void closing_file(FILE *file)
 {
     int saved_errno = errno;
     logs_closing(file);
-    if (file != NULL && process.page != NULL)
-        stream_closing(fileno(file)); /* -1 and EBADF for a stream without a descriptor */
+    if (file != NULL && process.page != NULL) {
+        int fd = fileno(file); /* -1 and EBADF for a stream without a descriptor */
+        if (__fpending(file) != 0)
+            stream_sends_unseen(fd);
+        stream_closing(fd);
+    }
     errno = saved_errno;
 }
 

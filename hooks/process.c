@@ -18,6 +18,7 @@
 #include "hook.h"
 #include "process.h"
 #include "sandbox.h"
+#include "stream.h"
 #include "unwind.h"
 
 /* glibc before 2.34 without libdl. Whoever calls has it, or found our name where it would find
@@ -76,6 +77,7 @@ HOOK(pid_t, fork, (void))
 
 HOOK(void, _exit, (int status))
 {
+    stream_process_ends();
     exporter_flush(true);
     ORIGINAL(_exit)(status);
     __builtin_unreachable();
@@ -83,6 +85,7 @@ HOOK(void, _exit, (int status))
 
 HOOK(void, _Exit, (int status))
 {
+    stream_process_ends();
     exporter_flush(true);
     ORIGINAL(_Exit)(status);
     __builtin_unreachable();

@@ -28,6 +28,7 @@
 #include "process.h"
 #include "propagators.h"
 #include "protocol.h"
+#include "stream.h"
 #include "thread.h"
 #include "unwind.h"
 
@@ -107,5 +108,6 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
 __attribute__((destructor)) static void preload_end(void)
 {
     process.is_ending = true;
+    stream_process_ends();
     exporter_flush(true);
 }

@@ -377,6 +377,7 @@ const struct protocol http1_protocol = {
     .state_bytes = sizeof(struct http1),
     .edits = EDITS_ALWAYS,
     .edits_answers = true,
+    .only_answers = true,
     .probe = probe,
     .start = start,
     .feed = feed,

@@ -250,8 +250,9 @@ struct protocol {
     enum edits edits;   /* tells SPLICE: heads are looked ahead at before they are sent */
     bool edits_answers; /* tells ANSWER, if the configuration asks for that */
     bool pulls; /* what SETTLE will end comes only when it was asked for: reading is not to ask */
-    bool is_summed;   /* of what it sends there is a checksum: nothing is edited in place */
-    bool client_only; /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
+    bool is_summed;    /* of what it sends there is a checksum: nothing is edited in place */
+    bool only_answers; /* nothing comes back but answers to requests that are told as exchanges */
+    bool client_only;  /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
     const char *library_threads; /* NULL, or how the names of threads begin whose connections are
                                     a library's, told by its calls (hooks/) */
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "counters.h"
 #include "descriptor.h"
@@ -215,6 +216,19 @@ bool connection_is_drained(int fd)
            memory[SK_MEMINFO_WMEM_ALLOC] == 0 && memory[SK_MEMINFO_WMEM_QUEUED] == 0;
 }
 
+/* What inetd and its like start has its socket by two numbers or three. */
+static bool is_standard_again(struct thread *self, int fd)
+{
+    uint64_t identity = fd <= STDERR_FILENO ? connection_identity(fd) : 0;
+    for (int other = STDIN_FILENO; identity != 0 && other <= STDERR_FILENO; other++)
+        if (descriptor_slot(other) >= SLOT_FIRST &&
+            at_slot(descriptor_slot(other))->identity == identity) {
+            connection_share(self, other, fd);
+            return true;
+        }
+    return false;
+}
+
 static void classify_socket(struct thread *self, int fd)
 {
     struct sockaddr_storage storage;
@@ -227,6 +241,8 @@ static void classify_socket(struct thread *self, int fd)
         descriptor_set(fd, logs_unfollowed());
         return;
     }
+    if (is_standard_again(self, fd))
+        return;
     struct connection *connection = connection_make(self, fd, ORIGIN_UNKNOWN, &peer);
     if (connection != NULL)
         connection_leave(self, connection);
@@ -403,87 +419,26 @@ bool connection_is_same(const struct connection *connection, int fd)
     return connection->identity == 0 || connection_identity(fd) == connection->identity;
 }
 
-/* ---- how many there are ---- */
-
-static uint32_t begun[CONNECTION_PROTOCOLS_MAX][CONNECTION_SIDES];
-
-void connection_count_in(struct connection *connection)
+int connection_descriptor(const struct connection *connection)
 {
-    unsigned row = connection->row, side = connection->requests_out;
-    if (row >= CONNECTION_PROTOCOLS_MAX)
-        return;
-    __atomic_fetch_add(&begun[row][side], 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&connection->counted, CONNECTION_SIDES * row + side + 1, __ATOMIC_RELAXED);
+    uint64_t entry = entry_of(connection, connection->generation);
+    uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
+    for (uint32_t fd = 0; fd <= highest; fd++)
+        if (descriptor_entry((int)fd) == entry)
+            return (int)fd;
+    return -1;
 }
 
-/* Those that a parent knew and this process has not used are not its own. */
-void connection_count(struct connection_counts *out)
+uint32_t connection_next(uint32_t index, struct sight *sight)
 {
     uint32_t last = __atomic_load_n(&connections.fresh, __ATOMIC_ACQUIRE);
-    memset(out->open, 0, sizeof(out->open));
-    memcpy(out->begun, begun, sizeof(out->begun));
-    for (uint32_t index = 1; index <= last; index++) {
-        const struct connection *connection = pool_block(&connections, index);
-        uint32_t counted = __atomic_load_n(&connection->counted, __ATOMIC_RELAXED);
-        if (counted != 0 && __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED) == process.epoch)
-            out->open[(counted - 1) / CONNECTION_SIDES][(counted - 1) % CONNECTION_SIDES]++;
-    }
-}
-
-const char active_methods[ACTIVE_METHODS][8] = {"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS",
-    "PATCH", "CONNECT", "TRACE", "QUERY", "_OTHER"};
-
-static unsigned method_of(const struct exchange *exchange)
-{
-    uint16_t offset = exchange->texts[FIELD_METHOD].offset,
-             length = exchange->texts[FIELD_METHOD].length;
-    unsigned at = 0;
-    while (
-        at < ACTIVE_METHODS - 1 &&
-        (strlen(active_methods[at]) != length || offset + length > sizeof(exchange->inline_text) ||
-            memcmp(active_methods[at], exchange->inline_text + offset, length) != 0))
-        at++;
-    return at;
-}
-
-/* What is read may be taken anew meanwhile: blocks stay where they are, and steps are counted. */
-__attribute__((noinline)) static void count_requests(
-    const struct connection *connection, struct active_requests *out)
-{
-    const struct exchange *exchange = connection->first;
-    for (unsigned i = 0; exchange != NULL && i < EXCHANGES_OPEN_MAX; i++) {
-        if (exchange->is_server && exchange->requested && exchange->epoch == process.epoch &&
-            exchange->texts[FIELD_METHOD].length > 0)
-            out->of[method_of(exchange)][(exchange->present >> FIELD_TLS) & 1]++;
-        exchange = exchange->next;
-    }
-}
-
-void connection_count_requests(struct active_requests *out)
-{
-    uint32_t last = __atomic_load_n(&connections.fresh, __ATOMIC_ACQUIRE);
-    memset(out, 0, sizeof(*out));
-    for (uint32_t index = 1; index <= last; index++) {
-        const struct connection *connection = pool_block(&connections, index);
-        uint32_t counted = __atomic_load_n(&connection->counted, __ATOMIC_RELAXED);
-        if (counted % CONNECTION_SIDES == 1 && /* accepted */
+    while (++index <= last) {
+        struct connection *connection = pool_block(&connections, index);
+        sight->connection = connection;
+        sight->generation = __atomic_load_n(&connection->generation, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&connection->counted, __ATOMIC_RELAXED) != 0 &&
             __atomic_load_n(&connection->epoch, __ATOMIC_RELAXED) == process.epoch)
-            count_requests(connection, out);
+            return index;
     }
-}
-
-void connection_counts_forked(void)
-{
-    memset(begun, 0, sizeof(begun));
-}
-
-const char *connection_protocol_name(uint32_t row)
-{
-    uint32_t at = 0;
-    while (at < row && protocol_rows[at] != NULL)
-        at++;
-    if (protocol_rows[at] == NULL)
-        return NULL;
-    const char *name = protocol_rows[at]->name;
-    return strcmp(name, "http1") == 0 ? "http" : name; /* its version is another attribute */
+    return 0;
 }

@@ -66,6 +66,7 @@ struct connection {
     bool is_told;        /* a carrier tells which of its messages is worked on */
     bool shake_told;     /* an exchange tells how the session inside TLS began */
     bool peer_gone;      /* end of stream, or a reset, was seen from the peer */
+    bool answers_unseen; /* there was an answer that we did not see: by stdio, maybe */
     uint8_t row;         /* CLAIMED: of protocol in protocol_rows */
     uint8_t unseen;      /* enum unseen. Any thread may set it to STREAM_LOST */
     uint8_t counted;     /* 2 * row + side + 1 while it is CLAIMED, else 0. Any thread reads */
@@ -123,6 +124,11 @@ bool connection_look(int fd, struct sight *sight);
 /* False: contended, gone, or another one by now. */
 bool connection_enter(struct thread *self, const struct sight *sight);
 void connection_leave(struct thread *self, struct connection *connection);
+/* Under the lock: the first of its descriptors, -1: none. Looks at all there are. */
+int connection_descriptor(const struct connection *connection);
+/* The next one behind index (0: from the first on) whose protocol is known, and which this process
+ * has used; with a descriptor or without. 0: no more. */
+uint32_t connection_next(uint32_t index, struct sight *sight);
 
 /* One more descriptor refers to the connection of fd. */
 void connection_share(struct thread *self, int from, int to);

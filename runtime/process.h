@@ -23,6 +23,7 @@ struct process {
     bool seccomp;              /* the host has asked for a sandbox: no system calls of our own */
     bool clockless;            /* reading the time could kill the host: we are inert */
     bool is_ending;            /* exit handlers run */
+    bool is_over;              /* and what was open has ended: stream_process_ends */
     bool is_heir;              /* it was forked at work on a request: inheritance.c */
     bool broken;               /* the breaker: an impossible state was met, one way */
     const char *broken_why;

@@ -167,5 +167,6 @@ bool rings_have_file(void);
 const char *rings_file_path(void);
 /* Gives the lock up: from now on the process is judged by its pid. */
 void rings_unlock(void);
-/* Unlinks the file: everything was exported. */
+/* Unlinks the file: everything was exported. But not if requests are still open, as where the image
+ * is replaced: who finds the file tells them. */
 void rings_remove_file(void);

@@ -255,7 +255,7 @@ void rings_file_forked(void)
 void rings_remove_file(void)
 {
     struct ring_file *home = own_file();
-    if (home == NULL || home->path[0] == '\0')
+    if (home == NULL || home->path[0] == '\0' || open_any(home))
         return;
     sys(SYS_unlinkat, AT_FDCWD, home->path, 0);
     metrics_file_remove(AT_FDCWD, home->path);

@@ -82,6 +82,11 @@ void stream_connected(
 void stream_socket_error(int fd, int error); /* what SO_ERROR told the host */
 void stream_closing(int fd);                 /* before the original */
 void stream_closing_range(unsigned first, unsigned last);
+/* The process ends, and the kernel closes what is open: what is open of requests ends with it, as by
+ * close(). Before the last flush. */
+void stream_process_ends(void);
+/* Something is going out by stdio, whose writes are inside libc. */
+void stream_sends_unseen(int fd);
 void stream_duplicated(int from, int to); /* after the original */
 void stream_shut(int fd, int how);        /* after the original succeeded */
 void stream_plain(int fd);                /* a descriptor that we do not observe */

@@ -31,7 +31,11 @@ void stream_deliver(struct stream_sink *sink, const struct event *event)
     exchange->is_settled = event->is_settled;
     exchange->key = event->key;
     connection->delivered_count++;
-    stream_append(connection, exchange);
+    if (connection->delivered_last == NULL)
+        connection->delivered = exchange;
+    else
+        connection->delivered_last->next = exchange;
+    connection->delivered_last = exchange;
     if (connection->held == NULL)
         connection->held = exchange;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reports of hooks about descriptors: connections begin, are shared, end. */
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "logs.h"
@@ -171,6 +172,38 @@ void stream_closing_range(unsigned first, unsigned last)
         return;
     for (unsigned fd = first; fd <= last && fd <= highest; fd++)
         stream_closing((int)fd);
+}
+
+void stream_process_ends(void)
+{
+    struct sight sight = {.fd = -1};
+    if (process.page == NULL || process_is_child() || thread_in_vfork != 0 || thread_is_exempt() ||
+        connection_next(0, &sight) == 0)
+        return;
+    process.is_over = true;
+    stream_closing_range(0, UINT_MAX);
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    for (uint32_t index = 0; (index = connection_next(index, &sight)) != 0;)
+        if (connection_enter(self, &sight)) { /* it has no descriptor */
+            stream_end_in_host(self, sight.connection);
+            connection_leave(self, sight.connection);
+        }
+    observe_close(self);
+}
+
+void stream_sends_unseen(int fd)
+{
+    struct sight sight;
+    struct thread *self = descriptor_slot(fd) < SLOT_FIRST ? NULL : observe_open();
+    if (self == NULL)
+        return;
+    if (stream_look(fd, &sight) && connection_enter(self, &sight)) {
+        sight.connection->answers_unseen = true;
+        connection_leave(self, sight.connection);
+    }
+    observe_close(self);
 }
 
 void stream_duplicated(int from, int to)

@@ -77,16 +77,6 @@ static struct exchange **list_of(
     return is_delivery ? &connection->delivered : &connection->first;
 }
 
-void stream_append(struct connection *connection, struct exchange *exchange)
-{
-    struct exchange **last, **first = list_of(connection, exchange, &last);
-    if (*last == NULL)
-        *first = exchange;
-    else
-        (*last)->next = exchange;
-    *last = exchange;
-}
-
 static void take_out(struct connection *connection, struct exchange *exchange)
 {
     struct exchange **last, **link = list_of(connection, exchange, &last);
@@ -144,6 +134,32 @@ struct exchange *stream_prepare(
     return exchange;
 }
 
+/* Its connection has one that is open. If that has been answered where nobody could see it, nothing
+ * more can be told of this connection. */
+__attribute__((noinline, cold)) static void append_behind(
+    struct stream_sink *sink, struct exchange *exchange)
+{
+    struct connection *connection = sink->connection;
+    bool is_second = connection->first == connection->last;
+    connection->last->next = exchange;
+    if (!is_second || !stream_answers_unseen(connection))
+        return;
+    if (!connection->requests_out)
+        attribution_leave(sink->self); /* what it does now is not for the first one */
+    connection->answers_unseen = connection->switched = true;
+}
+
+__attribute__((always_inline)) static inline void append(
+    struct stream_sink *sink, struct exchange *exchange)
+{
+    struct connection *connection = sink->connection;
+    if (connection->last == NULL)
+        connection->first = exchange;
+    else
+        append_behind(sink, exchange);
+    connection->last = exchange;
+}
+
 /* The connection's first request is on its way: the claim of who opened it has been honoured. */
 static void begin(struct stream_sink *sink, const struct event *event)
 {
@@ -162,7 +178,7 @@ static void begin(struct stream_sink *sink, const struct event *event)
         return;
     exchange->key = event->key;
     exchange->numbers[FIELD_VERSION] = event->number;
-    stream_append(connection, exchange);
+    append(sink, exchange);
 }
 
 static void serve(struct thread *self, struct exchange *exchange, bool is_new_clients)
@@ -251,8 +267,7 @@ const char *stream_error_of(
     if (sink->cause == CAUSE_ERROR)
         return sink->error;
     if (exchange->is_server && !exchange->is_delivery)
-        return is_answered ? "response_truncated"
-                           : (connection->peer_gone ? "client_disconnected" : "no_response");
+        return is_answered ? "response_truncated" : stream_no_answer(connection);
     if (sink->cause == CAUSE_HOST) /* the program gave up: by its clock, or because it wanted to */
         return connection->wait_timed_out || sink->self->wait_timed_out ? "timeout" : NULL;
     return is_answered ? "response_truncated" : "connection_closed";
@@ -510,6 +525,6 @@ void stream_take_over(struct thread *self, struct connection *connection)
     memcpy(connection->protocol_state, self->scan_state, connection->protocol->state_bytes);
     connection->prepared = NULL;
     connection->feeds++;
-    stream_append(connection, exchange);
+    append(&sink, exchange);
     on_request(&sink, exchange);
 }

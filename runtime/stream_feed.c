@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes to the parser: who claims a connection, what is fed, how streams end. */
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+/* Bytes to the parser: who claims a connection, and what is fed. */
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "carrier.h"
 #include "counters.h"
-#include "exporter.h"
 #include "secure.h"
 #include "stream_internal.h"
 #include "sys.h"
-#include "text_pool.h"
 
 void stream_give_up(struct thread *self, struct connection *connection, int fd)
 {
@@ -213,87 +208,4 @@ void stream_finish(struct thread *self, struct connection *connection, enum dire
     connection->feeds++;
     if (connection->state == CONNECTION_CLAIMED)
         connection->protocol->finish(connection->protocol_state, direction, &sink.sink);
-}
-
-/* Ends whatever is open: the stream is broken in both directions. */
-static void end_all(
-    struct thread *self, struct connection *connection, enum cause cause, const char *error)
-{
-    enum direction answers = connection->requests_out ? DIRECTION_IN : DIRECTION_OUT;
-    struct stream_sink sink = stream_sink_for(self, connection, cause, error);
-    stream_finish(self, connection, answers, cause, error);
-    while (connection->first != NULL) {
-        struct exchange *exchange = connection->first;
-        stream_end_exchange(
-            &sink, exchange, exchange->has_response ? END_TRUNCATED : END_UNANSWERED);
-    }
-    while (connection->delivered != NULL)
-        stream_end_delivery(&sink, connection->delivered, END_COMPLETE);
-}
-
-void stream_connect_failed(struct thread *self, struct connection *connection, const char *error)
-{
-    struct decision decision = attribution_parent(self, &connection->opener);
-    pooling_connected(connection);
-    if (connection->peer.family == AF_INET || connection->peer.family == AF_INET6) {
-        exporter_need();
-        exchange_record_attempt(self, RECORD_CONNECT, false, decision, stream_peer(connection),
-            connection->connect_ns, connection->made_unit, error);
-    }
-    stream_disown(connection);
-}
-
-void stream_failed(struct thread *self, struct connection *connection, int fd, int error)
-{
-    if (error == EAGAIN || error == EINTR || error == EINPROGRESS || error == ENOTCONN ||
-        error == EINVAL || error == EFAULT || error == ENOMEM || error == EBADF ||
-        error == EMSGSIZE || error == ENOBUFS)
-        return;
-    connection->peer_gone = true;
-    if (connection->making & MAKING_CONNECTS)
-        stream_connect_failed(self, connection, stream_error_type(error));
-    else if (connection->state == CONNECTION_CLAIMED && connection->requests_out)
-        end_all(self, connection, CAUSE_ERROR, stream_error_type(error));
-}
-
-/* A program that waits by epoll alone learns that its client left without reading a thing. When it
- * closes without having answered, the kernel is asked. */
-static void notice_peer(struct connection *connection, int fd)
-{
-    uint8_t state = 0; /* the first byte of struct tcp_info */
-    socklen_t length = sizeof(state);
-    if (fd < 0 || connection->peer_gone || connection->requests_out || connection->first == NULL ||
-        !process_may_call())
-        return;
-    if (sys(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0)
-        connection->peer_gone = state == TCP_CLOSE_WAIT || state == TCP_CLOSE;
-}
-
-static void end_in_host(struct thread *self, struct connection *connection)
-{
-    if ((connection->making & MAKING_CONNECTS) && connection->wait_timed_out)
-        stream_connect_failed(self, connection, "timeout");
-    if (connection->state == CONNECTION_CLAIMED)
-        end_all(self, connection, CAUSE_HOST, NULL);
-}
-
-void stream_end(struct thread *self, struct connection *connection, int fd)
-{
-    /* The program closes what it had opened for a context: it is at work on that context. */
-    struct context *context = connection->opener.context;
-    if (context == NULL && connection->requests_out)
-        context = connection->current;
-    if (connection->opener.is_doubtful)
-        attribution_touch_opened(self, &connection->opener);
-    else if (context != NULL)
-        attribution_opened(self, context);
-    notice_peer(connection, fd);
-    end_in_host(self, connection);
-    pooling_over(connection);
-    attribution_closed(self, context);
-    stream_unprepare(connection);
-    if (connection->pending.text_index != 0)
-        text_give(true, connection->pending.text_index);
-    stream_disown(connection);
-    kept_end(&connection->kept);
 }

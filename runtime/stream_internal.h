@@ -58,7 +58,6 @@ static inline struct exchange *stream_any(const struct connection *connection)
 {
     return connection->first != NULL ? connection->first : connection->delivered;
 }
-void stream_append(struct connection *connection, struct exchange *exchange);
 void stream_record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error);
 /* The error.type of one that ends for this reason; NULL: none. */
@@ -90,6 +89,17 @@ void stream_leave_deliveries(struct thread *self, struct connection *connection)
 /* It waits for more, there, or only looks whether there is more. */
 void stream_rest(struct thread *self, struct connection *connection, int fd, bool looks);
 
+/* stream_ends.c */
+/* Was the first request, which is open, answered where nobody could see it? Asks the kernel, if no
+ * answer was ever seen here. */
+bool stream_answers_unseen(struct connection *connection);
+/* The program has closed it, or ends: what is open of it is over. */
+void stream_end_in_host(struct thread *self, struct connection *connection);
+void stream_connect_failed(struct thread *self, struct connection *connection, const char *error);
+/* The error.type of a request that came in and ends without an answer; NULL: it may have had one.
+ */
+const char *stream_no_answer(const struct connection *connection);
+
 /* stream_feed.c */
 /* Nothing more can be followed here: what is open is abandoned and counted. */
 void stream_give_up(struct thread *self, struct connection *connection, int fd);
@@ -97,7 +107,6 @@ void stream_skip(struct thread *self, struct connection *connection, int fd,
     enum direction direction, uint64_t length);
 void stream_finish(struct thread *self, struct connection *connection, enum direction direction,
     enum cause cause, const char *error);
-void stream_connect_failed(struct thread *self, struct connection *connection, const char *error);
 
 /* Probes with `length` more bytes of one direction. YES: *protocol and *requests are set. */
 enum verdict stream_probe(const struct connection *connection, struct prefix prefixes[2],

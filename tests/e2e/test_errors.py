@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exchanges that fail: status and error.type of the span on the side that is traced, or on both."""
+import os
 import socket
 import struct
 from urllib.parse import quote
 
-from harness import RawServer, Scene, check, equal, free_port, get, main, read_head, wait_until
+from harness import BURDOCK, PYTHON, RawServer, Scene, check, equal, free_port, get, main, read_head, wait_until
 
 
 def outcome(span):
@@ -240,6 +241,55 @@ def test_client_leaves():
             scene.as_bare(["python3", "-c", program, str(server.port), path], "leaves, " + path,
                           spans=1)
             equal(outcome(scene.spans()[0]), wanted, "leaves, %s: its span" % path)
+
+
+# is asked, asks, and ends with neither answered; or its second thread does, while the first waits
+ENDS = """
+import ctypes, os, socket, sys, threading
+def end(how):
+    if how in ("exit", "_exit", "quick_exit"):
+        getattr(ctypes.CDLL(None), how)(3)
+    os.execv("/bin/sh", ["sh", "-c", "exit 3"])
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+link, _ = listener.accept()
+link.recv(1000)
+call = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+call.sendall(b"GET /call HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+call.recv(1)
+if sys.argv[3].startswith("thread "):
+    threading.Timer(0.2, end, sys.argv[3].split()[1:]).start()
+    call.recv(1000)
+end(sys.argv[3])
+"""
+
+
+def first_byte_alone(connection):
+    read_head(connection)
+    connection.sendall(b"H")
+    connection.recv(1)
+
+
+def test_program_ends():
+    """What is open when a program ends of itself ends then, as if it had closed all it has: once,
+    and nothing is left for others to find. After exec, which may keep it, they tell it."""
+    for how in "exit", "_exit", "thread exit", "thread _exit", "quick_exit", "execv":
+        with Scene() as scene:
+            server, port = RawServer(scene, first_byte_alone), free_port()
+            program = scene.start([BURDOCK, "run", "--", PYTHON, "-c", ENDS, str(port),
+                                   str(server.port), how], port=port, traced=False)
+            with socket.create_connection(("127.0.0.1", port)) as link:
+                link.sendall(b"GET /asked HTTP/1.1\r\nHost: a\r\n\r\n")
+                equal(program.wait(20), 3, "ends by %s: with its own status" % how)
+            spans = {span.kind: span for span in scene.wait_spans(2)}
+            told = how not in ("quick_exit", "execv")
+            equal(outcome(spans["SERVER"]),
+                  ("ERROR", "process_exited" if told else "process_died", None),
+                  "ends by %s: what it was asked" % how)
+            equal(outcome(spans["CLIENT"]),
+                  ("UNSET", None, None) if told else ("ERROR", "process_died", None),
+                  "ends by %s: what it asked" % how)
+            equal(spans["CLIENT"].parent, spans["SERVER"].id, "ends by %s: whose call" % how)
+            equal((len(scene.spans()), os.listdir(scene.rings)), (2, []), "ends by %s: once" % how)
 
 
 if __name__ == "__main__":
