@@ -338,7 +338,8 @@ def test_recover():
         collector = Collector(scene, port=port, tls=scene.tls())
         check(wait_until(lambda: scene.burdock("recover", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) and
                          len({s.id for s in collector.spans()}) == 40, 60), "recover: all arrive")
-        check(each_once(collector.spans()) and not spool_files(scene), "recover: each once")
+        check(each_once(collector.spans()) and not spool_files(scene), "recover: each once",
+              (len(collector.spans()), spool_files(scene)))
 
 
 if __name__ == "__main__":
