@@ -135,6 +135,9 @@ struct ring *rings_at(uint32_t index);
 
 /* --- the file -------------------------------------------------------------------------------- */
 
+/* False: whoever calls is no thread of this process, but a child of clone(CLONE_VM), which has its
+ * memory. One system call, if it may. */
+bool rings_are_callers(void);
 /* Any thread that may make system calls: makes the file, if there is none. It has no ring yet, and
  * is judged by its pid until the exporter has it. False: there can be none, and private rings
  * serve.

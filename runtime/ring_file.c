@@ -278,6 +278,12 @@ const char *rings_file_path(void)
     return home == NULL ? "" : home->path;
 }
 
+bool rings_are_callers(void)
+{
+    const struct ring_file *home = own_file();
+    return home == NULL || !process_may_call() || home->pid == (uint32_t)sys(SYS_getpid);
+}
+
 bool rings_have_file(void)
 {
     return own_file() != NULL;

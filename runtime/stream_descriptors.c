@@ -6,6 +6,7 @@
 
 #include "logs.h"
 #include "readable.h"
+#include "ring.h"
 #include "stream_internal.h"
 #include "sys.h"
 
@@ -178,7 +179,7 @@ void stream_process_ends(void)
 {
     struct sight sight = {.fd = -1};
     if (process.page == NULL || process_is_child() || thread_in_vfork != 0 || thread_is_exempt() ||
-        connection_next(0, &sight) == 0)
+        connection_next(0, &sight) == 0 || !rings_are_callers())
         return;
     process.is_over = true;
     stream_closing_range(0, UINT_MAX);
