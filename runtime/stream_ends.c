@@ -21,8 +21,29 @@ struct tcp_info_begin {
 };
 _Static_assert(offsetof(struct tcp_info_begin, bytes_received) == 128, "as the kernel has it");
 
+static const struct {
+    int error;
+    const char *type;
+} error_types[] = {
+    {ECONNREFUSED, "connection_refused"},
+    {ECONNRESET, "connection_reset"},
+    {EPIPE, "connection_reset"},
+    {ECONNABORTED, "connection_reset"},
+    {ETIMEDOUT, "timeout"},
+    {EHOSTUNREACH, "host_unreachable"},
+    {ENETUNREACH, "network_unreachable"},
+};
+
+const char *stream_error_type(int error)
+{
+    for (size_t i = 0; i < sizeof(error_types) / sizeof(error_types[0]); i++)
+        if (error_types[i].error == error)
+            return error_types[i].type;
+    return "_OTHER";
+}
+
 /* What a program was started with it may answer by stdio, which exit flushes after us. */
-const char *stream_no_answer(const struct connection *connection)
+static const char *no_answer(const struct connection *connection)
 {
     if (connection->answers_unseen)
         return NULL;
@@ -31,6 +52,22 @@ const char *stream_no_answer(const struct connection *connection)
     if (!process.is_over)
         return "no_response";
     return connection->origin == ORIGIN_UNKNOWN ? NULL : "process_exited";
+}
+
+const char *stream_error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
+{
+    const struct connection *connection = sink->connection;
+    bool is_answered = reason == END_TRUNCATED;
+    if (reason == END_COMPLETE || reason == END_SWITCHED)
+        return NULL;
+    if (sink->cause == CAUSE_ERROR)
+        return sink->error;
+    if (exchange->is_server && !exchange->is_delivery)
+        return is_answered ? "response_truncated" : no_answer(connection);
+    if (sink->cause == CAUSE_HOST) /* the program gave up: by its clock, or because it wanted to */
+        return connection->wait_timed_out || sink->self->wait_timed_out ? "timeout" : NULL;
+    return is_answered ? "response_truncated" : "connection_closed";
 }
 
 /* Ends whatever is open: the stream is broken in both directions. */

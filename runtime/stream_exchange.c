@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a parser tells, and what it means: exchanges begin, get their identity, end as spans. */
-#include <errno.h>
 #include <string.h>
 
 #include "config.h"
@@ -11,27 +10,6 @@
 #include "statement.h"
 #include "stream_internal.h"
 #include "trust.h"
-
-static const struct {
-    int error;
-    const char *type;
-} error_types[] = {
-    {ECONNREFUSED, "connection_refused"},
-    {ECONNRESET, "connection_reset"},
-    {EPIPE, "connection_reset"},
-    {ECONNABORTED, "connection_reset"},
-    {ETIMEDOUT, "timeout"},
-    {EHOSTUNREACH, "host_unreachable"},
-    {ENETUNREACH, "network_unreachable"},
-};
-
-const char *stream_error_type(int error)
-{
-    for (size_t i = 0; i < sizeof(error_types) / sizeof(error_types[0]); i++)
-        if (error_types[i].error == error)
-            return error_types[i].type;
-    return "_OTHER";
-}
 
 __attribute__((noinline)) static struct exchange *find_older(
     const struct connection *connection, uint32_t serial)
@@ -257,22 +235,6 @@ static void on_request(struct stream_sink *sink, struct exchange *exchange)
     sink->connection->used = true;
 }
 
-const char *stream_error_of(
-    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason)
-{
-    const struct connection *connection = sink->connection;
-    bool is_answered = reason == END_TRUNCATED;
-    if (reason == END_COMPLETE || reason == END_SWITCHED)
-        return NULL;
-    if (sink->cause == CAUSE_ERROR)
-        return sink->error;
-    if (exchange->is_server && !exchange->is_delivery)
-        return is_answered ? "response_truncated" : stream_no_answer(connection);
-    if (sink->cause == CAUSE_HOST) /* the program gave up: by its clock, or because it wanted to */
-        return connection->wait_timed_out || sink->self->wait_timed_out ? "timeout" : NULL;
-    return is_answered ? "response_truncated" : "connection_closed";
-}
-
 struct peer stream_peer(struct connection *connection)
 {
     if (connection->peer_text[0] == '\0')
@@ -311,7 +273,7 @@ void stream_end_exchange(
 {
     struct connection *connection = sink->connection;
     if (exchange->requested && exchange->has_ids && exchange_is_recorded(exchange)) {
-        const char *error = stream_error_of(sink, exchange, reason);
+        const char *error = reason == END_COMPLETE ? NULL : stream_error_of(sink, exchange, reason);
         if (exchange_wants_code(sink->self, exchange, error))
             exchange_note_code(sink->self);
         record(sink, exchange, error);

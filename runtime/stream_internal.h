@@ -46,7 +46,6 @@ static inline bool is_answer_edited(const struct protocol *protocol)
 /* stream_exchange.c */
 struct stream_sink stream_sink_for(
     struct thread *self, struct connection *connection, enum cause cause, const char *error);
-const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
 struct peer stream_peer(struct connection *connection);
 void stream_own(struct thread *self, struct connection *connection);
 void stream_disown(struct connection *connection);
@@ -60,9 +59,6 @@ static inline struct exchange *stream_any(const struct connection *connection)
 }
 void stream_record(
     const struct stream_sink *sink, const struct exchange *exchange, const char *error);
-/* The error.type of one that ends for this reason; NULL: none. */
-const char *stream_error_of(
-    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason);
 
 /* stream_deliveries.c */
 /* BEGIN, REQUEST, RECEIVED and END of one that is delivered (not COMPLETE: it was cut while it
@@ -90,15 +86,16 @@ void stream_leave_deliveries(struct thread *self, struct connection *connection)
 void stream_rest(struct thread *self, struct connection *connection, int fd, bool looks);
 
 /* stream_ends.c */
+const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
+/* The error.type of one that ends for this reason; NULL: none. */
+const char *stream_error_of(
+    const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason);
 /* Was the first request, which is open, answered where nobody could see it? Asks the kernel, if no
  * answer was ever seen here. */
 bool stream_answers_unseen(struct connection *connection);
 /* The program has closed it, or ends: what is open of it is over. */
 void stream_end_in_host(struct thread *self, struct connection *connection);
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error);
-/* The error.type of a request that came in and ends without an answer; NULL: it may have had one.
- */
-const char *stream_no_answer(const struct connection *connection);
 
 /* stream_feed.c */
 /* Nothing more can be followed here: what is open is abandoned and counted. */
