@@ -5,7 +5,7 @@ library writes by itself: that they answered is known, how is not."""
 import socket
 import subprocess
 
-from harness import PYTHON, RawServer, Scene, equal, free_port, main, read_head
+from harness import PYTHON, RawServer, Scene, equal, free_port, main, read_head, wait_until
 
 ANSWER = "HTTP/1.0 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
 PROGRAMS = {
@@ -127,7 +127,9 @@ CALLS = """
 import ctypes, socket, sys
 libc = ctypes.CDLL(None)
 libc.fdopen.restype = ctypes.c_void_p
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+unix = sys.argv[1].startswith("/")
+listener = socket.create_server(sys.argv[1] if unix else ("127.0.0.1", int(sys.argv[1])),
+                                family=socket.AF_UNIX if unix else socket.AF_INET)
 link, _ = listener.accept()
 file = ctypes.c_void_p(libc.fdopen(link.fileno(), b"w"))
 for i in range(3):
@@ -140,22 +142,34 @@ for i in range(3):
 """
 
 
+def connect(place):
+    if isinstance(place, int):
+        return socket.create_connection(("127.0.0.1", place))
+    link = socket.socket(socket.AF_UNIX)
+    wait_until(lambda: link.connect_ex(place) == 0)
+    return link
+
+
 def test_calls_of_who_answers_by_stdio():
-    with Scene() as scene:
-        def serve(connection):
-            read_head(connection)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        server, port = RawServer(scene, serve), free_port()
-        program = scene.start([PYTHON, "-c", CALLS, str(port), str(server.port)], port=port)
-        with socket.create_connection(("127.0.0.1", port)) as link:
-            for _ in range(3):
-                link.sendall(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n")
-                link.recv(1000)
-        equal(program.wait(20), 0, "three by stdio: ends well")
-        calls = {span.attributes["url.full"][-5:]: span for span in scene.wait_spans(3)}
-        equal((bool(calls["call0"].parent), calls["call1"].parent, calls["call2"].parent),
-              (True, "", ""), "three by stdio: no later call is under the first request")
-        equal(len({span.trace for span in calls.values()}), 3, "three by stdio: three traces")
+    def serve(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    for kind in "TCP", "Unix":
+        with Scene() as scene:
+            server = RawServer(scene, serve)
+            place = free_port() if kind == "TCP" else scene.path("socket")
+            program = scene.start([PYTHON, "-c", CALLS, str(place), str(server.port)],
+                                  port=place if kind == "TCP" else None)
+            with connect(place) as link:
+                for _ in range(3):
+                    link.sendall(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n")
+                    link.recv(1000)
+            equal(program.wait(20), 0, kind + ", three by stdio: ends well")
+            calls = {span.attributes["url.full"][-5:]: span for span in scene.wait_spans(3)}
+            equal((bool(calls["call0"].parent), calls["call1"].parent, calls["call2"].parent),
+                  (True, "", ""), kind + ", three by stdio: no later call is under the first request")
+            equal(len({span.trace for span in calls.values()}), 3,
+                  kind + ", three by stdio: three traces")
 
 
 if __name__ == "__main__":
