@@ -157,12 +157,14 @@ module.exports = function messages({ takeMessage, worked, isPending }, store, ar
     }
   }
 
-  return function amqplib({ BaseChannel, Channel }) {
-    const { prototype } = BaseChannel;
-    if (Object.getPrototypeOf(prototype) !== Channel.prototype) return;
-    around(prototype, "dispatchMessage", hand, (channel, args, result) =>
+  return function amqplib({ BaseChannel: { prototype: base }, Channel: { prototype } }) {
+    const places = [[base, "dispatchMessage", 2], [prototype, "sendImmediately", 2],
+      [prototype, "sendMessage", 3]];
+    if (Object.getPrototypeOf(base) !== prototype || !places.every(([owner, name, length]) =>
+      Object.hasOwn(owner, name) && owner[name].length === length)) return; // another version
+    around(base, "dispatchMessage", hand, (channel, args, result) =>
       void (handed !== undefined && leave(result)));
-    around(Channel.prototype, "sendImmediately", send);
-    around(Channel.prototype, "sendMessage", () => void begin()?.noteCall());
+    around(prototype, "sendImmediately", send);
+    around(prototype, "sendMessage", () => void begin()?.noteCall());
   };
 };
