@@ -8,8 +8,12 @@
  * | function | |
  * |---|---|
  * | take(fd) | the context of the request that fd's connection was just read for, as a number |
- * | enter(number) | what runs now is that context's |
- * | guess(number) | it is that context's or another's; that one's for certain if it is alone |
+ * | takeMessage(fd, channel, tag) | the same of a message that an AMQP connection has brought |
+ * | worked(fd, channel, tag, number) | its program's function is over: true if the message is not |
+ * | isPending(value) | it is a promise that is not settled |
+ * | enter(number) | what runs now is that context's; number + SURE: for certain; -number: a guess,
+ * of what is alone too if SURE is added |
+ * | guess(number) | it is that context's or another's; that one's if it is alone |
  * | parts([end, number, ...]) | the write made next is of several: bytes up to `end` are the
  * number's; nothing: it is over |
  * | wrap(original, name, before, after) | a function that calls before(this, arguments), which may
@@ -25,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "amqp.h"
 #include "carrier.h"
 #include "hook.h"
 #include "slots.h"
@@ -53,7 +58,11 @@ static struct {
     int (*get_cb_info)(struct napi_env *, struct napi_callback_info *, size_t *count,
         struct napi_value **arguments, struct napi_value **receiver, void **data);
     int (*get_value_int32)(struct napi_env *, struct napi_value *, int32_t *);
+    int (*get_value_int64)(struct napi_env *, struct napi_value *, int64_t *);
     int (*create_int32)(struct napi_env *, int32_t, struct napi_value **);
+    int (*get_boolean)(struct napi_env *, bool, struct napi_value **);
+    int (*is_promise)(struct napi_env *, struct napi_value *, bool *);
+    int (*state)(struct napi_value *); /* or NULL; a value is a handle of V8's */
     int (*add_env_cleanup_hook)(struct napi_env *, void (*)(void *), void *);
     int (*call_function)(struct napi_env *, struct napi_value *receiver,
         struct napi_value *function, size_t, struct napi_value *const *, struct napi_value **);
@@ -74,7 +83,11 @@ static struct hook_row functions[] = {
     {"napi_set_named_property", (void **)&napi.set_named_property},
     {"napi_get_cb_info", (void **)&napi.get_cb_info},
     {"napi_get_value_int32", (void **)&napi.get_value_int32},
+    {"napi_get_value_int64", (void **)&napi.get_value_int64},
     {"napi_create_int32", (void **)&napi.create_int32},
+    {"napi_get_boolean", (void **)&napi.get_boolean},
+    {"napi_is_promise", (void **)&napi.is_promise},
+    {"_ZN2v87Promise5StateEv", (void **)&napi.state}, /* v8::Promise::State() */
     {"napi_add_env_cleanup_hook", (void **)&napi.add_env_cleanup_hook},
     {"napi_call_function", (void **)&napi.call_function},
     {"napi_get_array_length", (void **)&napi.get_array_length},
@@ -93,7 +106,7 @@ bool addon_find(void)
     if (!hooks_find(functions, count))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (*functions[i].original == NULL)
+        if (*functions[i].original == NULL && functions[i].original != (void **)&napi.state)
             return false;
     return true;
 }
@@ -121,23 +134,111 @@ static struct napi_value *take(struct napi_env *env, struct napi_callback_info *
     return number;
 }
 
+enum { SURE = 1 << 30 }; /* above all numbers; burdock-node.cjs */
+
+/* What a number says: whose, and how sure that is. */
+static struct carrier_part said(struct slots *slots, int32_t number)
+{
+    if (slots == NULL)
+        return (struct carrier_part){0};
+    uint32_t size = number < 0 ? -(uint32_t)number : (uint32_t)number, of = size % SURE;
+    return (struct carrier_part){.handle = slots_find(slots, of),
+        .is_certain = number >= SURE,
+        .is_guess = number < 0 && (size >= SURE || !slots_is_alone(slots, of))};
+}
+
+static void enter_as(struct carrier_part part)
+{
+    if (part.is_guess)
+        carrier_enter_guess(part.handle);
+    else
+        carrier_enter(part.handle, part.is_certain);
+}
+
 static struct napi_value *enter(struct napi_env *env, struct napi_callback_info *info)
 {
     struct slots *slots = NULL;
-    uint32_t number = (uint32_t)argument(env, info, &slots, 0);
-    carrier_enter(slots == NULL ? CARRIER_NONE : slots_find(slots, number), false);
+    int32_t number = argument(env, info, &slots, 0);
+    enter_as(said(slots, number));
     return NULL;
 }
 
 static struct napi_value *guess(struct napi_env *env, struct napi_callback_info *info)
 {
     struct slots *slots = NULL;
-    uint32_t number = (uint32_t)argument(env, info, &slots, 0);
-    if (slots != NULL && slots_is_alone(slots, number))
-        carrier_enter(slots_find(slots, number), false);
+    int32_t number = argument(env, info, &slots, 0);
+    if (number > 0)
+        enter_as(said(slots, -number));
     else
-        carrier_enter_guess(slots == NULL ? CARRIER_NONE : slots_find(slots, number));
+        carrier_enter_guess(CARRIER_NONE);
     return NULL;
+}
+
+/* To wait for it would make its error a handled one. */
+static struct napi_value *is_pending(struct napi_env *env, struct napi_callback_info *info)
+{
+    size_t count = 1;
+    struct napi_value *value = NULL, *answer = NULL;
+    bool is = false;
+    if (napi.get_cb_info(env, info, &count, &value, NULL, NULL) == 0 &&
+        napi.is_promise(env, value, &is) == 0 && is)
+        is = napi.state != NULL && napi.state(value) == 0;
+    napi.get_boolean(env, is, &answer);
+    return answer;
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+enum { FD, CHANNEL, TAG, NUMBER, MESSAGE_ARGUMENTS };
+
+/* What a message is told by, `count` of it. False: it is not. */
+static bool message_of(struct napi_env *env, struct napi_callback_info *info, size_t count,
+    int64_t told[MESSAGE_ARGUMENTS], struct slots **slots)
+{
+    size_t given = MESSAGE_ARGUMENTS;
+    struct napi_value *values[MESSAGE_ARGUMENTS];
+    if (napi.get_cb_info(env, info, &given, values, NULL, (void **)slots) != 0 || given != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (napi.get_value_int64(env, values[i], &told[i]) != 0 || told[i] < 0)
+            return false;
+    return told[CHANNEL] > 0 && told[TAG] > 0;
+}
+
+static uint64_t key_of(const int64_t told[MESSAGE_ARGUMENTS])
+{
+    return amqp_key((uint16_t)told[CHANNEL], (uint64_t)told[TAG]);
+}
+
+static struct napi_value *take_message(struct napi_env *env, struct napi_callback_info *info)
+{
+    int64_t told[MESSAGE_ARGUMENTS];
+    struct slots *slots = NULL;
+    struct napi_value *number = NULL;
+    if (!message_of(env, info, NUMBER, told, &slots))
+        return NULL;
+    carrier_enter(CARRIER_NONE, false); /* it is not brought for what the thread did last */
+    uint32_t handle = carrier_take_message((int)told[FD], key_of(told));
+    if (handle == CARRIER_NONE)
+        return NULL;
+    napi.create_int32(env, (int32_t)slots_keep(slots, handle), &number);
+    carrier_enter(handle, true);
+    return number;
+}
+
+static struct napi_value *worked(struct napi_env *env, struct napi_callback_info *info)
+{
+    int64_t told[MESSAGE_ARGUMENTS];
+    struct slots *slots = NULL;
+    struct napi_value *is_live = NULL;
+    if (!message_of(env, info, MESSAGE_ARGUMENTS, told, &slots))
+        return NULL;
+    uint32_t handle = slots_find(slots, (uint32_t)told[NUMBER]);
+    if (handle != CARRIER_NONE)
+        carrier_worked((int)told[FD], key_of(told), handle);
+    carrier_enter(CARRIER_NONE, false);
+    napi.get_boolean(env, carrier_is_live(handle), &is_live);
+    return is_live;
 }
 
 /* --- writes of several ------------------------------------------------------------------------ */
@@ -162,9 +263,10 @@ static struct napi_value *parts(struct napi_env *env, struct napi_callback_info 
         napi.get_array_length(env, array, &length) != 0)
         return NULL;
     uint32_t used = 0;
-    for (uint32_t i = 0; i + 1 < length && used < SLOT_PARTS_MAX - 1; i += 2)
-        slots->parts[used++] = (struct carrier_part){(size_t)element(env, array, i),
-            slots_find(slots, (uint32_t)element(env, array, i + 1))};
+    for (uint32_t i = 0; i + 1 < length && used < SLOT_PARTS_MAX - 1; i += 2) {
+        slots->parts[used] = said(slots, element(env, array, i + 1));
+        slots->parts[used++].end = (size_t)element(env, array, i);
+    }
     slots->parts[used] = (struct carrier_part){SIZE_MAX, CARRIER_NONE, false};
     carrier_parts(slots->parts);
     return NULL;
@@ -281,7 +383,8 @@ static struct napi_value *start(struct napi_env *env, struct napi_value *exports
     static const struct {
         const char *name;
         callback *function;
-    } offered[] = {{"take", take}, {"guess", guess}, {"parts", parts}, {"wrap", wrap}, {"run", run},
+    } offered[] = {{"take", take}, {"takeMessage", take_message}, {"worked", worked},
+        {"isPending", is_pending}, {"guess", guess}, {"parts", parts}, {"wrap", wrap}, {"run", run},
         {"enter", enter}}; /* the last one stands for all */
     for (size_t i = 0; i < sizeof(offered) / sizeof(offered[0]); i++)
         if (!add(env, exports, offered[i].name, offered[i].function, slots))

@@ -269,6 +269,7 @@ module.exports = function clients({ wrap, run }, store) {
         }
       }
     },
+    around,
     creatorOf, // of undici
     // Whose is what the socket writes: a context, parts, or undefined where that is not known.
     whose: (socket, name, data, areBuffers) =>

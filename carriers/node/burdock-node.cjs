@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Node requires first. Puts NODE_OPTIONS back, leaves no trace of itself, and waits for the
-// first request that a server of the program's gets: until then there is nothing to carry, and
-// nothing more is loaded or changed.
+// first request that a server of the program's gets, or message of a consumer: until then there is
+// nothing to carry, and nothing more is loaded or changed, but by consumers' libraries that connect.
 //
 // The context of a request travels as a number in a store of AsyncLocalStorage; 0 or none: nobody's.
 // It is entered by enterWith, in the event of a channel of Node's own, so that no frame of ours
@@ -68,24 +68,23 @@ function wrapAll(prototypes, before, after) {
     }
 }
 
-// What the clients of databases do, which is needed only now; forgotten like this file.
-function requireClients() {
-  const file = __filename.replace(/node\.cjs$/, "node-clients.cjs");
-  const clients = require(file);
+// What clients and consumers do, which is needed only now; forgotten like this file.
+function requireOurs(name) {
+  const file = __filename.replace(/node\.cjs$/, `node-${name}.cjs`);
+  const loaded = require(file);
   hide(file);
-  return clients;
+  return loaded;
 }
 
 const IDLE_MAX = 256; // requests in a row without a call of anybody's, before nothing is carried
 const IDLE_GROWTH = 16; // times as many, each time that this was too soon
 const STRAYED_MAX = 64; // requests until those are over that began while nothing was carried
+const SURE = 2 ** 30; // addon.c
 
-function carry(handle, addon, subscribe) {
+function carry(handle, addon, subscribe, store, clients) {
   const { take, enter, guess, parts } = addon;
-  const { AsyncLocalStorage, executionAsyncResource } = require("async_hooks");
-  const store = new AsyncLocalStorage();
-
-  const { creatorOf, look, whose } = requireClients()(addon, store);
+  const { executionAsyncResource } = require("async_hooks");
+  const { creatorOf, look, whose } = clients;
 
   let idle = 0;
   let idleMax = IDLE_MAX;
@@ -117,37 +116,61 @@ function carry(handle, addon, subscribe) {
   // makes it. Whatever else queues, as most clients do, writes for anybody.
   const owner = Object.getOwnPropertySymbols(handle).find(
     ({ description }) => description === "owner_symbol");
-  const isCall = (socket, name) =>
-    name.startsWith("connect") || (socket && !socket.server && !socket._isStdio);
+  const brokers = new WeakSet(); // what is written there is seldom a call
+  const isCall = (socket, name) => name.startsWith("connect") ||
+    (socket && !socket.server && !socket._isStdio && !brokers.has(socket));
+  function noteCall() {
+    idle = 0;
+    if (isAsleep) wake();
+  }
+  // A context is a number, or knows of itself how sure that is.
+  const numberOf = (context, isOthers) =>
+    typeof context === "object" ? context.tell(isOthers) : context ?? 0;
+  let sure = 0; // what is written now
+  function enterContext(context) {
+    const number = numberOf(context);
+    sure = number >= SURE ? number : 0;
+    enter(number);
+  }
   // Nobody's for certain, unless it may be a request's that was not carried.
   function enterOurs(context) {
     if (context === undefined && strayed > 0) guess(0);
-    else enter(context ?? 0);
+    else enterContext(context);
+  }
+  function guessContext(context) {
+    if (typeof context === "object") enter(context.tell(true));
+    else guess(context ?? 0);
+  }
+  function written() {
+    parts();
+    if (sure) enter(-sure); // what follows may be another's
+    sure = 0;
   }
   let isLooked = false;
+  function lookAround() {
+    isLooked = true;
+    look();
+  }
   function tell(handle, name, data, areBuffers) {
     const socket = handle[owner];
-    if (isCall(socket, name)) {
-      idle = 0;
-      if (isAsleep) wake();
-    } else if (isAsleep) return false;
-    if (!isLooked || name.startsWith("connect")) look();
-    isLooked = true;
+    if (isCall(socket, name)) noteCall();
+    else if (isAsleep) return false;
+    if (!isLooked || name.startsWith("connect")) lookAround();
     const context = whose(socket, name, data, areBuffers);
     if (Array.isArray(context)) {
-      parts(context);
+      parts(context.map((part) => numberOf(part)));
       return true;
     }
-    if (context !== undefined) enter(context);
+    if (context !== undefined) enterContext(context);
     else if (socket?._httpMessage || undicis.has(socket) || name.startsWith("connect"))
       enterOurs(store.getStore());
-    else guess(store.getStore() ?? 0);
-    if (interrupted === undefined) return false;
+    else guessContext(store.getStore());
+    if (interrupted === undefined) return sure !== 0;
     if (interrupted.resource === executionAsyncResource()) store.enterWith(interrupted.context);
     interrupted = undefined;
-    return false;
+    return sure !== 0;
   }
-  wrapAll([Object.getPrototypeOf(handle), ...bindings()], tell, parts);
+  wrapAll([Object.getPrototypeOf(handle), ...bindings()], tell, written);
 
   // What a connection's parser calls later, as with the rest of a body, finds the request's context
   // with it. Once the answer is written it must not: an upgrade may follow, which no channel tells.
@@ -156,13 +179,18 @@ function carry(handle, addon, subscribe) {
     const parser = parsers.get(socket);
     if (parser !== undefined) parser[store.kResourceStore] = undefined;
   });
-  return ({ request, socket }) => {
-    if (isAsleep) return;
+  function begin() {
+    if (isAsleep) return false;
     if (++idle > idleMax) {
       isAsleep = true;
-      return void store.disable(); // enterWith enables it again
+      store.disable(); // enterWith enables it again
+      return false;
     }
     if (strayed > 0) strayed -= 1;
+    return true;
+  }
+  function onRequest({ request, socket }) {
+    if (!begin()) return;
     const isBehindAnother = Boolean(socket._httpMessage); // which the library read last, or not
     const context = isBehindAnother ? undefined : take(socket._handle?.fd ?? -1);
     store.enterWith(context);
@@ -171,7 +199,13 @@ function carry(handle, addon, subscribe) {
     if (store.kResourceStore in parser) {
       if (parsers.get(socket) !== parser) parsers.set(socket, parser);
     } else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
-  };
+  }
+  function onMessage(socket) {
+    brokers.add(socket);
+    if (!isLooked) lookAround(); // before the first is handed on
+    return begin();
+  }
+  return { noteCall, onMessage, onRequest };
 }
 
 // From Node 24 on a store lasts as long as the event, so each piece of a body enters it again: where
@@ -208,6 +242,8 @@ function requireUnseen(name) {
   return loaded;
 }
 
+const isConsumers = (file) => file.endsWith("/amqplib/lib/channel.js");
+
 function start() {
   const addon = { exports: {} };
   process.dlopen(addon, "burdock:node");
@@ -218,14 +254,46 @@ function start() {
     channels.push(diagnostics.channel(name));
     channels.at(-1).subscribe(listener);
   }
-  let onRequest;
-  subscribe("http.server.request.start", (message) => {
-    if (onRequest === undefined) {
-      onRequest = () => {};
-      const handle = message.socket._handle;
-      if (handle) onRequest = carry(handle, addon.exports, subscribe);
+  let clients, store;
+  function prepare() {
+    const { AsyncLocalStorage } = require("async_hooks");
+    store = new AsyncLocalStorage();
+    clients = requireOurs("clients")(addon.exports, store);
+  }
+  let carrier;
+  function begin(handle) {
+    if (carrier !== undefined || !handle) return carrier;
+    carrier = null; // where it fails, for good
+    if (clients === undefined) prepare();
+    carrier = carry(handle, addon.exports, subscribe, store, clients);
+    return carrier;
+  }
+  subscribe("http.server.request.start", (message) =>
+    begin(message.socket._handle)?.onRequest(message));
+
+  // A consumer's library is there before it connects.
+  const consumers = new Set();
+  const { _cache } = module.constructor;
+  let count = 0; // of files that were looked at
+  let amqplib;
+  function lookForConsumers() {
+    const files = Object.keys(_cache);
+    if (files.length === count) return;
+    count = files.length;
+    for (const file of files.filter(isConsumers)) {
+      if (consumers.has(file)) continue;
+      consumers.add(file);
+      if (clients === undefined) prepare();
+      amqplib ??= requireOurs("messages")(addon.exports, store, clients.around, begin);
+      amqplib(_cache[file].exports);
     }
-    onRequest(message);
+  }
+  subscribe("net.client.socket", () => {
+    try {
+      lookForConsumers();
+    } catch {
+      // another version than those we know
+    }
   });
 }
 

@@ -14,6 +14,8 @@ from rabbit import SERVER, Rabbit
 if harness.otlp:
     from otlp import Collector
 
+AMQPLIB = os.path.join(BUILD, "node/node_modules/amqplib")
+NODE_WORKER = ["node", os.path.join(APPS, "amqp_worker.cjs"), AMQPLIB]
 WORKER = [PYTHON, os.path.join(APPS, "amqp_worker.py")]
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HEADER = re.compile(r"(, )?'traceparent': '00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}'")
@@ -169,6 +171,50 @@ def test_work_in_threads(scene, rabbit):
             clear(scene)
 
 
+NODE_WAYS = [(1, "each", "promise"), (3, "each", "callback"), (3, "each", "promise"), (50, "each", "promise"),
+             (0, "each", "promise"), (50, "first", "promise"), (0, "last", "promise"), (50, "none", "promise"),
+             (50, "each", "queue"), (50, "none", "queue")]
+
+
+def work_in_node(scene, rabbit, back, prefetch, ack, how):
+    """Two calls a message. With several in hand contexts are believed once so many were right."""
+    count = 200
+    what = "amqplib, %d in hand, acknowledged %s, by a %s" % (prefetch, ack, how)
+    came = []
+    for traced in False, True:
+        rabbit.work("publish", count, traced=traced)
+        came.append(scene.run([*NODE_WORKER, str(rabbit.consumers_port), *map(str, (
+            count, prefetch, ack, how, back.port))], "consume", traced=traced, BURDOCK_CARRIERS="node"))
+    equal([(done.returncode, done.stdout, done.stderr) for done in came[1:]],
+          [(0, came[0].stdout, b"")], what + ": as bare")
+    spans = scene.wait_spans(count * 4 + count * (ack != "none"))
+    equal(strangers(spans), [], what + ": each under its own message's")
+    number = {span.id: span.attributes["messaging.message.id"] for span in of_messages(spans, "consume")}
+    calls = [span for span in spans if span.attributes.get("url.full")]
+    equal(len(calls), 2 * count, what + ": its calls are told")
+    equal([span for span in calls if span.parent and number.get(span.parent) !=
+           span.attributes["url.full"].split("?")[1]], [], what + ": no call under another message")
+    known = sum(bool(span.parent) for span in calls)
+    print("# %s: %d of %d calls are known" % (what, known, 2 * count))
+    if how != "queue":  # in the contexts of those that were first
+        check(known >= count * (2 if prefetch == 1 else 1), what + ": the others are known", known)
+    clear(scene)
+
+
+def test_work_in_node(scene, rabbit):
+    """What amqplib calls its program's function with is what that works on, and what it awaits."""
+    if scene.run(["node", "-e", "require(%r)" % AMQPLIB], traced=False).returncode:
+        return skip("messages in Node", "amqplib is not installed")
+    back, dribbler = scene.service("back", traced=False), Dribbler(target=rabbit.port)
+    for way in NODE_WAYS:
+        work_in_node(scene, rabbit, back, *way)
+    rabbit.consumers_port = dribbler.port
+    for way in NODE_WAYS[1:9:2]:
+        work_in_node(scene, rabbit, back, *way)
+    dribbler.close()
+    rabbit.consumers_port = rabbit.port
+
+
 def test_confirmed_and_asked_for(scene, rabbit):
     count = 60
     sent = rabbit.work("publish", count, confirm=1)
@@ -267,7 +313,7 @@ def test_rabbitmq():
             return skip("messages through RabbitMQ", "python3-pika is not installed")
         rabbit = Broker(scene)
         for part in (test_messages, test_work_in_c, test_work_under_messages, test_in_pieces,
-                     test_work_in_threads, test_confirmed_and_asked_for, test_untraced_neighbours,
+                     test_work_in_threads, test_work_in_node, test_confirmed_and_asked_for, test_untraced_neighbours,
                      test_rabbitmq_c, test_measured, test_broken_off):
             part(scene, rabbit)
 
