@@ -240,6 +240,14 @@ __attribute__((noinline)) static uint64_t wishes(uint8_t marks)
     return (marks & CLOUD_SIGNED) | (is_queue ? SPLICE_XRAY : 0);
 }
 
+/* From the guard on: lines go before it. */
+__attribute__((noinline, cold)) static size_t take_guarded(struct reader *reader)
+{
+    uint32_t guard = reader->http->guard;
+    reader->http->guard = 0;
+    return guard - http1_head_budget(reader);
+}
+
 /* The splice goes before the empty line, once nothing in the head can speak against it. */
 static enum step begin_head_end(struct reader *reader)
 {
@@ -259,6 +267,9 @@ static enum step begin_head_end(struct reader *reader)
         .exchange = http1_serial(reader),
         .offset = reader->at,
         .bare_lf = reader->data[reader->at] == '\n'};
+    if (__builtin_expect(reader->http->guard != 0, 0)) {
+        event.length = take_guarded(reader);
+    }
     if (__builtin_expect(reader->http->cloud.marks != 0, 0)) {
         event.key = wishes(reader->http->cloud.marks);
     }
@@ -321,6 +332,9 @@ static void begin_value(struct reader *reader, const uint8_t *name, size_t lengt
         stream->has_value = true; /* the name begins the text */
     } else if (stream->header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;
+        stream->header = HEADER_OTHER;
+    } else if (stream->header == HEADER_GUARD) {
+        reader->http->guard = http1_head_budget(reader) + (uint32_t)length;
         stream->header = HEADER_OTHER;
     }
 }
@@ -510,7 +524,7 @@ static bool is_in_head(const struct stream *stream)
 enum step http1_head_read(struct reader *reader)
 {
     struct stream *stream = reader->stream;
-    size_t from = reader->at;
+    size_t from = reader->from = reader->at;
     size_t length = reader->end - from;
     if (stream->budget == 0) {
         return STEP_LOST;

@@ -195,6 +195,8 @@ __attribute__((noinline)) static void take_rare(
         take_context(reader, header, from, to);
     } else if (header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;
+    } else if (header == HEADER_GUARD) {
+        reader->http->guard = http1_head_budget(reader);
     } else {
         take_words(reader, header, reader->data + from, to - from);
     }
