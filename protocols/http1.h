@@ -112,7 +112,7 @@ struct http1 {
     uint64_t connect_requests;
     uint32_t oldest;
     uint32_t next;
-    uint32_t guard;   /* budget of the head where the line of HEADER_GUARD began; 0: it has none */
+    uint32_t guard;   /* budget of the head where the line of HEADER_GUARD began: CLOUD_GUARDED */
     uint8_t requests; /* enum direction in which they travel */
     bool reading_head;
     bool switched;
