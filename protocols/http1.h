@@ -80,6 +80,7 @@ enum header {
     HEADER_AMZN_TRACE_ID,
     HEADER_CONTEXT, /* told as FIELD_CONTEXT, its name in front */
     HEADER_CARRIED, /* the same of FIELD_CARRIED */
+    HEADER_GUARD,   /* only lines that the server trusts may follow: Passenger's `!~` */
     HEADER_OTHER
 };
 
@@ -111,6 +112,7 @@ struct http1 {
     uint64_t connect_requests;
     uint32_t oldest;
     uint32_t next;
+    uint32_t guard;   /* budget of the head where the line of HEADER_GUARD began: CLOUD_GUARDED */
     uint8_t requests; /* enum direction in which they travel */
     bool reading_head;
     bool switched;
@@ -130,6 +132,7 @@ struct reader {
     const uint8_t *data;
     size_t at;
     size_t end;
+    size_t from; /* of a head: where this walk has begun, which its budget does not know of yet */
     enum role role;
 };
 
@@ -197,6 +200,12 @@ static inline bool http1_is_watched(const struct reader *reader)
 {
     const struct http1_cloud *cloud = &reader->http->cloud;
     return cloud->syntax != SYNTAX_NONE && cloud->role == reader->role;
+}
+
+/* What the head may still have at the reader's place. */
+static inline uint32_t http1_head_budget(const struct reader *reader)
+{
+    return reader->stream->budget - (uint32_t)(reader->at - reader->from);
 }
 
 static inline uint64_t http1_queue_bit(uint32_t serial)

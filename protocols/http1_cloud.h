@@ -37,13 +37,14 @@ enum cloud_mark {
     CLOUD_JSON = 16,
     CLOUD_FORM = 32,
     CLOUD_ELASTIC = 64, /* http1_elastic.h */
-    CLOUD_LINES = 128
+    CLOUD_LINES = 128,
+    CLOUD_GUARDED = 256 /* none of a cloud's: there is a HEADER_GUARD */
 };
 
 enum cloud_syntax { SYNTAX_NONE, SYNTAX_JSON, SYNTAX_FORM, SYNTAX_XML, SYNTAX_LINES };
 
 struct http1_cloud {
-    uint8_t marks;  /* of enum cloud_mark */
+    uint16_t marks; /* of enum cloud_mark */
     uint8_t answer; /* enum cloud_node: what the answer is to be read by; 0: it is not */
     uint8_t role;
     uint8_t syntax;

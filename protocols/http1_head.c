@@ -234,10 +234,17 @@ __attribute__((noinline)) static enum step end_edited_answer(struct reader *read
 }
 
 /* As the key of a splice: enum splice_mark. */
-__attribute__((noinline)) static uint64_t wishes(uint8_t marks)
+__attribute__((noinline)) static uint64_t wishes(unsigned marks)
 {
     bool is_queue = (marks & (CLOUD_SQS | CLOUD_SNS)) != 0 && !(marks & CLOUD_HAS_TRACE_ID);
     return (marks & CLOUD_SIGNED) | (is_queue ? SPLICE_XRAY : 0);
+}
+
+/* From the guard on: lines go before it. */
+static size_t guarded(const struct reader *reader)
+{
+    bool is_guarded = reader->http->cloud.marks & CLOUD_GUARDED;
+    return is_guarded ? reader->http->guard - http1_head_budget(reader) : 0;
 }
 
 /* The splice goes before the empty line, once nothing in the head can speak against it. */
@@ -261,6 +268,7 @@ static enum step begin_head_end(struct reader *reader)
         .bare_lf = reader->data[reader->at] == '\n'};
     if (__builtin_expect(reader->http->cloud.marks != 0, 0)) {
         event.key = wishes(reader->http->cloud.marks);
+        event.length = guarded(reader);
     }
     return reader->sink->event(reader->sink, &event) ? read_head_end(reader) : STEP_PAUSE;
 }
@@ -321,6 +329,10 @@ static void begin_value(struct reader *reader, const uint8_t *name, size_t lengt
         stream->has_value = true; /* the name begins the text */
     } else if (stream->header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;
+        stream->header = HEADER_OTHER;
+    } else if (stream->header == HEADER_GUARD) {
+        reader->http->guard = http1_head_budget(reader) + (uint32_t)length;
+        reader->http->cloud.marks |= CLOUD_GUARDED;
         stream->header = HEADER_OTHER;
     }
 }
@@ -510,7 +522,7 @@ static bool is_in_head(const struct stream *stream)
 enum step http1_head_read(struct reader *reader)
 {
     struct stream *stream = reader->stream;
-    size_t from = reader->at;
+    size_t from = reader->from = reader->at;
     size_t length = reader->end - from;
     if (stream->budget == 0) {
         return STEP_LOST;

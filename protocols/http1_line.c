@@ -195,6 +195,9 @@ __attribute__((noinline)) static void take_rare(
         take_context(reader, header, from, to);
     } else if (header == HEADER_TRACERESPONSE) {
         reader->http->has_traceresponse = true;
+    } else if (header == HEADER_GUARD) {
+        reader->http->guard = http1_head_budget(reader);
+        reader->http->cloud.marks |= CLOUD_GUARDED;
     } else {
         take_words(reader, header, reader->data + from, to - from);
     }

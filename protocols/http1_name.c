@@ -43,7 +43,8 @@ enum { ASKED = 1 << REQUESTS, ANSWER = 1 << RESPONSES, EITHER = ASKED | ANSWER }
     ROW(EXPECT, 6, 'e', HEADER_EXPECT, ASKED, NONE, "expect")                                     \
     ROW(CONTENT_TYPE, 12, 'c', HEADER_CONTENT_TYPE, ASKED, NONE, "content-type")                  \
     ROW(AUTHORIZATION, 13, 'a', HEADER_AUTHORIZATION, ASKED, NONE, "authorization")               \
-    ROW(AMZ_TARGET, 12, 'x', HEADER_AMZ_TARGET, ASKED, OPENSEARCH_VERSION, "x-amz-target")
+    ROW(AMZ_TARGET, 12, 'x', HEADER_AMZ_TARGET, ASKED, OPENSEARCH_VERSION, "x-amz-target")        \
+    ROW(GUARD, 2, '!', HEADER_GUARD, ASKED, NONE, "!~")
 
 /* Of those that share a slot with one of them. */
 #define OTHER_HEADERS                                                                        \
@@ -104,11 +105,14 @@ static uint32_t lower_half(const void *text)
     return half | 0x20202020;
 }
 
-/* Of four letters at least. The last word of a name overlaps the one before it. */
+/* The last word of a name overlaps the one before it. */
 __attribute__((always_inline)) static inline bool is_name(
     const uint8_t *name, size_t length, const char *lower)
 {
     if (length < sizeof(uint64_t)) {
+        if (__builtin_expect(length < sizeof(uint32_t), 0)) {
+            return name[0] == lower[0] && name[1] == lower[1]; /* the only ones so short have two */
+        }
         size_t last = length - sizeof(uint32_t);
         return lower_half(name) == lower_half(lower) &&
                lower_half(name + last) == lower_half(lower + last);

@@ -155,8 +155,9 @@ struct event {
  *
  * SPLICE stands before data[offset]. What is written there may take the place of what stands before
  * it: `length` bytes from `text` on, which end at offset and may be replaced by what insert makes
- * of them. text is NULL if they are not all in this piece of data: then nothing can be. Where
- * nothing is replaced, at least one byte of the request must follow, be it in the next piece.
+ * of them. text is NULL if they are not all in this piece of data: then nothing can be. Of lines of
+ * HTTP/1 it is where they go: before `length` bytes, none of which is replaced. Where none is,
+ * at least one byte of the request must follow, be it in the next piece.
  *
  * A protocol stores no text, but what is said once for many exchanges (a prepared statement, the
  * name of the database) has to be known later. The caller keeps it, per connection, under keys that

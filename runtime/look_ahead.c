@@ -253,7 +253,8 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
         return true;
     }
     plan->kind = EDIT_INSERT;
-    plan->removed = event->length;
+    if (__builtin_expect(event->length != 0, 0) && scan->protocol->insert != NULL)
+        plan->removed = event->length; /* else 0: lines take nobody's place */
     plan->offset = offset - event->length;
     plan->serial = exchange->serial;
     return true;

@@ -332,8 +332,8 @@ static void on_number(struct exchange *exchange, const struct event *event)
 static void note_inbound(struct thread *self, const struct event *event)
 {
     struct inbound *inbound = &self->inbound;
-    *inbound =
-        (struct inbound){inbound->splices + 1, event->exchange, event->offset, event->bare_lf};
+    *inbound = (struct inbound){
+        inbound->splices + 1, event->exchange, event->offset - event->length, event->bare_lf};
 }
 
 /* Its request may have been complete before it is known which statement it is: then that is looked
@@ -424,8 +424,8 @@ __attribute__((noinline)) static void on_stage(
         if (connection->protocol->edits == EDITS_ENTRIES && connection->edits &&
             !exchange->injected && !(exchange->present & EXCHANGE_HAS_CONTEXT))
             exchange_untouched(exchange);
-        if (connection->protocol->insert == NULL) /* passing.h is about lines */
-            note_inbound(sink->self, event);
+        if (__builtin_expect(config.inserts_inbound, 0) && connection->protocol->insert == NULL)
+            note_inbound(sink->self, event); /* passing.h is about lines */
         break;
     case EVENT_ANSWER:
         if (!exchange->injected && exchange_answer_headers(exchange, event) != 0)

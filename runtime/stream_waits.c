@@ -70,6 +70,15 @@ void stream_epoll_made(int epoll)
     self->brief_fd = 0;
 }
 
+/* The ends of a helper's pipes, as CGI's, while the request that the thread has read is unanswered:
+ * then they tell of no other. */
+static bool is_of_helper(const struct thread *self, int fd)
+{
+    uint32_t slot = descriptor_slot(fd);
+    return slot < SLOT_FIRST && slot != SLOT_LISTENER && attribution_serves_one(self) &&
+           !self->current->ended;
+}
+
 void stream_epoll_changed(int epoll, int operation, int fd)
 {
     struct thread *self = thread_self;
@@ -77,7 +86,7 @@ void stream_epoll_changed(int epoll, int operation, int fd)
         return;
     if (operation == EPOLL_CTL_ADD && self->brief_fd == 0)
         self->brief_fd = fd + 1;
-    else
+    else if (!is_of_helper(self, fd) || !is_of_helper(self, self->brief_fd - 1))
         self->brief_epoll = 0;
 }
 
@@ -86,7 +95,8 @@ int stream_epoll_only(int epoll, int events)
     struct thread *self = thread_self;
     if (self == NULL || self->brief_epoll != epoll + 1)
         return -1;
-    if (events >= 0) /* else it was interrupted, and waits once more */
+    bool stays = events < 0 || is_of_helper(self, self->brief_fd - 1);
+    if (!stays) /* else it was interrupted, or waits once more */
         self->brief_epoll = 0;
     return self->brief_fd - 1;
 }

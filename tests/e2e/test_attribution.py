@@ -131,6 +131,53 @@ def test_environment_of_programs_started():
             equal(span.trace, "6" * 32, "programs started: the request's trace")
 
 
+# As Apache's mod_cgi: it waits by epoll for what its helper says, and for no other.
+READS_HELPERS = """
+import http.server, select, socket, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        helper = subprocess.Popen(["sh", "-c", "echo; read go; printenv TRACEPARENT"], bufsize=0,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        epoll, body = select.epoll(), b""
+        for pipe in (helper.stdout, helper.stderr):
+            epoll.register(pipe)
+        while helper.stdin or not helper.stdout.closed:
+            for fd, _ in epoll.poll():
+                pipe = helper.stdout if fd == helper.stdout.fileno() else helper.stderr
+                piece = pipe.read(4096)
+                if helper.stdin:
+                    helper.stdin.write(b"go\\n")
+                    helper.stdin = helper.stdin.close()
+                elif piece == b"":
+                    epoll.unregister(fd)
+                    pipe.close()
+                body += piece.strip()
+                break
+        epoll.close()
+        helper.wait()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    while True:
+        connection, address = listener.accept()
+        with connection:
+            Handler(connection, address, None)
+"""
+
+
+def test_helpers_read():
+    """Waiting for the helper of a request that it has read makes no event loop of a thread."""
+    with Scene(BURDOCK_FOLLOW="1", BURDOCK_CARRIERS="lua") as scene:
+        port = free_port()
+        scene.start([PYTHON, "-c", READS_HELPERS, str(port)], "app", port=port)
+        found = [get(port, "/%d" % number)[2].decode() for number in range(3)]
+        spans = {span.attributes["url.path"]: span for span in scene.wait_spans(3)}
+        equal(found, ["00-%s-%s-03" % (spans[path].trace, spans[path].id) for path in sorted(spans)],
+              "each helper gets its request's context")
+
+
 def victim(scene, name):
     back, port = scene.service("back", traced=False), free_port()
     return scene.start([os.path.join(VICTIMS, name), str(port), str(back.port)], "loop",

@@ -8,7 +8,8 @@ import socket
 import subprocess
 from urllib.parse import quote
 
-from harness import BUILD, LIBRARY, Scene, check, equal, get, main, raw, skip, thread_names
+from harness import (BUILD, LIBRARY, PYTHON, RawServer, Scene, check, equal, get, main, raw, read_head,
+                     skip, thread_names)
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = ("00-%s-%s-%s" % (TRACE, PARENT, flags) for flags in ("01", "00"))
@@ -69,6 +70,46 @@ def test_unsampled():
         spans = scene.wait_spans(2)
         equal(sorted(span.kind for span in spans), ["CLIENT", "SERVER"],
               "only the sampled request is exported")
+
+
+GUARDED = b"GET /%d HTTP/1.1\r\nHost: a\r\n!~: secret\r\n!~FLAGS: C\r\n\r\n"
+SENDER = """
+import socket, sys
+port, heads = int(sys.argv[1]), sys.argv[2:]
+with socket.create_connection(("127.0.0.1", port)) as connection:
+    for head in heads:
+        for piece in head.encode().decode("unicode_escape").encode().split(b"|"):
+            connection.sendall(piece)
+        connection.recv(65536)
+"""
+
+
+def test_guarded():
+    """Passenger's web servers write lines that its agent trusts, and it refuses any other behind them."""
+    heads, arrived = [GUARDED % 0], []
+    for cut in range(1, len(GUARDED) - 1, 3):
+        head = GUARDED % len(heads)
+        heads.append(head[:cut] + b"|" + head[cut:])
+
+    def serve(connection):
+        while head := read_head(connection):
+            arrived.append(head)
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with Scene() as scene:
+        back = RawServer(scene, serve)
+        scene.run([PYTHON, "-c", SENDER, str(back.port), *(
+            head.decode().replace("\r\n", "\\r\\n") for head in heads)], "front")
+        spans = {span.attributes["url.full"].rpartition("/")[2]: span
+                 for span in scene.wait_spans(len(heads))}
+        line = b"traceparent: 00-%s-%s-03\r\n"
+        wanted = [GUARDED.replace(b"!~:", line % tuple(
+            part.encode() for part in (spans[str(i)].trace, spans[str(i)].id)) + b"!~:") % i
+            for i in range(len(heads))]
+        equal(arrived[0], wanted[0], "the context stands before the lines that are trusted")
+        equal([head for i, head in enumerate(arrived) if head not in (GUARDED % i, wanted[i])], [],
+              "however the head is cut: there, or nowhere")
+        check(any(head == wanted[i] for i, head in enumerate(arrived) if i > 0), "it is there in some")
 
 
 SAMPLERS = [
