@@ -29,10 +29,11 @@ static const struct {
 enum { TRIES_MAX = 16 };
 static uint32_t tries;
 
+static bool is_busy;
+
 /* One thread at a time; what another one would do now, the next accepted connection does. */
 static void serving(void)
 {
-    static bool is_busy;
     if (thread_in_vfork != 0 || thread_is_exempt() || process.is_ending || !process_may_call() ||
         __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
@@ -47,6 +48,21 @@ static void serving(void)
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
+/* A worker of billiard's (Celery) that has its work by a pipe. Each process asks once. */
+static void connecting(void)
+{
+    static uint32_t asked_epoch;
+    if (thread_in_vfork != 0 || thread_is_exempt() || process.is_ending || !process_may_call() ||
+        carrier_serving == NULL ||
+        __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) == process.epoch ||
+        __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
+        return;
+    int saved_errno = errno;
+    python_connecting();
+    errno = saved_errno;
+    __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
+}
+
 void carriers_start(char *const *argv)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -56,5 +72,7 @@ void carriers_start(char *const *argv)
             rows[i].start(argv);
         if (rows[i].install != NULL)
             carrier_serving = serving;
+        if (rows[i].bit == CARRIER_PYTHON)
+            carrier_connecting = connecting;
     }
 }

@@ -26,6 +26,8 @@ HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
     uint64_t start_ns = stream_connect_time();
     int result = ORIGINAL(connect)(fd, peer, length);
     stream_connected(fd, peer, length, start_ns, result);
+    if (__builtin_expect(process.epoch > 1 && carrier_connecting != NULL, 0))
+        carrier_connecting();
     return result;
 }
 

@@ -89,6 +89,10 @@ uint32_t carrier_take_message(int fd, uint64_t key);
 void carrier_work(uint32_t handle);
 void carrier_worked(int fd, uint64_t key, uint32_t handle);
 
+/* What another process has sent, held: calls are the children of the span that these headers name.
+ * tracestate: may be NULL. CARRIER_NONE: they name none, or OTEL_PROPAGATORS does not want them. */
+uint32_t carrier_take_remote(const char *traceparent, const char *tracestate);
+
 /* Every task that comes of what the thread is in will be told with it: however much more is read
  * before any of them runs, it is known which one is at work. */
 void carrier_follow(void);
@@ -134,6 +138,8 @@ void carrier_return(struct carrier_view view);
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
  * their places. */
 OURS void (*carrier_serving)(void);
+/* The same where a forked process has connected, for runtimes that give their children work. */
+OURS void (*carrier_connecting)(void);
 
 static inline void carrier_serves(void)
 {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which message of several a program's runtime works on: carrier.h. */
+#include <string.h>
+
 #include "attribution.h"
 #include "carrier.h"
+#include "config.h"
 #include "stream_internal.h"
 
 uint32_t carrier_take_message(int fd, uint64_t key)
@@ -40,4 +43,27 @@ void carrier_worked(int fd, uint64_t key, uint32_t handle)
     if (self->current == context_at(handle))
         attribution_leave(self);
     observe_close(self);
+}
+
+uint32_t carrier_take_remote(const char *traceparent, const char *tracestate)
+{
+    struct trace_ids ids;
+    if (!(config.propagators & PROPAGATOR_TRACECONTEXT) ||
+        !traceparent_parse((const uint8_t *)traceparent, strlen(traceparent), &ids))
+        return CARRIER_NONE;
+    struct thread *self = observe_open();
+    struct context *context = self == NULL ? NULL : context_take();
+    if (context != NULL) {
+        context->ids = ids;
+        context->is_remote = true;
+        char clean[sizeof(config.tracestate)];
+        size_t length = tracestate == NULL ? 0 : strlen(tracestate);
+        if (length > sizeof(clean) ||
+            !tracestate_clean((const uint8_t *)tracestate, length, clean, &length))
+            length = 0;
+        context_set_texts(context, clean, (uint32_t)length, NULL, 0);
+    }
+    if (self != NULL)
+        observe_close(self);
+    return context == NULL ? CARRIER_NONE : context->index;
 }

@@ -21,8 +21,9 @@
  * | suspect | takes a further item after its request, having put nothing | with an item |
  * | request's, and woken by it | takes what that fed from a queue of work | with an item |
  *
- * Whoever has read its own request is no consumer. Where a task of its own does the taking
- * (asyncio.wait_for), what waits for it becomes the same.
+ * Whoever has read its own request is no consumer; a queue from which such a one takes what
+ * requests have put there may be a pool that several of them have filled at once. Where a task of
+ * its own does the taking (asyncio.wait_for), what waits for it becomes the same.
  */
 #include <stddef.h>
 
@@ -244,7 +245,8 @@ static bool is_batch(const struct note *note, bool is_own)
 /* A suspect has outlived its request and takes one item of others after another. */
 static bool is_proven(const struct note *note, const struct queue *queue, const struct mark *mark)
 {
-    return queue->is_work && note->has_taken && is_fed(mark) && !carrier_is_live(note->home);
+    return queue_is_believed(queue) && note->has_taken && is_fed(mark) &&
+           !carrier_is_live(note->home);
 }
 
 static void take_again(struct queue *queue, const struct mark *mark, struct py_object *capsule)
@@ -258,7 +260,7 @@ static void take_again(struct queue *queue, const struct mark *mark, struct py_o
     } else if (note->state == NOTE_CONSUMER && is_own && queue_is_pool(queue))
         become(NOTE_REQUEST, 0, CARRIER_NONE, CARRIER_NONE);
     else {
-        bool is_known = !is_several && is_fed(mark) && queue->is_work;
+        bool is_known = !is_several && is_fed(mark) && queue_is_believed(queue);
         take(queue, capsule, NOTE_CONSUMER, is_known ? mark->handle : CARRIER_NONE, is_several);
     }
 }
@@ -275,9 +277,10 @@ static void take_first(struct queue *queue, const struct mark *mark, struct py_o
             become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE);
         else
             take(queue, capsule, NOTE_SUSPECT, CARRIER_NONE, false);
-    } else if (!is_reader && is_own && note->is_woken && is_fed(mark) && queue->is_work)
+    } else if (!is_reader && is_own && note->is_woken && is_fed(mark) && queue_is_believed(queue))
         take(queue, capsule, NOTE_CONSUMER, mark->handle, false);
     else {
+        queue->is_used |= is_reader && is_fed(mark);
         owe(queue, mark, request);
         note->has_taken = true;
     }
@@ -288,6 +291,7 @@ void consumer_takes(struct queue *queue, struct mark mark)
     greenlets_refresh();
     struct py_object *capsule = current_get();
     if (capsule == NULL) {
+        queue->is_used |= is_fed(&mark);
         owe(queue, &mark, carrier_look().handle);
         return;
     }

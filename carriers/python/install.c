@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way in, and what may end it. */
+#include <link.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 static const struct python_places *const all_places[] = {&socket_places, &task_places,
     &thread_places, &queue_places, &signal_places, &greenlet_places, &uvloop_places,
-    &message_places};
+    &message_places, &celery_places};
 
 static void *main_interpreter;
 static bool is_active;
@@ -92,18 +93,14 @@ static bool start(void)
 
 static void install(void)
 {
-    int state = py.PyGILState_Ensure();
-    struct python_error error = python_set_aside();
     is_active = start();
     if (is_active)
         python_look_again();
-    py.PyErr_Clear();
-    python_put_back(error);
-    py.PyGILState_Release(state);
     counter_add(is_active ? COUNTER_CARRIER_PYTHON : COUNTER_CARRIER_REFUSED, 1);
 }
 
-bool python_install(void)
+/* Calls it under the interpreter's lock, if Python is here. False: it is not ready. */
+static bool call_locked(void (*function)(void))
 {
     static bool is_known, is_asked;
     if (!is_asked) {
@@ -115,6 +112,38 @@ bool python_install(void)
     /* Only a thread of Python's: it has given the lock back for this call, and takes it again. */
     if (!py.Py_IsInitialized() || py.PyGILState_GetThisThreadState() == NULL)
         return false;
-    install();
+    int state = py.PyGILState_Ensure();
+    struct python_error error = python_set_aside();
+    if (!is_active)
+        function();
+    py.PyErr_Clear();
+    python_put_back(error);
+    py.PyGILState_Release(state);
     return true;
+}
+
+bool python_install(void)
+{
+    return call_locked(install);
+}
+
+static void install_in_worker(void)
+{
+    if (py.PyDict_GetItemString(py.PyImport_GetModuleDict(), "billiard.pool") == NULL)
+        return;
+    install();
+    if (is_active)
+        celery_look();
+}
+
+static int is_used_by_billiard(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    return strstr(info->dlpi_name, "/_multiprocessing.") != NULL;
+}
+
+/* A child that a library has forked, and not Python, could wait for the lock for ever. */
+void python_connecting(void)
+{
+    if (dl_iterate_phdr(is_used_by_billiard, NULL) != 0)
+        call_locked(install_in_worker);
 }

@@ -8,6 +8,11 @@
  * | BlockingChannel | puts messages aside, and calls the program's function later: ours is put into
  * the consumer's row when the first message comes, since by then it has been registered |
  * | Channel | below it, calls the function of a program with an event loop |
+ *
+ * | py-amqp 2 to 5 (kombu, Celery) | |
+ * |---|---|
+ * | AbstractChannel | is given each method as it has come; of a delivery the program's function is
+ * called from there. Channels hold the functions below it from when they are opened on |
  */
 #include <stddef.h>
 #include <string.h>
@@ -39,9 +44,10 @@ static long number(struct py_object *object)
     return value;
 }
 
-static int descriptor_of(struct py_object *channel)
+/* socket: what its transport calls it. */
+static int descriptor_of(struct py_object *channel, const char *socket)
 {
-    static const char *const path[] = {"connection", "_transport", "_sock", "fileno"};
+    const char *const path[] = {"connection", "_transport", socket, "fileno"};
     struct py_object *found = channel;
     py.Py_IncRef(found);
     for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
@@ -60,7 +66,8 @@ static struct message message_of(struct py_object *channel, struct py_object *me
     long tag = number(attribute(method, "delivery_tag"));
     if (of_channel <= 0 || tag <= 0)
         return (struct message){-1, 0};
-    return (struct message){descriptor_of(channel), amqp_key((uint16_t)of_channel, (uint64_t)tag)};
+    return (struct message){
+        descriptor_of(channel, "_sock"), amqp_key((uint16_t)of_channel, (uint64_t)tag)};
 }
 
 static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
@@ -201,9 +208,46 @@ static struct py_object *deliver(
     return work(message, original, arguments, keywords);
 }
 
+/* Of bytes or a memoryview, in the network's order. */
+static uint64_t integer_at(struct py_object *payload, long at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++)
+        value = value << 8 | (uint8_t)number(py.PySequence_GetItem(payload, at + i));
+    return value;
+}
+
+/* basic.deliver: class, method, the consumer's tag as a short string, the delivery's
+ * (4.2.5, 1.8.3.13). */
+static uint64_t delivery_tag_in(struct py_object *payload)
+{
+    enum { BASIC_DELIVER_ID = 60 << 16 | 60, CLASS_AND_METHOD = 4 };
+    if (integer_at(payload, 0, CLASS_AND_METHOD) != BASIC_DELIVER_ID)
+        return 0;
+    long length = (long)integer_at(payload, CLASS_AND_METHOD, 1);
+    return integer_at(payload, CLASS_AND_METHOD + 1 + length, sizeof(uint64_t));
+}
+
+/* self, which method it is, its frame's payload, the message */
+static struct py_object *dispatch(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct message message = {-1, 0};
+    struct py_object *self = python_object_of(arguments);
+    if (self != NULL && py.PyObject_Size(arguments) == 4) {
+        uint64_t tag = delivery_tag_in(py.PyTuple_GetItem(arguments, 2));
+        long of_channel = tag == 0 ? 0 : number(attribute(self, "channel_id"));
+        if (of_channel > 0)
+            message =
+                (struct message){descriptor_of(self, "sock"), amqp_key((uint16_t)of_channel, tag)};
+    }
+    return work(message, original, arguments, keywords);
+}
+
 static struct python_place rows[] = {
     {"pika.adapters.blocking_connection", "BlockingChannel", put_aside_name, .call = put_aside},
     {"pika.channel", "Channel", "_on_deliver", .call = deliver},
+    {"amqp.abstract_channel", "AbstractChannel", "dispatch_method", .call = dispatch},
 };
 
 const struct python_places message_places = {rows, sizeof(rows) / sizeof(rows[0])};

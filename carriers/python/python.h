@@ -17,6 +17,7 @@
  * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
  * | Event, Condition (asyncio) | signals.c: who serves several requests is of none of them |
  * | consumers (pika)           | messages.c: their function enters the message it is called with |
+ * | tasks (Celery)             | celery.c: in a worker process by the headers of their messages |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
  * | uvloop                     | uvloop.c: its handles enter contexts, its transports send later |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
@@ -69,6 +70,8 @@ static inline void python_put_back(struct python_error error)
 bool python_look(void);
 /* Host thread, outside an observe block. False: the interpreter is not ready. */
 bool python_install(void);
+/* The same in a worker that Celery has forked: it has its tasks by a pipe. */
+void python_connecting(void);
 /* The interpreter is gone, or another one than ours runs here: nothing of ours may touch it. */
 bool python_is_ours(void);
 /* Whose method was called with these arguments, borrowed; NULL: none's, or not ours to touch. */
@@ -196,7 +199,7 @@ struct python_places {
     uint32_t count;
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
-    signal_places, greenlet_places, uvloop_places, message_places;
+    signal_places, greenlet_places, uvloop_places, message_places, celery_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);
@@ -219,6 +222,11 @@ bool tasks_is_task(void);
 void threads_hand_in(void);
 /* Is this the lock that threads begin and end with? */
 bool threads_is_beginning(const struct py_object *lock);
+
+/* --- celery.c --------------------------------------------------------------------------------- */
+
+/* The task that is at work here, if this is such a worker. */
+void celery_look(void);
 
 /* --- greenlets.c ------------------------------------------------------------------------------ */
 

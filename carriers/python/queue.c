@@ -115,6 +115,11 @@ bool queue_is_pool(const struct queue *queue)
     return queue->has_returns && !queue->is_work;
 }
 
+bool queue_is_believed(const struct queue *queue)
+{
+    return queue->is_work && !queue->is_used;
+}
+
 void queue_feed(struct queue *queue, uint32_t handle)
 {
     if (handle == CARRIER_NONE || handle == queue->feeder)

@@ -36,6 +36,7 @@ struct queue {
     uint32_t feeder; /* held: the first request that fed it */
     bool is_work;    /* so did another one */
     bool has_returns;
+    bool is_used; /* who has read a request itself has taken what one put: it may be a pool */
     bool lets_in; /* a known pool's Condition, at which its users wait */
 };
 
@@ -43,6 +44,8 @@ struct queue {
 struct queue *queue_find(struct py_object *object);
 
 bool queue_is_pool(const struct queue *queue);
+/* Is what comes out of it for certain work of who put it there? */
+bool queue_is_believed(const struct queue *queue);
 void queue_feed(struct queue *queue, uint32_t handle);
 /* The request took something; it has put something: false: without having taken. */
 void queue_owe(struct queue *queue, uint32_t handle);
