@@ -158,7 +158,7 @@ bool stream_answers_unseen(struct connection *connection)
     if (!is_first_unanswered(connection))
         return false;
     if (connection->peer.family == AF_UNIX)
-        return true; /* nobody can say */
+        return !connection->requests_out; /* nobody can say; and calls must not be another's */
     int fd = connection_descriptor(connection);
     return ask_kernel(fd, &info) &&
            (connection->requests_out ? has_read(fd, &info) : has_sent(&info));
