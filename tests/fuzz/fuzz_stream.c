@@ -454,6 +454,19 @@ static void start(void)
     propagators_start();
 }
 
+/* The program closes what it has, some of it with an answer in a stream of libc's; or it ends. */
+static void end(size_t length)
+{
+    for (int fd = FIRST_FD; fd < FIRST_FD + SOCKETS; fd++)
+        if (length & 2)
+            stream_sends_unseen(fd);
+    if (length & 1)
+        stream_process_ends();
+    process.is_over = false;
+    for (int fd = FIRST_FD; fd < FIRST_FD + SOCKETS; fd++)
+        host_close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static bool is_started;
@@ -465,8 +478,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     input_left = length;
     while (input_left > 0)
         act();
-    for (int fd = FIRST_FD; fd < FIRST_FD + SOCKETS; fd++)
-        host_close(fd);
+    end(length);
     kernel.ready = 1;
     hooked_epoll_wait(LISTENER + 1, &event, 1, 0); /* back in the loop: works for nobody */
     drain();
