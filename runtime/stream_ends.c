@@ -141,27 +141,32 @@ static bool has_read(int fd, const struct tcp_info_begin *info)
 }
 
 /* A program that waits by epoll alone learns that its client left without reading a thing; one that
- * answers by stdio does so where nobody sees it. When it closes without having answered, the kernel
+ * answers by stdio, or reads answers so, does it where nobody sees it. When it closes, the kernel
  * is asked. */
 static void notice_unseen(struct connection *connection, int fd)
 {
     struct tcp_info_begin info;
-    if (connection->requests_out || connection->first == NULL || !ask_kernel(fd, &info))
+    const struct exchange *first = connection->first;
+    bool is_client = connection->requests_out;
+    if (first == NULL || (is_client && first->next == NULL))
         return;
-    connection->peer_gone |= info.state == TCP_CLOSE_WAIT || info.state == TCP_CLOSE;
-    connection->answers_unseen |= is_first_unanswered(connection) && has_sent(&info);
+    bool is_known = ask_kernel(fd, &info);
+    if (is_known && !is_client)
+        connection->peer_gone |= info.state == TCP_CLOSE_WAIT || info.state == TCP_CLOSE;
+    if (!is_first_unanswered(connection))
+        return;
+    if (is_known)
+        connection->answers_unseen |= is_client ? has_read(fd, &info) : has_sent(&info);
+    else if (connection->peer.family == AF_UNIX && !is_client) /* nobody can say */
+        connection->answers_unseen |= first->next != NULL;
 }
 
-bool stream_answers_unseen(struct connection *connection)
+bool stream_may_have_answered(struct connection *connection)
 {
     struct tcp_info_begin info;
-    if (!is_first_unanswered(connection))
-        return false;
-    if (connection->peer.family == AF_UNIX)
-        return !connection->requests_out; /* nobody can say; and calls must not be another's */
-    int fd = connection_descriptor(connection);
-    return ask_kernel(fd, &info) &&
-           (connection->requests_out ? has_read(fd, &info) : has_sent(&info));
+    return is_first_unanswered(connection) &&
+           (connection->peer.family == AF_UNIX || /* nobody can say */
+               (ask_kernel(connection_descriptor(connection), &info) && has_sent(&info)));
 }
 
 void stream_end_in_host(struct thread *self, struct connection *connection)

@@ -112,19 +112,16 @@ struct exchange *stream_prepare(
     return exchange;
 }
 
-/* Its connection has one that is open. If that has been answered where nobody could see it, nothing
- * more can be told of this connection. */
+/* Its connection has one that is open. If that has been answered where nobody could see it, or
+ * where it has not been told yet, by another thread, what is done here now is not for it. */
 __attribute__((noinline, cold)) static void append_behind(
     struct stream_sink *sink, struct exchange *exchange)
 {
     struct connection *connection = sink->connection;
     bool is_second = connection->first == connection->last;
     connection->last->next = exchange;
-    if (!is_second || !stream_answers_unseen(connection))
-        return;
-    if (!connection->requests_out)
-        attribution_leave(sink->self); /* what it does now is not for the first one */
-    connection->answers_unseen = connection->switched = true;
+    if (is_second && !connection->requests_out && stream_may_have_answered(connection))
+        attribution_leave(sink->self);
 }
 
 __attribute__((always_inline)) static inline void append(

@@ -90,9 +90,9 @@ const char *stream_error_type(int error); /* error.type of an errno; "_OTHER" */
 /* The error.type of one that ends for this reason; NULL: none. */
 const char *stream_error_of(
     const struct stream_sink *sink, const struct exchange *exchange, enum end_reason reason);
-/* Was the first request, which is open, answered where nobody could see it, or may it have been? Asks
- * the kernel, if no answer was ever seen here. */
-bool stream_answers_unseen(struct connection *connection);
+/* Of a server's: may the first request, which is open, have been answered where that was not seen?
+ * Asks the kernel, if no answer was ever seen here. */
+bool stream_may_have_answered(struct connection *connection);
 /* The program has closed it, or ends: what is open of it is over. */
 void stream_end_in_host(struct thread *self, struct connection *connection);
 void stream_connect_failed(struct thread *self, struct connection *connection, const char *error);
