@@ -31,11 +31,15 @@ static uint32_t tries;
 
 static bool is_busy;
 
+static bool may_look(void)
+{
+    return thread_in_vfork == 0 && !thread_is_exempt() && !process.is_ending && process_may_call();
+}
+
 /* One thread at a time; what another one would do now, the next accepted connection does. */
 static void serving(void)
 {
-    if (thread_in_vfork != 0 || thread_is_exempt() || process.is_ending || !process_may_call() ||
-        __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
+    if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
     int saved_errno = errno;
     bool is_done = true;
@@ -52,8 +56,7 @@ static void serving(void)
 static void connecting(void)
 {
     static uint32_t asked_epoch;
-    if (thread_in_vfork != 0 || thread_is_exempt() || process.is_ending || !process_may_call() ||
-        carrier_serving == NULL ||
+    if (!may_look() || carrier_serving == NULL ||
         __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) == process.epoch ||
         __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;

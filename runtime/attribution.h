@@ -77,7 +77,8 @@ void attribution_take_up(struct thread *self, struct context *context);
 /* A step of a task begins, which lasts until the other one; carrier.h. */
 void attribution_step(struct thread *self, struct context *context);
 void attribution_stepped(struct thread *self, struct context *context);
-/* The same, and all that the thread does until attribution_leave, whatever it waits for, is of it. */
+/* The same, and all that the thread does until attribution_leave, whatever it waits for, is of it.
+ */
 void attribution_work(struct thread *self, struct context *context);
 void attribution_rest(struct context *context, bool begins);
 /* A step of a library's, which calls back in C. NULL: it is not known for whom. */
@@ -193,6 +194,11 @@ uint32_t attribution_candidates(
 /* The process's own parent, from TRACEPARENT; NULL if none. */
 OURS struct context *attribution_process_context;
 void attribution_start(void);
+/* A context, held, of what another process has sent; NULL: traceparent is none, or no memory.
+ * clean: room for its tracestate (config.tracestate has it), of which there are *cleaned bytes: 0,
+ * if it is too long or breaks the rules. */
+struct context *attribution_take_remote(
+    const char *traceparent, const char *tracestate, char *clean, size_t *cleaned);
 
 /* --- threads that a request starts ----------------------------------------------------------- */
 

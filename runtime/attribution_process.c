@@ -8,23 +8,33 @@
 
 struct context *attribution_process_context;
 
-void attribution_start(void)
+struct context *attribution_take_remote(
+    const char *traceparent, const char *tracestate, char *clean, size_t *cleaned)
 {
-    size_t length = strlen(config.traceparent);
     struct trace_ids ids;
-    if (!traceparent_parse((const uint8_t *)config.traceparent, length, &ids))
-        return;
+    size_t length = strlen(tracestate);
+    if (!traceparent_parse((const uint8_t *)traceparent, strlen(traceparent), &ids))
+        return NULL;
     struct context *context = context_take();
     if (context == NULL)
-        return;
+        return NULL;
     context->ids = ids;
     context->is_remote = true;
+    if (length > sizeof(config.tracestate) ||
+        !tracestate_clean((const uint8_t *)tracestate, length, clean, cleaned))
+        *cleaned = 0;
+    return context;
+}
+
+void attribution_start(void)
+{
     char tracestate[sizeof(config.tracestate)];
-    size_t cleaned = 0;
-    if (!tracestate_clean(
-            (const uint8_t *)config.tracestate, strlen(config.tracestate), tracestate, &cleaned))
-        cleaned = 0;
-    cleaned = sampling_tracestate_of_process(&ids, tracestate, cleaned);
+    size_t cleaned;
+    struct context *context =
+        attribution_take_remote(config.traceparent, config.tracestate, tracestate, &cleaned);
+    if (context == NULL)
+        return;
+    cleaned = sampling_tracestate_of_process(&context->ids, tracestate, cleaned);
     size_t baggage_length = strlen(config.baggage);
     if (!(config.propagators & PROPAGATOR_BAGGAGE) ||
         !baggage_acceptable((const uint8_t *)config.baggage, baggage_length))

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which message of several a program's runtime works on: carrier.h. */
-#include <string.h>
-
 #include "attribution.h"
 #include "carrier.h"
 #include "config.h"
@@ -47,23 +45,16 @@ void carrier_worked(int fd, uint64_t key, uint32_t handle)
 
 uint32_t carrier_take_remote(const char *traceparent, const char *tracestate)
 {
-    struct trace_ids ids;
-    if (!(config.propagators & PROPAGATOR_TRACECONTEXT) ||
-        !traceparent_parse((const uint8_t *)traceparent, strlen(traceparent), &ids))
+    char clean[sizeof(config.tracestate)];
+    size_t length;
+    bool is_wanted = config.propagators & PROPAGATOR_TRACECONTEXT;
+    struct thread *self = is_wanted ? observe_open() : NULL;
+    if (self == NULL)
         return CARRIER_NONE;
-    struct thread *self = observe_open();
-    struct context *context = self == NULL ? NULL : context_take();
-    if (context != NULL) {
-        context->ids = ids;
-        context->is_remote = true;
-        char clean[sizeof(config.tracestate)];
-        size_t length = tracestate == NULL ? 0 : strlen(tracestate);
-        if (length > sizeof(clean) ||
-            !tracestate_clean((const uint8_t *)tracestate, length, clean, &length))
-            length = 0;
+    struct context *context =
+        attribution_take_remote(traceparent, tracestate == NULL ? "" : tracestate, clean, &length);
+    if (context != NULL)
         context_set_texts(context, clean, (uint32_t)length, NULL, 0);
-    }
-    if (self != NULL)
-        observe_close(self);
+    observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
 }

@@ -13,18 +13,10 @@
 #include "note.h"
 #include "python.h"
 
-static struct py_object *attribute_of(struct py_object *object, const char *name)
-{
-    struct py_object *found = object == NULL ? NULL : py.PyObject_GetAttrString(object, name);
-    py.PyErr_Clear();
-    py.Py_DecRef(object);
-    return found;
-}
-
 static bool is_worker(void)
 {
     struct py_object *identity =
-        attribute_of(tasks_attribute("billiard.process", "_current_process"), "_identity");
+        python_attribute_of(tasks_attribute("billiard.process", "_current_process"), "_identity");
     bool is_it = identity != NULL && py.PyObject_Size(identity) > 0;
     py.PyErr_Clear();
     py.Py_DecRef(identity);
@@ -74,10 +66,10 @@ static struct py_object *begin(
 /* What is on top of a LocalStack on this thread; the stack's reference goes with it. */
 static struct py_object *top_of(struct py_object *stack)
 {
-    struct py_object *local = attribute_of(stack, "_local"), *top = NULL;
+    struct py_object *local = python_attribute_of(stack, "_local"), *top = NULL;
     py.Py_IncRef(local);
-    struct py_object *storage = attribute_of(local, "__storage__");
-    struct py_object *identify = attribute_of(local, "__ident_func__");
+    struct py_object *storage = python_attribute_of(local, "__storage__");
+    struct py_object *identify = python_attribute_of(local, "__ident_func__");
     struct py_object *key = identify == NULL ? NULL : py.PyObject_CallObject(identify, NULL);
     struct py_object *mine =
         storage == NULL || key == NULL ? NULL : py.PyDict_GetItem(storage, key);
@@ -98,7 +90,7 @@ void celery_look(void)
         return;
     struct py_object *task = top_of(tasks_attribute("celery._state", "_task_stack"));
     struct py_object *request =
-        attribute_of(top_of(attribute_of(task, "request_stack")), "__dict__");
+        python_attribute_of(top_of(python_attribute_of(task, "request_stack")), "__dict__");
     if (request != NULL)
         enter(request);
     py.PyErr_Clear();

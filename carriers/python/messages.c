@@ -27,14 +27,6 @@ struct message {
     uint64_t key;
 };
 
-/* Only of what pika has made: no code of the program's runs. NULL, of NULL too. */
-static struct py_object *attribute(struct py_object *object, const char *name)
-{
-    struct py_object *found = object == NULL ? NULL : py.PyObject_GetAttrString(object, name);
-    py.PyErr_Clear();
-    return found;
-}
-
 /* -1: it is none. The reference goes with it. */
 static long number(struct py_object *object)
 {
@@ -50,11 +42,8 @@ static int descriptor_of(struct py_object *channel, const char *socket)
     const char *const path[] = {"connection", "_transport", socket, "fileno"};
     struct py_object *found = channel;
     py.Py_IncRef(found);
-    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
-        struct py_object *next = attribute(found, path[i]);
-        py.Py_DecRef(found);
-        found = next;
-    }
+    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++)
+        found = python_attribute_of(found, path[i]);
     int fd = (int)number(found == NULL ? NULL : py.PyObject_CallObject(found, NULL));
     py.Py_DecRef(found);
     return fd;
@@ -62,8 +51,8 @@ static int descriptor_of(struct py_object *channel, const char *socket)
 
 static struct message message_of(struct py_object *channel, struct py_object *method)
 {
-    long of_channel = number(attribute(channel, "channel_number"));
-    long tag = number(attribute(method, "delivery_tag"));
+    long of_channel = number(python_attribute(channel, "channel_number"));
+    long tag = number(python_attribute(method, "delivery_tag"));
     if (of_channel <= 0 || tag <= 0)
         return (struct message){-1, 0};
     return (struct message){
@@ -72,7 +61,7 @@ static struct message message_of(struct py_object *channel, struct py_object *me
 
 static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
 {
-    struct py_object *inner = attribute(channel, "_impl");
+    struct py_object *inner = python_attribute(channel, "_impl");
     struct message message = message_of(inner, method);
     py.Py_DecRef(inner);
     return message;
@@ -131,7 +120,7 @@ static struct py_object *function_of(struct py_object *callback)
         py.Py_DecRef(one);
     }
     bool is_method = callback != NULL && ((struct python_head *)callback)->type == method_type;
-    return is_method ? attribute(callback, "__func__") : NULL;
+    return is_method ? python_attribute(callback, "__func__") : NULL;
 }
 
 /* A method of ours that is bound to the program's function: whoever looks for garbage sees through
@@ -139,7 +128,8 @@ static struct py_object *function_of(struct py_object *callback)
 static bool hand_by(struct py_object *consumer)
 {
     static const char name[] = "on_message_callback";
-    struct py_object *callback = attribute(consumer, name), *function = function_of(callback);
+    struct py_object *callback = python_attribute(consumer, name),
+                     *function = function_of(callback);
     bool is_programs = callback != NULL && callback != tasks_none() && function != wrap_of(hand);
     struct py_object *ours = is_programs ? py.PyMethod_New(wrap_of(hand), callback) : NULL;
     bool is_put = ours != NULL && py.PyObject_SetAttrString(consumer, name, ours) == 0;
@@ -154,7 +144,8 @@ static bool hand_by(struct py_object *consumer)
 static struct py_object *consumer_of(
     struct py_object *self, const char *rows_name, struct py_object *method)
 {
-    struct py_object *tag = attribute(method, "consumer_tag"), *rows = attribute(self, rows_name);
+    struct py_object *tag = python_attribute(method, "consumer_tag"),
+                     *rows = python_attribute(self, rows_name);
     struct py_object *row = tag == NULL || rows == NULL ? NULL : py.PyDict_GetItem(rows, tag);
     py.Py_IncRef(row);
     py.PyErr_Clear();
@@ -182,7 +173,8 @@ static struct py_object *put_aside(
 
 static bool is_put_aside(struct py_object *callback)
 {
-    struct py_object *function = function_of(callback), *name = attribute(function, "__name__");
+    struct py_object *function = function_of(callback),
+                     *name = python_attribute(function, "__name__");
     const char *text = name == NULL ? NULL : py.PyUnicode_AsUTF8(name);
     bool is_it = text != NULL && strcmp(text, put_aside_name) == 0;
     py.PyErr_Clear();
@@ -198,7 +190,7 @@ static struct py_object *deliver(
     struct message message = {-1, 0};
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 4) {
-        struct py_object *method = attribute(py.PyTuple_GetItem(arguments, 1), "method");
+        struct py_object *method = python_attribute(py.PyTuple_GetItem(arguments, 1), "method");
         struct py_object *callback = consumer_of(self, "_consumers", method);
         if (callback != NULL && !is_put_aside(callback))
             message = message_of(self, method);
@@ -236,7 +228,7 @@ static struct py_object *dispatch(
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 4) {
         uint64_t tag = delivery_tag_in(py.PyTuple_GetItem(arguments, 2));
-        long of_channel = tag == 0 ? 0 : number(attribute(self, "channel_id"));
+        long of_channel = tag == 0 ? 0 : number(python_attribute(self, "channel_id"));
         if (of_channel > 0)
             message =
                 (struct message){descriptor_of(self, "sock"), amqp_key((uint16_t)of_channel, tag)};

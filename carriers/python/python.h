@@ -206,6 +206,11 @@ bool tasks_are_scheduled(void);
 bool tasks_have_loop(void);
 /* An attribute of a module that has been imported; a new reference or NULL. */
 struct py_object *tasks_attribute(const char *module, const char *name);
+/* An object's, a new reference; NULL: it has none, or is NULL. Only of what a library has made: no
+ * code of the program's runs. */
+struct py_object *python_attribute(struct py_object *object, const char *name);
+/* The same; the reference to the object goes with it. */
+struct py_object *python_attribute_of(struct py_object *object, const char *name);
 /* None, not held; NULL: no memory. */
 struct py_object *tasks_none(void);
 /* Is this what runs a step of asyncio's own tasks? */

@@ -10,13 +10,24 @@
 static py_method *original_run;
 static struct py_object *get_running_loop, *current_task, *current_tasks, *none;
 
-struct py_object *tasks_attribute(const char *module, const char *name)
+struct py_object *python_attribute(struct py_object *object, const char *name)
 {
-    struct py_object *found = py.PyDict_GetItemString(py.PyImport_GetModuleDict(), module);
-    found = found == NULL ? NULL : py.PyObject_GetAttrString(found, name);
+    struct py_object *found = object == NULL ? NULL : py.PyObject_GetAttrString(object, name);
     if (found == NULL)
         py.PyErr_Clear();
     return found;
+}
+
+struct py_object *python_attribute_of(struct py_object *object, const char *name)
+{
+    struct py_object *found = python_attribute(object, name);
+    py.Py_DecRef(object);
+    return found;
+}
+
+struct py_object *tasks_attribute(const char *module, const char *name)
+{
+    return python_attribute(py.PyDict_GetItemString(py.PyImport_GetModuleDict(), module), name);
 }
 
 struct py_object *tasks_none(void)
