@@ -483,9 +483,11 @@ def test_newrelic():
 
 
 OFFICIAL = {
-    "b3": "b3.B3SingleFormat", "b3multi": "b3.B3MultiFormat", "jaeger": "jaeger.JaegerPropagator",
-    "xray": "aws.AwsXRayPropagator", "ottrace": "ot_trace.OTTracePropagator",
-    "gcp": "cloud_trace_propagator.CloudTraceFormatPropagator", "datadog": "ddtrace",
+    "tracecontext": "trace.propagation.tracecontext.TraceContextTextMapPropagator",
+    "b3": "propagators.b3.B3SingleFormat", "b3multi": "propagators.b3.B3MultiFormat",
+    "jaeger": "propagators.jaeger.JaegerPropagator", "xray": "propagators.aws.AwsXRayPropagator",
+    "ottrace": "propagators.ot_trace.OTTracePropagator",
+    "gcp": "propagators.cloud_trace_propagator.CloudTraceFormatPropagator", "datadog": "ddtrace",
 }
 BY_OFFICIAL = """
 import importlib, json, os, sys
@@ -502,7 +504,7 @@ if where == "ddtrace": # Datadog's own
     sys.exit()
 from opentelemetry import trace
 module, _, name = where.rpartition(".")
-propagator = getattr(importlib.import_module("opentelemetry.propagators." + module), name)()
+propagator = getattr(importlib.import_module("opentelemetry." + module), name)()
 context = trace.SpanContext(int(ids[0], 16), int(ids[1], 16), True, trace.TraceFlags(1))
 sent = {}
 propagator.inject(sent, trace.set_span_in_context(trace.NonRecordingSpan(context)))
@@ -538,6 +540,37 @@ def test_formats_official():
                 official({key: values[0] for key, values in arrived.items()}).stdout)
             equal((trace[half:], span, sampled), (client.trace[half:], client.id, 1),
                   name + ": ours is read by theirs")
+
+
+BAGGAGE = {"user": "Am\u00e9lie", "odd": "DF 28;x=1,y \\ \"z\"", "plain": "false", "empty": ""}
+BY_OFFICIAL_BAGGAGE = """
+import json, sys
+from opentelemetry import baggage
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+given, context, sent = json.loads(sys.argv[1]), None, {}
+for key, value in given.get("entries", {}).items():
+    context = baggage.set_baggage(key, value, context)
+W3CBaggagePropagator().inject(sent, context)
+print(json.dumps([sent, dict(baggage.get_all(W3CBaggagePropagator().extract(given.get("heads", {}))))]))
+"""
+
+
+def test_baggage_official():
+    """What OpenTelemetry's SDK puts into it arrives where it is read."""
+    python = os.path.join(BUILD, ".venv/bin/python")
+
+    def official(**given):
+        return subprocess.run([python, "-c", BY_OFFICIAL_BAGGAGE, json.dumps(given)],
+                              capture_output=True, text=True, timeout=60)
+    if not os.path.exists(python) or official().returncode != 0:
+        skip("baggage: against the official one", "its Python package is not there")
+        return
+    with Scene() as scene:
+        sent, _ = json.loads(official(entries=BAGGAGE).stdout)
+        arrived = fetched(Pair(scene), {**sent, "traceparent": "00-%s-%s-01" % (TRACE, PARENT)})
+        equal(arrived["baggage"], [sent["baggage"]], "baggage: byte for byte")
+        equal(json.loads(official(heads={"baggage": arrived["baggage"][0]}).stdout)[1], BAGGAGE,
+              "baggage: of the same entries")
 
 
 def test_b3_decisions():
