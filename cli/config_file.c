@@ -135,10 +135,7 @@ static void take_stream(struct reading *reading, const struct row *row, const ch
         assignments_add(&reading->assignments, row->variable, "", "otlp/stdout");
     else if (strncmp(value, file, sizeof(file) - 1) == 0) {
         assignments_add(&reading->assignments, row->variable, "", "otlp_file");
-        set(reading,
-            strcmp(row->variable, "OTEL_LOGS_EXPORTER") == 0 ? "BURDOCK_OTLP_LOGS_FILE"
-                                                             : "BURDOCK_OTLP_FILE",
-            value + sizeof(file) - 2);
+        set(reading, row->text, value + sizeof(file) - 2);
     } else
         fail(reading, "neither stdout nor file:///...", NULL);
 }

@@ -138,7 +138,7 @@ static void check_endpoint(struct findings *findings, const struct config *setti
 
 static const char *place_of(const struct config *settings, uint8_t outlet)
 {
-    return outlet == 0 ? settings->outlet_path : outlet == 1 ? "stdout" : "stderr";
+    return outlet == 0 ? settings->outlet_paths[SIGNAL_TRACES] : outlet == 1 ? "stdout" : "stderr";
 }
 
 static void check_destination(struct findings *findings, const struct config *settings)

@@ -7,15 +7,17 @@
 #include "delivery.h"
 #include "recover.h"
 
-int leftovers_recover(const struct config *settings, const char *run_id)
+void leftovers_recover(
+    const struct config *settings, const char *run_id, uint64_t lost[COUNTER_COUNT])
 {
     struct delivery delivery = {0};
     if (!delivery_open(&delivery, settings))
-        return 0;
+        return;
     delivery.keeps = true;
-    uint64_t rescued = recover_dead(&delivery, settings, NULL, run_id);
+    recover_dead(&delivery, settings, NULL, run_id, lost);
     delivery_close(&delivery);
-    return (int)rescued;
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        lost[i] += counters[i];
 }
 
 bool leftovers_read(const struct config *settings, int pid, struct leftovers *out)

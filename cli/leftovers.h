@@ -9,9 +9,10 @@
 #include "counters.h"
 #include "ring.h"
 
-/* Stores or sends the spans that processes of this run left in their rings when they died.
- * Answers the number of spans rescued. */
-int leftovers_recover(const struct config *settings, const char *run_id);
+/* Stores or sends the spans that processes of this run left in their rings when they died, and adds
+ * what they, or we just now, have lost. */
+void leftovers_recover(
+    const struct config *settings, const char *run_id, uint64_t lost[COUNTER_COUNT]);
 
 /* What a process tells of itself in its ring file. */
 struct leftovers {

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "delivery.h"
+#include "lost.h"
 #include "process.h"
 #include "recover.h"
 #include "relay.h"
@@ -132,6 +133,7 @@ static int recover(struct config *settings, bool to_store)
     static struct delivery delivery;
     static struct spool spool; /* of this environment, though spans may go to the store */
     static struct config meant;
+    uint64_t lost_before[COUNTER_COUNT] = {0}; /* they died */
     if (to_store)
         settings->signals[SIGNAL_TRACES].destination = DESTINATION_STORE;
     if (!delivery_open(&delivery, settings)) {
@@ -144,13 +146,14 @@ static int recover(struct config *settings, bool to_store)
     for (unsigned i = 0; i < SIGNAL_COUNT; i++)
         delivery.ways[i].spool->takes_others = geteuid() == 0;
     delivery.keeps = true;
-    recover_dead(&delivery, settings, NULL, NULL);
+    recover_dead(&delivery, settings, NULL, NULL, lost_before);
     const uint64_t from_rings[SIGNAL_COUNT] = {[SIGNAL_TRACES] = sent(&delivery, SIGNAL_TRACES),
         [SIGNAL_METRICS] = sent(&delivery, SIGNAL_METRICS),
         [SIGNAL_LOGS] = sent(&delivery, SIGNAL_LOGS)};
     bool is_done = to_store ? spool_store(&delivery, &spool) : spool_send(&delivery);
     int status = report(settings, &delivery, &spool, from_rings, is_done && !delivery.is_stuck);
     spool_close(&spool);
+    lost_print(stdout, lost_before);
     delivery_close(&delivery);
     return status;
 }

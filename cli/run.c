@@ -13,6 +13,7 @@
 #include "config_file.h"
 #include "leftovers.h"
 #include "library.h"
+#include "lost.h"
 #include "relay.h"
 #include "spool.h"
 #include "store.h"
@@ -165,6 +166,14 @@ static void store_ready(void)
     spool_make(&settings);
 }
 
+static void losses_ready(const char *run_id)
+{
+    struct config settings;
+    settings_read(&settings);
+    if (!settings.disabled)
+        lost_begin(&settings, run_id);
+}
+
 static struct config relayed; /* the settings, if the relay is needed */
 
 /* Started anew if it was killed meanwhile. */
@@ -190,10 +199,12 @@ static int run_supervised(const struct run_options *options, char **argv, const 
         complain_launch(argv[0], ending.launch_error);
     if (!ending.fork_failed && !ending.launch_error) {
         struct config settings;
+        uint64_t lost[COUNTER_COUNT] = {0};
         settings_read(&settings);
-        leftovers_recover(&settings, run_id);
+        leftovers_recover(&settings, run_id, lost);
+        lost_end(&settings, run_id, lost);
         if (summary_wanted(options))
-            summary_print(&settings, run_id);
+            summary_print(&settings, run_id, lost);
     }
     return ending_status(&ending);
 }
@@ -227,8 +238,10 @@ static int launch(const struct run_options *options, char **argv)
     environment_set(options, library, heap);
     store_ready();
     relay_start();
-    if (!exec_wanted(options))
+    if (!exec_wanted(options)) {
+        losses_ready(run_id);
         return run_supervised(options, argv, run_id);
+    }
     execvp(argv[0], argv);
     return complain_launch(argv[0], errno);
 }

@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "hex.h"
+#include "lost.h"
 #include "relay.h"
 #include "terminal.h"
 #include "traces.h"
@@ -48,7 +49,8 @@ static void print_traces(const struct traces *traces)
     free(root);
 }
 
-void summary_print(const struct config *settings, const char *run_id)
+void summary_print(
+    const struct config *settings, const char *run_id, const uint64_t lost[COUNTER_COUNT])
 {
     if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_OTLP) {
         struct relay_told told;
@@ -66,6 +68,7 @@ void summary_print(const struct config *settings, const char *run_id)
         print_traces(&traces);
     else if (settings->signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
         fputs("burdock: no spans; to learn why: burdock doctor -- COMMAND\n", stderr);
+    lost_print(stderr, lost);
     archive_report(&result);
     traces_free(&traces);
 }

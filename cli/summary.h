@@ -3,5 +3,8 @@
 #pragma once
 
 #include "config.h"
+#include "counters.h"
 
-void summary_print(const struct config *settings, const char *run_id);
+/* lost: as leftovers_recover and lost_end have told. */
+void summary_print(
+    const struct config *settings, const char *run_id, const uint64_t lost[COUNTER_COUNT]);

@@ -119,8 +119,8 @@ static void settle_relay(struct reading *reading)
 static const char *const kept_where[SIGNAL_COUNT][2] = {
     [SIGNAL_TRACES] = {"otlp_file needs BURDOCK_OTLP_FILE: kept in the local store",
         "off, and https and grpc are the relay's to speak: kept in the local store"},
-    [SIGNAL_METRICS] = {"", "off, and https and grpc are the relay's to speak: metrics are not "
-                            "sent"},
+    [SIGNAL_METRICS] = {"otlp_file needs BURDOCK_OTLP_METRICS_FILE: metrics are not exported",
+        "off, and https and grpc are the relay's to speak: metrics are not sent"},
     [SIGNAL_LOGS] = {"otlp_file needs BURDOCK_OTLP_LOGS_FILE: logs are not exported",
         "off, and https and grpc are the relay's to speak: logs are not sent"}};
 
@@ -144,7 +144,7 @@ static void settle_file(struct reading *reading, enum signal signal)
 {
     struct config_signal *settings = &reading->config->signals[signal];
     unsigned kept = 0;
-    bool has_path = outlet_path_of(reading->config, signal)[0] != '\0', is_lost = false;
+    bool has_path = reading->config->outlet_paths[signal][0] != '\0', is_lost = false;
     for (unsigned i = 0; i < settings->copy_count && !has_path; i++)
         if (settings->copies[i].destination != DESTINATION_FILE || settings->copies[i].outlet != 0)
             settings->copies[kept++] = settings->copies[i];
@@ -175,7 +175,7 @@ static void settle_destination(struct reading *reading, enum signal signal)
         parse_problem(reading, "BURDOCK_RELAY", kept_where[signal][1]);
     else if (signal == SIGNAL_LOGS)
         parse_problem(reading, "OTEL_LOGS_EXPORTER", "otlp needs an endpoint: logs are not sent");
-    if (signal == SIGNAL_LOGS)
+    if (signal != SIGNAL_TRACES)
         settle_elsewhere(settings);
 }
 
@@ -212,10 +212,8 @@ static void settle_logs(struct reading *reading)
         return;
     }
     settle_destination(reading, SIGNAL_LOGS);
-    destination = config->signals[SIGNAL_LOGS].destination;
-    config->records_logs = !config->sdk_disabled && destination != DESTINATION_NONE &&
-                           destination != DESTINATION_STORE;
-    if (destination == DESTINATION_CONSOLE)
+    config->records_logs = !config->sdk_disabled && config_sends(config, SIGNAL_LOGS);
+    if (config->signals[SIGNAL_LOGS].destination == DESTINATION_CONSOLE)
         config->batch_logs_max = 1;
 }
 
@@ -242,8 +240,7 @@ static void settle(struct reading *reading)
     bool traces =
         !config->sdk_disabled && config->signals[SIGNAL_TRACES].destination != DESTINATION_NONE;
     config->measures =
-        !config->sdk_disabled &&
-        (config->scraped || config->signals[SIGNAL_METRICS].destination == DESTINATION_OTLP);
+        !config->sdk_disabled && (config->scraped || config_sends(config, SIGNAL_METRICS));
     config->records = config->measures || traces;
     config->keeps = config->keeps && traces;
     config->answer_headers = traces ? config->answer_headers : 0;

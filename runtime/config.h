@@ -188,10 +188,9 @@ struct config {
     bool in_kubernetes;        /* KUBERNETES_SERVICE_HOST is set: only then the facts count */
     uint32_t problem_count;    /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
     /* Last what is mostly empty: its pages are then never touched. */
-    char kubernetes[KUBERNETES_FACT_COUNT][256]; /* POD_NAME and its like */
-    char outlet_path[CONFIG_TEXT_MAX];           /* BURDOCK_OTLP_FILE */
-    char logs_outlet_path[CONFIG_TEXT_MAX];      /* BURDOCK_OTLP_LOGS_FILE */
-    char ecs_metadata[256];                      /* ECS_CONTAINER_METADATA_URI_V4 */
+    char kubernetes[KUBERNETES_FACT_COUNT][256];      /* POD_NAME and its like */
+    char outlet_paths[SIGNAL_COUNT][CONFIG_TEXT_MAX]; /* the files of otlp_file */
+    char ecs_metadata[256];                           /* ECS_CONTAINER_METADATA_URI_V4 */
     uint32_t rule_count;
     struct config_rule rules[CONFIG_RULES_MAX];
     char sampler_rules[CONFIG_TEXT_MAX];
@@ -217,10 +216,11 @@ static inline const char *signal_name(enum signal signal)
     return signal == SIGNAL_TRACES ? "traces" : signal == SIGNAL_METRICS ? "metrics" : "logs";
 }
 
-/* The file of otlp_file. */
-static inline const char *outlet_path_of(const struct config *config, enum signal signal)
+/* Is anything of the signal to leave the process? Of metrics and logs; the local store has none. */
+static inline bool config_sends(const struct config *config, enum signal signal)
 {
-    return signal == SIGNAL_LOGS ? config->logs_outlet_path : config->outlet_path;
+    enum destination destination = config->signals[signal].destination;
+    return destination != DESTINATION_NONE && destination != DESTINATION_STORE;
 }
 
 /* Where the relay of these settings listens for a user's processes. False: the name is too long. */

@@ -110,9 +110,9 @@ static const struct exporter_name {
     bool is_of[SIGNAL_COUNT];
 } exporter_names[] = {{"otlp", DESTINATION_OTLP, 0, {true, true, true}},
     {"none", DESTINATION_NONE, 0, {true, true, true}},
-    {"console", DESTINATION_CONSOLE, 2, {true, false, true}},
-    {"otlp_file", DESTINATION_FILE, 0, {true, false, true}},
-    {"otlp/stdout", DESTINATION_FILE, 1, {true, false, true}},
+    {"console", DESTINATION_CONSOLE, 2, {true, true, true}},
+    {"otlp_file", DESTINATION_FILE, 0, {true, true, true}},
+    {"otlp/stdout", DESTINATION_FILE, 1, {true, true, true}},
     {"prometheus", DESTINATION_NONE, 0, {false, true}}}; /* scraped, beside a destination */
 
 static const struct exporter_name *exporter_named(struct slice name, enum signal signal)
@@ -145,9 +145,8 @@ void parse_exporter(struct reading *reading, const struct variable *variable, co
         const struct exporter_name *named = exporter_named(item, signal), *other = named;
         if (named == NULL) {
             parse_problem(reading, variable->name,
-                signal == SIGNAL_METRICS
-                    ? "an exporter was ignored: otlp, prometheus, none"
-                    : "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none");
+                "an exporter was ignored: otlp, console, otlp_file, otlp/stdout, none; of metrics "
+                "prometheus");
             continue;
         }
         config->scraped |= signal == SIGNAL_METRICS && slice_is(item, "prometheus");

@@ -1,16 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "counters.h"
 
-uint64_t counters[COUNTER_COUNT];
+#include <stddef.h>
+#include <string.h>
+
+static uint64_t own[COUNTER_COUNT];
+uint64_t *counters = own;
 
 const char *const counter_names[COUNTER_COUNT] = {
 #define COUNTER(id, name, text) [COUNTER_##id] = name,
 #include "counters.def"
-#undef COUNTER
 };
 
 const char *const counter_texts[COUNTER_COUNT] = {
 #define COUNTER(id, name, text) [COUNTER_##id] = text,
 #include "counters.def"
-#undef COUNTER
 };
+
+_Static_assert(COUNTER_COUNT <= 64, "a bit for each");
+const uint64_t counter_losses = 0
+#define COUNTER(id, name, text)
+#define LOSS(id, name, text) | 1ull << COUNTER_##id
+#include "counters.def"
+    ;
+
+static void bring(uint64_t *from, uint64_t *to)
+{
+    for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+        uint64_t n = __atomic_exchange_n(&from[i], 0, __ATOMIC_RELAXED);
+        if (n != 0)
+            __atomic_fetch_add(&to[i], n, __ATOMIC_RELAXED);
+    }
+}
+
+void counters_move(uint64_t *to)
+{
+    bring(__atomic_exchange_n(&counters, to, __ATOMIC_ACQ_REL), to);
+}
+
+void counters_gather(void)
+{
+    uint64_t *now = __atomic_load_n(&counters, __ATOMIC_ACQUIRE);
+    if (now != own)
+        bring(own, now);
+}
+
+void counters_forked(void)
+{
+    counters = own;
+    memset(own, 0, sizeof(own));
+}
+
+bool counters_tell_loss(const uint64_t *now, const uint64_t *before)
+{
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        if (counter_losses >> i & 1 && now[i] > before[i])
+            return true;
+    return false;
+}

@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters of the process: one row each in counters.def. Any thread; relaxed atomics. */
+/*
+ * Counters of the process: one row each in counters.def. Any thread; relaxed atomics. They lie in
+ * its ring file once there is one, so that whoever finds that after a death knows them all.
+ */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum counter {
 #define COUNTER(id, name, text) COUNTER_##id,
 #include "counters.def"
-#undef COUNTER
     COUNTER_COUNT
 };
 
-extern uint64_t counters[COUNTER_COUNT];
+extern uint64_t *counters; /* COUNTER_COUNT of them; never unmapped, wherever it points */
 extern const char *const counter_names[COUNTER_COUNT];
 extern const char *const counter_texts[COUNTER_COUNT];
+/* A bit for each that is a loss. */
+extern const uint64_t counter_losses;
 
 static inline void counter_add(enum counter counter, uint64_t n)
 {
-    __atomic_fetch_add(&counters[counter], n, __ATOMIC_RELAXED);
+    uint64_t *all = __atomic_load_n(&counters, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&all[counter], n, __ATOMIC_RELAXED);
 }
+
+/* From now on they are counted there, which is all zero. */
+void counters_move(uint64_t *to);
+/* What a thread was about to count when they were moved comes after; the exporter thread's. */
+void counters_gather(void);
+/* In a child, all zero again. */
+void counters_forked(void);
+
+/* Has one of the losses grown? */
+bool counters_tell_loss(const uint64_t *now, const uint64_t *before);

@@ -330,9 +330,11 @@ static bool send_part(struct delivery *delivery, const struct metrics_part *part
     int64_t rejected = 0;
     if (batch->spans == 0)
         return true;
-    enum outcome outcome = OUTCOME_REFUSED;
-    if (otlp_batch_finish(batch, delivery->resource, delivery->resource_bytes))
-        outcome = delivery_post(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected);
+    const uint8_t *start = batch->start;
+    enum outcome outcome =
+        delivery_place(delivery, SIGNAL_METRICS, delivery_is_leaving(delivery), &rejected);
+    if (batch->start != start && !delivery->keeps) /* it is a request */
+        delivery_copy(delivery, SIGNAL_METRICS);
     if (outcome != OUTCOME_DELIVERED && outcome != OUTCOME_SPOOLED) {
         counter_add(COUNTER_METRICS_FAILED, 1);
         if (delivery->metrics->ended_ns != 0 && outcome != OUTCOME_LATE) /* there is no next one */
@@ -346,6 +348,8 @@ static bool send_part(struct delivery *delivery, const struct metrics_part *part
     if (rejected > 0)
         counter_add(COUNTER_METRICS_REJECTED, (uint64_t)rejected);
     metrics_sent(delivery->metrics, part);
+    if (part->has_numbers && delivery->metrics->ended_ns == 0)
+        rings_counters_sent(part->counters);
     return true;
 }
 

@@ -168,7 +168,6 @@ void delivery_copy(struct delivery *delivery, enum signal signal)
             counter_add(COUNTER_COPIES_FAILED, 1);
 }
 
-/* Of spans or logs. */
 enum outcome delivery_place(
     struct delivery *delivery, enum signal signal, bool may_repeat, int64_t *rejected)
 {
@@ -181,7 +180,7 @@ enum outcome delivery_place(
     case DESTINATION_OTLP:
         return delivery_post(delivery, signal, may_repeat, rejected);
     case DESTINATION_STORE:
-        if (signal == SIGNAL_LOGS)
+        if (signal != SIGNAL_TRACES)
             return OUTCOME_REFUSED; /* nobody asks for them here */
         if (!store_append(
                 &delivery->store, batch->start, (size_t)(batch->limit - batch->start), &error))

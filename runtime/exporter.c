@@ -156,10 +156,11 @@ static void send_metrics(void)
     bool is_end = __atomic_load_n(&is_last, __ATOMIC_RELAXED) ||
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
     bool is_due = metrics.due_ns != 0 && process_monotonic_ns() >= metrics.due_ns;
-    bool is_sent = config.signals[SIGNAL_METRICS].destination == DESTINATION_OTLP;
+    bool is_sent = config_sends(&config, SIGNAL_METRICS);
     if (is_due && !is_sent)
         metrics_done(&metrics, 0);
-    if (is_sent && (is_due || (is_end && metrics.is_changed)))
+    if (is_sent && (is_due || (is_end && (metrics.is_changed ||
+                                             counters_tell_loss(counters, metrics.counters_sent)))))
         delivery_send_metrics(&delivery, resource, (uint32_t)resource_bytes);
 }
 
@@ -182,7 +183,7 @@ static void recover_others(void)
     delivery.telling->name_code = NULL;
     delivery.metrics = NULL;
     delivery.tail = NULL;
-    recover_dead(&delivery, &config, config.service_name, NULL);
+    recover_dead(&delivery, &config, config.service_name, NULL, NULL);
     delivery.telling->name_code = symbols_find;
     delivery.metrics = ours;
     delivery.tail = our_tail;

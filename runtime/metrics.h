@@ -40,7 +40,8 @@ enum {
 struct metrics {
     const struct config *config;
     bool is_delta, is_exponential;
-    uint64_t ended_ns; /* of a dead process, whose figures are gone; 0: it is this one */
+    uint64_t ended_ns;        /* of a dead process, whose figures are gone; 0: it is this one */
+    const uint64_t *counters; /* a dead process's; NULL: it is this one */
     struct metrics_memory *memory; /* NULL: nothing added yet */
     uint64_t begun_ns; /* since the Unix epoch: what is cumulative counts from then on */
     uint64_t sent_ns;  /* of delta: from then on; 0: never sent */

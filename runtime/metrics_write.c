@@ -396,7 +396,8 @@ static void put_counters(struct writer *w, const struct metrics *metrics, struct
 {
     for (unsigned i = COUNTER_COUNT; i-- > 0;) {
         char name[64] = "burdock.";
-        part->counters[i] = rings_counter((enum counter)i);
+        part->counters[i] =
+            metrics->counters != NULL ? metrics->counters[i] : rings_counter((enum counter)i);
         if (part->counters[i] == 0)
             continue;
         memcpy(name + 8, counter_names[i], strnlen(counter_names[i], sizeof(name) - 9));
@@ -404,6 +405,16 @@ static void put_counters(struct writer *w, const struct metrics *metrics, struct
         put_sum(w, SHAPE_COUNTER, name, counter_texts[i], "1",
             (int64_t)(part->counters[i] - before), times);
     }
+}
+
+static void put_numbers_of_living(struct writer *w, const struct times *times)
+{
+    struct connection_counts counts;
+    connection_count(&counts);
+    put_connections(w, &counts, SHAPE_COUNTER, times);
+    put_connections(w, &counts, SHAPE_LEVEL, times);
+    put_active(w, times);
+    put_figures(w, times);
 }
 
 /* --- a request ----------------------------------------------------------------------------- */
@@ -423,14 +434,10 @@ bool metrics_write(
     struct times times = {is_later ? metrics->sent_ns : metrics->begun_ns, part->now_ns,
         metrics->is_delta ? TEMPORALITY_DELTA : TEMPORALITY_CUMULATIVE};
     part->has_numbers = is_first;
-    if (is_first && metrics->ended_ns == 0) {
-        struct connection_counts counts;
-        connection_count(&counts);
+    if (is_first) {
         put_counters(&writer, metrics, part, &times);
-        put_connections(&writer, &counts, SHAPE_COUNTER, &times);
-        put_connections(&writer, &counts, SHAPE_LEVEL, &times);
-        put_active(&writer, &times);
-        put_figures(&writer, &times);
+        if (metrics->ended_ns == 0)
+            put_numbers_of_living(&writer, &times);
         batch->spans++;
     }
     for (part->first = part->end; part->end < memory->series_count; part->end++) {

@@ -306,6 +306,12 @@ struct json_text otlp_json_end(const struct json_writer *w)
     return (struct json_text){w->full ? NULL : memory, (size_t)(w->at - memory)};
 }
 
+void otlp_json_put_metric(
+    struct json_writer *w, const char *key, const uint8_t *metric, size_t length)
+{
+    put_message(w, key, METRIC, metric, length, 0);
+}
+
 struct json_text otlp_json(enum signal signal, const uint8_t *request, size_t length)
 {
     static const uint8_t messages[SIGNAL_COUNT] = {

@@ -21,12 +21,14 @@ struct json_text {
 /* The whole request in one line; the line's end stands behind it, not counted. */
 struct json_text otlp_json(enum signal signal, const uint8_t *request, size_t length);
 
-/* Each span of a request of traces as a line of its own, in the order in which they stand there:
- * what `burdock show --json` prints, as far as a single span tells it. */
-struct json_text otlp_json_events(const uint8_t *request, size_t length);
-/* The same of a request of logs. */
-struct json_text otlp_json_logs(const uint8_t *request, size_t length);
+/* Each span, metric or line of a log as a line of its own, in the order in which they stand there:
+ * a span as `burdock show --json` prints it, as far as a single one tells it; a metric as OTLP's.
+ */
+struct json_text otlp_json_events(enum signal signal, const uint8_t *request, size_t length);
 
-/* Between the files: the memory, with room for the JSON of so many bytes; and what it holds. */
+/* Between the files: a Metric; the memory, with room for the JSON of so many bytes; and what it
+ * holds. */
+void otlp_json_put_metric(
+    struct json_writer *w, const char *key, const uint8_t *metric, size_t length);
 bool otlp_json_begin(struct json_writer *w, size_t length);
 struct json_text otlp_json_end(const struct json_writer *w);

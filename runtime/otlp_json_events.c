@@ -174,6 +174,18 @@ static void put_log(
     json_put_raw(w, "\n", 1);
 }
 
+static void put_metric(
+    struct json_writer *w, const struct wire_field *metric, const struct wire_field *service)
+{
+    w->need_comma = false;
+    json_put_open(w, NULL, '{');
+    json_put_integer(w, "v", 1);
+    json_put_text(w, "service", service->data, service->length);
+    otlp_json_put_metric(w, "metric", metric->data, metric->length);
+    json_put_close(w, '}');
+    json_put_raw(w, "\n", 1);
+}
+
 typedef void putter(
     struct json_writer *w, const struct wire_field *item, const struct wire_field *service);
 
@@ -193,12 +205,9 @@ static struct json_text each(const uint8_t *request, size_t length, putter *put)
     return otlp_json_end(&w);
 }
 
-struct json_text otlp_json_events(const uint8_t *request, size_t length)
+struct json_text otlp_json_events(enum signal signal, const uint8_t *request, size_t length)
 {
-    return each(request, length, put_span);
-}
-
-struct json_text otlp_json_logs(const uint8_t *request, size_t length)
-{
-    return each(request, length, put_log);
+    static putter *const putters[SIGNAL_COUNT] = {
+        [SIGNAL_TRACES] = put_span, [SIGNAL_METRICS] = put_metric, [SIGNAL_LOGS] = put_log};
+    return each(request, length, putters[signal]);
 }

@@ -79,8 +79,7 @@ static struct json_text made_of(
     enum destination form, enum signal signal, const uint8_t *request, size_t length)
 {
     if (form == DESTINATION_CONSOLE)
-        return signal == SIGNAL_LOGS ? otlp_json_logs(request, length)
-                                     : otlp_json_events(request, length);
+        return otlp_json_events(signal, request, length);
     struct json_text json = otlp_json(signal, request, length);
     json.length++; /* the line's end */
     return json;
@@ -94,7 +93,7 @@ bool outlet_write(const struct config *config, enum signal signal, struct config
     if (json.text == NULL)
         return false;
     if (to.outlet == 0)
-        return append(outlet_path_of(config, signal), json.text, json.length, &patience);
+        return append(config->outlet_paths[signal], json.text, json.length, &patience);
     int descriptor = outlet_kept(config);
     return descriptor >= 0 && write_all(descriptor, json.text, json.length, &patience);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spans and lines of logs to where the program's own output goes, or to a file, since the user
- * asked for it: as JSON lines on the descriptor 1 or 2 that the process was started with (console,
- * otlp/stdout) or in a file of the OTLP file exporter (otlp_file).
+ * Spans, metrics and lines of logs to where the program's own output goes, or to a file, since the
+ * user asked for it: as JSON lines on the descriptor 1 or 2 that the process was started with
+ * (console, otlp/stdout) or in a file of the OTLP file exporter (otlp_file).
  *
  * The exporter's thread leaves the process's descriptor table; it takes that one descriptor along,
  * if it still is what it was. So it never writes to what the host opened under that number later.

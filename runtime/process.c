@@ -57,7 +57,7 @@ bool process_forked(void)
             &process.page->alive, &expected, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return expected == 1 || await_set_up();
     process.epoch++;
-    memset(counters, 0, sizeof(counters));
+    counters_forked();
     connection_counts_forked();
     pooling_forked();
     exporter_forked();

@@ -11,6 +11,7 @@
 
 #include "format.h"
 #include "guard.h"
+#include "losses.h"
 #include "memory.h"
 #include "metrics_file.h"
 #include "open.h"
@@ -136,6 +137,7 @@ struct wanted {
     const struct config *config;
     const char *service_name;
     const char *run_id;
+    uint64_t *lost; /* NULL: told to whom it concerns */
 };
 
 /* True: the file has served. One that holds nothing more is anybody's to remove. */
@@ -221,6 +223,14 @@ static bool died_early(const struct ring_file *file, const char *service_name)
            unix_ns() - file->start_ns < GUARD_EARLY_S * 1000000000ull;
 }
 
+static void tell_losses(const struct wanted *wanted, const struct ring_file *file)
+{
+    if (wanted->lost == NULL && memchr(file->run_id, '\0', sizeof(file->run_id)) != NULL)
+        losses_tell(wanted->config->run_directory, file->run_id, file->counters);
+    for (unsigned i = 0; i < COUNTER_COUNT && wanted->lost != NULL; i++)
+        wanted->lost[i] += counter_losses >> i & 1 ? file->counters[i] : 0;
+}
+
 static void take_over(
     struct wanted *wanted, int descriptor, uint64_t bytes, int directory, const char *name)
 {
@@ -232,6 +242,7 @@ static void take_over(
         /* Before the file goes: we, too, may be about to crash. */
         if (wanted->config->crash_guard && died_early(file, wanted->service_name))
             guard_count(wanted->config, unix_ns() / 1000000000u);
+        tell_losses(wanted, file);
         sys(SYS_unlinkat, directory, name, 0);
         metrics_file_remove(directory, name);
     } else if (wanted->delivery->is_stuck) {
@@ -281,9 +292,9 @@ static void visit_dead(void *argument, int directory, const char *name)
 }
 
 uint64_t recover_dead(struct delivery *delivery, const struct config *config,
-    const char *service_name, const char *run_id)
+    const char *service_name, const char *run_id, uint64_t *lost)
 {
-    struct wanted wanted = {delivery, config, service_name, run_id};
+    struct wanted wanted = {delivery, config, service_name, run_id, lost};
     const uint64_t *sent = &delivery->ways[SIGNAL_TRACES].fates[FATE_EXPORTED];
     uint64_t before = *sent;
     for_each_file(config, visit_dead, &wanted);

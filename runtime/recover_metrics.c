@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recover_metrics.h"
 
+#include <string.h>
+
 #include "metrics_state.h"
 
 static void count(struct metrics *found, struct delivery *delivery, const struct record *record)
@@ -16,8 +18,25 @@ static void count(struct metrics *found, struct delivery *delivery, const struct
         found->ended_ns = span->end_ns;
 }
 
-bool recover_metrics_find(struct metrics *found, struct delivery *delivery,
-    const struct ring_file *file, struct ring *const *rings, int directory, const char *name)
+/* Those of the rings are counted there. */
+static void find_counters(struct metrics *found, struct ring_file *file, struct ring *const *rings)
+{
+    uint64_t records = 0, logs = 0;
+    for (uint32_t i = 0; i < file->ring_count; i++) {
+        records += rings[i]->records;
+        logs += rings[i]->logs;
+    }
+    if (file->counters[COUNTER_SPANS_RECORDED] < records)
+        file->counters[COUNTER_SPANS_RECORDED] = records;
+    if (file->counters[COUNTER_LOGS_RECORDED] < logs)
+        file->counters[COUNTER_LOGS_RECORDED] = logs;
+    found->counters = file->counters;
+    memcpy(found->counters_sent, file->counters_sent, sizeof(found->counters_sent));
+    found->is_changed |= counters_tell_loss(found->counters, found->counters_sent);
+}
+
+bool recover_metrics_find(struct metrics *found, struct delivery *delivery, struct ring_file *file,
+    struct ring *const *rings, int directory, const char *name)
 {
     const struct record *record;
     metrics_init(found, delivery->config);
@@ -36,7 +55,10 @@ bool recover_metrics_find(struct metrics *found, struct delivery *delivery,
         while ((record = ring_next(rings[i], &cursor, head)) != NULL)
             count(found, delivery, record);
     }
-    return found->is_changed;
+    find_counters(found, file, rings);
+    if (found->is_changed && found->memory == NULL && metrics_begin(found))
+        found->begun_ns = file->start_ns;
+    return found->memory != NULL && found->is_changed;
 }
 
 bool recover_metrics_send(

@@ -9,9 +9,10 @@
 
 #include "delivery.h"
 
-/* Before the rings are drained. False: there is nothing. metrics_end is to follow in any case. */
-bool recover_metrics_find(struct metrics *found, struct delivery *delivery,
-    const struct ring_file *file, struct ring *const *rings, int directory, const char *name);
+/* Before the rings are drained; the file, and its counters, are looked at until metrics_end, which
+ * is to follow in any case. False: there is nothing. */
+bool recover_metrics_find(struct metrics *found, struct delivery *delivery, struct ring_file *file,
+    struct ring *const *rings, int directory, const char *name);
 /* False: they are neither sent nor spooled, and can be sent later. */
 bool recover_metrics_send(
     struct metrics *found, struct delivery *delivery, const struct ring_file *file);

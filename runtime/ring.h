@@ -45,7 +45,7 @@ enum {
     RING_FILE_HEADER_BYTES = RING_FILE_OPEN_AT + RING_FILE_OPEN_BYTES,
     RING_RESOURCE_BYTES_MAX = 16 * 1024,
     RING_PATH_BYTES_MAX = CONFIG_TEXT_MAX + 64,
-    RING_VERSION = 14
+    RING_VERSION = 15
 };
 
 struct ring {
@@ -63,10 +63,11 @@ enum { RING_CAPACITY = RING_BYTES - 4096 };
 
 /* When things happened, since the Unix epoch in nanoseconds; 0: never. */
 struct ring_health {
-    uint64_t updated_ns;  /* these, and the counters */
-    uint64_t exported_ns; /* spans last reached their destination */
-    uint64_t troubled_ns; /* a counter of losses last grew */
-    uint64_t used_max;    /* bytes of a ring, as the exporter found it fullest */
+    uint64_t updated_ns;     /* these, and the counters */
+    uint64_t exported_ns;    /* spans last reached their destination */
+    uint64_t troubled_ns;    /* a counter of losses last grew */
+    uint64_t used_max;       /* bytes of a ring, as the exporter found it fullest */
+    uint64_t exported, lost; /* counted, when it was last looked at */
 };
 
 enum ring_measures { RING_MEASURES = 1, RING_MEASURES_DELTA = 2, RING_MEASURES_EXPONENTIAL = 4 };
@@ -89,9 +90,10 @@ struct ring_file {
     uint64_t alive_ns;        /* since the epoch: when the exporter last was at it */
     uint64_t clock_offset_ns; /* Unix time minus monotonic time, then */
     struct connection_counts connections;
-    uint32_t rings_begun;           /* at least ring_count */
-    char path[RING_PATH_BYTES_MAX]; /* ""; it is removed */
-    uint32_t measures;              /* its metrics go to a collector: enum ring_measures */
+    uint32_t rings_begun;                  /* at least ring_count */
+    char path[RING_PATH_BYTES_MAX];        /* ""; it is removed */
+    uint32_t measures;                     /* its metrics go to a collector: enum ring_measures */
+    uint64_t counters_sent[COUNTER_COUNT]; /* what the collector knows of them */
 };
 _Static_assert(sizeof(struct ring_file) <= RING_FILE_OPEN_AT, "the header has room");
 
@@ -163,7 +165,9 @@ uint64_t rings_recorded(void);
 uint64_t rings_recorded_logs(void);
 /* A counter as it is now: those two are counted in the rings. */
 uint64_t rings_counter(enum counter counter);
-/* Publishes counters for outside readers. */
+/* What a collector knows of the counters now, for who recovers them. */
+void rings_counters_sent(const uint64_t sent[COUNTER_COUNT]);
+/* Publishes what outside readers find beside the counters: those of the rings, and its health. */
 void rings_publish_counters(void);
 bool rings_have_file(void);
 /* "" if there is none. */

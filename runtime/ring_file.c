@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "format.h"
+#include "losses.h"
 #include "memory.h"
 #include "metrics_file.h"
 #include "open.h"
@@ -21,6 +22,7 @@
 
 static struct ring_file *file; /* NULL: none */
 static uint32_t is_refused;    /* none can be made */
+static bool is_removed;        /* the process ends, and what it has lost is told */
 
 /* What the making of one needs, and a host's stack has no room for. */
 struct making {
@@ -193,6 +195,7 @@ bool rings_make_file(const struct config *config)
     } else if (__atomic_compare_exchange_n(
                    &file, &home, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         home = made;
+        counters_move(made->counters);
     } else {
         sys(SYS_unlinkat, AT_FDCWD, made->path, 0);
         memory_unmap(made, RING_FILE_HEADER_BYTES);
@@ -248,6 +251,7 @@ void rings_file_forked(void)
     open_slots = NULL;
     file = NULL;
     is_refused = 0;
+    is_removed = false;
 }
 
 /* ---- its end ---- */
@@ -255,13 +259,20 @@ void rings_file_forked(void)
 void rings_remove_file(void)
 {
     struct ring_file *home = own_file();
-    if (home == NULL || home->path[0] == '\0')
+    if (is_removed)
         return;
-    metrics_file_remove(AT_FDCWD, home->path);
-    if (open_any(home)) {
-        home->is_locked = 0; /* an end that counts as no crash */
-        return;
+    if (home != NULL) {
+        metrics_file_remove(AT_FDCWD, home->path);
+        if (open_any(home)) {
+            home->is_locked = 0; /* an end that counts as no crash */
+            return;
+        }
     }
+    is_removed = true;
+    counters_gather();
+    losses_tell(config.run_directory, config.run_id, counters);
+    if (home == NULL)
+        return;
     sys(SYS_unlinkat, AT_FDCWD, home->path, 0);
     home->path[0] = '\0';
 }
@@ -291,22 +302,39 @@ bool rings_have_file(void)
 
 /* ---- what others read in it ---- */
 
-/* What `burdock status` judges by. A new file's counters are zero. */
+/* Has one of them been counted since it was `seen`? */
+static bool has_grown(const uint8_t *which, size_t count, uint64_t *seen)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += rings_counter(which[i]);
+    bool grown = sum > *seen;
+    *seen = sum;
+    return grown;
+}
+
+/* What `burdock status` judges by. */
 static void note_health(struct ring_file *home)
 {
+    static const uint8_t exported[] = {COUNTER_SPANS_EXPORTED, COUNTER_LOGS_EXPORTED};
     static const uint8_t losses[] = {COUNTER_SPANS_DROPPED_RING, COUNTER_SPANS_DROPPED_MEMORY,
         COUNTER_SPANS_DROPPED_EXPORT, COUNTER_SPANS_REJECTED, COUNTER_EXPORT_FAILED,
         COUNTER_LOGS_DROPPED_RING, COUNTER_LOGS_DROPPED_EXPORT, COUNTER_LOGS_REJECTED};
     struct ring_health *health = &home->health;
     uint64_t now = process_monotonic_ns() + process_clock_offset_ns();
-    if (counters[COUNTER_SPANS_EXPORTED] > home->counters[COUNTER_SPANS_EXPORTED] ||
-        counters[COUNTER_LOGS_EXPORTED] > home->counters[COUNTER_LOGS_EXPORTED])
+    if (has_grown(exported, sizeof(exported), &health->exported))
         health->exported_ns = now;
-    for (size_t i = 0; i < sizeof(losses); i++)
-        if (counters[losses[i]] > home->counters[losses[i]])
-            health->troubled_ns = now;
+    if (has_grown(losses, sizeof(losses), &health->lost))
+        health->troubled_ns = now;
     health->used_max = rings_used_max();
     health->updated_ns = now;
+}
+
+void rings_counters_sent(const uint64_t sent[COUNTER_COUNT])
+{
+    struct ring_file *home = own_file();
+    if (home != NULL)
+        memcpy(home->counters_sent, sent, sizeof(home->counters_sent));
 }
 
 void rings_publish_counters(void)
@@ -314,10 +342,10 @@ void rings_publish_counters(void)
     struct ring_file *home = own_file();
     if (home == NULL)
         return;
+    counters_gather();
     note_health(home);
     home->clock_offset_ns = process_clock_offset_ns();
     home->alive_ns = process_monotonic_ns() + home->clock_offset_ns;
-    memcpy(home->counters, counters, sizeof(home->counters));
     home->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
     home->counters[COUNTER_LOGS_RECORDED] = rings_recorded_logs();
     connection_count(&home->connections);

@@ -205,6 +205,12 @@ tracer_provider:
             tls: {ca_file: /ca.pem}
             headers: [{name: api-key, value: "${KEY}$$1"}]
   sampler: {parent_based: {root: {trace_id_ratio_based: {ratio: 0.5}}}}
+meter_provider:
+  readers:
+    - periodic:
+        interval: 100
+        exporter: {otlp_file/development: {output_stream: file:///m.jsonl, temporality_preference: delta}}
+    - periodic: {exporter: {console: }}
 logger_provider:
   processors: [{batch: {export_timeout: 7, exporter: {console: }}}]
 distribution:
@@ -263,7 +269,9 @@ def test_config_file():
         "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "/ca.pem",
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=s%20e%241",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5",
-        "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "console",
+        "OTEL_METRICS_EXPORTER": "otlp_file,console", "BURDOCK_OTLP_METRICS_FILE": "/m.jsonl",
+        "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta", "OTEL_LOGS_EXPORTER": "console",
         "OTEL_BLRP_EXPORT_TIMEOUT": "7", "BURDOCK_SPOOL": "off", "BURDOCK_SPOOL_MAX": "1M",
         "BURDOCK_CONFIG": "1"}
     differs = {name: (got.get(name), wanted.get(name)) for name in {*got, *wanted}
@@ -504,7 +512,7 @@ def shop_store():
     back = [otlp.span(SHOP, ident(4), "POST /reserve", at + 12, 38.2, ident(2),
                       attributes={"http.response.status_code": 200})]
     older = [otlp.span(OTHER, ident(5), "GET /", at - 60000, 5)]
-    orphan = [otlp.span(ORPHAN, ident(6), "GET /part", at - 120000, 2, ident(99))]
+    orphan = [otlp.span(ORPHAN, ident(6), "GET /part", at - 7200000, 2, ident(99))]
     run = "00000000000000aa"
     otlp.store_file(directory, otlp.frame(otlp.request("demo-shop", older)) +
                     otlp.frame(otlp.request("demo-shop", orphan)), start=1, pid=10)
@@ -874,7 +882,7 @@ def test_export():
               "export: no span twice")
     check(sorted(os.listdir(env["BURDOCK_STORE"])) == files_before, "export: nothing is deleted")
     cases = [(("--trace", "7f"), 4, "a trace"), (("--last",), 4, "the last run"),
-             (("--since", "90s"), 5, "the last seconds"), (("--since", "1d"), 6, "the last day"),
+             (("--since", "3600s"), 5, "the last seconds"), (("--since", "1d"), 6, "the last day"),
              (("--trace", "7A00"), 1, "a prefix in capitals")]
     for options, spans, what in cases:
         with collector() as (server, url):

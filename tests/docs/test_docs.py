@@ -56,7 +56,7 @@ def compare_variables():
 
 
 def compare_counters():
-    wanted = re.findall(r'^COUNTER\(\w+, "([\w.]+)"', read("runtime/counters.def"), re.M)
+    wanted = re.findall(r'^(?:COUNTER|LOSS)\(\w+, "([\w.]+)"', read("runtime/counters.def"), re.M)
     found = [name for name in rows("docs/TROUBLESHOOTING.md") if re.fullmatch(r"[a-z_]+\.[\w.]+", name)]
     check([] if len(wanted) > 10 else ["%d rows in counters.def" % len(wanted)],
           "the table of counters can be read")

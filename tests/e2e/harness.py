@@ -276,7 +276,7 @@ server { listen 127.0.0.1:%d%s; %s } }
 
 def _counter_names():
     with open(os.path.join(SOURCE, "runtime/counters.def")) as lines:
-        return [line.split('"')[1] for line in lines if line.startswith("COUNTER(")]
+        return [line.split('"')[1] for line in lines if line.startswith(("COUNTER(", "LOSS("))]
 
 
 class Ring:

@@ -360,6 +360,50 @@ def test_killed_under_run():
             equal(os.listdir(scene.rings), [], "burdock run, %s: no ring is left" % how.name)
 
 
+def losses_told(how):
+    """Two services under one `burdock run`, a span of each refused; (what is told, what is left)."""
+    with Scene() as scene:
+        collector = Collector(scene, [refuse(404)] * 2)
+        ports = [free_port(), free_port()]
+        both = " ".join(SERVICE) + " $1 & " + " ".join(SERVICE) + " $2; wait"
+        run = scene.start([BURDOCK, "run", "--summary=always", "--", "sh", "-c", both, "sh",
+                           *map(str, ports)], "app", traced=False, port=ports[1],
+                          OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_METRICS_EXPORTER="none")
+        wait_until(lambda: harness.is_listening(ports[0]))
+        for number, port in enumerate(ports):
+            get(port, "/refused")
+            wait_until(lambda: sum(ring.counters["spans.dropped.export"]
+                                   for ring in scene.rings_left()) == number + 1)
+        if how is None:
+            for port in ports:
+                get(port, "/exit/0")
+        else:
+            for ring in scene.rings_left():
+                os.kill(ring.pid, how)
+        run.wait(20)
+        told = [line for line in scene.stderr(run).splitlines() if b"lost" in line]
+        return told, os.listdir(scene.rings)
+
+
+def test_losses_told():
+    for how in None, signal.SIGKILL, signal.SIGTERM:
+        name = how.name if how else "exit"
+        told, left = losses_told(how)
+        check(len(told) == 1 and told[0].startswith(b"burdock: lost: spans.dropped.export 2: "),
+              name + ": burdock run tells what was lost", told)
+        equal(left, [], name + ": and leaves nothing")
+
+
+def test_losses_of_killed_run():
+    """The file of a command that was killed goes with the next one."""
+    with Scene() as scene:
+        run = scene.start([BURDOCK, "run", "-q", "--", "sh", "-c", "kill -KILL $PPID"], traced=False)
+        equal(run.wait(20), -signal.SIGKILL, "killed: by its own command")
+        check(os.listdir(scene.rings), "killed: its file is there")
+        scene.run([BURDOCK, "run", "-q", "--", "true"], traced=False)
+        equal(os.listdir(scene.rings), [], "killed: the next command removes it")
+
+
 def test_killed_while_fast():
     """A worker whose first requests end before the exporter has made the ring file."""
     with Scene(OTEL_BSP_SCHEDULE_DELAY=NEVER_BY_ITSELF) as scene:

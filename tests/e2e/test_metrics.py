@@ -12,7 +12,7 @@ import time
 from harness import Scene, check, equal, get, load, main, wait_until
 
 if harness.otlp:
-    from otlp import Collector, refuse
+    from otlp import Collector, never, refuse
 
 SERVED = "http.server.request.duration"
 MADE = "http.client.request.duration"
@@ -206,6 +206,29 @@ def test_killed():
         killed(phase, "cumulative", signal.SIGKILL, by_hand=True, **EXPONENTIAL)
 
 
+def test_killed_when_full():
+    """What it had lost and not told yet is told by who recovers it."""
+    for temporality in "cumulative", "delta":
+        with Scene() as scene:
+            collector = Collector(scene, [never])
+            settings = to(collector, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality,
+                          BURDOCK_SPOOL="off", OTEL_EXPORTER_OTLP_TIMEOUT="60000", **QUICK)
+            app = scene.service("app", **settings)
+            for _ in range(700):
+                get(app.port, "/" + "p" * 4000)
+            lost = wait_until(lambda: sum(ring.counters["spans.dropped.ring_full"]
+                                          for ring in scene.rings_left()))
+            scene.stop(app, signal.SIGKILL)
+            done = scene.run([os.path.join(harness.BUILD, "cli/burdock"), "recover"], traced=False,
+                             **settings)
+            told = collector.points("burdock.spans.dropped.ring_full")
+            equal([p.value for p in told], [lost], temporality + ": what it lost, once")
+            check(b"lost: spans.dropped.ring_full %d:" % lost in done.stdout,
+                  temporality + ": by the command, too", done.stdout)
+            check(lost + len(served(collector)) >= 700, temporality + ": all are counted",
+                  (lost, len(served(collector))))
+
+
 def test_killed_in_moods():
     """What is recovered while the collector takes no metrics waits, once, or is told to be lost."""
     for status, spool, left in (503, None, 0), (503, "off", 4), (404, None, 0):
@@ -223,7 +246,7 @@ def test_killed_in_moods():
             collector.metrics_script += [refuse(status)] * 100
             done = scene.run(recover, traced=False, **settings)
             what = "%d, spool %s" % (status, spool)
-            equal((done.returncode, b"2 metrics refused and lost" in done.stdout,
+            equal((done.returncode, b"4 metrics refused and lost" in done.stdout,
                    len(os.listdir(scene.rings))), (1, status == 404, left), what + ": says so")
             collector.metrics_script[:] = []
             done = scene.run(recover, traced=False, **settings)

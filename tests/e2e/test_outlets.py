@@ -234,6 +234,52 @@ def test_file():
         scene.stop(app)
 
 
+SERVED = "http.server.request.duration"
+AT_ONCE = {"OTEL_METRIC_EXPORT_INTERVAL": "100"}
+
+
+def test_metrics_console():
+    """The same numbers on the console, in a file, and at a collector."""
+    with Scene() as scene:
+        app = scene.service("app", OTEL_METRICS_EXPORTER="console")
+        for number in range(3):
+            get(app.port, "/%d" % number)
+        get(app.port, "/exit/0")
+        app.wait(20)
+        events = {one["metric"]["name"]: one for one in events_in(scene.stderr(app))}
+        one = events[SERVED]
+        points = one["metric"]["histogram"]["dataPoints"]
+        equal((one["v"], one["service"], one["metric"]["unit"], sum(int(p["count"]) for p in points)),
+              (1, "app", "s", 4), "console: each metric is a line, its last interval told at the end")
+        equal(events["burdock.spans.recorded"]["metric"]["sum"]["dataPoints"][0]["asInt"], "4",
+              "console: and so is each counter")
+        equal(len(scene.spans()), 4, "console: spans are in the store as ever")
+
+    with Scene() as scene:
+        collector, path = Collector(scene), scene.path("metrics.jsonl")
+        app = scene.service("app", OTEL_METRICS_EXPORTER="otlp,otlp_file",
+                            BURDOCK_OTLP_METRICS_FILE=path, OTEL_TRACES_EXPORTER="none",
+                            OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **AT_ONCE)
+        load(app.port, 50, 4)
+        get(app.port, "/exit/0")
+        app.wait(20)
+        with open(path, "rb") as file:
+            written = [point for line in file for point in otlp.points_of_request(line)]
+        last = [max((p for p in points if p.name == SERVED), key=lambda p: p.time).count
+                for points in (written, collector.points())]
+        equal(last, [51, 51], "file: what the collector got")
+        equal([(p.name, p.time) for p in written], [(p.name, p.time) for p in collector.points()],
+              "file: all of it, once")
+
+    with Scene() as scene:
+        done = scene.service("app", OTEL_METRICS_EXPORTER="otlp_file",
+                             BURDOCK_OTLP_METRICS_FILE="/nosuch/metrics.jsonl", **AT_ONCE)
+        get(done.port, "/")
+        wait_until(lambda: any(ring.counters["metrics.failed"] for ring in scene.rings_left()))
+        check(any(ring.counters["metrics.failed"] for ring in scene.rings_left()),
+              "a file that cannot be is told by a counter")
+
+
 def test_http_json():
     with Scene() as scene:
         collector = Collector(scene)

@@ -95,7 +95,7 @@ COUNTERS_AT = 448  # in a ring file: runtime/ring.h
 def counters(run_number):
     """The counters of a victim that was killed: those of its ring file."""
     with open(os.path.join(os.path.dirname(__file__), "../../runtime/counters.def")) as lines:
-        names = [line.split('"')[1] for line in lines if line.startswith("COUNTER(")]
+        names = [line.split('"')[1] for line in lines if line.startswith(("COUNTER(", "LOSS("))]
     for path in glob.glob(os.path.join(WORK, str(run_number), "rings", "burdock-*.ring")):
         with open(path, "rb") as file:
             file.seek(COUNTERS_AT)

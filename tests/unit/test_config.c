@@ -226,14 +226,25 @@ static void test_outlets(void)
         "OTLP on stdout");
     READ("OTEL_TRACES_EXPORTER=otlp_file", "BURDOCK_OTLP_FILE=/var/log/spans.jsonl");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_FILE && c.outlet_descriptor == 0 &&
-              strcmp(c.outlet_path, "/var/log/spans.jsonl") == 0 && c.problem_count == 0,
+              strcmp(c.outlet_paths[SIGNAL_TRACES], "/var/log/spans.jsonl") == 0 &&
+              c.problem_count == 0,
         "OTLP in a file");
     READ("OTEL_TRACES_EXPORTER=otlp_file", "BURDOCK_OTLP_FILE=spans.jsonl");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_STORE && c.problem_count == 2 &&
               problem_with("BURDOCK_OTLP_FILE"),
         "which has an absolute path, or is not");
-    READ("OTEL_METRICS_EXPORTER=console", "OTEL_EXPORTER_OTLP_ENDPOINT=http://h");
-    CHECK(c.measures && problem_with("OTEL_METRICS_EXPORTER"), "metrics have no console");
+    const struct config_signal *metrics = &c.signals[SIGNAL_METRICS];
+    READ("OTEL_METRICS_EXPORTER=console,prometheus");
+    CHECK(c.measures && c.scraped && metrics->destination == DESTINATION_CONSOLE &&
+              metrics->copy_count == 0 && c.outlet_descriptor == 2 && c.problem_count == 0,
+        "metrics have a console, too");
+    READ("OTEL_METRICS_EXPORTER=otlp,otlp_file", "BURDOCK_OTLP_METRICS_FILE=/var/log/m.jsonl");
+    CHECK(c.measures && metrics->destination == DESTINATION_FILE && metrics->copy_count == 0,
+        "and without an endpoint only the file");
+    READ("OTEL_METRICS_EXPORTER=otlp_file");
+    CHECK(!c.measures && metrics->destination == DESTINATION_STORE &&
+              problem_with("OTEL_METRICS_EXPORTER"),
+        "which needs a path");
     READ("OTEL_EXPORTER_OTLP_ENDPOINT=http://h", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf");
     CHECK(c.signals[SIGNAL_TRACES].destination == DESTINATION_OTLP &&

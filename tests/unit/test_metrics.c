@@ -70,7 +70,7 @@ static void query(uint64_t duration_ns, const char *summary)
 static void begin(bool delta)
 {
     memset(&settings, 0, sizeof(settings));
-    memset(counters, 0, sizeof(counters[0]) * COUNTER_COUNT);
+    memset(counters, 0, sizeof(*counters) * COUNTER_COUNT);
     settings.metric_interval_ms = 60000;
     settings.delta = delta;
     metrics_init(&metrics, &settings);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "losses.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format.h"
+#include "sys.h"
+
+enum { LOSSES_MAX = 20 }; /* there are 17 */
+
+bool losses_path(const char *run_directory, const char *run_id, char out[LOSSES_PATH_BYTES])
+{
+    struct format path;
+    format_start(&path, out, LOSSES_PATH_BYTES);
+    format_text(&path, run_directory);
+    format_text(&path, "/burdock-");
+    format_text(&path, run_id);
+    format_text(&path, ".losses");
+    return path.fits && strchr(run_id, '/') == NULL;
+}
+
+static size_t gather(const uint64_t *counted, struct loss out[LOSSES_MAX])
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < COUNTER_COUNT && count < LOSSES_MAX; i++) {
+        if (!(counter_losses >> i & 1) || counted[i] == 0)
+            continue;
+        out[count] = (struct loss){.count = counted[i]};
+        memcpy(out[count].name, counter_names[i],
+            strnlen(counter_names[i], sizeof(out[count].name) - 1));
+        count++;
+    }
+    return count;
+}
+
+void losses_tell(
+    const char *run_directory, const char *run_id, const uint64_t counted[COUNTER_COUNT])
+{
+    char path[LOSSES_PATH_BYTES];
+    struct loss losses[LOSSES_MAX]; /* on a host's stack */
+    struct stat status;
+    size_t count = gather(counted, losses);
+    if (count == 0 || *run_id == '\0' || !losses_path(run_directory, run_id, path))
+        return;
+    long descriptor = sys(
+        SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
+    if (descriptor < 0)
+        return;
+    if (sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 && S_ISREG(status.st_mode))
+        sys(SYS_write, descriptor, losses, count * sizeof(losses[0]));
+    sys(SYS_close, descriptor);
+}
