@@ -81,7 +81,9 @@ struct line {
 static const struct line lines[] = {
     {"PING\r\nPING\r\n", 12, NULL},
     {"PING\r\n", 6, "+-"},
+    {"PING\n", 5, "+-"},
     {"INFO\r\n", 6, "$-"},
+    {"INFO\n", 5, "$-"},
     {"AUTH ", 5, "+-"},
     {"SELECT ", 7, "+-"},
 };
