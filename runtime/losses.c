@@ -24,8 +24,9 @@ bool losses_path(const char *run_directory, const char *run_id, char out[LOSSES_
 static size_t gather(const uint64_t *counted, struct loss out[LOSSES_MAX])
 {
     size_t count = 0;
-    for (unsigned i = 0; i < COUNTER_COUNT && count < LOSSES_MAX; i++) {
-        if (!(counter_losses >> i & 1) || counted[i] == 0)
+    for (uint64_t left = counter_losses; left != 0 && count < LOSSES_MAX; left &= left - 1) {
+        int i = __builtin_ctzll(left);
+        if (counted[i] == 0)
             continue;
         out[count] = (struct loss){.count = counted[i]};
         memcpy(out[count].name, counter_names[i],
@@ -41,8 +42,8 @@ void losses_tell(
     char path[LOSSES_PATH_BYTES];
     struct loss losses[LOSSES_MAX]; /* on a host's stack */
     struct stat status;
-    size_t count = gather(counted, losses);
-    if (count == 0 || *run_id == '\0' || !losses_path(run_directory, run_id, path))
+    size_t count = *run_id == '\0' ? 0 : gather(counted, losses);
+    if (count == 0 || !losses_path(run_directory, run_id, path))
         return;
     long descriptor = sys(
         SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
