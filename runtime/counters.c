@@ -27,9 +27,9 @@ const uint64_t counter_losses = 0
 static void bring(uint64_t *from, uint64_t *to)
 {
     for (unsigned i = 0; i < COUNTER_COUNT; i++) {
-        uint64_t n = __atomic_exchange_n(&from[i], 0, __ATOMIC_RELAXED);
-        if (n != 0)
-            __atomic_fetch_add(&to[i], n, __ATOMIC_RELAXED);
+        if (__atomic_load_n(&from[i], __ATOMIC_RELAXED) != 0)
+            __atomic_fetch_add(
+                &to[i], __atomic_exchange_n(&from[i], 0, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
     }
 }
 

@@ -259,11 +259,23 @@ static void save_metrics(struct delivery *delivery, bool always)
     metrics_state_save(delivery->metrics, always, delivery->memory, DELIVERY_BATCH_BYTES);
 }
 
+/* For who recovers the rings: the batch is all that is in them so far. But for lines, which would
+ * go a way of their own. */
+static void send_spans(struct delivery *delivery, const struct draining *draining, uint32_t last)
+{
+    bool is_asked = delivery->intent != NULL && !delivery->config->records_logs;
+    for (uint32_t i = draining->first; i <= last && is_asked; i++)
+        draining->parts[i].ring->storing = draining->parts[i].cursor;
+    delivery->store.intent = is_asked ? delivery->intent : NULL;
+    delivery_send(delivery, SIGNAL_TRACES, false);
+    delivery->store.intent = NULL;
+}
+
 /* False: what is in the batch stays in the rings. */
 static bool settle(struct delivery *delivery, struct draining *draining, uint32_t last)
 {
     bool may_grow = delivery->ways[SIGNAL_TRACES].batch.spans >= delivery->config->batch_spans_max;
-    delivery_send(delivery, SIGNAL_TRACES, false);
+    send_spans(delivery, draining, last);
     delivery->is_grown = may_grow && delivery_may_grow(delivery);
     if (!delivery->is_stuck)
         delivery_send(delivery, SIGNAL_LOGS, delivery_may_hold_logs(delivery));
@@ -276,6 +288,8 @@ static bool settle(struct delivery *delivery, struct draining *draining, uint32_
     }
     for (uint32_t i = draining->first; i <= last; i++)
         ring_consume(draining->parts[i].ring, draining->parts[i].cursor);
+    if (delivery->intent != NULL)
+        delivery->intent->is_set = 0;
     draining->first = last;
     return true;
 }

@@ -63,6 +63,7 @@ struct delivery {
     struct metrics *metrics; /* of the process that delivers, set by it; NULL: none */
     struct tail *tail;       /* the same of what is kept though not sampled */
     struct store_writer store;
+    struct store_intent *intent;   /* of the rings that are drained; NULL: nobody would ask */
     uint64_t catch_up_bytes_per_s; /* UINT64_MAX: without pauses, by hand */
     bool holds_logs;    /* lines may wait for the next drain, which is of the same process */
     bool keeps;         /* what cannot be delivered now stays in its ring, by hand too; then */

@@ -97,7 +97,9 @@ static void drain(void)
     uint32_t count = rings_count();
     for (uint32_t i = 0; i < count; i++)
         all[i] = rings_at(i);
+    delivery.intent = rings_intent();
     delivery_drain(&delivery, all, count, resource, (uint32_t)resource_bytes);
+    delivery.intent = NULL;
 }
 
 /* Monotonic; never, if nothing has been measured and nobody is to be asked. */

@@ -106,6 +106,18 @@ static uint64_t unix_ns(void)
     return process_monotonic_ns() + process_clock_offset_ns();
 }
 
+/* What the process had stored when it died, but not given back. */
+static void pass_stored(struct ring_file *file)
+{
+    if (!store_was_appended(&file->intent))
+        return;
+    for (uint32_t i = 0; i < file->ring_count; i++) {
+        struct ring *ring = ring_of(file, i);
+        if (ring->storing > ring->tail && ring->storing <= ring->head)
+            ring->tail = ring->storing;
+    }
+}
+
 /* The last one is of what was open when the process died. */
 static void drain_file(
     struct delivery *delivery, struct ring_file *file, struct ring *rings[RINGS_MAX + 1])
@@ -116,6 +128,7 @@ static void drain_file(
         open_tell(file, rings, count, open, unix_ns());
         rings[count++] = open;
     }
+    pass_stored(file); /* what has a span there was not open */
     delivery_drain(delivery, rings, count, file->resource + ring_file_resource_at(file),
         ring_file_resource_bytes(file));
     if (open != NULL)

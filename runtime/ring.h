@@ -14,6 +14,10 @@
  * goes on until full   | -                         | the recoverer sends again    | | consume |
  * sees old or new room | -                         | at most one batch twice      |
  *
+ * To a collector, that is, or the spool. A batch in the local store is there once: before it is
+ * appended, `intent` says where it will be and `storing` how far it reaches, so that a recoverer
+ * who finds it there knows that it is delivered.
+ *
  * The head is published after the record is whole, so an outside reader never sees a torn one.
  *
  * Rings live in one file per process, <run directory>/burdock-<pid>-<start>.ring, mapped shared, so
@@ -34,6 +38,7 @@
 #include "connection_counts.h"
 #include "counters.h"
 #include "record.h"
+#include "store.h"
 
 struct thread;
 
@@ -54,6 +59,7 @@ struct ring {
     uint64_t logs;    /* those */
     _Alignas(64) uint64_t tail;
     uint64_t counted[2];          /* metrics_state.h; the consumer's */
+    uint64_t storing;             /* what is being stored ends here; the consumer's */
     _Alignas(64) uint32_t in_use; /* 1: a thread owns it as producer */
     uint32_t is_private;
     _Alignas(64) uint8_t data[];
@@ -94,6 +100,7 @@ struct ring_file {
     char path[RING_PATH_BYTES_MAX];        /* ""; it is removed */
     uint32_t measures;                     /* its metrics go to a collector: enum ring_measures */
     uint64_t counters_sent[COUNTER_COUNT]; /* what the collector knows of them */
+    struct store_intent intent;            /* of the local store: see ring.storing */
 };
 _Static_assert(sizeof(struct ring_file) <= RING_FILE_OPEN_AT, "the header has room");
 
@@ -172,6 +179,8 @@ void rings_publish_counters(void);
 bool rings_have_file(void);
 /* "" if there is none. */
 const char *rings_file_path(void);
+/* Where the exporter says what it stores next; NULL: there is no file. */
+struct store_intent *rings_intent(void);
 /* Gives the lock up: from now on the process is judged by its pid. */
 void rings_unlock(void);
 /* Unlinks the file: everything was exported. But not if requests are still open, as where the image

@@ -307,7 +307,7 @@ static bool has_grown(const uint8_t *which, size_t count, uint64_t *seen)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += rings_counter(which[i]);
+        sum += counters[which[i]];
     bool grown = sum > *seen;
     *seen = sum;
     return grown;
@@ -328,6 +328,12 @@ static void note_health(struct ring_file *home)
         health->troubled_ns = now;
     health->used_max = rings_used_max();
     health->updated_ns = now;
+}
+
+struct store_intent *rings_intent(void)
+{
+    struct ring_file *home = own_file();
+    return home == NULL ? NULL : &home->intent;
 }
 
 void rings_counters_sent(const uint64_t sent[COUNTER_COUNT])

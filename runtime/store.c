@@ -260,12 +260,32 @@ static bool size_permitted(uint64_t bytes)
     return sys(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) != 0 || bytes <= limit.rlim_cur;
 }
 
-static long write_frame(int descriptor, const uint8_t *payload, size_t length)
+/* Set last: whoever dies in between has said nothing. */
+static void note_intent(const struct store_writer *writer, size_t length, uint32_t checksum)
+{
+    struct store_intent *intent = writer->intent;
+    if (intent == NULL)
+        return;
+    intent->is_set = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    intent->length = (uint32_t)length;
+    intent->checksum = checksum;
+    intent->at = writer->written;
+    if (writer->written == 0 || intent->path[0] == '\0') /* another file */
+        memcpy(intent->path, writer->path, sizeof(intent->path));
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    intent->is_set = 1;
+}
+
+static long write_frame(
+    const struct store_writer *writer, int descriptor, const uint8_t *payload, size_t length)
 {
     uint8_t header[STORE_HEADER_BYTES];
+    uint32_t checksum = crc32c(payload, length);
     memcpy(header, magic, sizeof(magic));
     put_u32(header + 4, (uint32_t)length);
-    put_u32(header + 8, crc32c(payload, length));
+    put_u32(header + 8, checksum);
+    note_intent(writer, length, checksum);
     struct iovec parts[2] = {{header, sizeof(header)}, {(void *)payload, length}};
     return sys(SYS_writev, descriptor, parts, 2);
 }
@@ -282,7 +302,7 @@ static bool append_frame(
         *error = -EBADF;
         return false;
     }
-    long wrote = write_frame(descriptor, payload, length);
+    long wrote = write_frame(writer, descriptor, payload, length);
     if (wrote == (long)frame) {
         writer->written += frame;
         return true;
@@ -350,6 +370,27 @@ enum store_frame store_frame_read(
         *length == 0 || *length > STORE_FRAME_BYTES_MAX)
         return STORE_FRAME_NONE;
     return is_kept ? STORE_FRAME_KEPT : STORE_FRAME_SENT;
+}
+
+bool store_was_appended(const struct store_intent *intent)
+{
+    uint8_t header[STORE_HEADER_BYTES];
+    uint32_t length, checksum;
+    struct stat status;
+    if (!intent->is_set || memchr(intent->path, '\0', sizeof(intent->path)) == NULL)
+        return false;
+    long file =
+        sys(SYS_openat, AT_FDCWD, intent->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (file < 0)
+        return false;
+    bool is_there =
+        sys(SYS_fstat, file, &status) == 0 && S_ISREG(status.st_mode) &&
+        (uint64_t)status.st_size >= intent->at + sizeof(header) + intent->length &&
+        sys(SYS_pread64, file, header, sizeof(header), intent->at) == (long)sizeof(header) &&
+        store_frame_read(header, &length, &checksum) == STORE_FRAME_KEPT &&
+        length == intent->length && checksum == intent->checksum;
+    sys(SYS_close, file);
+    return is_there;
 }
 
 /* The intact frame at the front of [file, file + bytes); 0: none. */

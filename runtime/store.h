@@ -42,10 +42,21 @@ struct store_place {
     struct store_remover remover;
 };
 
+enum { STORE_PATH_BYTES = 1280 };
+
+/* A frame that is about to be appended, for who wants to know later whether it was. */
+struct store_intent {
+    uint32_t is_set;
+    uint32_t length, checksum; /* of its payload */
+    uint64_t at;               /* bytes before it in the file */
+    char path[STORE_PATH_BYTES];
+};
+
 struct store_writer {
     struct store_place place;
-    int held; /* locks: the descriptor of the current file; -1: none */
-    char path[1280];
+    struct store_intent *intent; /* is told of each; NULL: nobody asks */
+    int held;                    /* locks: the descriptor of the current file; -1: none */
+    char path[STORE_PATH_BYTES];
     uint64_t written;       /* bytes in the current file; 0: begin a new one */
     bool damaged;           /* the last append failed part way: begin a new file */
     int64_t pid;            /* who began the current file */
@@ -68,6 +79,9 @@ bool store_make(const char *directory);
  *   than STORE_FRAME_BYTES_MAX), -EBADF (the host took the descriptor), or what the kernel says.
  * A short write is taken back; where that fails too the file is left and a new one begun. */
 bool store_append(struct store_writer *writer, const uint8_t *payload, size_t length, int *error);
+
+/* Is the frame there, whole? The intent may be of a dead process, and hold anything. */
+bool store_was_appended(const struct store_intent *intent);
 
 /* Reads a whole file's frames from memory: advances *offset, answers the next intact payload.
  * False at the end. *torn counts the damaged places passed over; a last frame that is not complete

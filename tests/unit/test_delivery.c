@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "delivery.h"
+#include "recover.h"
 #include "ring.h"
 #include "store.h"
 #include "tap.h"
@@ -30,22 +32,25 @@ static void commit(struct ring *ring, unsigned spans, char letter)
     }
 }
 
-/* The spans of each request of the store's one file by their letters, the last first, and a point
- * behind each request. */
+/* The spans of each request of the store's files by their letters, the last first, and a point
+ * behind each request. The files go. */
 static const char *stored(void)
 {
     static uint8_t file[64 * 1024];
     static char letters[64];
-    char path[512] = "";
+    char path[512];
+    size_t bytes = 0, offset = 0, length;
     DIR *directory = opendir(root);
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        if (strstr(entry->d_name, ".otlp") != NULL)
-            snprintf(path, sizeof(path), "%s/%s", root, entry->d_name);
-    closedir(directory);
-    FILE *input = fopen(path, "r");
-    size_t bytes = input == NULL ? 0 : fread(file, 1, sizeof(file), input), offset = 0, length;
-    if (input != NULL)
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        snprintf(path, sizeof(path), "%s/%s", root, entry->d_name);
+        FILE *input = strstr(path, ".otlp") == NULL ? NULL : fopen(path, "r");
+        if (input == NULL)
+            continue;
+        bytes += fread(file + bytes, 1, sizeof(file) - bytes, input);
         fclose(input);
+        unlink(path);
+    }
+    closedir(directory);
     const uint8_t *payload;
     uint32_t torn = 0, count = 0;
     while (store_next(file, bytes, &offset, &payload, &length, &torn)) {
@@ -60,17 +65,90 @@ static const char *stored(void)
         letters[count++] = '.';
     }
     letters[count] = '\0';
-    unlink(path);
     return letters;
+}
+
+static struct {
+    _Alignas(64) uint8_t header[RING_FILE_HEADER_BYTES];
+    uint8_t ring[RING_BYTES];
+} dead;
+
+/* Its ring file, of which a recoverer makes what it can. */
+static void recover(struct delivery *delivery, const struct config *settings)
+{
+    char path[128];
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
+    struct ring_file *file = (struct ring_file *)dead.header;
+    memcpy(file->magic, "BURDOCK", 8);
+    file->version = RING_VERSION;
+    file->pid = (uint32_t)child;
+    file->ring_count = 1;
+    snprintf(path, sizeof(path), "%s/burdock-%d-0.ring", root, child);
+    FILE *out = fopen(path, "w");
+    fwrite(&dead, sizeof(dead), 1, out);
+    fclose(out);
+    uint64_t lost[COUNTER_COUNT] = {0};
+    recover_dead(delivery, settings, NULL, NULL, lost);
+    CHECK(access(path, F_OK) != 0, "the ring file has served");
+}
+
+/* Three spans are stored, the process dies before it has given their room back, with two more. */
+static void die_while_storing(struct delivery *delivery)
+{
+    struct ring *ring = (struct ring *)dead.ring;
+    struct ring_file *file = (struct ring_file *)dead.header;
+    memset(&dead, 0, sizeof(dead));
+    commit(ring, 3, 'x');
+    delivery->intent = &file->intent;
+    delivery_drain(delivery, (struct ring *[]){ring}, 1, (const uint8_t *)"", 0);
+    delivery->intent = NULL;
+    CHECK(!file->intent.is_set && ring->tail == ring->head, "all is given back in the end");
+    ring->tail = 0;
+    file->intent.is_set = 1;
+    commit(ring, 2, 'y');
+}
+
+static void test_storing(struct delivery *delivery, const struct config *settings)
+{
+    struct store_intent *intent = &((struct ring_file *)dead.header)->intent;
+    die_while_storing(delivery);
+    recover(delivery, settings);
+    const char *order = stored();
+    CHECK(strcmp(order, "xxx.yy.") == 0, "what was stored is not stored again: %s", order);
+
+    die_while_storing(delivery);
+    stored();
+    recover(delivery, settings);
+    order = stored();
+    CHECK(strcmp(order, "yyxxx.") == 0, "but where it is not there: %s", order);
+
+    die_while_storing(delivery);
+    CHECK(
+        truncate(intent->path, (off_t)(intent->at + STORE_HEADER_BYTES + intent->length) - 1) == 0,
+        "or not whole");
+    recover(delivery, settings);
+    order = stored();
+    CHECK(strstr(order, "yyxxx.") != NULL, "it is: %s", order);
+
+    die_while_storing(delivery);
+    memset(intent->path, 'p', sizeof(intent->path));
+    recover(delivery, settings);
+    order = stored();
+    CHECK(strstr(order, "yyxxx.") != NULL, "and a name that is none is none: %s", order);
 }
 
 int main(void)
 {
     static struct config settings;
     static struct delivery delivery;
-    char variable[64], *environment[] = {variable, NULL}, *arguments[] = {"/usr/bin/shop", NULL};
+    char variable[64], place[64], *environment[] = {variable, place, NULL},
+                                  *arguments[] = {"/usr/bin/shop", NULL};
     CHECK(mkdtemp(root) != NULL, "a directory");
     snprintf(variable, sizeof(variable), "BURDOCK_STORE=%s", root);
+    snprintf(place, sizeof(place), "BURDOCK_DIR=%s", root);
     config_read(&settings, environment, arguments, "/usr/bin/shop");
     CHECK(delivery_open(&delivery, &settings), "delivery opens");
 
@@ -98,7 +176,9 @@ int main(void)
     commit(durable, 1, 'd');
     CHECK(ring_next(durable, &cursor, head) != NULL && ring_next(durable, &cursor, head) == NULL,
         "what comes later than one looked is not looked at");
+    settings.batch_spans_max = 512;
+    test_storing(&delivery, &settings);
     delivery_close(&delivery);
-    rmdir(root);
+    CHECK(rmdir(root) == 0, "nothing is left");
     return tap_done();
 }
