@@ -218,15 +218,41 @@ static bool is_stillborn(int descriptor, const char *name, const struct stat *st
 
 /* A copy, not a mapping: a mapped file that somebody shortens would raise SIGBUS in us, or in the
  * host that we live in. */
-static bool copy_file(int descriptor, uint8_t *out, uint64_t bytes)
+static bool copy_file(int descriptor, uint8_t *out, uint64_t at, uint64_t bytes)
 {
-    for (uint64_t at = 0; at < bytes;) {
+    while (at < bytes) {
         long got = sys(SYS_pread64, descriptor, out + at, bytes - at, at);
         if (got <= 0)
             return false;
         at += (uint64_t)got;
     }
     return true;
+}
+
+static uint64_t waiting_in(int descriptor, uint32_t rings)
+{
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < rings && i < RINGS_MAX; i++) {
+        struct ring ring;
+        uint64_t at = RING_FILE_HEADER_BYTES + (uint64_t)i * RING_BYTES;
+        if (sys(SYS_pread64, descriptor, &ring, sizeof(ring), at) == (long)sizeof(ring))
+            waiting += ring.head - ring.tail;
+    }
+    return waiting;
+}
+
+/* False: what is in it is another service's. Each process asks this of each file that lies there,
+ * at its start, and one that ends soon waits for that: so a megabyte is read only where it counts.
+ */
+static bool copy_head(int descriptor, struct ring_file *out, const struct wanted *wanted)
+{
+    const uint64_t first = offsetof(struct ring_file, counters);
+    if (!copy_file(descriptor, (uint8_t *)out, 0, first))
+        return false;
+    bool is_meant = is_wanted(out, wanted->service_name, wanted->run_id);
+    return (is_meant || waiting_in(descriptor, out->ring_count) == 0) &&
+           copy_file(descriptor, (uint8_t *)out, first, RING_FILE_HEADER_BYTES) &&
+           (is_meant || !open_any(out));
 }
 
 /* Its exporter holds the lock to an orderly end. */
@@ -250,7 +276,8 @@ static void take_over(
     struct ring_file *file = memory_map(bytes);
     if (file == NULL)
         return;
-    if (copy_file(descriptor, (uint8_t *)file, bytes) &&
+    if (copy_head(descriptor, file, wanted) &&
+        copy_file(descriptor, (uint8_t *)file, RING_FILE_HEADER_BYTES, bytes) &&
         settle_file(file, bytes, wanted, directory, name)) {
         /* Before the file goes: we, too, may be about to crash. */
         if (wanted->config->crash_guard && died_early(file, wanted->service_name))
@@ -320,18 +347,6 @@ struct sought {
     uint64_t waiting;
     bool found;
 };
-
-static uint64_t waiting_in(int descriptor, uint32_t rings)
-{
-    uint64_t waiting = 0;
-    for (uint32_t i = 0; i < rings && i < RINGS_MAX; i++) {
-        struct ring ring;
-        uint64_t at = RING_FILE_HEADER_BYTES + (uint64_t)i * RING_BYTES;
-        if (sys(SYS_pread64, descriptor, &ring, sizeof(ring), at) == (long)sizeof(ring))
-            waiting += ring.head - ring.tail;
-    }
-    return waiting;
-}
 
 static void visit_sought(void *argument, int directory, const char *name)
 {

@@ -3,13 +3,15 @@
 import glob
 import gzip
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
 
 import harness
 from harness import (BURDOCK, LIBRARY, PYTHON, SERVICE, VICTIMS, Scene, check, equal, free_port, get,
-                     main, wait_until)
+                     main, open_requests, wait_until)
 
 if harness.otlp:
     from otlp import (Collector, accept, hang_up, never, nonsense, partial, refuse, spans_of_request,
@@ -349,6 +351,31 @@ def test_killed():
             equal(paths(scene.spans()).count(EARLY), 1, name + ": nor is the first span lost")
             check(wait_until(lambda: all(ring.is_empty for ring in scene.rings_left())),
                   name + ": and its ring is gone")
+
+
+def test_left_by_others():
+    """A process reads little of what other services' dead ones have left: its end waits for that."""
+    for path in ("/unsent", "/slow?s=60"):
+        with Scene() as scene:
+            if path == "/unsent":
+                service_with_unsent(scene, signal.SIGKILL)
+            else:
+                app = scene.service("app")
+                connection = socket.create_connection(("127.0.0.1", app.port))
+                connection.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode())
+                wait_until(lambda: open_requests(scene))
+                scene.stop(app, signal.SIGKILL)
+            (ring,) = os.listdir(scene.rings)
+            for number in range(63):
+                shutil.copy(os.path.join(scene.rings, ring),
+                            os.path.join(scene.rings, "%s%d.ring" % (ring[:-5], number)))
+            other = scene.service("other")
+            get(other.port, "/other")
+            scene.wait_spans(1, lambda span: span.service == "other", timeout=5)
+            with open("/proc/%d/io" % other.pid) as file:
+                count = int(file.readline().split()[1])
+            check(count < 32 << 20, path + ": 64 rings of others are not read through", count)
+            equal(len(os.listdir(scene.rings)), 65, path + ": they stay")
 
 
 def test_killed_under_run():
