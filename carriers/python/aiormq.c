@@ -61,13 +61,30 @@ static struct py_object *writer_of(struct py_object *connection)
     return writer;
 }
 
+/* Its socket, or what uvloop has in the place of one, in C as well. The reference goes with it. */
+static struct py_object *socket_of(struct py_object *transport)
+{
+    bool is_uvloops =
+        transport != NULL && strcmp(type_of(transport)->name, "uvloop.loop.TCPTransport") == 0;
+    if (!is_uvloops)
+        return python_attribute_of(transport, "_sock");
+    struct py_object *ask = python_attribute_of(transport, "get_extra_info"),
+                     *asked = py.Py_BuildValue("(s)", "socket");
+    struct py_object *socket =
+        ask == NULL || asked == NULL ? NULL : py.PyObject_CallObject(ask, asked);
+    py.PyErr_Clear();
+    py.Py_DecRef(asked);
+    py.Py_DecRef(ask);
+    return socket;
+}
+
 static struct message message_of(struct py_object *delivered)
 {
     struct py_object *channel = python_attribute(delivered, "channel"),
                      *connection = python_attribute(channel, "connection"),
                      *transport = python_attribute_of(writer_of(connection), "_transport");
     struct py_object *delivery = python_attribute(delivered, "delivery");
-    struct message message = message_at(message_descriptor(python_attribute_of(transport, "_sock")),
+    struct message message = message_at(message_descriptor(socket_of(transport)),
         message_number(python_attribute(channel, "number")),
         message_number(python_attribute_of(delivery, "delivery_tag")));
     py.Py_DecRef(connection);
