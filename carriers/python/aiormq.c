@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aiormq 5.2 to 7 (aio-pika): a task a channel reads what comes, and makes one for each delivery,
+ * aiormq 6 and 7 (aio-pika): a task a channel reads what comes, and makes one for each delivery,
  * of the coroutine that the program's function has answered. That task is made in the message, and
  * so is for certain all that it makes and waits for.
  *

@@ -13,6 +13,10 @@
  * |---|---|
  * | AbstractChannel | is given each method as it has come; of a delivery the program's function is
  * called from there. Channels hold the functions below it from when they are opened on |
+ *
+ * | dramatiq 1 and 2 (by pika) | |
+ * |---|---|
+ * | _ConsumerThread | puts what pika's generator has handed to it into a queue for others |
  */
 #include <stddef.h>
 #include <string.h>
@@ -53,17 +57,21 @@ struct message message_at(int fd, long channel, long tag)
     return (struct message){is_known ? fd : -1, amqp_key((uint16_t)channel, (uint64_t)tag)};
 }
 
-static struct message message_of(struct py_object *channel, struct py_object *method)
+static const char in_method[] = "delivery_tag";
+
+/* name: what its tag is called by what has it. */
+static struct message message_of(
+    struct py_object *channel, struct py_object *delivery, const char *name)
 {
     return message_at(descriptor_of(channel, "_sock"),
         message_number(python_attribute(channel, "channel_number")),
-        message_number(python_attribute(method, "delivery_tag")));
+        message_number(python_attribute(delivery, name)));
 }
 
 static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
 {
     struct py_object *inner = python_attribute(channel, "_impl");
-    struct message message = message_of(inner, method);
+    struct message message = message_of(inner, method, in_method);
     py.Py_DecRef(inner);
     return message;
 }
@@ -206,7 +214,7 @@ static struct py_object *deliver(
         struct py_object *method = python_attribute(py.PyTuple_GetItem(arguments, 1), "method");
         struct py_object *callback = message_consumer_of(self, "_consumers", method);
         if (callback != NULL && !is_put_aside(callback))
-            message = message_of(self, method);
+            message = message_of(self, method, in_method);
         py.Py_DecRef(callback);
         py.Py_DecRef(method);
     }
@@ -248,10 +256,28 @@ static struct py_object *dispatch(
     return work(message, original, arguments, keywords);
 }
 
+/* A thread that reads, and what it has read: it puts that into a queue of work. */
+static struct py_object *put_in(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct message message = {-1, 0};
+    struct py_object *self = python_object_of(arguments);
+    if (self != NULL && py.PyObject_Size(arguments) == 2) {
+        struct py_object *consumer = python_attribute(self, "consumer");
+        struct py_object *channel =
+            python_attribute_of(python_attribute_of(consumer, "channel"), "_impl");
+        if (channel != NULL)
+            message = message_of(channel, py.PyTuple_GetItem(arguments, 1), "_tag");
+        py.Py_DecRef(channel);
+    }
+    return work(message, original, arguments, keywords);
+}
+
 static struct python_place rows[] = {
     {"pika.adapters.blocking_connection", "BlockingChannel", put_aside_name, .call = put_aside},
     {"pika.channel", "Channel", "_on_deliver", .call = deliver},
     {"amqp.abstract_channel", "AbstractChannel", "dispatch_method", .call = dispatch},
+    {"dramatiq.worker", "_ConsumerThread", "handle_message", .call = put_in},
 };
 
 const struct python_places message_places = {rows, sizeof(rows) / sizeof(rows[0])};
