@@ -13,22 +13,21 @@
  * |---|---|
  * | AbstractChannel | is given each method as it has come; of a delivery the program's function is
  * called from there. Channels hold the functions below it from when they are opened on |
+ *
+ * | dramatiq 1 and 2 (by pika) | |
+ * |---|---|
+ * | _ConsumerThread | puts what pika's generator has handed to it into a queue for others |
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "amqp.h"
 #include "carrier.h"
+#include "messages.h"
 #include "note.h"
 #include "python.h"
 
-struct message {
-    int fd;
-    uint64_t key;
-};
-
-/* -1: it is none. The reference goes with it. */
-static long number(struct py_object *object)
+long message_number(struct py_object *object)
 {
     long value = object == NULL ? -1 : py.PyLong_AsLong(object);
     py.Py_DecRef(object);
@@ -36,38 +35,48 @@ static long number(struct py_object *object)
     return value;
 }
 
-/* socket: what its transport calls it. */
-static int descriptor_of(struct py_object *channel, const char *socket)
+int message_descriptor(struct py_object *socket)
 {
-    const char *const path[] = {"connection", "_transport", socket, "fileno"};
-    struct py_object *found = channel;
-    py.Py_IncRef(found);
-    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++)
-        found = python_attribute_of(found, path[i]);
-    int fd = (int)number(found == NULL ? NULL : py.PyObject_CallObject(found, NULL));
-    py.Py_DecRef(found);
+    struct py_object *ask = python_attribute_of(socket, "fileno");
+    int fd = (int)message_number(ask == NULL ? NULL : py.PyObject_CallObject(ask, NULL));
+    py.Py_DecRef(ask);
     return fd;
 }
 
-static struct message message_of(struct py_object *channel, struct py_object *method)
+/* socket: what its transport calls it. */
+static int descriptor_of(struct py_object *channel, const char *socket)
 {
-    long of_channel = number(python_attribute(channel, "channel_number"));
-    long tag = number(python_attribute(method, "delivery_tag"));
-    if (of_channel <= 0 || tag <= 0)
-        return (struct message){-1, 0};
-    return (struct message){
-        descriptor_of(channel, "_sock"), amqp_key((uint16_t)of_channel, (uint64_t)tag)};
+    struct py_object *connection = python_attribute(channel, "connection");
+    return message_descriptor(
+        python_attribute_of(python_attribute_of(connection, "_transport"), socket));
+}
+
+struct message message_at(int fd, long channel, long tag)
+{
+    bool is_known = channel > 0 && tag > 0;
+    return (struct message){is_known ? fd : -1, amqp_key((uint16_t)channel, (uint64_t)tag)};
+}
+
+static const char in_method[] = "delivery_tag";
+
+/* name: what its tag is called by what has it. */
+static struct message message_of(
+    struct py_object *channel, struct py_object *delivery, const char *name)
+{
+    return message_at(descriptor_of(channel, "_sock"),
+        message_number(python_attribute(channel, "channel_number")),
+        message_number(python_attribute(delivery, name)));
 }
 
 static struct message message_of_blocking(struct py_object *channel, struct py_object *method)
 {
     struct py_object *inner = python_attribute(channel, "_impl");
-    struct message message = message_of(inner, method);
+    struct message message = message_of(inner, method, in_method);
     py.Py_DecRef(inner);
     return message;
 }
 
-static uint32_t take(struct message message)
+uint32_t message_take(struct message message)
 {
     return message.fd < 0 ? CARRIER_NONE : carrier_take_message(message.fd, message.key);
 }
@@ -76,7 +85,7 @@ static uint32_t take(struct message message)
 static struct py_object *work(struct message message, struct py_object *function,
     struct py_object *arguments, struct py_object *keywords)
 {
-    uint32_t handle = take(message);
+    uint32_t handle = message_take(message);
     if (handle == CARRIER_NONE)
         return py.PyObject_Call(function, arguments, keywords);
     struct py_object *capsule = note_make(carrier_hold(handle));
@@ -110,12 +119,19 @@ static struct py_object *hand(
     return result;
 }
 
-/* Of a method the function; what else a program may call is not asked. A new reference or NULL. */
-static struct py_object *function_of(struct py_object *callback)
+static struct py_object *handing(void)
+{
+    static struct py_object *one;
+    if (one == NULL)
+        one = wrap_make(hand);
+    return one;
+}
+
+struct py_object *message_function_of(struct py_object *callback)
 {
     static void *method_type;
     if (method_type == NULL) {
-        struct py_object *one = py.PyMethod_New(wrap_of(hand), tasks_none());
+        struct py_object *one = py.PyMethod_New(handing(), tasks_none());
         method_type = one == NULL ? NULL : ((struct python_head *)one)->type;
         py.Py_DecRef(one);
     }
@@ -123,25 +139,30 @@ static struct py_object *function_of(struct py_object *callback)
     return is_method ? python_attribute(callback, "__func__") : NULL;
 }
 
-/* A method of ours that is bound to the program's function: whoever looks for garbage sees through
- * it. False: it is there. */
+struct py_object *message_handed_by(struct py_object *ours, struct py_object *callback)
+{
+    struct py_object *function = message_function_of(callback);
+    bool is_programs = callback != NULL && callback != tasks_none() && function != ours;
+    struct py_object *method = is_programs ? py.PyMethod_New(ours, callback) : NULL;
+    py.PyErr_Clear();
+    py.Py_DecRef(function);
+    return method;
+}
+
+/* False: it is there. */
 static bool hand_by(struct py_object *consumer)
 {
     static const char name[] = "on_message_callback";
     struct py_object *callback = python_attribute(consumer, name),
-                     *function = function_of(callback);
-    bool is_programs = callback != NULL && callback != tasks_none() && function != wrap_of(hand);
-    struct py_object *ours = is_programs ? py.PyMethod_New(wrap_of(hand), callback) : NULL;
+                     *ours = message_handed_by(handing(), callback);
     bool is_put = ours != NULL && py.PyObject_SetAttrString(consumer, name, ours) == 0;
     py.PyErr_Clear();
     py.Py_DecRef(ours);
-    py.Py_DecRef(function);
     py.Py_DecRef(callback);
     return is_put;
 }
 
-/* A consumer's row in the dictionary of this name: a new reference or NULL. */
-static struct py_object *consumer_of(
+struct py_object *message_consumer_of(
     struct py_object *self, const char *rows_name, struct py_object *method)
 {
     struct py_object *tag = python_attribute(method, "consumer_tag"),
@@ -163,9 +184,9 @@ static struct py_object *put_aside(
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 5) {
         struct py_object *method = py.PyTuple_GetItem(arguments, 2);
-        struct py_object *row = consumer_of(self, "_consumer_infos", method);
+        struct py_object *row = message_consumer_of(self, "_consumer_infos", method);
         if (row != NULL && hand_by(row))
-            carrier_drop(take(message_of_blocking(self, method))); /* from now on */
+            carrier_drop(message_take(message_of_blocking(self, method))); /* from now on */
         py.Py_DecRef(row);
     }
     return py.PyObject_Call(original, arguments, keywords);
@@ -173,7 +194,7 @@ static struct py_object *put_aside(
 
 static bool is_put_aside(struct py_object *callback)
 {
-    struct py_object *function = function_of(callback),
+    struct py_object *function = message_function_of(callback),
                      *name = python_attribute(function, "__name__");
     const char *text = name == NULL ? NULL : py.PyUnicode_AsUTF8(name);
     bool is_it = text != NULL && strcmp(text, put_aside_name) == 0;
@@ -191,9 +212,9 @@ static struct py_object *deliver(
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 4) {
         struct py_object *method = python_attribute(py.PyTuple_GetItem(arguments, 1), "method");
-        struct py_object *callback = consumer_of(self, "_consumers", method);
+        struct py_object *callback = message_consumer_of(self, "_consumers", method);
         if (callback != NULL && !is_put_aside(callback))
-            message = message_of(self, method);
+            message = message_of(self, method, in_method);
         py.Py_DecRef(callback);
         py.Py_DecRef(method);
     }
@@ -205,7 +226,7 @@ static uint64_t integer_at(struct py_object *payload, long at, int bytes)
 {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++)
-        value = value << 8 | (uint8_t)number(py.PySequence_GetItem(payload, at + i));
+        value = value << 8 | (uint8_t)message_number(py.PySequence_GetItem(payload, at + i));
     return value;
 }
 
@@ -228,10 +249,26 @@ static struct py_object *dispatch(
     struct py_object *self = python_object_of(arguments);
     if (self != NULL && py.PyObject_Size(arguments) == 4) {
         uint64_t tag = delivery_tag_in(py.PyTuple_GetItem(arguments, 2));
-        long of_channel = tag == 0 ? 0 : number(python_attribute(self, "channel_id"));
-        if (of_channel > 0)
-            message =
-                (struct message){descriptor_of(self, "sock"), amqp_key((uint16_t)of_channel, tag)};
+        if (tag != 0)
+            message = message_at(descriptor_of(self, "sock"),
+                message_number(python_attribute(self, "channel_id")), (long)tag);
+    }
+    return work(message, original, arguments, keywords);
+}
+
+/* A thread that reads, and what it has read: it puts that into a queue of work. */
+static struct py_object *put_in(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct message message = {-1, 0};
+    struct py_object *self = python_object_of(arguments);
+    if (self != NULL && py.PyObject_Size(arguments) == 2) {
+        struct py_object *consumer = python_attribute(self, "consumer");
+        struct py_object *channel =
+            python_attribute_of(python_attribute_of(consumer, "channel"), "_impl");
+        if (channel != NULL)
+            message = message_of(channel, py.PyTuple_GetItem(arguments, 1), "_tag");
+        py.Py_DecRef(channel);
     }
     return work(message, original, arguments, keywords);
 }
@@ -240,6 +277,7 @@ static struct python_place rows[] = {
     {"pika.adapters.blocking_connection", "BlockingChannel", put_aside_name, .call = put_aside},
     {"pika.channel", "Channel", "_on_deliver", .call = deliver},
     {"amqp.abstract_channel", "AbstractChannel", "dispatch_method", .call = dispatch},
+    {"dramatiq.worker", "_ConsumerThread", "handle_message", .call = put_in},
 };
 
 const struct python_places message_places = {rows, sizeof(rows) / sizeof(rows[0])};

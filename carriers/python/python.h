@@ -17,6 +17,7 @@
  * | Queue (asyncio, queue)     | who put an item is remembered; a consumer enters that |
  * | Event, Condition (asyncio) | signals.c: who serves several requests is of none of them |
  * | consumers (pika)           | messages.c: their function enters the message it is called with |
+ * | consumers (aiormq)         | aiormq.c: their tasks are made in the message they are for |
  * | tasks (Celery)             | celery.c: in a worker process by the headers of their messages |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
  * | uvloop                     | uvloop.c: its handles enter contexts, its transports send later |
@@ -174,9 +175,8 @@ typedef struct py_object *wrapped_call(
 bool wrap_start(void);
 /* Puts an object in the place of the class's function that calls `ours` with the original. */
 bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
-/* What calls `ours` and stands for no original; borrowed, the same each time for the one there is.
- * NULL: no memory. */
-struct py_object *wrap_of(wrapped_call *ours);
+/* What calls `ours` and stands for no original; NULL: no memory. */
+struct py_object *wrap_make(wrapped_call *ours);
 
 /* --- what is put where ------------------------------------------------------------------------ */
 
@@ -199,7 +199,7 @@ struct python_places {
     uint32_t count;
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
-    signal_places, greenlet_places, uvloop_places, message_places, celery_places;
+    signal_places, greenlet_places, uvloop_places, message_places, aiormq_places, celery_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);

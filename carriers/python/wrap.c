@@ -79,11 +79,9 @@ bool wrap_start(void)
     return wrapped_type != NULL;
 }
 
-struct py_object *wrap_of(wrapped_call *ours)
+struct py_object *wrap_make(wrapped_call *ours)
 {
-    static struct wrapped *one;
-    if (one == NULL)
-        one = (struct wrapped *)py.PyType_GenericAlloc(wrapped_type, 0);
+    struct wrapped *one = (struct wrapped *)py.PyType_GenericAlloc(wrapped_type, 0);
     if (one == NULL)
         return NULL;
     one->original = tasks_none();
