@@ -26,7 +26,8 @@ static const struct {
     {CARRIER_RUBY, NULL, ruby_install},
 };
 
-enum { TRIES_MAX = 16 };
+/* Threads that are not the runtime's own may accept often before one that is comes: mod_wsgi's. */
+enum { TRIES_MAX = 1024 };
 static uint32_t tries;
 
 static bool is_busy;
@@ -52,11 +53,18 @@ static void serving(void)
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
-/* A worker of billiard's (Celery) that has its work by a pipe. Each process asks once. */
+/* Where none of the runtime's threads accepts, as inside Apache, one of them connects. A worker of
+ * billiard's (Celery) that has its work by a pipe: each process asks once. */
 static void connecting(void)
 {
     static uint32_t asked_epoch;
-    if (!may_look() || carrier_serving == NULL ||
+    if (carrier_serving == NULL)
+        return;
+    if (tries > 0) {
+        serving();
+        return;
+    }
+    if (!may_look() ||
         __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) == process.epoch ||
         __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
