@@ -26,8 +26,9 @@ static const struct {
     {CARRIER_RUBY, NULL, ruby_install},
 };
 
-enum { TRIES_MAX = 16 };
-static uint32_t tries;
+/* Threads that are not the runtime's own may accept often before one that is comes: mod_wsgi's. */
+enum { TRIES_MAX = 1024 };
+static uint32_t tries, tried_epoch; /* the process that did */
 
 static bool is_busy;
 
@@ -46,17 +47,26 @@ static void serving(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if ((config.carriers & rows[i].bit) && rows[i].install != NULL)
             is_done = rows[i].install() && is_done;
+    tried_epoch = process.epoch;
     if (is_done || ++tries == TRIES_MAX)
         __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
     errno = saved_errno;
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
-/* A worker of billiard's (Celery) that has its work by a pipe. Each process asks once. */
+/* Where none of the runtime's threads accepts, as inside Apache, one of them connects; not in a
+ * child of that process. A worker of billiard's (Celery) that has its work by a pipe: each process
+ * asks once. */
 static void connecting(void)
 {
     static uint32_t asked_epoch;
-    if (!may_look() || carrier_serving == NULL ||
+    if (carrier_serving == NULL)
+        return;
+    if (tried_epoch == process.epoch) {
+        serving();
+        return;
+    }
+    if (!may_look() ||
         __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) == process.epoch ||
         __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;

@@ -207,7 +207,15 @@ void cgi_tell_name(const struct cgi_pair *pair, struct event event, struct sink 
     context_tell_name(sink, event, name, length);
 }
 
-enum head_stage { HEAD_NAME, HEAD_EMPTY_LF, HEAD_VERSION, HEAD_LEAD, HEAD_DIGITS, HEAD_REST };
+enum head_stage {
+    HEAD_NAME,
+    HEAD_EMPTY_LF,
+    HEAD_VERSION,
+    HEAD_LEAD,
+    HEAD_DIGITS,
+    HEAD_REASON,
+    HEAD_REST
+};
 
 /* How a line may begin, its letters in any case, and what is read next. */
 static const struct {
@@ -241,6 +249,28 @@ static void read_name(struct cgi_head *head, uint8_t byte)
     }
 }
 
+/* The body may come now; the request has to be sent again; it has waited too long. */
+static const struct {
+    char text[10];
+    uint16_t means;
+} reasons[] = {{"Continue", 100}, {"Rejected", 503}, {"Timeout", 504}};
+
+/* True: the line may still be one of those. */
+static bool read_reason(struct cgi_head *head, uint8_t byte)
+{
+    for (uint8_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        const char *text = reasons[i].text;
+        bool is_it = head->at == 0 ? text[0] == (char)byte : head->reason == i + 1;
+        if (!is_it || text[head->at] != (byte == '\r' ? '\0' : (char)byte))
+            continue;
+        head->reason = (uint8_t)(i + 1);
+        head->at += byte != '\r';
+        return true;
+    }
+    head->reason = 0;
+    return false;
+}
+
 static void read_digit(struct cgi_head *head, uint8_t byte)
 {
     bool is_digit = byte >= '0' && byte <= '9' && head->at < 3;
@@ -248,13 +278,16 @@ static void read_digit(struct cgi_head *head, uint8_t byte)
         head->status = 0;
     if (is_digit)
         head->status = (uint16_t)(head->status * 10 + (byte - '0'));
-    head->at += is_digit;
-    head->stage = is_digit ? HEAD_DIGITS : HEAD_REST;
+    bool has_reason = byte == ' ' && head->status == 200;
+    head->at = is_digit ? head->at + 1 : 0;
+    head->stage = is_digit ? HEAD_DIGITS : has_reason ? HEAD_REASON : HEAD_REST;
 }
 
 static void read_byte(struct cgi_head *head, uint8_t byte)
 {
     if (byte == '\n') {
+        if (head->stage == HEAD_REASON)
+            read_reason(head, '\r');
         head->is_complete = head->stage == HEAD_EMPTY_LF || (head->stage == HEAD_NAME && !head->at);
         head->stage = HEAD_NAME;
         head->at = 0;
@@ -275,6 +308,8 @@ static void read_byte(struct cgi_head *head, uint8_t byte)
         read_digit(head, byte);
     } else if (head->stage == HEAD_DIGITS)
         read_digit(head, byte);
+    else if (head->stage == HEAD_REASON && !read_reason(head, byte))
+        head->stage = HEAD_REST;
 }
 
 size_t cgi_head_read(struct cgi_head *head, const uint8_t *data, size_t length)
@@ -296,6 +331,11 @@ uint16_t cgi_head_status(const struct cgi_head *head)
     if (head->status >= 100)
         return head->status;
     return head->redirects ? 302 : 200;
+}
+
+uint16_t cgi_head_meaning(const struct cgi_head *head)
+{
+    return head->reason > 0 ? reasons[head->reason - 1].means : cgi_head_status(head);
 }
 
 /* The variables say of whom and by which scheme the web server was asked: what a proxy says in its

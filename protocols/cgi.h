@@ -50,6 +50,7 @@ struct cgi_head {
     uint8_t stage;
     uint8_t at;
     uint8_t matched;
+    uint8_t reason; /* of mod_wsgi's own, one more than its row; 0: none */
     bool redirects;
     bool is_complete;
 };
@@ -58,6 +59,8 @@ struct cgi_head {
 size_t cgi_head_read(struct cgi_head *, const uint8_t *data, size_t length);
 /* RFC 3875, 6.2.1 and 6.2.3: 200 if nothing is said, 302 with a Location. */
 uint16_t cgi_head_status(const struct cgi_head *);
+/* By 200 and a reason of its own mod_wsgi's daemon says something else. */
+uint16_t cgi_head_meaning(const struct cgi_head *);
 
 /* Of a field whose name is told before its value: context_tell_name. */
 void cgi_tell_name(const struct cgi_pair *, struct event event, struct sink *);

@@ -91,6 +91,71 @@ void cgi_value_read(struct cgi_reader *reader, size_t length, bool is_last)
     cgi_block_pass(reader, length);
 }
 
+/* --- variables as texts ----------------------------------------------------------------------- */
+
+bool cgi_texts_begin(struct cgi_connection *connection)
+{
+    connection->stage = CGI_TEXTS_NAME;
+    cgi_name_open(&connection->pair);
+    return connection->left > 0 && connection->left <= CGI_BLOCK_BYTES_MAX;
+}
+
+static size_t text_there(const struct cgi_reader *reader, bool *is_whole)
+{
+    const uint8_t *text = reader->data + reader->at;
+    size_t there = cgi_block_there(reader);
+    const uint8_t *zero = memchr(text, '\0', there);
+    *is_whole = zero != NULL;
+    return zero == NULL ? there : (size_t)(zero - text);
+}
+
+bool cgi_texts_read(struct cgi_reader *reader)
+{
+    struct cgi_connection *connection = reader->connection;
+    bool is_whole, is_name = connection->stage == CGI_TEXTS_NAME;
+    size_t length = text_there(reader, &is_whole);
+    if (is_name) {
+        cgi_name_more(&connection->pair, reader->data + reader->at, length);
+        cgi_block_pass(reader, length);
+    } else
+        cgi_value_read(reader, length, is_whole);
+    if (!is_whole)
+        return connection->left > 0;
+    cgi_block_pass(reader, 1);
+    if (is_name) {
+        cgi_name_close(&connection->pair);
+        connection->stage = CGI_TEXTS_VALUE;
+        return connection->left > 0;
+    }
+    connection->stage = connection->left > 0 ? CGI_TEXTS_NAME : CGI_TEXTS_END;
+    cgi_name_open(&connection->pair);
+    return true;
+}
+
+size_t cgi_texts_bytes(const struct insertion *insertion)
+{
+    size_t added = 0;
+    for (unsigned i = 0; i < insertion->count; i++)
+        added +=
+            cgi_name_bytes(insertion->headers[i].name) + insertion->headers[i].value.length + 2;
+    return added;
+}
+
+char *cgi_put_texts(char *out, const struct insertion *insertion)
+{
+    for (unsigned i = 0; i < insertion->count; i++) {
+        struct fact value = insertion->headers[i].value;
+        out = cgi_put_name(out, insertion->headers[i].name);
+        *out++ = '\0';
+        memcpy(out, value.text, value.length);
+        out += value.length;
+        *out++ = '\0';
+    }
+    return out;
+}
+
+/* --- the whole of it -------------------------------------------------------------------------- */
+
 static void end_block(struct cgi_reader *reader)
 {
     struct cgi_connection *connection = reader->connection;
@@ -146,7 +211,8 @@ static bool read_request(struct cgi_reader *reader, cgi_block_read *read)
 static void end_head(struct cgi_reader *reader)
 {
     struct cgi_connection *connection = reader->connection;
-    uint16_t status = cgi_head_status(&connection->head);
+    uint16_t status = connection->has_reasons ? cgi_head_meaning(&connection->head)
+                                              : cgi_head_status(&connection->head);
     connection->is_switched = status == 101;
     if (status >= 100 && status < 200 && !connection->is_switched) {
         connection->head = (struct cgi_head){0}; /* another follows */

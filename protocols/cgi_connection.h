@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What SCGI and uwsgi share: a connection carries one request. That is a block of CGI's variables,
- * which each of the two writes in its own way and reads by a function of its own, and a body of
- * CONTENT_LENGTH bytes. The answer has a head as cgi.h reads it, and ends with the connection.
+ * What SCGI, uwsgi and mod_wsgi share: a connection carries one request. That is a block of CGI's
+ * variables, which each of them writes in its own way and reads by a function of its own, and a
+ * body of CONTENT_LENGTH bytes. The answer has a head as cgi.h reads it, and ends with the
+ * connection.
  *
  * The splice is the end of the block, all of which may be replaced: its length stands in front.
  */
@@ -19,6 +20,7 @@ struct cgi_connection {
     uint32_t left;    /* bytes of variables to come */
     uint32_t block;   /* bytes of the block read */
     uint16_t pairs;   /* that are complete */
+    uint16_t texts;   /* of which the block says that it has so many; mod_wsgi */
     uint8_t requests; /* enum direction */
     uint8_t stage;    /* of the block: the protocol's own, from 0 */
     uint8_t at;       /* in it */
@@ -28,6 +30,7 @@ struct cgi_connection {
     bool is_answered;  /* its first byte has been seen */
     bool is_ended;
     bool is_switched;
+    bool has_reasons; /* 200 with a reason of mod_wsgi's own says something else */
     bool is_over[2]; /* by direction: nothing more comes */
     bool lost;
 };
@@ -50,6 +53,16 @@ size_t cgi_block_there(const struct cgi_reader *);
 void cgi_block_pass(struct cgi_reader *, size_t length);
 /* Takes a piece of the value of connection->pair. */
 void cgi_value_read(struct cgi_reader *, size_t length, bool is_last);
+
+/* Variables as texts that end in a zero each: what connection->stage is then. */
+enum cgi_texts { CGI_TEXTS_BEFORE, CGI_TEXTS_NAME, CGI_TEXTS_VALUE, CGI_TEXTS_END };
+
+/* connection->left is how long all of them are. False: too long, or nothing. */
+bool cgi_texts_begin(struct cgi_connection *);
+/* Reads a name or a value, as far as it is there. */
+bool cgi_texts_read(struct cgi_reader *);
+size_t cgi_texts_bytes(const struct insertion *);
+char *cgi_put_texts(char *out, const struct insertion *);
 
 /* For struct protocol. */
 void cgi_connection_start(void *state, enum direction requests);

@@ -12,8 +12,6 @@
 
 enum { DIGITS_MAX = 5, DIGIT_BASE = 10 };
 
-enum stage { STAGE_LENGTH, STAGE_NAME, STAGE_VALUE, STAGE_COMMA };
-
 static bool is_digit(uint8_t byte)
 {
     return byte >= '0' && byte <= '9';
@@ -47,68 +45,18 @@ static bool read_length(struct cgi_reader *reader)
     struct cgi_connection *connection = reader->connection;
     uint8_t byte = reader->data[reader->at++];
     if (byte == ':' && connection->at > 0) {
-        connection->stage = STAGE_NAME;
-        cgi_name_open(&connection->pair);
-        return connection->left > 0 && connection->left <= CGI_BLOCK_BYTES_MAX;
+        return cgi_texts_begin(connection);
     }
     connection->left = connection->left * DIGIT_BASE + (uint32_t)(byte - '0');
     return is_digit(byte) && connection->at++ < DIGITS_MAX;
 }
 
-/* How much there is of a text that ends in a zero. */
-static size_t text_there(const struct cgi_reader *reader, bool *is_whole)
-{
-    const uint8_t *text = reader->data + reader->at;
-    size_t there = cgi_block_there(reader);
-    const uint8_t *zero = memchr(text, '\0', there);
-    *is_whole = zero != NULL;
-    return zero == NULL ? there : (size_t)(zero - text);
-}
-
-static bool read_name(struct cgi_reader *reader)
-{
-    struct cgi_connection *connection = reader->connection;
-    bool is_whole;
-    size_t length = text_there(reader, &is_whole);
-    cgi_name_more(&connection->pair, reader->data + reader->at, length);
-    cgi_block_pass(reader, length + is_whole);
-    if (is_whole) {
-        cgi_name_close(&connection->pair);
-        connection->stage = STAGE_VALUE;
-    }
-    return connection->left > 0;
-}
-
-static bool read_value(struct cgi_reader *reader)
-{
-    struct cgi_connection *connection = reader->connection;
-    bool is_whole;
-    size_t length = text_there(reader, &is_whole);
-    cgi_value_read(reader, length, is_whole);
-    if (!is_whole)
-        return connection->left > 0;
-    cgi_block_pass(reader, 1);
-    connection->stage = connection->left > 0 ? STAGE_NAME : STAGE_COMMA;
-    cgi_name_open(&connection->pair);
-    return true;
-}
-
 static enum cgi_step read_netstring(struct cgi_reader *reader)
 {
-    bool is_one;
-    switch ((enum stage)reader->connection->stage) {
-    case STAGE_LENGTH:
-        is_one = read_length(reader);
-        break;
-    case STAGE_NAME:
-        is_one = read_name(reader);
-        break;
-    case STAGE_VALUE:
-        is_one = read_value(reader);
-        break;
-    default:
+    uint8_t stage = reader->connection->stage;
+    if (stage == CGI_TEXTS_END)
         return reader->data[reader->at++] == ',' ? CGI_COMPLETE : CGI_LOST;
-    }
+    bool is_one = stage == CGI_TEXTS_BEFORE ? read_length(reader) : cgi_texts_read(reader);
     return is_one ? CGI_ON : CGI_LOST;
 }
 
@@ -131,34 +79,20 @@ static char *put_digits(char *out, size_t number)
     return out + DIGITS_MAX - at;
 }
 
-static char *put(char *out, const struct context_header *header)
-{
-    struct fact value = header->value;
-    out = cgi_put_name(out, header->name);
-    *out++ = '\0';
-    memcpy(out, value.text, value.length);
-    out[value.length] = '\0';
-    return out + value.length + 1;
-}
-
 static size_t insert(const struct insertion *insertion, char *out)
 {
     const struct fact *whole = &insertion->replaced;
     const uint8_t *content = (const uint8_t *)memchr(whole->text, ':', whole->length) + 1;
-    size_t size = whole->length - 1 - (size_t)(content - whole->text), added = 0;
+    size_t size = whole->length - 1 - (size_t)(content - whole->text);
+    size_t added = cgi_texts_bytes(insertion);
     size_t pairs = insertion->key + insertion->count;
-    for (unsigned i = 0; i < insertion->count; i++)
-        added +=
-            cgi_name_bytes(insertion->headers[i].name) + insertion->headers[i].value.length + 2;
     if (added == 0 ||
         !cgi_block_may_grow(size + 2 * insertion->key, added + 2 * (size_t)insertion->count, pairs))
         return 0;
     char *at = put_digits(out, size + added);
     *at++ = ':';
     memcpy(at, content, size);
-    at += size;
-    for (unsigned i = 0; i < insertion->count; i++)
-        at = put(at, &insertion->headers[i]);
+    at = cgi_put_texts(at + size, insertion);
     *at++ = ',';
     return (size_t)(at - out);
 }

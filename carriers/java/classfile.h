@@ -23,6 +23,7 @@ enum native {
 };
 
 #define CLASSFILE_HELPER "burdock/Carrier" /* no module's, so that no warning is printed */
+#define CLASSFILE_HELPER_NAME "burdock.Carrier"
 
 extern const struct native_name {
     char name[7];

@@ -9,7 +9,7 @@
 #define CONCURRENT "java/util/concurrent/"
 
 const struct executor_class executors_classes[EXECUTOR_CLASSES] = {
-    {CONCURRENT "ThreadPoolExecutor", 5},
+    {CONCURRENT "ThreadPoolExecutor", 6},
     {CONCURRENT "ScheduledThreadPoolExecutor", 1},
     {CONCURRENT "ForkJoinPool$WorkQueue", 2},
     {CONCURRENT "ForkJoinTask", 1},
@@ -25,6 +25,7 @@ const struct edit executors_edits[] = {
     {"execute", "", AT_START, NATIVE_GIVE, LOAD_FIRST},
     {"runWorker", "beforeExecute", BEFORE_CALL, NATIVE_ENTER, LOAD_TOP},
     {"getTask", "", AT_START, NATIVE_LEAVE},
+    {"getTask", "", BEFORE_RETURN, NATIVE_ENTER, LOAD_TOP},
     {"processWorkerExit", "", AT_START, NATIVE_LEAVE},
     {"reject", "", AT_START, NATIVE_FORGET, LOAD_FIRST},
 
@@ -69,11 +70,14 @@ static void enter_claimed(struct carrier_claim claim)
     carrier_unclaim(claim.handle);
 }
 
+/* A worker's loop that began before it was changed goes on as it was, so a task is taken where it
+ * is got. Before it is run only the first of a worker has not been: that is as the worker is, else.
+ */
 static void enter(struct jni *env, void *class, void *task)
 {
-    struct carrier_claim claim = {0};
-    given_take((uint32_t)java_identity(env, task), &claim);
-    enter_claimed(claim);
+    struct carrier_claim claim;
+    if (given_take((uint32_t)java_identity(env, task), &claim))
+        enter_claimed(claim);
 }
 
 static void leave(struct jni *env, void *class)

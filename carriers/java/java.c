@@ -32,6 +32,8 @@ void *(*java_thread)(struct jni *, void *class);
 static struct jvm *machine;
 static uint32_t changed; /* classes */
 
+#define TOMCATS "org/apache/tomcat/util/threads/ThreadPoolExecutor"
+
 /* --- inside the machine ----------------------------------------------------------------------- */
 
 static void edit(struct jvmti *tools, struct jni *env, void *class, void *loader, const char *name,
@@ -41,7 +43,9 @@ static void edit(struct jvmti *tools, struct jni *env, void *class, void *loader
         return; /* another thread loads something */
     const struct edit *edits = executors_edits;
     int row = 0;
-    for (; row < EXECUTOR_CLASSES && strcmp(executors_classes[row].name, name) != 0; row++)
+    bool is_toms = strcmp(TOMCATS, name) == 0; /* it has what the first row's has */
+    for (; !is_toms && row < EXECUTOR_CLASSES && strcmp(executors_classes[row].name, name) != 0;
+         row++)
         edits += executors_classes[row].edits;
     size_t room = (size_t)length + CLASSFILE_GROWTH_MAX;
     uint8_t *out;
@@ -69,6 +73,34 @@ static bool define(struct jni *env)
     return class != NULL && jni_register(env, class, natives, NATIVE_COUNT) == 0;
 }
 
+/* What its methods are to call: a loader like OSGi's may hide that from it. */
+static bool finds_natives(struct jni *env, struct jvmti *tools, void *class)
+{
+    void *loader;
+    bool is_found = jvmti_loader(tools, class, &loader) == 0 &&
+                    jni_class_of_loader(env, CLASSFILE_HELPER_NAME, loader) != NULL;
+    jni_clear_exception(env);
+    return is_found;
+}
+
+/* Tomcat has its own, by a loader of its own. All else is as good without. */
+static void change_tomcats(struct jni *env, struct jvmti *tools)
+{
+    void **classes;
+    int32_t count;
+    if (jvmti_loaded_classes(tools, &count, &classes) != 0)
+        return;
+    for (int32_t i = 0; i < count; i++) {
+        char *signature;
+        if (jvmti_signature(tools, classes[i], &signature) != 0)
+            continue;
+        if (strcmp(signature, "L" TOMCATS ";") == 0 && finds_natives(env, tools, classes[i]))
+            jvmti_retransform(tools, 1, &classes[i]);
+        jvmti_free(tools, signature);
+    }
+    jvmti_free(tools, classes);
+}
+
 static bool change(struct jni *env, struct jvmti *tools)
 {
     void *classes[EXECUTOR_CLASSES];
@@ -80,10 +112,12 @@ static bool change(struct jni *env, struct jvmti *tools)
     if (jvmti_may_retransform(tools) != 0 || jvmti_set_callbacks(tools, &callbacks) != 0 ||
         jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, true) != 0)
         return false;
-    bool is_done = jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0;
+    bool is_done =
+        jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0 && changed == EXECUTOR_CLASSES;
+    if (is_done)
+        change_tomcats(env, tools);
     jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
-    return is_done && changed == EXECUTOR_CLASSES &&
-           jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
+    return is_done && jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
 }
 
 static void *find_for_ever(struct jni *env, const char *name)

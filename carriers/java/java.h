@@ -9,7 +9,9 @@
  * | ThreadPoolExecutor.execute | give(task) |
  * | .runWorker, before beforeExecute | enter(task) |
  * | .getTask, .processWorkerExit | leave() |
+ * | .getTask, before it returns | enter(task) |
  * | .reject | forget(task) |
+ * | Tomcat's ThreadPoolExecutor | the same |
  * | ScheduledThreadPoolExecutor.schedule, before delayedExecute | give(task) |
  * | ForkJoinPool.WorkQueue.push, .lockedPush | give(task) |
  * | ForkJoinTask.doExec | begin(this) ... end() |

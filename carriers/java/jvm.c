@@ -30,6 +30,9 @@ enum {
     JNI_EXCEPTION_CLEAR = 17,
     JNI_NEW_GLOBAL_REF = 21,
     JNI_IS_INSTANCE_OF = 32,
+    JNI_GET_STATIC_METHOD = 113,
+    JNI_CALL_STATIC_OBJECT = 116,
+    JNI_NEW_STRING = 167,
     JNI_REGISTER = 215
 };
 
@@ -63,6 +66,26 @@ bool jni_is_instance(struct jni *env, void *object, void *class)
                env, object, class) != 0;
 }
 
+void *jni_class_of_loader(struct jni *env, const char *name, void *loader)
+{
+    static const char descriptor[] =
+        "(Ljava/lang/String;ZLjava/lang/ClassLoader;)Ljava/lang/Class;";
+    union {
+        void *object;
+        uint8_t is_true;
+        int64_t whole;
+    } arguments[3] = {{.whole = 0}, {.whole = 0}, {.object = loader}};
+    void *classes = jni_find_class(env, "java/lang/Class");
+    void *method = CALL(env, JNI_GET_STATIC_METHOD, void *,
+        (struct jni *, void *, const char *, const char *))(env, classes, "forName", descriptor);
+    arguments[0].object =
+        CALL(env, JNI_NEW_STRING, void *, (struct jni *, const char *))(env, name);
+    if (method == NULL || arguments[0].object == NULL)
+        return NULL;
+    return CALL(env, JNI_CALL_STATIC_OBJECT, void *, (struct jni *, void *, void *, const void *))(
+        env, classes, method, arguments);
+}
+
 void jni_clear_exception(struct jni *env)
 {
     CALL(env, JNI_EXCEPTION_CLEAR, void, (struct jni *))(env);
@@ -72,6 +95,10 @@ void jni_clear_exception(struct jni *env)
 enum {
     TI_SET_EVENT_MODE = 2 - 1,
     TI_ALLOCATE = 46 - 1,
+    TI_DEALLOCATE = 47 - 1,
+    TI_GET_SIGNATURE = 48 - 1,
+    TI_GET_LOADER = 57 - 1,
+    TI_GET_LOADED_CLASSES = 78 - 1,
     TI_SET_CALLBACKS = 122 - 1,
     TI_DISPOSE = 127 - 1,
     TI_ADD_CAPABILITIES = 142 - 1,
@@ -105,6 +132,28 @@ int jvmti_retransform(struct jvmti *env, int count, void *const *classes)
 int jvmti_allocate(struct jvmti *env, int64_t bytes, uint8_t **memory)
 {
     return CALL(env, TI_ALLOCATE, int, (struct jvmti *, int64_t, uint8_t **))(env, bytes, memory);
+}
+
+void jvmti_free(struct jvmti *env, void *memory)
+{
+    CALL(env, TI_DEALLOCATE, int, (struct jvmti *, void *))(env, memory);
+}
+
+int jvmti_loaded_classes(struct jvmti *env, int32_t *count, void ***classes)
+{
+    return CALL(env, TI_GET_LOADED_CLASSES, int, (struct jvmti *, int32_t *, void ***))(
+        env, count, classes);
+}
+
+int jvmti_loader(struct jvmti *env, void *class, void **loader)
+{
+    return CALL(env, TI_GET_LOADER, int, (struct jvmti *, void *, void **))(env, class, loader);
+}
+
+int jvmti_signature(struct jvmti *env, void *class, char **signature)
+{
+    return CALL(env, TI_GET_SIGNATURE, int, (struct jvmti *, void *, char **, char **))(
+        env, class, signature, NULL);
 }
 
 void jvmti_dispose(struct jvmti *env)

@@ -35,6 +35,8 @@ void *jni_define_class(struct jni *, const char *name, const uint8_t *bytes, siz
 int jni_register(struct jni *, void *class, const struct jni_native *, int count);
 void *jni_keep(struct jni *, void *object); /* for ever; NULL: no memory */
 bool jni_is_instance(struct jni *, void *object, void *class);
+/* As this loader finds it; NULL: it does not, an exception is there. */
+void *jni_class_of_loader(struct jni *, const char *name, void *loader);
 void jni_clear_exception(struct jni *);
 
 enum jvmti_event { JVMTI_THREAD_START = 52, JVMTI_CLASS_FILE_LOAD = 54 };
@@ -54,5 +56,9 @@ int jvmti_may_retransform(struct jvmti *);
 int jvmti_set_callbacks(struct jvmti *, const struct jvmti_callbacks *);
 int jvmti_switch(struct jvmti *, enum jvmti_event, int is_on);
 int jvmti_retransform(struct jvmti *, int count, void *const *classes);
+int jvmti_loaded_classes(struct jvmti *, int32_t *count, void ***classes);
+int jvmti_signature(struct jvmti *, void *class, char **signature);
+int jvmti_loader(struct jvmti *, void *class, void **loader);
+void jvmti_free(struct jvmti *, void *memory);
 int jvmti_allocate(struct jvmti *, int64_t bytes, uint8_t **memory);
 void jvmti_dispose(struct jvmti *);

@@ -12,6 +12,7 @@ CONCURRENCY, REQUESTS = 16, 160
 FLAGS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xverify:all"]
 CALLS = {"pool": 2, "own": 2, "submit": 1, "scheduled": 2, "supply": 2, "stages": 2, "forks": 4,
          "handed": 2, "background": 1}
+TOMCAT = "/usr/share/java/tomcat10-*.jar"
 MACHINES = [path for path in ["/usr/bin/java", *sorted(glob.glob("/usr/lib/jvm/*-2*/bin/java"))]
             if os.path.exists(path)]
 
@@ -26,13 +27,13 @@ def name_of(span):
     return (span.attributes.get("url.full") or span.attributes["url.path"]).rpartition("/")[2]
 
 
-def play(java, ways, **more):
+def play(java, ways, app="Tasks.java", classes=(), **more):
     """The calls of each way: (right, without a parent, strangers)."""
     with Scene(**more) as scene:
         back = free_port()
         scene.start([PYTHON, os.path.join(APPS, "aio_backend.py"), str(back)], traced=False, port=back)
         port = free_port()
-        process = scene.start([java, *FLAGS, os.path.join(APPS, "Tasks.java"), str(port), str(back)],
+        process = scene.start([java, *FLAGS, *classes, os.path.join(APPS, app), str(port), str(back)],
                               "front", port=port)
         failed = []
 
@@ -51,7 +52,7 @@ def play(java, ways, **more):
         spans = scene.wait_spans(expected, lambda span: span.kind == "CLIENT" and
                                  name_of(span) != "tick", timeout=8)
         said = scene.stderr(process)
-        check(b"urdock" not in said and b"warning]" not in said, "nothing is said", said)
+        check(b"urdock" not in said and b"warning]" not in said, "nothing is said", said[-2000:])
         return judge(spans)
 
 
@@ -104,6 +105,32 @@ def test_virtual():
     for java in MACHINES[1:]:
         right, roots, strange = play(java, {"virtual": 2}, BURDOCK_CARRIERS="java")["virtual"]
         equal(strange, [], java + ": no stranger")
+
+
+def test_tomcat():
+    """It has an executor of its own. A thread that waits for its first task when that is changed has one
+    more that is nobody's."""
+    spare, java, jars = 10, MACHINES[0] if MACHINES else None, glob.glob(TOMCAT)
+    if java is None or not compiles(java) or not jars:
+        return skip("Tomcat", "it or a JDK is not installed")
+    ways = {"start": 2, "pool": 2}
+    found = play(java, ways, "TomcatTasks.java", ["-cp", ":".join(jars)], BURDOCK_CARRIERS="java")
+    for way, calls in ways.items():
+        right, roots, strange = found[way]
+        equal(strange, [], "Tomcat: %s: no call is a stranger's" % way)
+        check(len(roots) <= spare * calls and len(right) + len(roots) == REQUESTS * calls,
+              "Tomcat: %s: each is its own request's" % way, (len(right), roots))
+
+
+def test_hidden_tomcat():
+    """A loader that hides the natives' class from Tomcat's: nothing is changed there."""
+    java, jars = MACHINES[0] if MACHINES else None, glob.glob(TOMCAT)
+    if java is None or not compiles(java) or not jars:
+        return skip("a loader that hides", "no Tomcat or no JDK")
+    with Scene(BURDOCK_CARRIERS="java") as scene:
+        done = scene.run([java, *FLAGS, os.path.join(APPS, "HiddenTomcat.java"), ":".join(jars)], "hidden")
+        equal((done.returncode, done.stdout), (0, b"before\n" + b"after\n" * 4 + b"true\n"),
+              "a loader that hides: as bare")
 
 
 def test_without():

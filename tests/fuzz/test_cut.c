@@ -62,6 +62,9 @@ static const struct packet {
     {"SCGI, more digits, a body", PIECE("38:CONTENT_LENGTH\0004\0SCGI\0001\0HTTP_HOST\0a.b\0,body"),
         PIECE("111:CONTENT_LENGTH\0004\0SCGI\0001\0HTTP_HOST\0a.b\0HTTP_TRACEPARENT\0"),
         PIECE("\0,body")},
+    {"mod_wsgi, a body", PIECE("\33\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0REQUEST_METHOD\0GET\0body"),
+        PIECE("\144\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0REQUEST_METHOD\0GET\0HTTP_TRACEPARENT\0"),
+        PIECE("\0body")},
 };
 
 /* Answers to two requests at once, and what stands before, between and behind their lines. */

@@ -4,6 +4,14 @@ import os
 import signal
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+pool = ThreadPoolExecutor(4)
+
+
+def call(url):
+    with urllib.request.urlopen(url) as answer:
+        return answer.read().decode()
 
 
 def application(environ, start):
@@ -15,7 +23,7 @@ def application(environ, start):
     if "dump" in query:
         lines = sorted("%s=%s" % pair for pair in environ.items() if isinstance(pair[1], str))
     if "call" in query:
-        with urllib.request.urlopen("%s/leaf?n=%s" % (query["call"], query["n"])) as answer:
-            lines.append(answer.read().decode())
+        url = "%s/leaf?n=%s" % (query["call"], query["n"])
+        lines.append(pool.submit(call, url).result() if "pool" in query else call(url))
     start(query.get("status", "200 OK"), [("Content-Type", "text/plain")])
     return [("\n".join(lines) + "\n").encode()]
