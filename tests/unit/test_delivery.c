@@ -117,7 +117,7 @@ static void test_storing(struct delivery *delivery, const struct config *setting
     die_while_storing(delivery);
     recover(delivery, settings);
     const char *order = stored();
-    CHECK(strcmp(order, "xxx.yy.") == 0, "what was stored is not stored again: %s", order);
+    CHECK(strcmp(order, "xxx.yy.") == 0, "storing was over, so it is not done again: %s", order);
 
     die_while_storing(delivery);
     stored();
