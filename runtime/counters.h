@@ -28,7 +28,7 @@ static inline void counter_add(enum counter counter, uint64_t n)
 
 /* From now on they are counted there, which is all zero. */
 void counters_move(uint64_t *to);
-/* What a thread was about to count when they were moved comes after; the exporter thread's. */
+/* What a thread was about to count when they were moved comes after; now and then, and at the end. */
 void counters_gather(void);
 /* In a child, all zero again. */
 void counters_forked(void);

@@ -159,6 +159,8 @@ static void send_metrics(void)
                   __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE);
     bool is_due = metrics.due_ns != 0 && process_monotonic_ns() >= metrics.due_ns;
     bool is_sent = config_sends(&config, SIGNAL_METRICS);
+    if (is_due || is_end)
+        counters_gather();
     if (is_due && !is_sent)
         metrics_done(&metrics, 0);
     if (is_sent && (is_due || (is_end && (metrics.is_changed ||

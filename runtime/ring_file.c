@@ -348,7 +348,6 @@ void rings_publish_counters(void)
     struct ring_file *home = own_file();
     if (home == NULL)
         return;
-    counters_gather();
     note_health(home);
     home->clock_offset_ns = process_clock_offset_ns();
     home->alive_ns = process_monotonic_ns() + home->clock_offset_ns;
