@@ -54,24 +54,26 @@ static void serving(void)
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
-/* Where none of the runtime's threads accepts, as inside Apache, one of them connects; not in a
- * child of that process. A worker of billiard's (Celery) that has its work by a pipe: each process
- * asks once. */
-static void connecting(void)
+/* A worker of billiard's (Celery) that has its work by a pipe: each process asks once. */
+static bool may_be_worker(void)
 {
     static uint32_t asked_epoch;
-    if (carrier_serving == NULL)
-        return;
-    if (tried_epoch == process.epoch) {
-        serving();
-        return;
-    }
-    if (!may_look() ||
-        __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) == process.epoch ||
+    return __atomic_exchange_n(&asked_epoch, process.epoch, __ATOMIC_ACQ_REL) != process.epoch;
+}
+
+/* Where connections are accepted, but by none of Python's threads, as inside Apache, one of them
+ * connects; not in a child of that process. */
+static void connecting(const void *caller)
+{
+    bool serves = tried_epoch == process.epoch;
+    if (carrier_serving == NULL || !may_look() || (!serves && !may_be_worker()) ||
         __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
     int saved_errno = errno;
-    python_connecting();
+    if (!serves)
+        python_connecting();
+    else if (python_connected(caller))
+        __atomic_store_n(&carrier_connecting, NULL, __ATOMIC_RELEASE);
     errno = saved_errno;
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }

@@ -27,7 +27,7 @@ HOOK(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))
     int result = ORIGINAL(connect)(fd, peer, length);
     stream_connected(fd, peer, length, start_ns, result);
     if (__builtin_expect(process.epoch > 1 && carrier_connecting != NULL, 0))
-        carrier_connecting();
+        carrier_connecting(__builtin_return_address(0));
     return result;
 }
 

@@ -9,7 +9,7 @@
 #include "stream.h"
 
 void (*carrier_serving)(void);
-void (*carrier_connecting)(void);
+void (*carrier_connecting)(const void *caller);
 void (*carrier_asked)(int fd);
 bool carrier_starts_nobodys;
 

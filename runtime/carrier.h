@@ -125,8 +125,8 @@ void carrier_claim_again(uint32_t handle);
 void carrier_unclaim(uint32_t handle);
 
 /* The thread works from now on for the request that this connection is at, also after the answer,
- * as if it had read it itself; for nobody's, if its runtime said so before and there is none. Of one
- * that the program has made itself it says nothing. */
+ * as if it had read it itself; for nobody's, if its runtime said so before and there is none. Of
+ * one that the program has made itself it says nothing. */
 void carrier_serve(int fd);
 /* Is told of connections of which TCP_INFO was asked; NULL: nobody's affair. */
 OURS void (*carrier_asked)(int fd);
@@ -138,8 +138,9 @@ void carrier_return(struct carrier_view view);
  * block, until it is NULL: by then the carriers of the runtimes that are in this process are in
  * their places. */
 OURS void (*carrier_serving)(void);
-/* The same where a forked process has connected, for runtimes that give their children work. */
-OURS void (*carrier_connecting)(void);
+/* The same where code at `caller` has connected in a forked process, for runtimes that give their
+ * children work. */
+OURS void (*carrier_connecting)(const void *caller);
 
 static inline void carrier_serves(void)
 {

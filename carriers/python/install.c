@@ -2,6 +2,7 @@
 /* The way in, and what may end it. */
 #include <link.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "counters.h"
@@ -125,6 +126,36 @@ static bool call_locked(void (*function)(void))
 bool python_install(void)
 {
     return call_locked(install);
+}
+
+/* Is the code the socket module's, or in the object that has Python's own? */
+struct caller {
+    uintptr_t code, python;
+};
+
+static bool is_in(const struct dl_phdr_info *info, uintptr_t address)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && address - info->dlpi_addr - part->p_vaddr < part->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static int is_pythons(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    const struct caller *caller = argument;
+    return is_in(info, caller->code) &&
+           (is_in(info, caller->python) || strstr(info->dlpi_name, "/_socket.") != NULL);
+}
+
+bool python_connected(const void *caller)
+{
+    struct caller wanted = {(uintptr_t)caller, (uintptr_t)py.PyGILState_Ensure};
+    return wanted.python != 0 && py.Py_IsInitialized() &&
+           py.PyGILState_GetThisThreadState() != NULL &&
+           dl_iterate_phdr(is_pythons, &wanted) != 0 && python_install();
 }
 
 static void install_in_worker(void)

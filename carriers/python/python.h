@@ -73,6 +73,9 @@ bool python_look(void);
 bool python_install(void);
 /* The same in a worker that Celery has forked: it has its tasks by a pipe. */
 void python_connecting(void);
+/* Where Python's own code has connected, which holds nothing but its lock, and not that: as
+ * python_install, and true once that is done. */
+bool python_connected(const void *caller);
 /* The interpreter is gone, or another one than ours runs here: nothing of ours may touch it. */
 bool python_is_ours(void);
 /* Whose method was called with these arguments, borrowed; NULL: none's, or not ours to touch. */
