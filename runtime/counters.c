@@ -54,7 +54,7 @@ void counters_forked(void)
 bool counters_tell_loss(const uint64_t *now, const uint64_t *before)
 {
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
-        if (counter_losses >> i & 1 && now[i] > before[i])
+        if (counter_losses >> i & 1 && __atomic_load_n(&now[i], __ATOMIC_RELAXED) > before[i])
             return true;
     return false;
 }

@@ -26,9 +26,16 @@ static inline void counter_add(enum counter counter, uint64_t n)
     __atomic_fetch_add(&all[counter], n, __ATOMIC_RELAXED);
 }
 
+static inline uint64_t counter_now(enum counter counter)
+{
+    return __atomic_load_n(
+        &__atomic_load_n(&counters, __ATOMIC_RELAXED)[counter], __ATOMIC_RELAXED);
+}
+
 /* From now on they are counted there, which is all zero. */
 void counters_move(uint64_t *to);
-/* What a thread was about to count when they were moved comes after; now and then, and at the end. */
+/* What a thread was about to count when they were moved comes after; now and then, and at the end.
+ */
 void counters_gather(void);
 /* In a child, all zero again. */
 void counters_forked(void);

@@ -26,9 +26,10 @@ static size_t gather(const uint64_t *counted, struct loss out[LOSSES_MAX])
     size_t count = 0;
     for (uint64_t left = counter_losses; left != 0 && count < LOSSES_MAX; left &= left - 1) {
         int i = __builtin_ctzll(left);
-        if (counted[i] == 0)
+        uint64_t n = __atomic_load_n(&counted[i], __ATOMIC_RELAXED);
+        if (n == 0)
             continue;
-        out[count] = (struct loss){.count = counted[i]};
+        out[count] = (struct loss){.count = n};
         memcpy(out[count].name, counter_names[i],
             strnlen(counter_names[i], sizeof(out[count].name) - 1));
         count++;
@@ -36,7 +37,7 @@ static size_t gather(const uint64_t *counted, struct loss out[LOSSES_MAX])
     return count;
 }
 
-void losses_tell(
+bool losses_tell(
     const char *run_directory, const char *run_id, const uint64_t counted[COUNTER_COUNT])
 {
     char path[LOSSES_PATH_BYTES];
@@ -44,12 +45,13 @@ void losses_tell(
     struct stat status;
     size_t count = *run_id == '\0' ? 0 : gather(counted, losses);
     if (count == 0 || !losses_path(run_directory, run_id, path))
-        return;
+        return count != 0;
     long descriptor = sys(
         SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (descriptor < 0)
-        return;
+        return true;
     if (sys(SYS_newfstatat, descriptor, "", &status, AT_EMPTY_PATH) == 0 && S_ISREG(status.st_mode))
         sys(SYS_write, descriptor, losses, count * sizeof(losses[0]));
     sys(SYS_close, descriptor);
+    return true;
 }

@@ -25,5 +25,6 @@ enum { LOSSES_PATH_BYTES = 1280 };
 
 /* False: that is no name of a file. */
 bool losses_path(const char *run_directory, const char *run_id, char out[LOSSES_PATH_BYTES]);
-void losses_tell(
+/* False: there are none. */
+bool losses_tell(
     const char *run_directory, const char *run_id, const uint64_t counted[COUNTER_COUNT]);

@@ -306,7 +306,7 @@ uint64_t rings_counter(enum counter counter)
 {
     if (counter == COUNTER_SPANS_RECORDED || counter == COUNTER_LOGS_RECORDED)
         return sum(counter == COUNTER_LOGS_RECORDED);
-    return __atomic_load_n(&counters[counter], __ATOMIC_RELAXED);
+    return counter_now(counter);
 }
 
 uint64_t rings_used_max(void)

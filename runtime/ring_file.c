@@ -22,7 +22,7 @@
 
 static struct ring_file *file; /* NULL: none */
 static uint32_t is_refused;    /* none can be made */
-static bool is_removed;        /* the process ends, and what it has lost is told */
+static bool are_losses_told;   /* of this process */
 
 /* What the making of one needs, and a host's stack has no room for. */
 struct making {
@@ -251,7 +251,7 @@ void rings_file_forked(void)
     open_slots = NULL;
     file = NULL;
     is_refused = 0;
-    is_removed = false;
+    are_losses_told = false;
 }
 
 /* ---- its end ---- */
@@ -259,7 +259,7 @@ void rings_file_forked(void)
 void rings_remove_file(void)
 {
     struct ring_file *home = own_file();
-    if (is_removed)
+    if (home != NULL && home->path[0] == '\0')
         return;
     if (home != NULL) {
         metrics_file_remove(AT_FDCWD, home->path);
@@ -268,9 +268,9 @@ void rings_remove_file(void)
             return;
         }
     }
-    is_removed = true;
     counters_gather();
-    losses_tell(config.run_directory, config.run_id, counters);
+    if (!are_losses_told)
+        are_losses_told = losses_tell(config.run_directory, config.run_id, counters);
     if (home == NULL)
         return;
     sys(SYS_unlinkat, AT_FDCWD, home->path, 0);
@@ -307,7 +307,7 @@ static bool has_grown(const uint8_t *which, size_t count, uint64_t *seen)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += counters[which[i]];
+        sum += counter_now(which[i]);
     bool grown = sum > *seen;
     *seen = sum;
     return grown;
@@ -351,8 +351,9 @@ void rings_publish_counters(void)
     note_health(home);
     home->clock_offset_ns = process_clock_offset_ns();
     home->alive_ns = process_monotonic_ns() + home->clock_offset_ns;
-    home->counters[COUNTER_SPANS_RECORDED] = rings_recorded();
-    home->counters[COUNTER_LOGS_RECORDED] = rings_recorded_logs();
+    __atomic_store_n(&home->counters[COUNTER_SPANS_RECORDED], rings_recorded(), __ATOMIC_RELAXED);
+    __atomic_store_n(
+        &home->counters[COUNTER_LOGS_RECORDED], rings_recorded_logs(), __ATOMIC_RELAXED);
     connection_count(&home->connections);
     if (__atomic_load_n(&process.broken, __ATOMIC_ACQUIRE) && process.broken_why != NULL &&
         !home->broken) {

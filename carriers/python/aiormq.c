@@ -235,7 +235,7 @@ static struct py_object *queue_behind(struct py_object *callback)
 }
 
 /* self, the method, its header */
-static struct py_object *read(
+static struct py_object *read_content(
     struct py_object *original, struct py_object *arguments, struct py_object *keywords)
 {
     static struct py_object *handing;
@@ -262,7 +262,7 @@ static struct py_object *read(
 }
 
 static struct python_place rows[] = {
-    {"aiormq.channel", "Channel", "_read_content", .call = read},
+    {"aiormq.channel", "Channel", "_read_content", .call = read_content},
     {"aiormq.base", "Base", "create_task", .call = make_task},
 };
 

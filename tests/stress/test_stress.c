@@ -265,8 +265,8 @@ static void fight_over_descriptors(void)
 static void print_counters(void)
 {
     for (int i = 0; i < COUNTER_COUNT; i++)
-        if (counters[i] != 0)
-            printf("# %s %d\n", counter_names[i], (int)counters[i]);
+        if (counter_now((enum counter)i) != 0)
+            printf("# %s %d\n", counter_names[i], (int)counter_now((enum counter)i));
 }
 
 static bool fork_once(void)
@@ -276,7 +276,7 @@ static bool fork_once(void)
     if (child == 0) {
         produce(&rounds);
         exporter_flush(true);
-        if (counters[COUNTER_SPANS_EXPORTED] == 2 * CHILD_ROUNDS)
+        if (counter_now(COUNTER_SPANS_EXPORTED) == 2 * CHILD_ROUNDS)
             _exit(0);
         printf("# a child recorded %d spans and has counted:\n", (int)rings_recorded());
         print_counters();
@@ -358,7 +358,7 @@ int main(void)
     for (int i = 0; i < PRODUCERS; i++)
         pthread_join(producers[i], NULL);
     exporter_flush(false);
-    uint64_t recorded = rings_recorded(), exported = counters[COUNTER_SPANS_EXPORTED];
+    uint64_t recorded = rings_recorded(), exported = counter_now(COUNTER_SPANS_EXPORTED);
     CHECK(children == FORKS, "%d of %d children exported their own spans", children, FORKS);
     CHECK(recorded >= 2 * PRODUCERS * ROUNDS, "%d spans were recorded", (int)recorded);
     CHECK(exported == recorded, "all of them were exported, each once: %d", (int)exported);
