@@ -154,11 +154,11 @@ static bool summary_wanted(const struct run_options *options)
     return isatty(STDERR_FILENO);
 }
 
+static struct config settings; /* those that the command has, too */
+
 /* By root, before the service changes its user: after that it could not make the directory. */
 static void store_ready(void)
 {
-    struct config settings;
-    settings_read(&settings);
     if (settings.disabled)
         return; /* else: what cannot be made is the doctor's to explain */
     if (settings.signals[SIGNAL_TRACES].destination == DESTINATION_STORE)
@@ -166,46 +166,29 @@ static void store_ready(void)
     spool_make(&settings);
 }
 
-static void losses_ready(const char *run_id)
-{
-    struct config settings;
-    settings_read(&settings);
-    if (!settings.disabled)
-        lost_begin(&settings, run_id);
-}
-
-static struct config relayed; /* the settings, if the relay is needed */
-
-/* Started anew if it was killed meanwhile. */
+/* Started anew if it was killed meanwhile. What cannot be sent waits in the spool; to tell why is
+ * the doctor's. */
 static void relay_watch(void)
 {
-    relay_ensure(&relayed);
-}
-
-/* What cannot be sent waits in the spool; to tell why is the doctor's. */
-static void relay_start(void)
-{
-    settings_read(&relayed);
-    if (relay_is_needed(&relayed))
-        relay_ensure(&relayed);
+    relay_ensure(&settings);
 }
 
 static int run_supervised(const struct run_options *options, char **argv, const char *run_id)
 {
-    struct ending ending = supervise(argv, relay_is_needed(&relayed) ? relay_watch : NULL);
+    uint64_t lost[COUNTER_COUNT] = {0};
+    if (!settings.disabled)
+        lost_begin(&settings, run_id);
+    struct ending ending = supervise(argv, relay_is_needed(&settings) ? relay_watch : NULL);
+    bool has_run = !ending.fork_failed && !ending.launch_error;
     if (ending.fork_failed)
         complain(argv[0], strerror(errno), NULL);
     else if (ending.launch_error)
         complain_launch(argv[0], ending.launch_error);
-    if (!ending.fork_failed && !ending.launch_error) {
-        struct config settings;
-        uint64_t lost[COUNTER_COUNT] = {0};
-        settings_read(&settings);
+    if (has_run)
         leftovers_recover(&settings, run_id, lost);
-        lost_end(&settings, run_id, lost);
-        if (summary_wanted(options))
-            summary_print(&settings, run_id, lost);
-    }
+    lost_end(&settings, run_id, lost);
+    if (has_run && summary_wanted(options))
+        summary_print(&settings, run_id, lost);
     return ending_status(&ending);
 }
 
@@ -236,12 +219,12 @@ static int launch(const struct run_options *options, char **argv)
         return STATUS_LAUNCHER;
     }
     environment_set(options, library, heap);
+    settings_read(&settings);
     store_ready();
-    relay_start();
-    if (!exec_wanted(options)) {
-        losses_ready(run_id);
+    if (relay_is_needed(&settings))
+        relay_watch();
+    if (!exec_wanted(options))
         return run_supervised(options, argv, run_id);
-    }
     execvp(argv[0], argv);
     return complain_launch(argv[0], errno);
 }

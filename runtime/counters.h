@@ -14,6 +14,13 @@ enum counter {
     COUNTER_COUNT
 };
 
+enum {
+    COUNTER_LOSSES = 0 /* how many of them are losses */
+#define COUNTER(id, name, text)
+#define LOSS(id, name, text) +1
+#include "counters.def"
+};
+
 extern uint64_t *counters; /* COUNTER_COUNT of them; never unmapped, wherever it points */
 extern const char *const counter_names[COUNTER_COUNT];
 extern const char *const counter_texts[COUNTER_COUNT];

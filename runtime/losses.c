@@ -8,8 +8,6 @@
 #include "format.h"
 #include "sys.h"
 
-enum { LOSSES_MAX = 20 }; /* there are 17 */
-
 bool losses_path(const char *run_directory, const char *run_id, char out[LOSSES_PATH_BYTES])
 {
     struct format path;
@@ -21,10 +19,10 @@ bool losses_path(const char *run_directory, const char *run_id, char out[LOSSES_
     return path.fits && strchr(run_id, '/') == NULL;
 }
 
-static size_t gather(const uint64_t *counted, struct loss out[LOSSES_MAX])
+static size_t gather(const uint64_t *counted, struct loss out[COUNTER_LOSSES])
 {
     size_t count = 0;
-    for (uint64_t left = counter_losses; left != 0 && count < LOSSES_MAX; left &= left - 1) {
+    for (uint64_t left = counter_losses; left != 0; left &= left - 1) {
         int i = __builtin_ctzll(left);
         uint64_t n = __atomic_load_n(&counted[i], __ATOMIC_RELAXED);
         if (n == 0)
@@ -41,7 +39,7 @@ bool losses_tell(
     const char *run_directory, const char *run_id, const uint64_t counted[COUNTER_COUNT])
 {
     char path[LOSSES_PATH_BYTES];
-    struct loss losses[LOSSES_MAX]; /* on a host's stack */
+    struct loss losses[COUNTER_LOSSES]; /* on a host's stack */
     struct stat status;
     size_t count = *run_id == '\0' ? 0 : gather(counted, losses);
     if (count == 0 || !losses_path(run_directory, run_id, path))

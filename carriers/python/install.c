@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "counters.h"
+#include "object.h"
 #include "process.h"
 #include "python.h"
 
@@ -133,21 +134,11 @@ struct caller {
     uintptr_t code, python;
 };
 
-static bool is_in(const struct dl_phdr_info *info, uintptr_t address)
-{
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-        if (part->p_type == PT_LOAD && address - info->dlpi_addr - part->p_vaddr < part->p_memsz)
-            return true;
-    }
-    return false;
-}
-
 static int is_pythons(struct dl_phdr_info *info, size_t size, void *argument)
 {
     const struct caller *caller = argument;
-    return is_in(info, caller->code) &&
-           (is_in(info, caller->python) || strstr(info->dlpi_name, "/_socket.") != NULL);
+    return object_contains(info, caller->code) &&
+           (object_contains(info, caller->python) || strstr(info->dlpi_name, "/_socket.") != NULL);
 }
 
 bool python_connected(const void *caller)

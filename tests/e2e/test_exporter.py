@@ -429,6 +429,8 @@ def test_losses_of_killed_run():
         check(os.listdir(scene.rings), "killed: its file is there")
         scene.run([BURDOCK, "run", "-q", "--", "true"], traced=False)
         equal(os.listdir(scene.rings), [], "killed: the next command removes it")
+        done = scene.run([BURDOCK, "run", "-q", "--", "nosuch"], traced=False)
+        equal((done.returncode, os.listdir(scene.rings)), (127, []), "nor does one that runs nothing leave one")
 
 
 def test_killed_while_fast():
