@@ -196,6 +196,10 @@ static const struct key secret_keys[] = {
 
 static bool is_secret(struct slice key)
 {
+    uint8_t first = key.length > 0 ? key.text[0] : '\0';
+    if (first != 'X' && first != 'A' && first != 'S' && first != 's') {
+        return false;
+    }
     for (size_t i = 0; i < sizeof secret_keys / sizeof secret_keys[0]; i++) {
         if (key.length == secret_keys[i].length &&
             memcmp(key.text, secret_keys[i].name, key.length) == 0) {
