@@ -156,11 +156,12 @@ def test_celery():
     """What a task does is under its message, or, in a process of its pool, beside that."""
     if subprocess.run([PYTHON, "-c", "import celery, redis"], capture_output=True).returncode:
         return skip("Celery", "python3-celery is not installed")
-    for pool, parent in (("prefork", "LPUSH celery"), ("solo", "process celery"), ("threads", None)):
+    for pool, kind, parent in (("prefork", "once", "LPUSH celery"), ("solo", "once", "process celery"),
+                               ("threads", "once", "process celery"), ("threads", "later", "LPUSH celery")):
         with Scene(BURDOCK_REDIS_ENVELOPE="1") as scene:
             redis, count = Server(scene), 40
             shop = celery_shop.Shop(scene, "redis://127.0.0.1:%d/0" % redis.port, redis.port, pool)
-            equal(shop.ask("once", count), {200}, pool + ": every request is answered")
+            equal(shop.ask(kind, count), {200}, pool + ": every request is answered")
             wait_until(lambda: len(shop.told()) >= count, 60)
             equal(sorted(shop.told()), sorted("%d ['traceparent']" % number for number in range(count)),
                   pool + ": each task has been worked on once, and has our context")
@@ -170,8 +171,8 @@ def test_celery():
             ways = [(celery_shop.number_of_call(span), *celery_shop.way_of(span, by_id)) for span in calls
                     if span.parent]
             equal([way for way in ways if way[2] != way[0]], [], pool + ": none is under another's request")
-            equal(len(ways), 0 if parent is None else count, pool + ": known calls")
-            equal({way[1][0] for way in ways}, {parent} - {None}, pool + ": under its message")
+            equal(len(ways), count, pool + ": its calls are known")
+            equal({way[1][0] for way in ways}, {parent}, pool + ": under its message")
 
 
 def test_sidekiq():
