@@ -242,6 +242,8 @@ static struct decision noted(struct thread *self, struct decision decision)
 {
     if (decision.parent != NULL && is_uncertain(decision.parent))
         decision = ambiguous(decision.parent);
+    if (decision.parent != NULL && decision.parent->is_message && decision.rule != RULE_AMBIGUOUS)
+        decision.parent->has_named_calls = true;
     if (self->current_carried && !self->current_guessed)
         self->current->has_called = true;
     self->current_retries = false;

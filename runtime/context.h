@@ -36,8 +36,9 @@ struct context {
     uint64_t left_ns;  /* of such: when that was, monotonic; 0: not yet */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
-    bool is_followed; /* its runtime tells of every task that works for it */
-    uint32_t rests;   /* tasks that wait for their next step: carrier_rest */
+    bool has_named_calls; /* of a message: a call has been its */
+    bool is_followed;     /* its runtime tells of every task that works for it */
+    uint32_t rests;       /* tasks that wait for their next step: carrier_rest */
     bool has_made_calls;
     bool may_have_made_calls; /* a call was in doubt while it was the likeliest */
     bool is_checked;          /* the self-check has been made, before its answer was written */

@@ -17,6 +17,21 @@ struct inheritance {
 
 static struct pool inheritances = {.block_shift = 6};
 
+/* Of several messages for each of which a thread was started, before that did anything, any thread
+ * may get any: a pool grows like that. */
+static void doubt_pool(struct context *message)
+{
+    static uint32_t last;
+    struct context *before =
+        context_hold_at(__atomic_exchange_n(&last, message->index, __ATOMIC_ACQ_REL));
+    if (before == NULL)
+        return;
+    if (before != message && before->is_message && !before->has_named_calls &&
+        !message->is_followed)
+        before->is_uncertain = message->is_uncertain = true;
+    context_drop(before);
+}
+
 static struct inheritance *take(struct context *context, void *(*start)(void *), void *argument)
 {
     struct thread *self = observe_open();
@@ -31,6 +46,8 @@ static struct inheritance *take(struct context *context, void *(*start)(void *),
             .argument = argument,
             .is_task = self->starts && context != NULL};
     if (inheritance != NULL && context != NULL) {
+        if (context->is_message && start != NULL)
+            doubt_pool(context);
         context_hold(context);
         attribution_call_begin(context); /* not starved while its thread starts */
     }

@@ -44,8 +44,9 @@ bool greenlets_refresh(void)
     }
     bool is_green = is_switched(greenlet);
     struct py_object *context = is_green ? py.PyObject_GetAttrString(greenlet, "gr_context") : NULL;
-    if (is_green)
+    if (is_green || python_thread.is_green)
         current_context = context == tasks_none() ? NULL : context;
+    python_thread.is_green = is_green;
     if (context != NULL)
         py.Py_DecRef(context); /* the thread has it as long as it runs */
     py.PyErr_Clear();

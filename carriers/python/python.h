@@ -126,10 +126,11 @@ void current_attend(void);
 extern __thread struct py_object *current_context;
 /* The rest of what is known of the calling thread; one block, since there is little room. */
 extern __thread struct python_thread {
-    uint32_t releases; /* calls under way that let the next one in: signals.c */
-    bool is_callback;  /* what runs is the event loop's, and no task: tasks.c */
-    bool has_begun;    /* as it tells who has started it: threads.c */
-    uint16_t reacts;   /* calls under way of a reactor's that is not known: tasks.c */
+    uint32_t releases;    /* calls under way that let the next one in: signals.c */
+    bool is_callback : 1; /* what runs is the event loop's, and no task: tasks.c */
+    bool has_begun : 1;   /* as it tells who has started it: threads.c */
+    bool is_green : 1;    /* current_context is a greenlet's, which may be gone by now */
+    uint16_t reacts;      /* calls under way of a reactor's that is not known: tasks.c */
 } python_thread;
 
 /* --- consumers.c (queue.h has more of it) ------------------------------------------------------

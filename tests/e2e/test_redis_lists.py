@@ -157,7 +157,11 @@ def test_celery():
     if subprocess.run([PYTHON, "-c", "import celery, redis"], capture_output=True).returncode:
         return skip("Celery", "python3-celery is not installed")
     for pool, kind, parent in (("prefork", "once", "LPUSH celery"), ("solo", "once", "process celery"),
-                               ("threads", "once", "process celery"), ("threads", "later", "LPUSH celery")):
+                               ("threads", "once", "process celery"), ("threads", "later", "LPUSH celery"),
+                               ("gevent", "once", "process celery")):
+        if pool == "gevent" and subprocess.run([PYTHON, "-c", "import gevent"], capture_output=True).returncode:
+            skip("Celery's pool of greenlets", "python3-gevent is not installed")
+            continue
         with Scene(BURDOCK_REDIS_ENVELOPE="1") as scene:
             redis, count = Server(scene), 40
             shop = celery_shop.Shop(scene, "redis://127.0.0.1:%d/0" % redis.port, redis.port, pool)
