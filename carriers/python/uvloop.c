@@ -212,9 +212,8 @@ static ssize_t our_read(int fd, void *data, size_t bytes)
 
 static bool bind_connections(const char *path)
 {
-    struct hook_row found = {"getpeername", (void **)&getpeername_on, NULL, 0};
     read_on = hooks_own("read");
-    if (read_on == NULL || !hooks_find(&found, 1))
+    if (read_on == NULL || !hooks_find("getpeername\0", &getpeername_on))
         return false;
     const struct bind_row rows[] = {{"getpeername", (void *)getpeername_on, our_getpeername},
         {"read", (void *)read_on, our_read}};
