@@ -180,12 +180,12 @@ static void *our_writelines(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"uvloop.loop", "Loop", "call_soon", {our_soon}, &makes[SOON], &flags[SOON]},
-    {"uvloop.loop", "Loop", "call_soon_threadsafe", {our_soon_threadsafe}, &makes[SOON_THREADSAFE],
-        &flags[SOON_THREADSAFE]},
-    {"uvloop.loop", "Loop", "call_later", {our_later}, &makes[LATER], &flags[LATER]},
-    {"uvloop.loop", "UVStream", "write", {our_write}, &puts_by[WRITE], &put_flags[WRITE]},
-    {"uvloop.loop", "UVStream", "writelines", {our_writelines}, &puts_by[WRITELINES],
+    {PLACE("uvloop.loop", "Loop", "call_soon"), {our_soon}, &makes[SOON], &flags[SOON]},
+    {PLACE("uvloop.loop", "Loop", "call_soon_threadsafe"), {our_soon_threadsafe},
+        &makes[SOON_THREADSAFE], &flags[SOON_THREADSAFE]},
+    {PLACE("uvloop.loop", "Loop", "call_later"), {our_later}, &makes[LATER], &flags[LATER]},
+    {PLACE("uvloop.loop", "UVStream", "write"), {our_write}, &puts_by[WRITE], &put_flags[WRITE]},
+    {PLACE("uvloop.loop", "UVStream", "writelines"), {our_writelines}, &puts_by[WRITELINES],
         &put_flags[WRITELINES]},
 };
 
