@@ -12,7 +12,9 @@
 #include "service_name.h"
 #include "sys.h"
 
-struct config config;
+struct config config __attribute__((aligned(2048)));
+_Static_assert(
+    offsetof(struct config, store_directory) < 2048 - sizeof("/var/lib/burdock"), "one page");
 
 static const char names[] =
 #define VARIABLE(name, parser, target, secure, text) name "\0"
@@ -167,6 +169,8 @@ static void settle_file(struct reading *reading, enum signal signal)
 {
     struct config_signal *settings = &reading->config->signals[signal];
     unsigned kept = 0;
+    if (settings->destination != DESTINATION_FILE && settings->copy_count == 0)
+        return; /* before the paths are read, which would touch their pages */
     bool has_path = reading->config->outlet_paths[signal][0] != '\0', is_lost = false;
     for (unsigned i = 0; i < settings->copy_count && !has_path; i++)
         if (settings->copies[i].destination != DESTINATION_FILE || settings->copies[i].outlet != 0)
