@@ -106,6 +106,10 @@ bool hooks_find(const char *names, void *functions);
 /* The hook of this name, for who has to call it by an address; NULL: there is none. */
 void *hooks_own(const char *name);
 
+/* Something that was loaded at the start has Node-API. Looked for on the way, since each start
+ * asks. */
+extern bool hooks_node_is_here;
+
 /* Our own file, as the linker knows it; NULL before hooks_resolve. */
 const char *hooks_path(void);
 

@@ -55,6 +55,8 @@ static bool is_another_of_us(const struct object *object)
     return object_find(object, object_hash(name), name) != NULL;
 }
 
+bool hooks_node_is_here AT_START;
+
 static int visit(struct dl_phdr_info *info, size_t size, void *argument)
 {
     bool *is_behind = argument;
@@ -63,9 +65,14 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
         *is_behind = true;
         own_path = info->dlpi_name;
         own_base = info->dlpi_addr;
-    } else if (!object_open(info, &object))
         return 0;
-    else if (*is_behind)
+    }
+    if (!object_open(info, &object))
+        return 0;
+    static const char node[] = "napi_module_register";
+    if (object_find(&object, object_hash(node), node) != NULL)
+        hooks_node_is_here = true;
+    if (*is_behind)
         search(&object);
     else if (is_another_of_us(&object))
         is_first = false;
