@@ -165,7 +165,8 @@ static void check_counters(struct findings *findings, int pid, const struct conf
     for (int i = 0; i < COUNTER_COUNT; i++) {
         if (values[i] && is_failure((enum counter)i))
             finding_add(findings, FINDING_WARN,
-                format_text("%s %" PRIu64 ": %s", counter_names[i], values[i], counter_texts[i]),
+                format_text("%s %" PRIu64 ": %s", counter_name((enum counter)i), values[i],
+                    counter_text((enum counter)i)),
                 NULL);
     }
 }

@@ -57,7 +57,7 @@ void lost_begin(const struct config *settings, const char *run_id)
 static void add(uint64_t lost[COUNTER_COUNT], const struct loss *loss)
 {
     for (int i = 0; i < COUNTER_COUNT; i++)
-        if (strncmp(loss->name, counter_names[i], sizeof loss->name) == 0)
+        if (strncmp(loss->name, counter_name((enum counter)i), sizeof loss->name) == 0)
             lost[i] += loss->count;
 }
 
@@ -78,6 +78,6 @@ void lost_print(FILE *stream, const uint64_t lost[COUNTER_COUNT])
 {
     for (int i = 0; i < COUNTER_COUNT; i++)
         if (counter_losses >> i & 1 && lost[i])
-            fprintf(stream, "burdock: lost: %s %" PRIu64 ": %s\n", counter_names[i], lost[i],
-                counter_texts[i]);
+            fprintf(stream, "burdock: lost: %s %" PRIu64 ": %s\n", counter_name((enum counter)i),
+                lost[i], counter_text((enum counter)i));
 }

@@ -48,7 +48,7 @@ static uint64_t dropped(const struct leftovers *told, const char *prefix)
 {
     uint64_t sum = 0;
     for (int i = 0; i < COUNTER_COUNT; i++)
-        if (strncmp(counter_names[i], prefix, strlen(prefix)) == 0)
+        if (strncmp(counter_name((enum counter)i), prefix, strlen(prefix)) == 0)
             sum += told->counters[i];
     return sum;
 }
@@ -219,7 +219,7 @@ static void print_json(const struct status *status)
         json_integer(&json, "ring_used_max_bytes", (int64_t)told->health.used_max);
         json_open(&json, "counters", '{');
         for (int i = 0; i < COUNTER_COUNT; i++)
-            json_integer(&json, counter_names[i], (int64_t)told->counters[i]);
+            json_integer(&json, counter_name((enum counter)i), (int64_t)told->counters[i]);
         json_close(&json, '}');
         json_connections(&json, &told->connections);
     }

@@ -6,8 +6,8 @@
 #include "foreign.h"
 #include "stacks.h"
 
-static __typeof__(makecontext) *original_makecontext __attribute__((section(".data")));
-FIND(makecontext, original_makecontext, HOOKS_MISSING);
+HOOK_ORIGINAL(makecontext);
+HOOK_ROW(makecontext, "hooks_missing - .");
 
 __typeof__(makecontext) *coroutine_made(const ucontext_t *context)
     __attribute__((visibility("hidden")));

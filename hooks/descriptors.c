@@ -80,7 +80,8 @@ HOOK(int, close, (int fd))
 }
 
 /* glibc before 2.34. Who finds our name by dlsym gets what the kernel answers. */
-static int absent_close_range(unsigned int first, unsigned int last, int flags)
+__attribute__((used)) static int absent_close_range(
+    unsigned int first, unsigned int last, int flags)
 {
     return (int)sys_result(sys(SYS_close_range, first, last, flags));
 }
@@ -93,7 +94,7 @@ HOOK_OR(absent_close_range, int, close_range, (unsigned int first, unsigned int 
 }
 
 /* glibc before 2.34; the kernel's own call is as old as Linux 5.9. */
-static void absent_closefrom(int first)
+__attribute__((used)) static void absent_closefrom(int first)
 {
     unsigned from = first < 0 ? 0 : (unsigned)first;
     if (sys(SYS_close_range, from, ~0u, 0) == 0)

@@ -27,14 +27,14 @@ struct search {
 
 static bool is_such(const struct search *search, const struct object *object)
 {
-    const char *name = search->library->names[0];
+    const char *name = search->library->names;
     return object_find(object, object_hash(name), name) != NULL;
 }
 
 static void take_functions(const struct search *search, const struct object *object)
 {
-    for (uint32_t i = 0; i < search->library->count; i++) {
-        const char *name = search->library->names[i];
+    const char *name = search->library->names;
+    for (uint32_t i = 0; i < search->library->count; i++, name += strlen(name) + 1) {
         const ElfW(Sym) *symbol = object_find(object, object_hash(name), name);
         search->functions[i] =
             symbol == NULL ? (void *)hooks_missing : object_address(object, symbol);
@@ -131,7 +131,7 @@ void foreign_start(void)
 /* Without a version the name alone counts, and the first object that has it. */
 static bool is_unversioned(const struct search *search, const struct object *object)
 {
-    const char *name = search->library->names[0];
+    const char *name = search->library->names;
     const ElfW(Sym) *symbol = object_find(object, object_hash(name), name);
     return symbol != NULL &&
            (object->versions == NULL || object->versions[symbol - object->symbols] < 2);

@@ -37,8 +37,8 @@ struct foreign_caller {
 };
 
 struct foreign_library {
-    const char *const *names;     /* of functions; who has the first is such a library */
-    uint32_t count;               /* < FOREIGN_FUNCTIONS_MAX */
+    const char *names; /* of functions, each ended by '\0'; who has the first is such a library */
+    uint32_t count;    /* < FOREIGN_FUNCTIONS_MAX */
     struct foreign_library *next; /* of those that were asked for */
     bool is_listed;
     struct foreign_caller *callers; /* FOREIGN_CALLERS_MAX */
@@ -59,19 +59,17 @@ void foreign_forget(void);
  * pointers by name, and the library itself. The first name is what it is known by. own: not NULL if
  * the caller is the library itself. */
 #define FOREIGN_POINTER(result, name, parameters) result(*name) parameters;
-#define FOREIGN_NAME(result, name, parameters) #name,
+#define FOREIGN_NAME(result, name, parameters) #name "\0"
 #define FOREIGN_LIBRARY(type, FUNCTIONS)                                                       \
     struct type {                                                                              \
         FUNCTIONS(FOREIGN_POINTER)                                                             \
         const void *own;                                                                       \
     };                                                                                         \
-    static const char *const type##_names[] = {FUNCTIONS(FOREIGN_NAME)};                       \
-    _Static_assert(offsetof(struct type, own) == sizeof(type##_names), "one for each name");   \
     _Static_assert(sizeof(struct type) <= FOREIGN_FUNCTIONS_MAX * sizeof(void *), "they fit"); \
     static struct foreign_caller type##_callers[FOREIGN_CALLERS_MAX];                          \
-    static struct foreign_library type##_library = {.names = type##_names,                     \
+    static struct foreign_library type##_library = {.names = FUNCTIONS(FOREIGN_NAME),          \
         .callers = type##_callers,                                                             \
-        .count = sizeof(type##_names) / sizeof(type##_names[0])}
+        .count = offsetof(struct type, own) / sizeof(void *)}
 
 /* In a hook: a variable of this name, of the library that the caller of the hook uses. */
 #define FOREIGN(type)                                                 \

@@ -53,8 +53,7 @@ static bool is_nginx(void)
     static uint8_t answer; /* 1: no, 2: yes */
     if (answer == 0) {
         void *function = NULL;
-        struct hook_row row = {"ngx_http_core_run_phases", &function, NULL, 0};
-        answer = hooks_find(&row, 1) ? 2 : 1;
+        answer = hooks_find("ngx_http_core_run_phases\0", &function) ? 2 : 1;
         counter_add(COUNTER_CARRIER_LUA, answer == 2);
     }
     return answer == 2;

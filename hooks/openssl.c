@@ -113,7 +113,7 @@ static void tell_facts(struct secure_call *call, const struct openssl *openssl, 
  * and their number (RFC 8446, 6). */
 static const struct {
     unsigned reason;
-    const char *name;
+    char name[32];
 } reasons[] = {
     {134, "certificate_verify_failed"},
     {156, "plaintext_http"},

@@ -22,7 +22,7 @@ enum { SEMAPHORE_PRIVATE = 128 };
 /* A thread that is cancelled in its wait never comes back to unpark: it ends, parked. glibc before
  * 2.34 without libpthread has not all of these; it may have come by now. */
 #define HOOK_PARK(name, missing, goes_on, parameters, arguments)                         \
-    static int absent_##name parameters;                                                 \
+    __attribute__((used)) static int absent_##name parameters;                           \
     HOOK_OR(absent_##name, int, name, parameters)                                        \
     {                                                                                    \
         if ((goes_on) || __builtin_expect(!stream_park(), 1))                            \

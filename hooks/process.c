@@ -23,7 +23,7 @@
 
 /* glibc before 2.34 without libdl. Whoever calls has it, or found our name where it would find
  * none; libdl may have come by now. */
-static void *absent_dlopen(const char *file, int flags);
+__attribute__((used)) static void *absent_dlopen(const char *file, int flags);
 
 bool (*hooks_dlopen)(const char *file);
 
@@ -44,7 +44,7 @@ static void *absent_dlopen(const char *file, int flags)
 }
 
 /* As absent_dlopen. */
-static int absent_dlclose(void *handle);
+__attribute__((used)) static int absent_dlclose(void *handle);
 
 HOOK_OR(absent_dlclose, int, dlclose, (void *handle))
 {

@@ -11,30 +11,37 @@
 #include "memory.h"
 #include "object.h"
 
-extern struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
-extern struct hook_row __stop_hook_rows[] __attribute__((visibility("hidden")));
+extern const struct hook_row __start_hook_rows[] __attribute__((visibility("hidden")));
+extern const struct hook_row __stop_hook_rows[] __attribute__((visibility("hidden")));
+
+static void *at(const int32_t *distance)
+{
+    return (void *)((uintptr_t)distance + (uintptr_t)*distance);
+}
 
 static void *stand_in(const struct hook_row *row)
 {
-    return row->absent == HOOKS_MISSING ? (void *)hooks_missing : row->absent;
+    return row->absent == 0 ? NULL : at(&row->absent);
 }
 
 static bool is_missing(const struct hook_row *row)
 {
-    return *row->original == NULL || *row->original == stand_in(row);
+    void *original = *(void **)at(&row->original);
+    return original == NULL || original == stand_in(row);
 }
 
-static void search(const struct object *object, struct hook_row *row, const struct hook_row *end)
+static void search(const struct object *object)
 {
-    for (; row < end; row++) {
-        /* Reading a variable that was never written would cost a page more at every start. */
-        if (row->hash == 0)
-            row->hash = object_hash(row->name);
-        else if (!is_missing(row))
+    /* Reading what was never written would cost a fault more at every start. */
+    static bool is_begun AT_START;
+    bool is_first_time = !is_begun;
+    is_begun = true;
+    for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++) {
+        if (!is_first_time && !is_missing(row))
             continue;
-        const ElfW(Sym) *symbol = object_find(object, row->hash, row->name);
+        const ElfW(Sym) *symbol = object_find(object, row->hash, at(&row->name));
         if (symbol != NULL)
-            *row->original = object_address(object, symbol);
+            *(void **)at(&row->original) = object_address(object, symbol);
     }
 }
 
@@ -48,6 +55,8 @@ static bool is_another_of_us(const struct object *object)
     return object_find(object, object_hash(name), name) != NULL;
 }
 
+bool hooks_node_is_here AT_START;
+
 static int visit(struct dl_phdr_info *info, size_t size, void *argument)
 {
     bool *is_behind = argument;
@@ -56,10 +65,15 @@ static int visit(struct dl_phdr_info *info, size_t size, void *argument)
         *is_behind = true;
         own_path = info->dlpi_name;
         own_base = info->dlpi_addr;
-    } else if (!object_open(info, &object))
         return 0;
-    else if (*is_behind)
-        search(&object, __start_hook_rows, __stop_hook_rows);
+    }
+    if (!object_open(info, &object))
+        return 0;
+    static const char node[] = "napi_module_register";
+    if (object_find(&object, object_hash(node), node) != NULL)
+        hooks_node_is_here = true;
+    if (*is_behind)
+        search(&object);
     else if (is_another_of_us(&object))
         is_first = false;
     return 0;
@@ -73,8 +87,9 @@ bool burdock_is_first(void)
 }
 
 struct search {
-    struct hook_row *rows;
-    size_t count;
+    const char *names;
+    uint32_t hash; /* of the first */
+    void **functions;
 };
 
 static int visit_any(struct dl_phdr_info *info, size_t size, void *argument)
@@ -82,15 +97,20 @@ static int visit_any(struct dl_phdr_info *info, size_t size, void *argument)
     const struct search *wanted = argument;
     struct object object;
     if (object_dynamic(info) == _DYNAMIC || !object_open(info, &object) ||
-        object_find(&object, object_hash(wanted->rows->name), wanted->rows->name) == NULL)
+        object_find(&object, wanted->hash, wanted->names) == NULL)
         return 0;
-    search(&object, wanted->rows, wanted->rows + wanted->count);
+    void **function = wanted->functions;
+    for (const char *name = wanted->names; *name != '\0'; name += strlen(name) + 1, function++) {
+        const ElfW(Sym) *symbol = object_find(&object, object_hash(name), name);
+        if (symbol != NULL)
+            *function = object_address(&object, symbol);
+    }
     return 1;
 }
 
-bool hooks_find(struct hook_row *rows, size_t count)
+bool hooks_find(const char *names, void *functions)
 {
-    struct search wanted = {rows, count};
+    struct search wanted = {names, object_hash(names), functions};
     return dl_iterate_phdr(visit_any, &wanted) != 0;
 }
 
@@ -118,7 +138,7 @@ void hooks_resolve(void)
 {
     bool is_behind = false;
     dl_iterate_phdr(visit, &is_behind);
-    for (struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)
-        if (*row->original == NULL)
-            *row->original = stand_in(row);
+    for (const struct hook_row *row = __start_hook_rows; row < __stop_hook_rows; row++)
+        if (is_missing(row))
+            *(void **)at(&row->original) = stand_in(row);
 }

@@ -40,9 +40,8 @@ extern int __vdprintf_chk(int fd, int flag, const char *format, va_list argument
 _Static_assert(LOGS_STDIO_OFF == 1, "as the jumps have it");
 
 #define HOOK_VARIADIC(name, parameters)                                                         \
-    extern __typeof__(name) *original_##name;                                                   \
-    __typeof__(name) *original_##name __attribute__((section(".data")));                        \
-    FIND(name, original_##name, HOOKS_MISSING);                                                 \
+    HOOK_ORIGINAL(name);                                                                        \
+    HOOK_ROW(name, "hooks_missing - .");                                                        \
     int observed_##name parameters;                                                             \
     _Static_assert(__builtin_types_compatible_p(__typeof__(name), __typeof__(observed_##name)), \
         #name " is declared otherwise");                                                        \

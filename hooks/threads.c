@@ -10,7 +10,7 @@
 #include "hook.h"
 
 /* glibc before 2.34 without libpthread; it may have come by now. */
-static int absent_pthread_create(
+__attribute__((used)) static int absent_pthread_create(
     pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 
 HOOK_OR(absent_pthread_create, int, pthread_create,
@@ -42,7 +42,7 @@ HOOK(void, pthread_exit, (void *result))
 }
 
 /* glibc before 2.34 without libpthread. */
-static void absent_thrd_exit(int result)
+__attribute__((used)) static void absent_thrd_exit(int result)
 {
     ORIGINAL(pthread_exit)((void *)(intptr_t)result); /* as libc's own */
     __builtin_unreachable();

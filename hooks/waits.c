@@ -146,8 +146,8 @@ HOOK(int, epoll_pwait,
 }
 
 /* glibc before 2.35; the kernel's own call is as old as Linux 5.11. */
-static int absent_epoll_pwait2(int epoll, struct epoll_event *events, int count,
-    const struct timespec *timeout, const sigset_t *mask)
+__attribute__((used)) static int absent_epoll_pwait2(int epoll, struct epoll_event *events,
+    int count, const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)sys_result(sys(SYS_epoll_pwait2, epoll, events, count, timeout, mask, _NSIG / 8));
 }

@@ -38,15 +38,15 @@ extern __typeof__(sendmsg) *original_sendmsg;
 extern __typeof__(send) *original_send;
 extern __typeof__(write) *original_write;
 
-FIND(pthread_attr_getstacksize, originals.pthread_attr_getstacksize, NULL);
-FIND(pthread_attr_setstacksize, originals.pthread_attr_setstacksize, NULL);
-FIND(pthread_timedjoin_np, originals.pthread_timedjoin_np, NULL);
-FIND(pthread_key_create, originals.pthread_key_create, NULL);
-FIND(pthread_key_delete, originals.pthread_key_delete, NULL);
-FIND(_dl_find_object, unwind_find_object, NULL);
-FIND(pthread_setspecific, originals.pthread_setspecific, NULL);
-static __typeof__(burdock_heap_attach) *heap_attach; /* NULL: nobody watches the allocator */
-FIND(burdock_heap_attach, heap_attach, NULL);
+FIND(pthread_attr_getstacksize);
+FIND(pthread_attr_setstacksize);
+FIND(pthread_timedjoin_np);
+FIND(pthread_key_create);
+FIND(pthread_key_delete);
+extern __typeof__(*unwind_find_object) _dl_find_object; /* glibc from 2.35 on */
+FIND(_dl_find_object);
+FIND(pthread_setspecific);
+FIND(burdock_heap_attach); /* NULL: nobody watches the allocator */
 
 /* A program with more rights than its caller is none of our business (ld.so(8), secure execution).
  */
@@ -60,6 +60,13 @@ static void start(char *const *argv, char *const *envp)
 {
     if (!descriptor_start())
         return;
+    originals.pthread_attr_getstacksize = original_pthread_attr_getstacksize;
+    originals.pthread_attr_setstacksize = original_pthread_attr_setstacksize;
+    originals.pthread_timedjoin_np = original_pthread_timedjoin_np;
+    originals.pthread_key_create = original_pthread_key_create;
+    originals.pthread_key_delete = original_pthread_key_delete;
+    originals.pthread_setspecific = original_pthread_setspecific;
+    unwind_find_object = original__dl_find_object;
     if (!thread_start() || !process_start()) {
         descriptor_limit = 0;
         return;
@@ -71,8 +78,8 @@ static void start(char *const *argv, char *const *envp)
     attribution_start();
     environment_start(envp);
     carriers_start(argv);
-    if (heap_attach != NULL)
-        heap_attach(heap_start());
+    if (original_burdock_heap_attach != NULL)
+        original_burdock_heap_attach(heap_start());
     if (heap_is_on && config.isolation == ISOLATION_AUTO)
         config.isolation = ISOLATION_ALWAYS; /* else its loops read many requests at once */
     if (config.joins_logs)

@@ -15,7 +15,7 @@ static const struct method {
     uint16_t class, method;
     enum amqp_method meaning;
     uint8_t sides; /* who may send it: bits of enum direction */
-    const char *arguments;
+    char arguments[6];
 } methods[] = {
     {20, 40, CHANNEL_CLOSE, BOTH, "2"},
     {20, 41, CHANNEL_CLOSE_OK, BOTH, ""},

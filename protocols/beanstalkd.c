@@ -14,24 +14,24 @@
 /* Other protocols of lines have verbs of such names: of those that may be somebody else's, the
  * answer decides. What memcached has, too (delete, touch), is left to it. */
 static const struct opening {
-    const char *command;
+    char command[22];
     uint8_t length;
     uint8_t argument; /* N: four numbers, T: a tube, 0: nothing of interest */
-    const char *answer;
+    char answer[10];
     uint8_t answer_length;
 } openings[] = {
-    {"put ", 4, 'N', NULL, 0},
-    {"reserve\r\n", 9, 0, NULL, 0},
-    {"reserve-with-timeout ", 21, 0, NULL, 0},
-    {"reserve-job ", 12, 0, NULL, 0},
+    {"put ", 4, 'N', "", 0},
+    {"reserve\r\n", 9, 0, "", 0},
+    {"reserve-with-timeout ", 21, 0, "", 0},
+    {"reserve-job ", 12, 0, "", 0},
     {"use ", 4, 'T', "USING ", 6},
     {"watch ", 6, 'T', "WATCHING ", 9},
     {"stats\r\n", 7, 0, "OK ", 3},
-    {"list-tube", 9, 0, NULL, 0},
-    {"stats-tube ", 11, 0, NULL, 0},
-    {"stats-job ", 10, 0, NULL, 0},
-    {"peek-", 5, 0, NULL, 0},
-    {"pause-tube ", 11, 0, NULL, 0},
+    {"list-tube", 9, 0, "", 0},
+    {"stats-tube ", 11, 0, "", 0},
+    {"stats-job ", 10, 0, "", 0},
+    {"peek-", 5, 0, "", 0},
+    {"pause-tube ", 11, 0, "", 0},
     {"kick ", 5, 0, "KICKED", 6},
 };
 
@@ -71,7 +71,7 @@ static enum verdict open_with(
     enum verdict verdict = broker_begins(request, opening->command, opening->length);
     if (verdict == VERDICT_YES && opening->argument != 0)
         verdict = fits(request, opening->length, opening->argument);
-    if (verdict != VERDICT_YES || opening->answer == NULL)
+    if (verdict != VERDICT_YES || opening->answer_length == 0)
         return answer->length == 0 || verdict == VERDICT_NO ? verdict : VERDICT_NO;
     if (answer->length == 0)
         return request->length < PREFIX_BYTES_MAX ? VERDICT_MORE : VERDICT_YES;

@@ -12,7 +12,7 @@
 
 /* RFC 3875, 4.1; REQUEST_URI and REQUEST_SCHEME are what every server adds. */
 static const struct {
-    const char *name;
+    char name[24];
     uint8_t length;
     uint8_t field;
 } variables[] = {

@@ -15,14 +15,17 @@
 #include "library.h"
 #include "messaging.h"
 
-static const struct {
-    int16_t number;
-    const char *name;
-} codes[] = {
-#define CODE(number, name) {number, name},
+static const int16_t codes[] = {
+#define CODE(number, name) number,
 #include "kafka_codes.def"
 #undef CODE
 };
+
+static const char code_names[] =
+#define CODE(number, name) name "\0"
+#include "kafka_codes.def"
+#undef CODE
+    ;
 
 static void put(struct describer *out, enum attribute attribute, struct fact text)
 {
@@ -34,8 +37,9 @@ static struct fact name_of(int64_t code, uint8_t digits[DATABASE_DIGITS_MAX])
 {
     const char *name = code < 0 ? "_OTHER" : NULL;
     uint32_t length = 0;
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        name = codes[i].number == code ? codes[i].name : name;
+    const char *at = code_names;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++, at += strlen(at) + 1)
+        name = codes[i] == code ? at : name;
     if (name == NULL)
         return database_decimal(code, digits);
     while (name[length] != '\0')

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "attribution.h"
+#include "memory.h"
 #include "stacks.h"
 #include "stream.h"
 
-void (*carrier_serving)(void);
-void (*carrier_connecting)(const void *caller);
+void (*carrier_serving)(void) AT_START;
+void (*carrier_connecting)(const void *caller) AT_START;
 void (*carrier_asked)(int fd);
 bool carrier_starts_nobodys;
 

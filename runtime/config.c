@@ -12,17 +12,43 @@
 #include "service_name.h"
 #include "sys.h"
 
-struct config config;
+struct config config __attribute__((aligned(2048)));
+_Static_assert(
+    offsetof(struct config, store_directory) < 2048 - sizeof("/var/lib/burdock"), "one page");
 
-static const struct variable variables[] = {
+static const char names[] =
+#define VARIABLE(name, parser, target, secure, text) name "\0"
+#include "variables.def"
+#undef VARIABLE
+    ;
+
+static const struct {
+    uint8_t name_bytes; /* with its end */
+    uint16_t offset, size;
+} variables[] = {
 #define VARIABLE(name, parser, target, secure, text) \
-    {name, parser, offsetof(struct config, target), sizeof(((struct config *)0)->target)},
+    {sizeof(name), offsetof(struct config, target), sizeof(((struct config *)0)->target)},
 #include "variables.def"
 #undef VARIABLE
 };
+_Static_assert(sizeof(struct config) <= UINT16_MAX, "offsets fit");
 
 enum { BATCH_ITEMS_MAX = 512 };
 enum { VARIABLE_COUNT = sizeof(variables) / sizeof(variables[0]) };
+
+static void apply(size_t row, struct reading *reading, const char *name, const char *value)
+{
+    const struct variable variable = {name, variables[row].offset, variables[row].size};
+    enum { FIRST = __COUNTER__ + 1 };
+    switch (row) {
+#define VARIABLE(name, parser, target, secure, text) \
+    case __COUNTER__ - FIRST:                        \
+        parser(reading, &variable, value);           \
+        break;
+#include "variables.def"
+#undef VARIABLE
+    }
+}
 
 /* With two letters as a name of the table: most of an environment goes no further. A test holds the
  * list against the table. */
@@ -45,12 +71,11 @@ static void collect(char *const *envp, const char *values[VARIABLE_COUNT])
         if (equals == NULL || equals[1] == 0)
             continue; /* empty is unset */
         size_t length = (size_t)(equals - entry);
-        for (size_t i = 0; i < VARIABLE_COUNT; i++) {
-            const char *name = variables[i].name;
-            if (name[0] == entry[0] && strncmp(name, entry, length) == 0 && name[length] == 0 &&
+        const char *name = names;
+        for (size_t i = 0; i < VARIABLE_COUNT; name += variables[i++].name_bytes)
+            if (variables[i].name_bytes == length + 1 && memcmp(name, entry, length) == 0 &&
                 values[i] == NULL)
                 values[i] = equals + 1; /* the first one counts, as for getenv */
-        }
     }
 }
 
@@ -144,6 +169,8 @@ static void settle_file(struct reading *reading, enum signal signal)
 {
     struct config_signal *settings = &reading->config->signals[signal];
     unsigned kept = 0;
+    if (settings->destination != DESTINATION_FILE && settings->copy_count == 0)
+        return; /* before the paths are read, which would touch their pages */
     bool has_path = reading->config->outlet_paths[signal][0] != '\0', is_lost = false;
     for (unsigned i = 0; i < settings->copy_count && !has_path; i++)
         if (settings->copies[i].destination != DESTINATION_FILE || settings->copies[i].outlet != 0)
@@ -280,9 +307,10 @@ void config_read_first(
         .config = config, .executable = executable, .root = sys(SYS_geteuid) == 0};
     set_defaults(config, reading.root);
     collect(envp, values);
-    for (size_t i = 0; i < VARIABLE_COUNT; i++)
+    const char *name = names;
+    for (size_t i = 0; i < VARIABLE_COUNT; name += variables[i++].name_bytes)
         if (values[i])
-            variables[i].parse(&reading, &variables[i], values[i]);
+            apply(i, &reading, name, values[i]);
     settle(&reading);
     if (!config->inbound_given)
         config->inserts_inbound = passes_heads_on(executable);

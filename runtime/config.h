@@ -173,26 +173,27 @@ struct config {
     uint32_t attribute_value_limit; /* characters; UINT32_MAX: none */
     uint32_t attribute_count_limit;
     uint32_t link_count_limit;
-    uint64_t store_bytes_max;              /* BURDOCK_STORE_MAX */
-    bool spool_off;                        /* BURDOCK_SPOOL: see spool.h */
-    uint64_t spool_bytes_max;              /* BURDOCK_SPOOL_MAX */
-    char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
-    char store_directory[CONFIG_TEXT_MAX]; /* BURDOCK_STORE, XDG_STATE_HOME, HOME; "" if none */
-    char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
-    char traceparent[128];                 /* TRACEPARENT, TRACESTATE, BAGGAGE: the process's */
-    char tracestate[512];                  /* own parent */
-    char baggage[1024];
+    uint64_t store_bytes_max;  /* BURDOCK_STORE_MAX */
+    bool spool_off;            /* BURDOCK_SPOOL: see spool.h */
+    uint64_t spool_bytes_max;  /* BURDOCK_SPOOL_MAX */
     bool joins_logs;           /* BURDOCK_LOGS: lines get the ids of their request; see logs.h */
     bool joins_syslog;         /* BURDOCK_LOGS names syslog */
     uint32_t logs_descriptors; /* bits of those that BURDOCK_LOGS names by number */
     bool logs_several;         /* BURDOCK_LOGS_SEVERAL: writes of several lines are joined */
     bool in_kubernetes;        /* KUBERNETES_SERVICE_HOST is set: only then the facts count */
     uint32_t problem_count;    /* all of them; only the first CONFIG_PROBLEMS_MAX are kept */
+    uint32_t rule_count;
+    /* Up to the first bytes of the second of these a start reads and writes: one page. */
+    char run_directory[CONFIG_TEXT_MAX];   /* BURDOCK_DIR, default /dev/shm: ring files */
+    char store_directory[CONFIG_TEXT_MAX]; /* BURDOCK_STORE, XDG_STATE_HOME, HOME; "" if none */
+    char run_id[17];                       /* BURDOCK_RUN, set by `burdock run`; "" if none */
+    char traceparent[128];                 /* TRACEPARENT, TRACESTATE, BAGGAGE: the process's */
+    char tracestate[512];                  /* own parent */
+    char baggage[1024];
     /* Last what is mostly empty: its pages are then never touched. */
     char kubernetes[KUBERNETES_FACT_COUNT][256];      /* POD_NAME and its like */
     char outlet_paths[SIGNAL_COUNT][CONFIG_TEXT_MAX]; /* the files of otlp_file */
     char ecs_metadata[256];                           /* ECS_CONTAINER_METADATA_URI_V4 */
-    uint32_t rule_count;
     struct config_rule rules[CONFIG_RULES_MAX];
     char sampler_rules[CONFIG_TEXT_MAX];
     char sampler_url[CONFIG_TEXT_MAX];           /* who is asked, with its path; "": nobody */

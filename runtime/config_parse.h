@@ -32,7 +32,6 @@ typedef void parser(struct reading *reading, const struct variable *variable, co
 
 struct variable {
     const char *name;
-    parser *parse;
     size_t offset; /* of the target in struct config */
     size_t size;
 };

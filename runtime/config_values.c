@@ -160,16 +160,16 @@ static void parse_bits(struct reading *reading, const struct variable *variable,
 /* In the order of the list, each once. Where the default stays, so does its order. */
 static void order_propagators(struct config *config, const char *value)
 {
-    static const char *const names[] = {
-#define PROPAGATOR(id, name, extract, inject) name,
+    static const char names[] =
+#define PROPAGATOR(id, name, extract, inject) name "\0"
 #include "propagators.def"
 #undef PROPAGATOR
-    };
+        ;
     struct slice item, rest = whole(value);
     uint32_t seen = 0, count = 0;
     while (slice_split(&rest, ',', &item))
         for (uint8_t i = 0; i < PROPAGATOR_COUNT; i++)
-            if (slice_is(item, names[i]) && !(seen & 1u << i)) {
+            if (slice_is(item, text_nth(names, i)) && !(seen & 1u << i)) {
                 seen |= 1u << i;
                 config->propagator_order[count++] = i;
             }

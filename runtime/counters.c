@@ -4,18 +4,28 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "text.h"
+
 static uint64_t own[COUNTER_COUNT];
 uint64_t *counters = own;
 
-const char *const counter_names[COUNTER_COUNT] = {
-#define COUNTER(id, name, text) [COUNTER_##id] = name,
+const char *counter_name(enum counter counter)
+{
+    static const char names[] =
+#define COUNTER(id, name, text) name "\0"
 #include "counters.def"
-};
+        ;
+    return text_nth(names, counter);
+}
 
-const char *const counter_texts[COUNTER_COUNT] = {
-#define COUNTER(id, name, text) [COUNTER_##id] = text,
+const char *counter_text(enum counter counter)
+{
+    static const char texts[] =
+#define COUNTER(id, name, text) text "\0"
 #include "counters.def"
-};
+        ;
+    return text_nth(texts, counter);
+}
 
 _Static_assert(COUNTER_COUNT <= 64, "a bit for each");
 const uint64_t counter_losses = 0

@@ -22,8 +22,8 @@ enum {
 };
 
 extern uint64_t *counters; /* COUNTER_COUNT of them; never unmapped, wherever it points */
-extern const char *const counter_names[COUNTER_COUNT];
-extern const char *const counter_texts[COUNTER_COUNT];
+const char *counter_name(enum counter counter);
+const char *counter_text(enum counter counter);
 /* A bit for each that is a loss. */
 extern const uint64_t counter_losses;
 

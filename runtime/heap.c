@@ -37,7 +37,7 @@ typedef struct block bucket[WAYS];
 /* Reads others' frames, which a sanitizer forbids. */
 #define AS_IT_LIES __attribute__((no_sanitize_address))
 
-bool heap_is_on;
+bool heap_is_on AT_START;
 static bucket *buckets;
 static uint64_t sequence; /* of blocks marked */
 static uintptr_t lowest = UINTPTR_MAX, highest;

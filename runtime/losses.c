@@ -28,8 +28,8 @@ static size_t gather(const uint64_t *counted, struct loss out[COUNTER_LOSSES])
         if (n == 0)
             continue;
         out[count] = (struct loss){.count = n};
-        memcpy(out[count].name, counter_names[i],
-            strnlen(counter_names[i], sizeof(out[count].name) - 1));
+        memcpy(out[count].name, counter_name((enum counter)i),
+            strnlen(counter_name((enum counter)i), sizeof(out[count].name) - 1));
         count++;
     }
     return count;

@@ -400,9 +400,10 @@ static void put_counters(struct writer *w, const struct metrics *metrics, struct
             metrics->counters != NULL ? metrics->counters[i] : rings_counter((enum counter)i);
         if (part->counters[i] == 0)
             continue;
-        memcpy(name + 8, counter_names[i], strnlen(counter_names[i], sizeof(name) - 9));
+        memcpy(name + 8, counter_name((enum counter)i),
+            strnlen(counter_name((enum counter)i), sizeof(name) - 9));
         uint64_t before = metrics->is_delta ? metrics->counters_sent[i] : 0;
-        put_sum(w, SHAPE_COUNTER, name, counter_texts[i], "1",
+        put_sum(w, SHAPE_COUNTER, name, counter_text((enum counter)i), "1",
             (int64_t)(part->counters[i] - before), times);
     }
 }

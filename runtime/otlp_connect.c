@@ -149,7 +149,7 @@ static int find_addresses(const struct url *url, struct addresses *addresses)
     if (slice_is(url->host, "localhost")) {
         v4.s_addr = htonl(INADDR_LOOPBACK);
         add_v4(addresses, &v4, url->port);
-        add_v6(addresses, &in6addr_loopback, url->port);
+        add_v6(addresses, &(struct in6_addr)IN6ADDR_LOOPBACK_INIT, url->port);
         return 0;
     }
     if (inet_pton(AF_INET, host, &v4) == 1)

@@ -49,24 +49,33 @@ enum field propagators_read(const uint8_t *name, size_t length)
 
 void propagators_start(void)
 {
-    static const char *const all[] = {
-#define CONTEXT_HEADER(id, name, readers) name,
-#define CARRIED_HEADER(pattern, readers) pattern,
+    enum {
+        ROWS = 0
+#define CONTEXT_HEADER(id, name, readers) +1
+#define CARRIED_HEADER(pattern, readers) +1
 #include "propagators.def"
 #undef CONTEXT_HEADER
 #undef CARRIED_HEADER
     };
-    static struct context_row rows[sizeof(all) / sizeof(all[0])];
+    static const char all[] =
+#define CONTEXT_HEADER(id, name, readers) name "\0"
+#define CARRIED_HEADER(pattern, readers) pattern "\0"
+#include "propagators.def"
+#undef CONTEXT_HEADER
+#undef CARRIED_HEADER
+        ;
+    static struct context_row rows[ROWS];
     unsigned count = 0;
     if ((config.propagators & ~(uint32_t)(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE)) == 0)
         return;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        size_t length = strlen(all[i]);
-        enum field field = propagators_read((const uint8_t *)all[i], length);
-        bool is_open = all[i][length - 1] == '*';
+    size_t length;
+    for (const char *name = all; *name != '\0'; name += length + 1) {
+        length = strlen(name);
+        enum field field = propagators_read((const uint8_t *)name, length);
+        bool is_open = name[length - 1] == '*';
         if (field != FIELD_COUNT)
             rows[count++] =
-                (struct context_row){all[i], (uint8_t)(length - is_open), (uint8_t)field, is_open};
+                (struct context_row){name, (uint8_t)(length - is_open), (uint8_t)field, is_open};
     }
     protocol_look_for_context(propagators_read, rows, count);
 }

@@ -11,7 +11,7 @@
 #include "thread.h"
 
 static struct ring *rings[RINGS_MAX];
-static uint32_t ring_count;
+static uint32_t ring_count AT_START;
 static uint32_t durable_free; /* rings of the file that no thread owns */
 static uint64_t used_max;     /* bytes */
 

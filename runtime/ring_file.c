@@ -20,9 +20,9 @@
 #include "resource.h"
 #include "sys.h"
 
-static struct ring_file *file; /* NULL: none */
-static uint32_t is_refused;    /* none can be made */
-static bool are_losses_told;   /* of this process */
+static struct ring_file *file AT_START; /* NULL: none */
+static uint32_t is_refused;             /* none can be made */
+static bool are_losses_told AT_START;   /* of this process */
 
 /* What the making of one needs, and a host's stack has no room for. */
 struct making {

@@ -9,32 +9,103 @@
 /* One row per interpreter: what its command line looks like before the script. Lists are separated
  * by one blank and begin and end with one. */
 struct interpreter {
-    const char *name;       /* a version of digits and dots may follow */
-    const char *with_value; /* options whose value is the next argument */
-    const char *no_script;  /* options that carry the program themselves */
-    const char *names;      /* options whose value is what we look for: a module, an archive */
-    bool class_name;        /* what is run is a dotted name, not a path */
+    char name[8];        /* a version of digits and dots may follow */
+    bool class_name;     /* what is run is a dotted name, not a path */
+    const char *options; /* texts behind each other, by enum options */
+};
+
+enum options {
+    WITH_VALUE, /* options whose value is the next argument */
+    NO_SCRIPT,  /* options that carry the program themselves */
+    NAMES,      /* options whose value is what we look for: a module, an archive */
 };
 
 static const struct interpreter interpreters[] = {
-    {"python", " -W -X -Q --check-hash-based-pycs ", " -c ", " -m ", false},
-    {"pypy", " -W -X ", " -c ", " -m ", false},
-    {"node", " -r --require --import --loader --experimental-loader -C --conditions ",
-        " -e --eval -p --print -pe ", " ", false},
-    {"nodejs", " -r --require --import -C ", " -e --eval -p --print -pe ", " ", false},
-    {"ruby", " -I -r -C -E -F ", " -e ", " ", false},
-    {"perl", " -I ", " -e -E ", " ", false},
-    {"php", " -d -c -z -S -t ", " -r -B -R -E ", " -f -F ", false},
-    {"java",
+    {"python", false,
+        " -W -X -Q --check-hash-based-pycs "
+        "\0"
+        " -c "
+        "\0"
+        " -m "},
+    {"pypy", false,
+        " -W -X "
+        "\0"
+        " -c "
+        "\0"
+        " -m "},
+    {"node", false,
+        " -r --require --import --loader --experimental-loader -C --conditions "
+        "\0"
+        " -e --eval -p --print -pe "
+        "\0"
+        " "},
+    {"nodejs", false,
+        " -r --require --import -C "
+        "\0"
+        " -e --eval -p --print -pe "
+        "\0"
+        " "},
+    {"ruby", false,
+        " -I -r -C -E -F "
+        "\0"
+        " -e "
+        "\0"
+        " "},
+    {"perl", false,
+        " -I "
+        "\0"
+        " -e -E "
+        "\0"
+        " "},
+    {"php", false,
+        " -d -c -z -S -t "
+        "\0"
+        " -r -B -R -E "
+        "\0"
+        " -f -F "},
+    {"java", true,
         " -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
-        "--add-opens --add-exports --add-reads --patch-module ",
-        " ", " -jar -m --module ", true},
-    {"lua", " -l ", " -e ", " ", false},
-    {"sh", " -o +o ", " -c ", " ", false},
-    {"bash", " -o +o -O +O --rcfile --init-file ", " -c ", " ", false},
-    {"dash", " -o +o ", " -c ", " ", false},
-    {"zsh", " -o +o ", " -c ", " ", false},
-    {"ksh", " -o +o ", " -c ", " ", false},
+        "--add-opens --add-exports --add-reads --patch-module "
+        "\0"
+        " "
+        "\0"
+        " -jar -m --module "},
+    {"lua", false,
+        " -l "
+        "\0"
+        " -e "
+        "\0"
+        " "},
+    {"sh", false,
+        " -o +o "
+        "\0"
+        " -c "
+        "\0"
+        " "},
+    {"bash", false,
+        " -o +o -O +O --rcfile --init-file "
+        "\0"
+        " -c "
+        "\0"
+        " "},
+    {"dash", false,
+        " -o +o "
+        "\0"
+        " -c "
+        "\0"
+        " "},
+    {"zsh", false,
+        " -o +o "
+        "\0"
+        " -c "
+        "\0"
+        " "},
+    {"ksh", false,
+        " -o +o "
+        "\0"
+        " -c "
+        "\0"
+        " "},
 };
 
 static struct slice base_name(const char *path)
@@ -69,12 +140,12 @@ static bool listed(const char *list, const char *option)
 static bool carries_program(const struct interpreter *interpreter, const char *option)
 {
     size_t length = strlen(option);
-    if (listed(interpreter->no_script, option))
+    if (listed(text_nth(interpreter->options, NO_SCRIPT), option))
         return true;
     if (length < 3 || option[1] == '-' || interpreter->class_name)
         return false;
     char last[3] = {'-', option[length - 1], 0};
-    return listed(interpreter->no_script, last);
+    return listed(text_nth(interpreter->options, NO_SCRIPT), last);
 }
 
 /* The argument that names what is run, NULL if none does. */
@@ -84,9 +155,9 @@ static const char *find_script(const struct interpreter *interpreter, char *cons
         const char *argument = argv[i];
         if ((argument[0] != '-' && argument[0] != '+') || argument[1] == 0)
             return strcmp(argument, "-") == 0 ? NULL : argument;
-        if (strcmp(argument, "--") == 0 || listed(interpreter->names, argument))
+        if (strcmp(argument, "--") == 0 || listed(text_nth(interpreter->options, NAMES), argument))
             return argv[i + 1];
-        if (listed(interpreter->with_value, argument)) {
+        if (listed(text_nth(interpreter->options, WITH_VALUE), argument)) {
             if (argv[++i] == NULL)
                 return NULL;
             continue;

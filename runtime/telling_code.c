@@ -9,11 +9,12 @@
 /* Libraries that call for others: the code that made a call is what called them. */
 static bool is_go_between(const struct symbol *symbol)
 {
-    static const char *const names[] = {"libc.so", "libc-", "ld-linux", "libpthread", "libssl.so",
-        "libcrypto.so", "libgnutls.so", "libpq.so", "libmysqlclient.so", "libmariadb.so",
-        "libhiredis", "libcurl", "libmemcached.so", "libuv.so", "libevent", "libburdock"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strncmp(symbol->object, names[i], strlen(names[i])) == 0)
+    const char *name =
+        "libc.so\0libc-\0ld-linux\0libpthread\0libssl.so\0libcrypto.so\0libgnutls.so\0"
+        "libpq.so\0libmysqlclient.so\0libmariadb.so\0libhiredis\0libcurl\0"
+        "libmemcached.so\0libuv.so\0libevent\0libburdock\0";
+    for (; *name != '\0'; name = text_nth(name, 1))
+        if (strncmp(symbol->object, name, strlen(name)) == 0)
             return true;
     return false;
 }

@@ -22,6 +22,15 @@ bool slice_equal(struct slice one, struct slice other);
 /* Without blanks (SP, HTAB) at both ends. */
 struct slice slice_trim(struct slice slice);
 
+/* Of texts behind each other, each ended by '\0': the one behind n others. One pointer to all of
+ * them is one place for the loader to write, where a table of pointers is many. */
+static inline const char *text_nth(const char *texts, unsigned n)
+{
+    while (n-- > 0)
+        texts += __builtin_strlen(texts) + 1;
+    return texts;
+}
+
 /* Is all of it as the pattern says, in which `*` stands for any bytes, or none? */
 bool slice_matches(struct slice text, struct slice pattern);
 /* The same in either case, and `?` stands for any one byte. */

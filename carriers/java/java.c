@@ -16,15 +16,6 @@
 #include "thread.h"
 
 int32_t (*java_identity)(struct jni *, void *object);
-static int (*created)(struct jvm **machines, int32_t room, int32_t *count);
-static void *hotspots_own; /* no other machine has it */
-
-static struct hook_row functions[] = {
-    {"JNI_GetCreatedJavaVMs", (void **)&created},
-    {"JVM_IHashCode", (void **)&java_identity},
-    {"AsyncGetCallTrace", &hotspots_own},
-    {"JVM_CurrentCarrierThread", (void **)&java_thread},
-};
 
 void *java_queues_end, *java_carries_virtual;
 void *(*java_thread)(struct jni *, void *class);
@@ -197,11 +188,23 @@ static void wait(void)
 bool java_install(void)
 {
     int32_t count = 0;
-    if (!hooks_find(functions, sizeof(functions) / sizeof(functions[0])))
+    static const char names[] = "JNI_GetCreatedJavaVMs\0"
+                                "JVM_IHashCode\0"
+                                "AsyncGetCallTrace\0"
+                                "JVM_CurrentCarrierThread\0";
+    struct {
+        int (*created)(struct jvm **machines, int32_t room, int32_t *count);
+        int32_t (*identity)(struct jni *, void *object);
+        void *hotspots_own; /* no other machine has it */
+        void *(*thread)(struct jni *, void *class);
+    } found = {NULL};
+    if (!hooks_find(names, &found))
         return false;
-    if (created == NULL || java_identity == NULL || hotspots_own == NULL)
+    if (found.identity == NULL || found.hotspots_own == NULL)
         return true; /* another one's */
-    if (created(&machine, 1, &count) != 0 || count == 0)
+    java_identity = found.identity;
+    java_thread = found.thread;
+    if (found.created(&machine, 1, &count) != 0 || count == 0)
         return false;
     state = STATE_AT_WORK;
     if (start())

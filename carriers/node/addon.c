@@ -77,36 +77,34 @@ static struct {
         struct napi_env *, struct napi_value *, char *, size_t, size_t *length);
 } napi;
 
-static struct hook_row functions[] = {
-    {"napi_module_register", (void **)&napi.module_register},
-    {"napi_create_function", (void **)&napi.create_function},
-    {"napi_set_named_property", (void **)&napi.set_named_property},
-    {"napi_get_cb_info", (void **)&napi.get_cb_info},
-    {"napi_get_value_int32", (void **)&napi.get_value_int32},
-    {"napi_get_value_int64", (void **)&napi.get_value_int64},
-    {"napi_create_int32", (void **)&napi.create_int32},
-    {"napi_get_boolean", (void **)&napi.get_boolean},
-    {"napi_is_promise", (void **)&napi.is_promise},
-    {"_ZN2v87Promise5StateEv", (void **)&napi.state}, /* v8::Promise::State() */
-    {"napi_add_env_cleanup_hook", (void **)&napi.add_env_cleanup_hook},
-    {"napi_call_function", (void **)&napi.call_function},
-    {"napi_get_array_length", (void **)&napi.get_array_length},
-    {"napi_get_element", (void **)&napi.get_element},
-    {"napi_set_element", (void **)&napi.set_element},
-    {"napi_create_array", (void **)&napi.create_array},
-    {"napi_get_undefined", (void **)&napi.get_undefined},
-    {"napi_create_reference", (void **)&napi.create_reference},
-    {"napi_get_reference_value", (void **)&napi.get_reference_value},
-    {"napi_get_value_string_utf8", (void **)&napi.get_value_string_utf8},
-};
+/* In the order of their pointers. */
+static const char names[] = "napi_module_register\0"
+                            "napi_create_function\0"
+                            "napi_set_named_property\0"
+                            "napi_get_cb_info\0"
+                            "napi_get_value_int32\0"
+                            "napi_get_value_int64\0"
+                            "napi_create_int32\0"
+                            "napi_get_boolean\0"
+                            "napi_is_promise\0"
+                            "_ZN2v87Promise5StateEv\0" /* v8::Promise::State() */
+                            "napi_add_env_cleanup_hook\0"
+                            "napi_call_function\0"
+                            "napi_get_array_length\0"
+                            "napi_get_element\0"
+                            "napi_set_element\0"
+                            "napi_create_array\0"
+                            "napi_get_undefined\0"
+                            "napi_create_reference\0"
+                            "napi_get_reference_value\0"
+                            "napi_get_value_string_utf8\0";
 
 bool addon_find(void)
 {
-    const size_t count = sizeof(functions) / sizeof(functions[0]);
-    if (!hooks_find(functions, count))
+    if (!hooks_find(names, &napi))
         return false;
-    for (size_t i = 0; i < count; i++)
-        if (*functions[i].original == NULL && functions[i].original != (void **)&napi.state)
+    for (size_t i = 0; i < sizeof(napi) / sizeof(void *); i++)
+        if (((void **)&napi)[i] == NULL && (void *)&((void **)&napi)[i] != &napi.state)
             return false;
     return true;
 }

@@ -139,7 +139,7 @@ static bool is_ours(const char *file)
 
 void node_start(char *const *argv)
 {
-    if (environ == NULL || !addon_find() || !is_node())
+    if (environ == NULL || !hooks_node_is_here || !addon_find() || !is_node())
         return;
     if (find("NODE_V8_COVERAGE=") != NULL)
         return;

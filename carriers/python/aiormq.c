@@ -262,8 +262,8 @@ static struct py_object *read_content(
 }
 
 static struct python_place rows[] = {
-    {"aiormq.channel", "Channel", "_read_content", .call = read_content},
-    {"aiormq.base", "Base", "create_task", .call = make_task},
+    {PLACE("aiormq.channel", "Channel", "_read_content"), .call = read_content},
+    {PLACE("aiormq.base", "Base", "create_task"), .call = make_task},
 };
 
 const struct python_places aiormq_places = {rows, sizeof(rows) / sizeof(rows[0])};

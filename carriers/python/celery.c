@@ -146,10 +146,10 @@ void celery_look(void)
 }
 
 static struct python_place rows[] = {
-    {"celery.app.task", "Context", "__init__", .call = begin},
-    {"celery.concurrency.thread", "TaskPool", "on_apply", .call = give},
-    {"celery.concurrency.gevent", "TaskPool", "on_apply", .call = give},
-    {"celery.concurrency.eventlet", "TaskPool", "on_apply", .call = give},
+    {PLACE("celery.app.task", "Context", "__init__"), .call = begin},
+    {PLACE("celery.concurrency.thread", "TaskPool", "on_apply"), .call = give},
+    {PLACE("celery.concurrency.gevent", "TaskPool", "on_apply"), .call = give},
+    {PLACE("celery.concurrency.eventlet", "TaskPool", "on_apply"), .call = give},
 };
 
 const struct python_places celery_places = {rows, sizeof(rows) / sizeof(rows[0])};

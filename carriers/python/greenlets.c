@@ -179,18 +179,18 @@ static void *our_simple_get(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"threading", "Thread", "_set_tstate_lock", .call = greenlets_call_kept},
-    {"gevent.select", "SelectResult", "select", .call = greenlets_call_kept},
-    {"gevent.select", "poll", "poll", .call = greenlets_call_kept},
-    {"threading", "_RLock", "acquire", .call = greenlets_call_kept},
-    {"threading", "_RLock", "__enter__", .call = greenlets_call_kept},
-    {"gevent.thread", "LockType", "acquire", .call = lock},
-    {"gevent.thread", "LockType", "__enter__", .call = lock},
-    {"gevent._gevent_cevent", "Event", "wait", {our_wait}, &original_wait},
-    {"gevent._gevent_cqueue", "Queue", "get", {our_get}, &original_get},
-    {"gevent._gevent_cqueue", "SimpleQueue", "get", {our_simple_get}, &original_simple_get},
-    {"gevent._gevent_cgreenlet", "Greenlet", "start", {our_start}, &original_start},
-    {"gevent._gevent_cgreenlet", "Greenlet", "start_later", {our_start_later},
+    {PLACE("threading", "Thread", "_set_tstate_lock"), .call = greenlets_call_kept},
+    {PLACE("gevent.select", "SelectResult", "select"), .call = greenlets_call_kept},
+    {PLACE("gevent.select", "poll", "poll"), .call = greenlets_call_kept},
+    {PLACE("threading", "_RLock", "acquire"), .call = greenlets_call_kept},
+    {PLACE("threading", "_RLock", "__enter__"), .call = greenlets_call_kept},
+    {PLACE("gevent.thread", "LockType", "acquire"), .call = lock},
+    {PLACE("gevent.thread", "LockType", "__enter__"), .call = lock},
+    {PLACE("gevent._gevent_cevent", "Event", "wait"), {our_wait}, &original_wait},
+    {PLACE("gevent._gevent_cqueue", "Queue", "get"), {our_get}, &original_get},
+    {PLACE("gevent._gevent_cqueue", "SimpleQueue", "get"), {our_simple_get}, &original_simple_get},
+    {PLACE("gevent._gevent_cgreenlet", "Greenlet", "start"), {our_start}, &original_start},
+    {PLACE("gevent._gevent_cgreenlet", "Greenlet", "start_later"), {our_start_later},
         &original_start_later},
 };
 

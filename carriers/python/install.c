@@ -37,16 +37,17 @@ struct py_object *python_object_of(struct py_object *arguments)
 
 bool python_fill(struct python_place *place, struct py_object *modules)
 {
-    struct py_object *module = py.PyDict_GetItemString(modules, place->module);
+    const char *type = place->path + strlen(place->path) + 1, *name = type + strlen(type) + 1;
+    struct py_object *module = py.PyDict_GetItemString(modules, place->path);
     struct py_object *owner = module;
     if (module == NULL)
         return false;
-    if (place->type != NULL && (owner = py.PyObject_GetAttrString(module, place->type)) == NULL)
+    if (*type != '\0' && (owner = py.PyObject_GetAttrString(module, type)) == NULL)
         return false; /* it is being imported */
     if (place->original == NULL)
-        wrap_method(owner, place->name, place->call);
+        wrap_method(owner, name, place->call);
     else
-        replace_method(owner, place->name, place->method, place->original, place->flags);
+        replace_method(owner, name, place->method, place->original, place->flags);
     if (owner != module)
         py.Py_DecRef(owner);
     return true;

@@ -9,13 +9,13 @@
 
 struct python py;
 
-static struct hook_row rows[] = {
-#define PYTHON(result, name, parameters) {#name, (void **)&py.name, NULL, 0},
+static const char names[] =
+#define PYTHON(result, name, parameters) #name "\0"
 #include "api.def"
 #undef PYTHON
-};
+    ;
 
-enum { ROWS = sizeof(rows) / sizeof(rows[0]), MINOR_MIN = 8, MINOR_MAX = 13 };
+enum { FUNCTIONS = sizeof(py) / sizeof(void *), MINOR_MIN = 8, MINOR_MAX = 13 };
 
 static bool is_known_version(void)
 {
@@ -31,10 +31,10 @@ static bool is_known_version(void)
 
 bool python_look(void)
 {
-    if (!hooks_find(rows, ROWS))
+    if (!hooks_find(names, &py))
         return false;
-    for (size_t i = 0; i < ROWS; i++)
-        if (*rows[i].original == NULL)
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        if (((void **)&py)[i] == NULL)
             return false;
     return is_known_version();
 }

@@ -175,7 +175,7 @@ struct py_object *message_consumer_of(
     return row;
 }
 
-static const char put_aside_name[] = "_on_consumer_message_delivery";
+#define PUT_ASIDE "_on_consumer_message_delivery"
 
 /* self, channel, method, properties, body */
 static struct py_object *put_aside(
@@ -197,7 +197,7 @@ static bool is_put_aside(struct py_object *callback)
     struct py_object *function = message_function_of(callback),
                      *name = python_attribute(function, "__name__");
     const char *text = name == NULL ? NULL : py.PyUnicode_AsUTF8(name);
-    bool is_it = text != NULL && strcmp(text, put_aside_name) == 0;
+    bool is_it = text != NULL && strcmp(text, PUT_ASIDE) == 0;
     py.PyErr_Clear();
     py.Py_DecRef(name);
     py.Py_DecRef(function);
@@ -274,10 +274,10 @@ static struct py_object *put_in(
 }
 
 static struct python_place rows[] = {
-    {"pika.adapters.blocking_connection", "BlockingChannel", put_aside_name, .call = put_aside},
-    {"pika.channel", "Channel", "_on_deliver", .call = deliver},
-    {"amqp.abstract_channel", "AbstractChannel", "dispatch_method", .call = dispatch},
-    {"dramatiq.worker", "_ConsumerThread", "handle_message", .call = put_in},
+    {PLACE("pika.adapters.blocking_connection", "BlockingChannel", PUT_ASIDE), .call = put_aside},
+    {PLACE("pika.channel", "Channel", "_on_deliver"), .call = deliver},
+    {PLACE("amqp.abstract_channel", "AbstractChannel", "dispatch_method"), .call = dispatch},
+    {PLACE("dramatiq.worker", "_ConsumerThread", "handle_message"), .call = put_in},
 };
 
 const struct python_places message_places = {rows, sizeof(rows) / sizeof(rows[0])};

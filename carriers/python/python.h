@@ -184,8 +184,11 @@ struct py_object *wrap_make(wrapped_call *ours);
 
 /* --- what is put where ------------------------------------------------------------------------ */
 
+/* Module, type, name, each ended: one pointer. No type: a function of the module. */
+#define PLACE(module, type, name) module "\0" type "\0" name "\0"
+
 struct python_place {
-    const char *module, *type, *name; /* type NULL: a function of the module */
+    const char *path; /* PLACE */
     union {
         py_method *method; /* in C... */
         py_wide_method *wide;

@@ -238,20 +238,19 @@ static void *add_to_task(void *self, void *a, void *b, void *c, void *d)
 }
 
 static struct python_place rows[] = {
-    {"_asyncio", "Task", "cancel", {our_cancel}, &original_cancel},
-    {"_asyncio", "Future", "add_done_callback", {.wide = add_to_future}, &adds[0].method},
-    {"_asyncio", "Task", "add_done_callback", {.wide = add_to_task}, &adds[1].method},
-    {"asyncio.locks", "Event", "set", .call = set},
-    {"asyncio.locks", "Event", "wait", .call = wait_event},
-    {"asyncio.locks", "Condition", "notify", .call = notify},
-    {"asyncio.locks", "Condition", "wait", .call = wait_condition},
-    {"asyncio.locks", "Condition", "wait_for", .call = wait_condition},
+    {PLACE("_asyncio", "Task", "cancel"), {our_cancel}, &original_cancel},
+    {PLACE("_asyncio", "Future", "add_done_callback"), {.wide = add_to_future}, &adds[0].method},
+    {PLACE("_asyncio", "Task", "add_done_callback"), {.wide = add_to_task}, &adds[1].method},
+    {PLACE("asyncio.locks", "Event", "set"), .call = set},
+    {PLACE("asyncio.locks", "Event", "wait"), .call = wait_event},
+    {PLACE("asyncio.locks", "Condition", "notify"), .call = notify},
+    {PLACE("asyncio.locks", "Condition", "wait"), .call = wait_condition},
+    {PLACE("asyncio.locks", "Condition", "wait_for"), .call = wait_condition},
 };
 
 const struct python_places signal_places = {rows, sizeof(rows) / sizeof(rows[0])};
 
-/* Module, type, name, each ended. Of pools, what asks for one of their things. */
-#define PLACE(module, type, name) module "\0" type "\0" name "\0"
+/* Of pools, what asks for one of their things. */
 #define ANYIO_LOCKS "anyio._core._synchronization"
 /* clang-format off */
 static const char table[] =
@@ -279,11 +278,10 @@ uint32_t signals_look(struct py_object *modules)
     static uint32_t is_done;
     uint32_t missing = 0, bit = 1;
     for (const char *at = table; *at != '\0'; bit <<= 1) {
-        struct python_place place = {.module = at};
-        place.type = at + strlen(at) + 1;
-        place.name = place.type + strlen(place.type) + 1;
-        place.call = strcmp(place.name, "acquire") == 0 ? acquire : release;
-        at = place.name + strlen(place.name) + 1;
+        struct python_place place = {.path = at};
+        const char *type = at + strlen(at) + 1, *name = type + strlen(type) + 1;
+        place.call = strcmp(name, "acquire") == 0 ? acquire : release;
+        at = name + strlen(name) + 1;
         if ((is_done & bit) == 0 && python_fill(&place, modules))
             is_done |= bit;
         py.PyErr_Clear();

@@ -145,20 +145,20 @@ static void *our_read(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"_socket", "socket", "send", {our_send}, &sends[SEND]},
-    {"_socket", "socket", "sendall", {our_sendall}, &sends[SENDALL]},
-    {"_socket", "socket", "sendto", {our_sendto}, &sends[SENDTO]},
-    {"_socket", "socket", "sendmsg", {our_sendmsg}, &sends[SENDMSG]},
-    {"_socket", "socket", "connect", {our_connect}, &sends[CONNECT]},
-    {"_socket", "socket", "connect_ex", {our_connect_ex}, &sends[CONNECT_EX]},
-    {"_socket", "socket", "recv", {our_recv}, &recvs[RECV]},
-    {"_socket", "socket", "recv_into", {our_recv_into}, &recvs[RECV_INTO]},
-    {"_socket", "socket", "recvfrom", {our_recvfrom}, &recvs[RECVFROM]},
-    {"_socket", "socket", "recvfrom_into", {our_recvfrom_into}, &recvs[RECVFROM_INTO]},
-    {"_socket", "socket", "recvmsg", {our_recvmsg}, &recvs[RECVMSG]},
-    {"_socket", "socket", "recvmsg_into", {our_recvmsg_into}, &recvs[RECVMSG_INTO]},
-    {"_ssl", "_SSLSocket", "write", {our_write}, &original_write},
-    {"_ssl", "_SSLSocket", "read", {our_read}, &original_read},
+    {PLACE("_socket", "socket", "send"), {our_send}, &sends[SEND]},
+    {PLACE("_socket", "socket", "sendall"), {our_sendall}, &sends[SENDALL]},
+    {PLACE("_socket", "socket", "sendto"), {our_sendto}, &sends[SENDTO]},
+    {PLACE("_socket", "socket", "sendmsg"), {our_sendmsg}, &sends[SENDMSG]},
+    {PLACE("_socket", "socket", "connect"), {our_connect}, &sends[CONNECT]},
+    {PLACE("_socket", "socket", "connect_ex"), {our_connect_ex}, &sends[CONNECT_EX]},
+    {PLACE("_socket", "socket", "recv"), {our_recv}, &recvs[RECV]},
+    {PLACE("_socket", "socket", "recv_into"), {our_recv_into}, &recvs[RECV_INTO]},
+    {PLACE("_socket", "socket", "recvfrom"), {our_recvfrom}, &recvs[RECVFROM]},
+    {PLACE("_socket", "socket", "recvfrom_into"), {our_recvfrom_into}, &recvs[RECVFROM_INTO]},
+    {PLACE("_socket", "socket", "recvmsg"), {our_recvmsg}, &recvs[RECVMSG]},
+    {PLACE("_socket", "socket", "recvmsg_into"), {our_recvmsg_into}, &recvs[RECVMSG_INTO]},
+    {PLACE("_ssl", "_SSLSocket", "write"), {our_write}, &original_write},
+    {PLACE("_ssl", "_SSLSocket", "read"), {our_read}, &original_read},
 };
 
 const struct python_places socket_places = {rows, sizeof(rows) / sizeof(rows[0])};

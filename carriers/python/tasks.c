@@ -287,14 +287,14 @@ static struct py_object *restore(
     return call_with(token, original, arguments, keywords);
 }
 
-#define REACTOR "twisted.internet.asyncioreactor", "AsyncioSelectorReactor"
+#define REACTOR(name) PLACE("twisted.internet.asyncioreactor", "AsyncioSelectorReactor", name)
 
 static struct python_place rows[] = {
-    {"asgiref.sync", NULL, "_restore_context", .call = restore},
-    {REACTOR, "_readOrWrite", .call = react},
-    {REACTOR, "_onTimer", .call = react},
-    {"_contextvars", "Context", "run", {our_run}, &original_run},
-    {"asyncio.events", "Handle", "__init__", .call = make_handle},
+    {PLACE("asgiref.sync", "", "_restore_context"), .call = restore},
+    {REACTOR("_readOrWrite"), .call = react},
+    {REACTOR("_onTimer"), .call = react},
+    {PLACE("_contextvars", "Context", "run"), {our_run}, &original_run},
+    {PLACE("asyncio.events", "Handle", "__init__"), .call = make_handle},
 };
 
 const struct python_places task_places = {rows, sizeof(rows) / sizeof(rows[0])};

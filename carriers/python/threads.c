@@ -212,16 +212,16 @@ static struct py_object *serve_channel(
 }
 
 static struct python_place rows[] = {
-    {"_thread", NULL, "start_new_thread", {our_start}, &original_start},
-    {"_thread", NULL, "start_joinable_thread", {our_start_joinable}, &original_start_joinable},
-    {"threading", "Condition", "notify", .call = notify},
-    {"threading", "Condition", "__enter__", .call = enter_condition},
-    {"_thread", "LockType", "acquire", {our_acquire}, &original_acquire},
-    {"_thread", "LockType", "__enter__", {our_enter_lock}, &original_enter},
-    {"_queue", "SimpleQueue", "get", {our_take}, &original_take},
-    {"waitress.channel", "HTTPChannel", "service", .call = serve_channel},
-    {"concurrent.futures.thread", "_WorkItem", "__init__", .call = make_item},
-    {"concurrent.futures.thread", "_WorkItem", "run", .call = run_item},
+    {PLACE("_thread", "", "start_new_thread"), {our_start}, &original_start},
+    {PLACE("_thread", "", "start_joinable_thread"), {our_start_joinable}, &original_start_joinable},
+    {PLACE("threading", "Condition", "notify"), .call = notify},
+    {PLACE("threading", "Condition", "__enter__"), .call = enter_condition},
+    {PLACE("_thread", "LockType", "acquire"), {our_acquire}, &original_acquire},
+    {PLACE("_thread", "LockType", "__enter__"), {our_enter_lock}, &original_enter},
+    {PLACE("_queue", "SimpleQueue", "get"), {our_take}, &original_take},
+    {PLACE("waitress.channel", "HTTPChannel", "service"), .call = serve_channel},
+    {PLACE("concurrent.futures.thread", "_WorkItem", "__init__"), .call = make_item},
+    {PLACE("concurrent.futures.thread", "_WorkItem", "run"), .call = run_item},
 };
 
 const struct python_places thread_places = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -180,12 +180,12 @@ static void *our_writelines(void *self, void *a, void *b, void *c)
 }
 
 static struct python_place rows[] = {
-    {"uvloop.loop", "Loop", "call_soon", {our_soon}, &makes[SOON], &flags[SOON]},
-    {"uvloop.loop", "Loop", "call_soon_threadsafe", {our_soon_threadsafe}, &makes[SOON_THREADSAFE],
-        &flags[SOON_THREADSAFE]},
-    {"uvloop.loop", "Loop", "call_later", {our_later}, &makes[LATER], &flags[LATER]},
-    {"uvloop.loop", "UVStream", "write", {our_write}, &puts_by[WRITE], &put_flags[WRITE]},
-    {"uvloop.loop", "UVStream", "writelines", {our_writelines}, &puts_by[WRITELINES],
+    {PLACE("uvloop.loop", "Loop", "call_soon"), {our_soon}, &makes[SOON], &flags[SOON]},
+    {PLACE("uvloop.loop", "Loop", "call_soon_threadsafe"), {our_soon_threadsafe},
+        &makes[SOON_THREADSAFE], &flags[SOON_THREADSAFE]},
+    {PLACE("uvloop.loop", "Loop", "call_later"), {our_later}, &makes[LATER], &flags[LATER]},
+    {PLACE("uvloop.loop", "UVStream", "write"), {our_write}, &puts_by[WRITE], &put_flags[WRITE]},
+    {PLACE("uvloop.loop", "UVStream", "writelines"), {our_writelines}, &puts_by[WRITELINES],
         &put_flags[WRITELINES]},
 };
 
@@ -212,9 +212,8 @@ static ssize_t our_read(int fd, void *data, size_t bytes)
 
 static bool bind_connections(const char *path)
 {
-    struct hook_row found = {"getpeername", (void **)&getpeername_on, NULL, 0};
     read_on = hooks_own("read");
-    if (read_on == NULL || !hooks_find(&found, 1))
+    if (read_on == NULL || !hooks_find("getpeername\0", &getpeername_on))
         return false;
     const struct bind_row rows[] = {{"getpeername", (void *)getpeername_on, our_getpeername},
         {"read", (void *)read_on, our_read}};

@@ -9,17 +9,16 @@
 
 static bool has(const char *name)
 {
-    void *function = NULL;
-    struct hook_row row = {name, &function, NULL, 0};
-    return hooks_find(&row, 1);
+    void *function;
+    return hooks_find(name, &function);
 }
 
 bool ruby_install(void)
 {
-    if (carrier_starts_nobodys || !has("rb_thread_create"))
+    if (carrier_starts_nobodys || !has("rb_thread_create\0"))
         return true;
     carrier_starts_nobodys = true;
-    if (has("Init_puma_http11")) {
+    if (has("Init_puma_http11\0")) {
         __atomic_store_n(&carrier_asked, carrier_serve, __ATOMIC_RELEASE);
         counter_add(COUNTER_CARRIER_RUBY, 1);
     }

@@ -266,7 +266,7 @@ static void print_counters(void)
 {
     for (int i = 0; i < COUNTER_COUNT; i++)
         if (counter_now((enum counter)i) != 0)
-            printf("# %s %d\n", counter_names[i], (int)counter_now((enum counter)i));
+            printf("# %s %d\n", counter_name((enum counter)i), (int)counter_now((enum counter)i));
 }
 
 static bool fork_once(void)

@@ -9,26 +9,27 @@
 
 #define NAMES(X)                                                                                   \
     X(read)                                                                                        \
-    X(write) X(readv) X(recvmsg) X(sendfile64) X(splice) X(epoll_wait) X(poll) X(select)           \
-        X(fcntl64) X(closefrom) X(execve) X(posix_spawn) X(posix_spawnp) X(pthread_exit)           \
-            X(pthread_create) X(pthread_key_create) X(pthread_timedjoin_np) X(dlopen) X(fclose)    \
+    X(write)                                                                                       \
+    X(readv) X(recvmsg) X(sendfile64) X(splice) X(epoll_wait) X(poll) X(select) X(fcntl64)         \
+        X(closefrom) X(execve) X(posix_spawn) X(posix_spawnp) X(pthread_exit) X(pthread_create)    \
+            X(pthread_key_create) X(pthread_timedjoin_np) X(dlopen) X(fclose)                      \
                 X(memcpy) /* an old version beside the default one, and chosen by the processor */ \
         X(environ_that_nobody_has) X(clock_gettime) X(syscall) X(vfork) X(_exit) X(regexec)
 
-static int stand_in(void)
+__attribute__((used)) static int stand_in(void)
 {
     return 42;
 }
 
-#define DECLARE(name)          \
-    static void *found_##name; \
-    FIND(name, found_##name, NULL);
+#define DECLARE(name)      \
+    void *original_##name; \
+    HOOK_ROW(name, "0");
 NAMES(DECLARE)
 
-static int (*absent)(void);
-static int (*present)(void);
-FIND(nobody_has_this_one_either, absent, stand_in);
-FIND(getppid, present, stand_in);
+int (*original_nobody_has_this_one_either)(void);
+int (*original_getppid)(void);
+HOOK_ROW(nobody_has_this_one_either, "stand_in - .");
+HOOK_ROW(getppid, "stand_in - .");
 
 static void check_name(const char *name, const void *found)
 {
@@ -39,13 +40,15 @@ static void check_name(const char *name, const void *found)
 int main(void)
 {
     hooks_resolve();
-#define COMPARE(name) check_name(#name, found_##name);
+#define COMPARE(name) check_name(#name, original_##name);
     NAMES(COMPARE)
-    CHECK(absent == stand_in && absent() == 42, "what nobody has is stood in for");
-    CHECK(present == dlsym(RTLD_NEXT, "getppid"), "what is there is not");
-    found_read = NULL;
+    CHECK(original_nobody_has_this_one_either == stand_in &&
+              original_nobody_has_this_one_either() == 42,
+        "what nobody has is stood in for");
+    CHECK(original_getppid == dlsym(RTLD_NEXT, "getppid"), "what is there is not");
+    original_read = NULL;
     hooks_resolve();
-    check_name("read", found_read);
-    CHECK(absent == stand_in, "asked again, the stand-in stays");
+    check_name("read", original_read);
+    CHECK(original_nobody_has_this_one_either == stand_in, "asked again, the stand-in stays");
     return tap_done();
 }
