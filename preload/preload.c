@@ -28,6 +28,7 @@
 #include "process.h"
 #include "propagators.h"
 #include "protocol.h"
+#include "store.h"
 #include "stream.h"
 #include "thread.h"
 #include "unwind.h"
@@ -78,6 +79,7 @@ static void start(char *const *argv, char *const *envp)
     attribution_start();
     environment_start(envp);
     carriers_start(argv);
+    store_know_root();
     if (original_burdock_heap_attach != NULL)
         original_burdock_heap_attach(heap_start());
     if (heap_is_on && config.isolation == ISOLATION_AUTO)

@@ -24,7 +24,7 @@ static uint32_t open_count(const struct mysql *mysql)
 static void join(struct mysql_reader *reader, enum mysql_kind kind)
 {
     struct mysql *mysql = reader->mysql;
-    uint8_t newest = mysql->kinds[(mysql->next - 1) % EXCHANGES_OPEN_MAX];
+    uint8_t newest = mysql->kinds[(mysql->next - 1) % EXCHANGES_OPEN_MAX] & ~DEPENDS;
     mysql->lost |= kind != KIND_STATEMENT || newest != KIND_STATEMENT;
     if (mysql->lost) {
         return;

@@ -56,6 +56,10 @@ enum mysql_kind {
     KIND_SILENT = KIND_COUNT /* no answer */
 };
 
+/* Beside the kind of a statement: its PREPARE was not answered when it was sent. Where that fails,
+ * this does with ERROR_UNKNOWN_STATEMENT, and is none. */
+enum { DEPENDS = 0x80, ERROR_UNKNOWN_STATEMENT = 1243 };
+
 enum { VERSION_MARIADB = 1, VERSION_NO_BACKSLASH = 2, VERSION_KIND_SHIFT = 2 };
 
 enum { STATUS_NO_BACKSLASH = 512 };
@@ -103,7 +107,7 @@ struct mysql {
     uint32_t payload_length;           /* of the answer's packet, its first 16 MB */
     uint32_t prepared;                 /* exchange of the last PREPARE; see KEY_COMMAND */
     uint16_t status;                   /* of the server, as it said last */
-    uint8_t kinds[EXCHANGES_OPEN_MAX]; /* enum mysql_kind, by number of the exchange */
+    uint8_t kinds[EXCHANGES_OPEN_MAX]; /* enum mysql_kind, by number of the exchange; DEPENDS */
     uint64_t uses;                     /* bits: it is a USE */
     uint8_t answer[MYSQL_ANSWER_BYTES];
     uint8_t answer_length;

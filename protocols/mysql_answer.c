@@ -73,7 +73,7 @@ static size_t read_fields(struct mysql *mysql, struct mysql_side *side, uint8_t 
 
 static enum mysql_kind oldest_kind(const struct mysql *mysql)
 {
-    return (enum mysql_kind)mysql->kinds[mysql->oldest % EXCHANGES_OPEN_MAX];
+    return (enum mysql_kind)(mysql->kinds[mysql->oldest % EXCHANGES_OPEN_MAX] & ~DEPENDS);
 }
 
 static bool is_login(const struct mysql *mysql)
@@ -135,10 +135,21 @@ static void end_error(struct mysql_reader *reader)
     if (code == CODE_PROGRESS && mysql->phase == PHASE_COMMANDS) {
         return;
     }
+    if (code == ERROR_UNKNOWN_STATEMENT && mysql->joined == 0 &&
+        mysql->kinds[mysql->oldest % EXCHANGES_OPEN_MAX] >= DEPENDS) {
+        mysql_end(reader, EVENT_VOID, END_COMPLETE);
+        return;
+    }
     mysql_tell(reader, (struct event){.kind = EVENT_NUMBER,
                            .exchange = mysql->oldest,
                            .field = FIELD_STATUS,
                            .number = (int64_t)code});
+    if (oldest_kind(mysql) == KIND_PREPARE) {
+        mysql_tell(reader, (struct event){.kind = EVENT_RECALL,
+                               .exchange = mysql->oldest,
+                               .field = FIELD_QUERY,
+                               .key = KEY_COMMAND | mysql->oldest});
+    }
     end_answer(reader, false);
     mysql->over |= mysql->phase == PHASE_LOGIN; /* it hangs up */
 }

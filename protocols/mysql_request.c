@@ -301,6 +301,8 @@ static size_t read_id(struct mysql_reader *reader, struct mysql_side *side, uint
         mysql_tell(reader, (struct event){.kind = EVENT_DROP, .key = key});
     } else if (!mysql->is_joining) {
         tell_recall(reader, FIELD_QUERY, key, false);
+        bool depends = key >= KEY_COMMAND && !mysql->is_prepared;
+        mysql->kinds[newest(mysql) % EXCHANGES_OPEN_MAX] |= depends ? DEPENDS : 0;
     }
     enter(side, PART_SKIP);
     return 1;

@@ -80,6 +80,14 @@ static bool leave_descriptor_table(void)
     return true;
 }
 
+/* A root of its own as well, so that a jail that the host enters later is none for it, and a
+ * directory that the host leaves is not kept busy. Filters that do not know it may refuse. */
+static void leave_directories(void)
+{
+    if (sys(SYS_unshare, CLONE_FS) == 0)
+        sys(SYS_chdir, "/");
+}
+
 static bool rings_are_empty(void)
 {
     for (uint32_t i = 0; i < rings_count(); i++) {
@@ -215,6 +223,7 @@ static void *run(void *unused)
         __atomic_store_n(&life, LIFE_REFUSED, __ATOMIC_RELEASE);
         return NULL;
     }
+    leave_directories();
     ring_descriptor = rings_take_file(&config);
     rings_keep_spare(ring_descriptor);
     make_resource();

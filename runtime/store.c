@@ -50,11 +50,26 @@ static int make_directory(const char *path, bool last)
     return (int)made;
 }
 
+static struct stat first_root;
+
+void store_know_root(void)
+{
+    sys(SYS_newfstatat, AT_FDCWD, "/", &first_root, 0);
+}
+
+static bool is_in_jail(void)
+{
+    struct stat root = first_root;
+    sys(SYS_newfstatat, AT_FDCWD, "/", &root, 0);
+    return first_root.st_ino != 0 &&
+           (root.st_ino != first_root.st_ino || root.st_dev != first_root.st_dev);
+}
+
 static int make_path(const char *directory)
 {
     char path[CONFIG_TEXT_MAX];
     size_t length = strnlen(directory, sizeof(path));
-    if (length == 0 || length == sizeof(path))
+    if (length == 0 || length == sizeof(path) || is_in_jail())
         return -ENOENT;
     memcpy(path, directory, length + 1);
     while (length > 1 && path[length - 1] == '/')

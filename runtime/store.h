@@ -70,6 +70,9 @@ void store_writer_init_at(struct store_writer *writer, const struct store_place 
 /* The current file is whole: the next request begins another. */
 void store_release(struct store_writer *writer);
 
+/* Constructor: what the root is. In a jail that the host has entered since no directory is made. */
+void store_know_root(void);
+
 /* Makes the directory, parents included, if it is missing. False: it cannot be. */
 bool store_make(const char *directory);
 

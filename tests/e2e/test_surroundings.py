@@ -85,6 +85,37 @@ def test_preload_file():
             in_jail(scene, root, "file capabilities", NOBODY, 0)
 
 
+ENTERS = """
+import os, socket, sys, time
+port, jail, store, before = int(sys.argv[1]), *sys.argv[2:5]
+def ask():
+    with socket.create_connection(("127.0.0.1", port)) as back:
+        back.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        while back.recv(4096):
+            pass
+if before == "1":
+    ask()
+    while os.environ.get("LD_PRELOAD") and not os.listdir(store):
+        time.sleep(0.01)
+os.chroot(jail)
+ask()
+"""
+
+
+def test_enters_jail():
+    """A host that shuts itself in finds nothing of ours there; what it does is told all the same, if
+    it was being told before."""
+    if needs_root("a jail"):
+        return
+    with Scene() as scene:
+        back, jailed = scene.service("back", traced=False), scene.path("jailed")
+        os.mkdir(jailed)
+        for before in (1, 0):
+            scene.as_bare([PYTHON, "-c", ENTERS, str(back.port), jailed, scene.store, str(before)],
+                          "enters a jail after %d requests" % before, spans=2 * before)
+            equal(os.listdir(jailed), [], "nothing of ours is in it")
+
+
 def test_set_user_id():
     """By LD_PRELOAD the loader itself leaves us out."""
     if needs_root("set-user-id by LD_PRELOAD"):
