@@ -29,6 +29,7 @@ const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES]
     {JETTY "server/HttpChannel", 25, 1},
     {"org/jboss/threads/EnhancedQueueExecutor", 26, 2},
     {"org/jboss/threads/EnhancedQueueExecutor$Task", 13, 2},
+    {"jdk/internal/net/http/Http1Exchange$Http1Publisher$WriteTask", 28, 3},
 };
 
 const struct edit executors_edits[] = {
@@ -71,6 +72,10 @@ const struct edit executors_edits[] = {
 
     {"execute", "tryExecute", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
     {"safeRun", "", AROUND, NATIVE_BEGIN, LOAD_FIRST},
+
+    {"<init>", "", BEFORE_RETURN, NATIVE_GIVE, LOAD_THIS},
+    {"run", "", AROUND, NATIVE_SAVE, LOAD_THIS},
+    {"run", "", AT_START, NATIVE_SWITCH, LOAD_THIS},
 };
 
 static void give(struct jni *env, void *class, void *task)
@@ -206,7 +211,9 @@ static void change(struct jni *env, void *class, void *completion)
 {
     struct carrier_claim claim = {0};
     given_look((uint32_t)java_identity(env, completion), &claim);
-    if (carrier_look().handle != claim.handle)
+    struct carrier_view view = carrier_look();
+    bool is_sure = view.is_request || (view.is_carried && !view.is_guess);
+    if (view.handle != claim.handle || !is_sure)
         enter_claimed(claim);
     else
         carrier_unclaim(claim.handle);

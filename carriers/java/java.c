@@ -145,8 +145,13 @@ static bool change(struct jni *env, struct jvmti *tools)
         return false;
     bool is_done =
         jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0 && changed == EXECUTOR_CLASSES;
-    if (is_done)
+    if (is_done) {
         change_servers(env, tools);
+        void *writes = jni_find_class(env, classes_end[-1].name);
+        jni_clear_exception(env);
+        if (writes != NULL)
+            jvmti_retransform(tools, 1, &writes);
+    }
     jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
     return is_done && jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
 }

@@ -21,6 +21,8 @@
  * | JBoss's EnhancedQueueExecutor.execute, before tryExecute | give(task) |
  * | .safeRun | begin(task) ... end() |
  * | its Task.<init>, .run, of later versions | give(this), begin(this) ... end() |
+ * | what java.net.http writes a request with: .<init> | give(this) |
+ * | .run | save(this), change(this) ... end() |
  * | ScheduledThreadPoolExecutor.schedule, before delayedExecute | give(task) |
  * | ForkJoinPool.WorkQueue.push, .lockedPush | give(task) |
  * | ForkJoinTask.doExec | begin(this) ... end() |
@@ -60,7 +62,7 @@ struct executor_class {
     char name[70];
     uint8_t first, edits;
 };
-enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 8 };
+enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 9 };
 extern const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES];
 extern const struct edit executors_edits[];
 
