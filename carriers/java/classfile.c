@@ -15,6 +15,7 @@ const struct native_name classfile_natives[NATIVE_COUNT] = {
     [NATIVE_SWITCH] = {"change", true},
     [NATIVE_SERVE] = {"serve", false},
     [NATIVE_RENEW] = {"renew", true},
+    [NATIVE_SEEK] = {"seek", false},
 };
 
 enum {

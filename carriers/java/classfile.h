@@ -21,6 +21,7 @@ enum native {
     NATIVE_SWITCH,
     NATIVE_SERVE,
     NATIVE_RENEW,
+    NATIVE_SEEK,
     NATIVE_COUNT
 };
 

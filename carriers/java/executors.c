@@ -10,7 +10,7 @@
 
 #define JETTY "org/eclipse/jetty/"
 
-const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES] = {
+const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES] = {
     {CONCURRENT "ThreadPoolExecutor", 0, 6},
     {CONCURRENT "ScheduledThreadPoolExecutor", 6, 1},
     {CONCURRENT "ForkJoinPool$WorkQueue", 7, 2},
@@ -30,6 +30,12 @@ const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES]
     {"org/jboss/threads/EnhancedQueueExecutor", 26, 2},
     {"org/jboss/threads/EnhancedQueueExecutor$Task", 13, 2},
     {"jdk/internal/net/http/Http1Exchange$Http1Publisher$WriteTask", 28, 3},
+    {CONCURRENT "ArrayBlockingQueue", 31, 2},
+    {CONCURRENT "LinkedBlockingDeque", 31, 2},
+    {CONCURRENT "LinkedBlockingQueue", 31, 2},
+    {CONCURRENT "LinkedTransferQueue", 31, 2},
+    {CONCURRENT "PriorityBlockingQueue", 31, 2},
+    {CONCURRENT "SynchronousQueue", 31, 2},
 };
 
 const struct edit executors_edits[] = {
@@ -76,6 +82,9 @@ const struct edit executors_edits[] = {
     {"<init>", "", BEFORE_RETURN, NATIVE_GIVE, LOAD_THIS},
     {"run", "", AROUND, NATIVE_SAVE, LOAD_THIS},
     {"run", "", AT_START, NATIVE_SWITCH, LOAD_THIS},
+
+    {"take", "", AT_START, NATIVE_SEEK},
+    {"poll", "", AT_START, NATIVE_SEEK},
 };
 
 static void give(struct jni *env, void *class, void *task)
@@ -125,6 +134,15 @@ static void leave(struct jni *env, void *class)
 static void serve(struct jni *env, void *class)
 {
     carrier_serve_read();
+}
+
+/* What is taken from a queue may be of anybody. Who has read its request itself is at that still.
+ */
+static void seek(struct jni *env, void *class)
+{
+    struct carrier_view view = carrier_look();
+    if (!view.is_request || !carrier_is_live(view.handle))
+        carrier_enter(CARRIER_NONE, false);
 }
 
 /* It is its maker's until it waits for something, as the threads of others are. */
@@ -246,4 +264,5 @@ void *const executors_natives[NATIVE_COUNT] = {
     [NATIVE_SWITCH] = change,
     [NATIVE_SERVE] = serve,
     [NATIVE_RENEW] = renew,
+    [NATIVE_SEEK] = seek,
 };

@@ -31,8 +31,8 @@ void *(*java_thread)(struct jni *, void *class);
 
 static struct jvm *machine;
 static uint32_t changed; /* classes */
-static const struct executor_class *const classes_end =
-    executors_classes + EXECUTOR_CLASSES + SERVER_CLASSES;
+#define servers_end (executors_classes + EXECUTOR_CLASSES + SERVER_CLASSES)
+#define classes_end (servers_end + OTHER_CLASSES)
 
 /* --- inside the machine ----------------------------------------------------------------------- */
 
@@ -96,7 +96,7 @@ static void change_server(
 {
     if (find_by(env, loader, CLASSFILE_HELPER) == NULL)
         return; /* whose methods are to be called */
-    for (const struct executor_class *row = first; row < classes_end; row++) {
+    for (const struct executor_class *row = first; row < servers_end; row++) {
         void *class = are_of_one(row, first) ? find_by(env, loader, row->name) : NULL;
         if (class != NULL)
             jvmti_retransform(tools, 1, &class);
@@ -106,7 +106,7 @@ static void change_server(
 static void change_if_server(struct jni *env, struct jvmti *tools, void *class, const char *name)
 {
     void *loader;
-    for (const struct executor_class *row = classes_end - SERVER_CLASSES; row < classes_end;
+    for (const struct executor_class *row = executors_classes + EXECUTOR_CLASSES; row < servers_end;
          row++) {
         size_t length = strlen(row->name);
         if (!are_of_one(row, row - 1) && strncmp(name + 1, row->name, length) == 0 &&
@@ -132,6 +132,16 @@ static void change_servers(struct jni *env, struct jvmti *tools)
     jvmti_free(tools, classes);
 }
 
+static void change_others(struct jni *env, struct jvmti *tools)
+{
+    for (const struct executor_class *row = servers_end; row < classes_end; row++) {
+        void *class = jni_find_class(env, row->name);
+        jni_clear_exception(env);
+        if (class != NULL)
+            jvmti_retransform(tools, 1, &class);
+    }
+}
+
 static bool change(struct jni *env, struct jvmti *tools)
 {
     void *classes[EXECUTOR_CLASSES];
@@ -147,10 +157,7 @@ static bool change(struct jni *env, struct jvmti *tools)
         jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0 && changed == EXECUTOR_CLASSES;
     if (is_done) {
         change_servers(env, tools);
-        void *writes = jni_find_class(env, classes_end[-1].name);
-        jni_clear_exception(env);
-        if (writes != NULL)
-            jvmti_retransform(tools, 1, &writes);
+        change_others(env, tools);
     }
     jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
     return is_done && jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;

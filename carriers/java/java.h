@@ -23,6 +23,7 @@
  * | its Task.<init>, .run, of later versions | give(this), begin(this) ... end() |
  * | what java.net.http writes a request with: .<init> | give(this) |
  * | .run | save(this), change(this) ... end() |
+ * | take and poll of the JDK's blocking queues | seek() |
  * | ScheduledThreadPoolExecutor.schedule, before delayedExecute | give(task) |
  * | ForkJoinPool.WorkQueue.push, .lockedPush | give(task) |
  * | ForkJoinTask.doExec | begin(this) ... end() |
@@ -57,13 +58,15 @@ extern void *const executors_natives[NATIVE_COUNT];
 
 void executors_thread_start(struct jvmti *, struct jni *, void *thread);
 
-/* The JDK's, and then those of servers, which have a loader of their own and may be missing. */
+/* The JDK's, then those of servers, which have a loader of their own and may be missing, and what
+ * else of the JDK's may be. */
 struct executor_class {
     char name[70];
     uint8_t first, edits;
 };
-enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 9 };
-extern const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES];
+enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 8, OTHER_CLASSES = 7 };
+extern const struct executor_class
+    executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES];
 extern const struct edit executors_edits[];
 
 extern int32_t (*java_identity)(struct jni *, void *object); /* JVM_IHashCode */

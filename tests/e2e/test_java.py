@@ -130,12 +130,16 @@ def test_tomcat():
               "Tomcat: %s: each is its own request's" % way, (len(right), roots))
 
 
-def server(label, app, jars, ways, lost=0):
-    """Each call is its own request's, but for so many of a hundred of a way's."""
+def server(label, app, jars, ways, unknown=None, lost=0):
+    """Each call is its own request's, but for so many of a hundred of a way's; those of unknown are nobody's."""
     java = MACHINES[0] if MACHINES else None
     if java is None or not compiles(java) or not all(map(os.path.exists, jars)):
         return skip(label, "it or a JDK is not installed")
-    found = play(java, ways, app, ["-cp", ":".join(jars)], BURDOCK_CARRIERS="java")
+    found = play(java, {**ways, **(unknown or {})}, app, ["-cp", ":".join(jars)], BURDOCK_CARRIERS="java")
+    for way in unknown or {}:
+        right, roots, strange = found[way]
+        equal(strange, [], "%s: %s: no call is a stranger's" % (label, way))
+        check(roots, "%s: %s: calls are nobody's" % (label, way))
     for way, calls in ways.items():
         right, roots, strange = found[way]
         equal(strange, [], "%s: %s: no call is a stranger's" % (label, way))
@@ -148,6 +152,11 @@ def test_jetty():
     sends by threads of its own."""
     ways = dict.fromkeys(("within", "after", "start", "pool", "own", "dispatch", "client"), 2)
     server("Jetty", "JettyTasks.java", JETTY, ways, lost=5)
+
+
+def test_consumers():
+    """What requests start, by an executor or a thread, and others feed by a queue, is nobody's."""
+    server("consumers", "JettyTasks.java", JETTY, {"within": 2}, {"consumer": 2}, lost=2)
 
 
 def test_jetty_pipelined():

@@ -8,8 +8,10 @@ import java.net.URL;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
 import javax.servlet.AsyncContext;
 import javax.servlet.http.HttpServletRequest;
 import javax.servlet.http.HttpServletResponse;
@@ -50,8 +52,35 @@ public class JettyTasks extends AbstractHandler {
         asked.complete();
     }
 
+    static final BlockingQueue<Runnable> items = new LinkedBlockingQueue<>();
+    static int started;
+
+    /* What works for all is started by whoever comes first. */
+    static void startConsumer(String path) {
+        Runnable consumer = () -> {
+            try {
+                while (!path.isEmpty())
+                    items.take().run();
+            } catch (InterruptedException end) {
+                return;
+            }
+        };
+        if (++started > 8)
+            return;
+        if (started % 2 == 0)
+            pool.execute(consumer);
+        else
+            new Thread(consumer).start();
+    }
+
     void answerOnce(HttpServletRequest request, HttpServletResponse response, String path) throws IOException {
-        if (path.startsWith("/start/") || path.startsWith("/pool/") || path.startsWith("/own/")) {
+        if (path.startsWith("/consumer/")) {
+            AsyncContext asked = request.startAsync();
+            synchronized (items) {
+                startConsumer(path);
+            }
+            items.add(() -> answer(asked, path));
+        } else if (path.startsWith("/start/") || path.startsWith("/pool/") || path.startsWith("/own/")) {
             AsyncContext asked = request.startAsync();
             Runnable work = () -> answer(asked, path);
             if (path.startsWith("/start/"))
