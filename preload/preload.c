@@ -97,6 +97,7 @@ __attribute__((constructor)) static void preload_start(int argc, char **argv, ch
     if (config.answer_headers != 0)
         protocol_edit_answers(true);
     protocol_edit_statements(config.comments_statements);
+    protocol_edit_messages(config.redis_streams, config.redis_envelope);
     if (!config.crash_guard_given) /* /etc/ld.so.preload: nobody asked for this program */
         config.crash_guard = !environment_names_us(envp);
     if (is_wanted()) {

@@ -129,7 +129,9 @@ struct event {
     bool is_common;    /* ALIAS, RECALL: key is one of the process, not of the connection */
     bool is_settled;   /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
                           false */
-    bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be */
+    bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be;
+                          RECEIVED of a delivery: who asks for more of its kind, by any connection,
+                          is done with it; LEAVE: it asks for such */
     uint32_t exchange; /* serial number of the exchange on this connection, from 0 */
     size_t offset;     /* SPLICE, ANSWER, TEXT: where in data this is; BEGIN: as many bytes before
                           data as it wraps below 0, if its first byte came earlier */
@@ -242,7 +244,7 @@ enum edits {
     EDITS_NOTHING = false,
     EDITS_ALWAYS = true, /* the others only if they are asked for: */
     EDITS_STATEMENTS,    /* a comment in what a database is asked */
-    EDITS_ENTRIES        /* fields of what is added to a stream: of few requests */
+    EDITS_ENTRIES        /* what is added to a stream or a list: of few requests */
 };
 
 struct protocol {
@@ -312,6 +314,11 @@ void protocol_edit_answers(bool edits);
 
 /* Statements are to be edited: SPLICE is told of them. So it is if nobody says otherwise. */
 void protocol_edit_statements(bool edits);
+
+/* Of Redis, before threads exist, too: entries of streams are to be edited (so it is if nobody says
+ * otherwise); lists are queues, and JSON objects in them and in channels are to carry the context.
+ */
+void protocol_edit_messages(bool entries, bool envelopes);
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

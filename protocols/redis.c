@@ -11,6 +11,14 @@
 
 #include <string.h>
 
+bool redis_edits_entries = true, redis_has_envelopes;
+
+void protocol_edit_messages(bool entries, bool envelopes)
+{
+    redis_edits_entries = entries;
+    redis_has_envelopes = envelopes;
+}
+
 static bool is_letter(uint8_t byte)
 {
     return (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';

@@ -23,6 +23,7 @@
 
 #include "context_names.h"
 #include "messaging.h"
+#include "redis_json.h"
 
 enum {
     REDIS_OPEN_MAX = 1024,         /* exchanges of one connection; then they are joined */
@@ -61,7 +62,10 @@ enum redis_kind {
     REDIS_XREAD,
     REDIS_XREADGROUP,
     REDIS_XACK,
-    REDIS_XDEL
+    REDIS_XDEL,
+    REDIS_PUSH,    /* these three only if lists are queues: redis_has_envelopes */
+    REDIS_POP,     /* answered with a value */
+    REDIS_POP_PAIR /* with the list's name and a value */
 };
 
 /* Which arguments of a command may be shown: the first `shown`, and then as `rest` says. */
@@ -155,9 +159,10 @@ struct redis_request {
     uint64_t stream; /* the stream's name, whose hash this is */
     uint8_t entry;   /* enum redis_entry_argument: what an argument of XADD is */
     uint8_t field;   /* what the value is told as; FIELD_COUNT: as nothing */
-    uint8_t name_length; /* of its name, which is in `word` still */
-    bool has_piece;      /* some of the argument was read */
-    bool carries;        /* it has a context of its own, or is not as it should be */
+    uint8_t name_length;    /* of its name, which is in `word` still */
+    bool has_piece;         /* some of the argument was read */
+    bool carries;           /* it has a context of its own, or is not as it should be */
+    struct redis_json json; /* of such a value */
 };
 
 enum redis_answer_stage {
@@ -192,7 +197,10 @@ enum redis_entry_stage {
     ENTRY_VALUE,
     ENTRY_PATTERN, /* of a message that is pushed */
     ENTRY_CHANNEL,
-    ENTRY_PAYLOAD
+    ENTRY_PAYLOAD,
+    ENTRY_POP_PAIR, /* the name of a list, and what was taken from it */
+    ENTRY_POP_LIST,
+    ENTRY_POPPED
 };
 
 struct redis_entry {
@@ -205,8 +213,10 @@ struct redis_entry {
     bool is_first; /* none of the string has been read */
     bool is_told;  /* it is an exchange */
     bool has_group;
+    bool has_begun; /* what was popped: a member that carries a context was there */
     uint8_t word_length;
     uint8_t word[CONTEXT_NAME_MAX];
+    struct redis_json json; /* of a payload, or of what was popped */
 };
 
 struct redis_answer {
@@ -327,7 +337,7 @@ void redis_queue_end(struct redis_reader *reader, enum end_reason reason);
 bool redis_queue_deliver(struct redis_reader *reader, uint32_t *serial);
 
 /* Keys of texts and of messages. */
-enum { REDIS_KEPT_GROUP = 1, REDIS_KEPT_STREAM, REDIS_KEPT_ID };
+enum { REDIS_KEPT_GROUP = 1, REDIS_KEPT_STREAM, REDIS_KEPT_ID, REDIS_KEPT_LIST };
 #define REDIS_ENTRY_KEY (UINT64_C(1) << 63)
 #define REDIS_HASH_START UINT64_C(0xcbf29ce484222325)
 
@@ -340,16 +350,40 @@ static inline uint64_t redis_hash(uint64_t hash, const uint8_t *bytes, size_t le
 }
 
 /* redis_send.c: commands whose arguments matter: a piece of one, the end of one, all of them. */
+void redis_send_choose(struct redis_request *request);
 void redis_send_begin(struct redis_reader *reader);
 void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, bool is_last);
 void redis_send_argument(struct redis_reader *reader);
 void redis_send_complete(struct redis_reader *reader);
-size_t redis_insert(const struct insertion *insertion, char *out);
 /* The name of a header of another format of context, before the first piece of its value. */
 void redis_tell_name(struct redis_reader *reader, enum field field, uint32_t exchange,
     const uint8_t *name, size_t length);
 void redis_keep(
     struct redis_reader *reader, uint64_t key, size_t from, size_t length, bool first, bool last);
+
+/* redis_insert.c; keys of a splice: what is inserted. */
+enum { REDIS_SPLICE_FIELDS, REDIS_SPLICE_MEMBERS };
+size_t redis_insert(const struct insertion *insertion, char *out);
+
+typedef void redis_member(struct redis_reader *, const struct redis_json_piece *);
+
+/* Members that carry a context, in data[from..from + length). */
+static inline void redis_json_each(struct redis_json *json, struct redis_reader *reader,
+    size_t from, size_t length, redis_member *take)
+{
+    struct redis_json_piece piece;
+    enum redis_json_found found;
+    size_t at = from;
+    while (
+        (found = redis_json_walk(json, reader->data, from + length, &at, &piece)) != JSON_NOTHING) {
+        if (found == JSON_TEXT) {
+            take(reader, &piece);
+        }
+    }
+}
+
+/* See protocol_edit_messages. */
+extern bool redis_edits_entries, redis_has_envelopes;
 
 /* redis_entry.c: messages in what a server sends. */
 void redis_entry_begin(struct redis_reader *reader);

@@ -260,14 +260,20 @@ static struct fact name_of(const struct facts *facts)
     return argument_of(facts, 0);
 }
 
-static enum redis_kind kind_of(const struct facts *facts)
+/* NULL: of no message. */
+static const struct redis_command *message_command(const struct facts *facts)
 {
+    static const char firsts[] = "XxPpSsLlRrBb"; /* most are not looked up */
     struct fact name = name_of(facts);
     bool is_short = name.length > 0 && name.length <= REDIS_WORD_BYTES_MAX &&
-                    memchr("XxPpSs", name.text[0], 6) != NULL; /* most are not looked up */
+                    memchr(firsts, name.text[0], redis_has_envelopes ? 12 : 6) != NULL;
     const struct redis_command *command =
         redis_command_at(is_short ? redis_command_row(name.text, name.length) : 0);
-    return command == NULL ? REDIS_PLAIN : (enum redis_kind)command->kind;
+    bool is_of_message =
+        command != NULL && (command->kind >= REDIS_PUSH
+                                   ? redis_has_envelopes
+                                   : command->kind >= REDIS_PUBLISH && command->kind < REDIS_XDEL);
+    return is_of_message ? command : NULL;
 }
 
 /* Keys of the server's own that tell what happened to a key of the program's are no names. */
@@ -276,39 +282,40 @@ static bool is_notification(struct fact channel)
     return channel.length > 5 && memcmp(channel.text, "__key", 5) == 0;
 }
 
-static void describe_message(const struct facts *facts, struct describer *out, enum redis_kind kind)
+/* command: NULL for what was delivered. */
+static void describe_message(
+    const struct facts *facts, struct describer *out, const struct redis_command *command)
 {
-    static const struct {
-        const char *operation;
-        uint8_t type;
-    } operations[] = {[REDIS_PUBLISH] = {"PUBLISH", MESSAGE_SEND},
-        [REDIS_XADD] = {"XADD", MESSAGE_SEND},
-        [REDIS_XREAD] = {"XREAD", MESSAGE_RECEIVE},
-        [REDIS_XREADGROUP] = {"XREADGROUP", MESSAGE_RECEIVE},
-        [REDIS_XACK] = {"XACK", MESSAGE_SETTLE}};
+    static const uint8_t types[] = {[REDIS_PUBLISH] = MESSAGE_SEND,
+        [REDIS_XADD] = MESSAGE_SEND,
+        [REDIS_XREAD] = MESSAGE_RECEIVE,
+        [REDIS_XREADGROUP] = MESSAGE_RECEIVE,
+        [REDIS_XACK] = MESSAGE_SETTLE,
+        [REDIS_PUSH] = MESSAGE_SEND,
+        [REDIS_POP] = MESSAGE_RECEIVE,
+        [REDIS_POP_PAIR] = MESSAGE_RECEIVE};
+    enum redis_kind kind = command == NULL ? REDIS_PLAIN : (enum redis_kind)command->kind;
     struct fact group = facts->texts[FIELD_SUBSCRIPTION];
     struct messaging messaging = {.system = "redis",
         .type = MESSAGE_PROCESS,
         .operation = "process",
         .destination = facts->texts[FIELD_DESTINATION]};
-    if (!facts->is_server) {
+    if (command != NULL) {
         bool reads = kind == REDIS_XREAD || kind == REDIS_XREADGROUP;
-        messaging.type = operations[kind].type;
-        messaging.operation = operations[kind].operation;
-        messaging.destination = reads ? only_stream(facts) : argument_of(facts, 1);
+        bool is_of_many = kind == REDIS_POP_PAIR && argument_of(facts, 3).length > 0;
+        messaging.type = types[kind];
+        messaging.operation = command->name;
+        if (!is_of_many) {
+            messaging.destination = reads ? only_stream(facts) : argument_of(facts, 1);
+        }
         group = argument_of(facts, 2);
     }
     messaging.is_temporary = is_notification(messaging.destination);
     messaging_describe(facts, out, &messaging);
-    bool has_group = facts->is_server || kind == REDIS_XREADGROUP || kind == REDIS_XACK;
+    bool has_group = command == NULL || kind == REDIS_XREADGROUP || kind == REDIS_XACK;
     if (has_group && group.length > 0) {
         out->text(out, ATTRIBUTE_MESSAGING_CONSUMER_GROUP_NAME, group.text, group.length);
     }
-}
-
-static bool is_of_message(enum redis_kind kind)
-{
-    return kind >= REDIS_PUBLISH && kind < REDIS_XDEL;
 }
 
 /* --- both ---------------------------------------------------------------------------------- */
@@ -316,9 +323,10 @@ static bool is_of_message(enum redis_kind kind)
 void redis_describe(const struct facts *facts, struct describer *out)
 {
     bool is_batch = facts->numbers[FIELD_BATCH] > 1;
-    enum redis_kind kind = is_batch ? REDIS_PLAIN : kind_of(facts);
-    if (facts->is_server || is_of_message(kind)) {
-        describe_message(facts, out, kind);
+    const struct redis_command *command =
+        is_batch || facts->is_server ? NULL : message_command(facts);
+    if (facts->is_server || command != NULL) {
+        describe_message(facts, out, command);
         return;
     }
     out->text(out, ATTRIBUTE_DB_SYSTEM_NAME, "redis", 5);

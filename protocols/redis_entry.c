@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages that a client of Redis gets: entries of streams in the answers of XREAD and XREADGROUP,
- * and what is pushed to those who subscribe.
+ * what is pushed to those who subscribe, and, if lists are queues (BURDOCK_REDIS_ENVELOPE), what is
+ * taken from them and has a context among its members.
  *
  * RESP2:  *streams  *2 $name *entries  *2 $id *fields $field $value ...
  * RESP3:  %streams     $name *entries  *2 $id *fields $field $value ...
@@ -20,6 +21,8 @@ static void go(struct redis_entry *entry, enum redis_entry_stage stage)
     entry->stage = (uint8_t)stage;
     entry->is_first = true;
     entry->word_length = 0;
+    entry->has_begun = false;
+    entry->json = (struct redis_json){0};
 }
 
 /* --- telling ------------------------------------------------------------------------------- */
@@ -57,6 +60,7 @@ static void tell(struct redis_reader *reader, enum event_kind kind)
     struct event event = {.kind = kind,
         .exchange = entry_of(reader)->serial,
         .offset = reader->at,
+        .is_through = entry_of(reader)->stage == ENTRY_POPPED,
         .reason = END_UNANSWERED};
     if (entry_of(reader)->is_told) {
         reader->sink->event(reader->sink, &event);
@@ -89,6 +93,10 @@ void redis_entry_begin(struct redis_reader *reader)
     } else if ((mark->kind == REDIS_XREAD || mark->kind == REDIS_XREADGROUP) &&
                (type == '*' || type == '%')) {
         go(entry, ENTRY_TOP);
+    } else if (mark->kind == REDIS_POP && type == '$') {
+        go(entry, ENTRY_POPPED);
+    } else if (mark->kind == REDIS_POP_PAIR && type == '*') {
+        go(entry, ENTRY_POP_PAIR);
     }
 }
 
@@ -142,6 +150,9 @@ static void take_aggregate(struct redis_reader *reader, uint32_t count)
         break;
     case ENTRY_PAIR:
         go(entry, count == 2 ? ENTRY_STREAM : ENTRY_NONE);
+        break;
+    case ENTRY_POP_PAIR:
+        go(entry, count == 2 ? ENTRY_POP_LIST : ENTRY_NONE);
         break;
     case ENTRY_LIST:
         entry->items = count;
@@ -220,10 +231,14 @@ static void take_string(struct redis_reader *reader)
         go(entry, ENTRY_CHANNEL);
         break;
     case ENTRY_CHANNEL:
-        tell(reader, EVENT_REQUEST);
         go(entry, ENTRY_PAYLOAD);
         break;
+    case ENTRY_POP_LIST:
+        go(entry, ENTRY_POPPED);
+        break;
     case ENTRY_PAYLOAD:
+    case ENTRY_POPPED:
+        tell(reader, EVENT_REQUEST);
         tell(reader, EVENT_RECEIVED);
         entry->is_told = false;
         go(entry, ENTRY_NONE);
@@ -273,14 +288,28 @@ static void tell_text(
     }
 }
 
-static void tell_name(struct redis_reader *reader)
+static void tell_name(struct redis_reader *reader, const uint8_t *name, size_t length)
 {
     struct redis_entry *entry = entry_of(reader);
     if (entry->is_told && entry->is_first && context_is_named((enum field)entry->field)) {
-        redis_tell_name(
-            reader, (enum field)entry->field, entry->serial, entry->word, entry->word_length);
+        redis_tell_name(reader, (enum field)entry->field, entry->serial, name, length);
         entry->is_first = false;
     }
+}
+
+/* With the first of them what was taken from a list begins. */
+static void take_member(struct redis_reader *reader, const struct redis_json_piece *piece)
+{
+    struct redis_entry *entry = entry_of(reader);
+    if (entry->stage == ENTRY_POPPED && !entry->has_begun) {
+        entry->has_begun = true;
+        begin(reader, 0);
+        recall(reader, FIELD_DESTINATION, REDIS_KEPT_LIST);
+    }
+    entry->field = entry->json.field;
+    entry->is_first = piece->is_first;
+    tell_name(reader, entry->json.word, entry->json.word_length);
+    tell_text(reader, (enum field)entry->field, piece->from, piece->length, piece->is_last);
 }
 
 void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length)
@@ -306,7 +335,7 @@ void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length)
         add_to_word(entry, bytes, length);
         break;
     case ENTRY_VALUE:
-        tell_name(reader);
+        tell_name(reader, entry->word, entry->word_length);
         tell_text(reader, (enum field)entry->field, from, length, is_last);
         break;
     case ENTRY_CHANNEL:
@@ -314,6 +343,15 @@ void redis_entry_piece(struct redis_reader *reader, size_t from, size_t length)
             begin(reader, 0);
         }
         tell_text(reader, FIELD_DESTINATION, from, length, is_last);
+        break;
+    case ENTRY_POP_LIST:
+        redis_keep(reader, REDIS_KEPT_LIST, from, length, entry->is_first, is_last);
+        break;
+    case ENTRY_PAYLOAD:
+    case ENTRY_POPPED:
+        if (redis_has_envelopes) {
+            redis_json_each(&entry->json, reader, from, length, take_member);
+        }
         break;
     default:
         break;

@@ -111,13 +111,16 @@ static void name_complete(struct redis_reader *reader)
     request->row = is_name ? redis_command_row(request->word, request->word_length) : 0;
     const struct redis_command *command = command_of(request);
     request->kind = command != NULL ? command->kind : REDIS_PLAIN;
+    if (request->kind >= REDIS_PUBLISH) {
+        redis_send_choose(request);
+    }
     request->is_numbered = command != NULL && command->rest == REDIS_REST_KEYS;
     request->watches =
         request->is_numbered || request->kind == REDIS_SELECT || request->kind == REDIS_CLIENT;
     if (request->kind >= REDIS_XADD) {
         redis_send_begin(reader);
     }
-    if (!request->joins && request->kind != REDIS_XADD) {
+    if (!request->joins && request->kind != REDIS_XADD && request->kind != REDIS_PUSH) {
         redis_tell(reader, EVENT_REQUEST, exchange_of(reader));
     }
 }
@@ -183,7 +186,9 @@ static enum redis_kind meaning(const struct redis_request *request, uint32_t *co
         return arguments != 1 ? (enum redis_kind)request->kind : REDIS_PLAIN;
     case REDIS_XADD:
     case REDIS_XREAD:
-    case REDIS_XREADGROUP: /* what comes is for who asked, unless it is merely queued */
+    case REDIS_XREADGROUP:
+    case REDIS_POP:
+    case REDIS_POP_PAIR: /* what comes is for who asked, unless it is merely queued */
         return request->in_multi || request->joins ? REDIS_PLAIN : (enum redis_kind)request->kind;
     case REDIS_CLIENT:
     case REDIS_MULTI:
@@ -191,6 +196,7 @@ static enum redis_kind meaning(const struct redis_request *request, uint32_t *co
     case REDIS_PUBLISH:
     case REDIS_XACK:
     case REDIS_XDEL:
+    case REDIS_PUSH:
         return REDIS_PLAIN;
     default:
         return (enum redis_kind)request->kind;
@@ -208,7 +214,7 @@ static enum redis_step command_complete(struct redis_reader *reader)
         request->in_multi = false;
     }
     end_query(reader);
-    if (request->kind == REDIS_XADD) {
+    if (request->kind == REDIS_XADD || request->kind == REDIS_PUSH) {
         redis_send_complete(reader);
     }
     request->stage = REQUEST_BETWEEN;

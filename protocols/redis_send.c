@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages that a client of Redis sends to streams, asks for and acknowledges.
+ * Messages that a client of Redis sends to streams, asks for and acknowledges; if lists are queues
+ * (BURDOCK_REDIS_ENVELOPE), what it pushes to them and takes from them, too.
  *
  * An XADD gets its context as more fields behind its own, if that is configured: they are data of
  * the application's. What is replaced is the command from its star to its last byte but one.
@@ -42,22 +43,60 @@ static void settle(struct redis_reader *reader, uint64_t from, uint64_t to)
 
 /* --- asking, acknowledging ----------------------------------------------------------------- */
 
-/* Who asks for more is done with what it has: whether it acknowledges is not known, nor where. */
-void redis_send_begin(struct redis_reader *reader)
+/* What is pushed to a list, and taken from it, is a message only if that is asked for. */
+void redis_send_choose(struct redis_request *request)
+{
+    if (!redis_has_envelopes) {
+        request->kind = request->kind >= REDIS_PUSH ? REDIS_PLAIN : request->kind;
+    } else if (request->kind == REDIS_PUBLISH) {
+        request->kind = REDIS_PUSH;
+    }
+}
+
+/* What is merely queued asks for nothing yet; of two answers at once it would not be known which
+ * list they are of. */
+static bool is_followed(const struct redis *redis)
+{
+    if (redis->request.in_multi) {
+        return false;
+    }
+    for (unsigned i = 0; i < redis->mark_count; i++) {
+        if (redis->marks[i].kind >= REDIS_POP) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Who asks for more is done with what it has: whether it acknowledges is not known, nor where. Of
+ * what was taken from a list nobody does, and the connection may have been another. */
+static void ask(struct redis_reader *reader)
 {
     struct redis *redis = reader->redis;
-    struct event leave = {.kind = EVENT_LEAVE};
-    redis->request.hash = REDIS_HASH_START;
-    redis->request.entry = OPTION;
-    redis->request.field = FIELD_COUNT;
-    redis->request.has_piece = redis->request.carries = false;
-    if (!redis->has_entries ||
-        (redis->request.kind != REDIS_XREAD && redis->request.kind != REDIS_XREADGROUP)) {
+    bool is_pop = redis->request.kind >= REDIS_POP;
+    struct event leave = {.kind = EVENT_LEAVE, .is_through = is_pop};
+    if (!is_pop && !redis->has_entries) {
         return;
     }
     settle(reader, REDIS_ENTRY_KEY, UINT64_MAX);
     reader->sink->event(reader->sink, &leave);
     redis->has_entries = false;
+}
+
+void redis_send_begin(struct redis_reader *reader)
+{
+    struct redis_request *request = &reader->redis->request;
+    request->hash = REDIS_HASH_START;
+    request->entry = OPTION;
+    request->field = FIELD_COUNT;
+    request->has_piece = request->carries = false;
+    request->json = (struct redis_json){0};
+    if (request->kind >= REDIS_POP && !is_followed(reader->redis)) {
+        request->kind = REDIS_PLAIN;
+    } else if (request->kind == REDIS_XREAD || request->kind == REDIS_XREADGROUP ||
+               request->kind >= REDIS_POP) {
+        ask(reader);
+    }
 }
 
 static void settle_one(struct redis_reader *reader)
@@ -141,6 +180,9 @@ void redis_send_argument(struct redis_reader *reader)
     struct redis_request *request = &reader->redis->request;
     if (request->kind == REDIS_XADD && request->index > 1) {
         take_entry_argument(request);
+    } else if (request->kind == REDIS_PUSH && request->index > 1) {
+        request->carries |= request->json.carries || request->json.stage != JSON_OVER;
+        request->json = (struct redis_json){0};
     } else if (request->index == 1) {
         request->stream = request->hash;
     } else if ((request->kind == REDIS_XACK && request->index > 2) || request->kind == REDIS_XDEL) {
@@ -159,6 +201,23 @@ static void add_to_word(struct redis_request *request, const uint8_t *bytes, siz
     }
     memcpy(request->word + request->word_length, bytes, length);
     request->word_length += (uint8_t)length;
+}
+
+/* A context of its own is told, unless it is one of many. */
+static void take_member(struct redis_reader *reader, const struct redis_json_piece *piece)
+{
+    const struct redis_request *request = &reader->redis->request;
+    enum field field = (enum field)request->json.field;
+    bool is_named = piece->is_first && context_is_named(field);
+    if (request->count != 3 || request->joins) {
+        return;
+    }
+    if (is_named) {
+        redis_tell_name(
+            reader, field, reader->redis->newest, request->json.word, request->json.word_length);
+    }
+    redis_tell_text(reader, field, reader->redis->newest, piece->from, piece->from + piece->length,
+        piece->is_first && !is_named, piece->is_last);
 }
 
 void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, bool is_last)
@@ -182,10 +241,21 @@ void redis_send_piece(struct redis_reader *reader, size_t from, size_t length, b
             from + length, is_first, is_last);
     } else if (request->kind == REDIS_XREADGROUP && request->index == 2) {
         redis_keep(reader, REDIS_KEPT_GROUP, from, length, is_first, is_last);
+    } else if (request->kind == REDIS_POP && request->index == 1) {
+        redis_keep(reader, REDIS_KEPT_LIST, from, length, is_first, is_last);
+    } else if (request->kind == REDIS_PUSH && request->index > 1) {
+        redis_json_each(&request->json, reader, from, length, take_member);
     } else if (request->kind >= REDIS_XACK) {
         request->hash = redis_hash(request->hash, bytes, length);
     }
     request->has_piece = true;
+}
+
+static bool is_editable(const struct redis_request *request)
+{
+    return request->kind == REDIS_PUSH ? request->count > 2 && !request->carries
+                                       : redis_edits_entries && request->count > 4 &&
+                                             request->entry == NAME && !request->carries;
 }
 
 /* A line, which has no count, is left as it is, and so is a command that a server would refuse. */
@@ -193,67 +263,19 @@ void redis_send_complete(struct redis_reader *reader)
 {
     struct redis_request *request = &reader->redis->request;
     size_t last = reader->at - 1, length = request->before + last - reader->start;
+    bool is_push = request->kind == REDIS_PUSH;
     struct event splice = {.kind = EVENT_SPLICE,
         .exchange = reader->redis->newest,
         .offset = last,
         .text = request->before > 0 ? NULL : reader->data + reader->start,
-        .length = length};
-    bool is_whole = request->count > 4 && request->entry == NAME && !request->carries;
+        .length = length,
+        .number = is_push ? (int64_t)request->count - 2 : 0,
+        .key = is_push ? REDIS_SPLICE_MEMBERS : REDIS_SPLICE_FIELDS};
     if (request->joins) {
         return;
     }
-    if (is_whole) {
+    if (is_editable(request)) {
         reader->sink->event(reader->sink, &splice);
     }
     redis_tell(reader, EVENT_REQUEST, reader->redis->newest);
-}
-
-/* --- into an entry ------------------------------------------------------------------------- */
-
-static char *put(char *out, const void *text, size_t length)
-{
-    memcpy(out, text, length);
-    return out + length;
-}
-
-static char *put_number(char *out, char type, uint64_t number)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    *out++ = type;
-    out = put(out, digits + at, sizeof digits - at);
-    return put(out, "\r\n", 2);
-}
-
-static char *put_text(char *out, struct fact text)
-{
-    out = put_number(out, '$', text.length);
-    out = put(out, text.text, text.length);
-    return put(out, "\r\n", 2);
-}
-
-size_t redis_insert(const struct insertion *insertion, char *out)
-{
-    struct fact command = insertion->replaced;
-    uint64_t count = 0;
-    uint32_t at = 1;
-    char *end = out;
-    for (; at < command.length && (uint8_t)(command.text[at] - '0') <= 9; at++) {
-        count = count * 10 + (uint64_t)(command.text[at] - '0');
-    }
-    if (insertion->count == 0 || at + 2 >= command.length) {
-        return 0;
-    }
-    at += 2;
-    end = put_number(end, '*', count + 2 * (uint64_t)insertion->count);
-    end = put(end, command.text + at, command.length - at);
-    *end++ = '\n';
-    for (unsigned i = 0; i < insertion->count; i++) {
-        end = put_text(put_text(end, insertion->headers[i].name), insertion->headers[i].value);
-    }
-    return (size_t)(end - out) - 1; /* the line end's last byte is the program's own */
 }

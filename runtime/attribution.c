@@ -441,6 +441,11 @@ void attribution_leave_message(struct thread *self, const struct context *contex
         set_current(self, NULL);
 }
 
+bool attribution_has_threads(const struct context *context)
+{
+    return (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & (OUTSTANDING - 1)) != 0;
+}
+
 void attribution_leave_ended(struct thread *self)
 {
     if (self->current != NULL && self->current->is_message && self->current->ended &&

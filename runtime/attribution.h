@@ -119,6 +119,8 @@ void attribution_unclaimed_end(void);
 /* Is the thread at work on a request, which is no message, as far as anybody knows? */
 bool attribution_is_engaged(const struct thread *self);
 /* It asks for other messages: it is not at work on this one any more. */
+/* Is any thread in it? */
+bool attribution_has_threads(const struct context *context);
 void attribution_leave_message(struct thread *self, const struct context *context);
 /* It asks for another: if its message is over, so is the work on it. */
 void attribution_leave_ended(struct thread *self);

@@ -89,7 +89,8 @@ uint32_t carrier_take_message(int fd, uint64_t key);
 void carrier_work(uint32_t handle);
 void carrier_worked(int fd, uint64_t key, uint32_t handle);
 
-/* What another process has sent, held: calls are the children of the span that these headers name.
+/* What another process has sent, held: the message that the thread has just read, if that is the one
+ * which these headers name, else calls are the children of the span that they name.
  * tracestate: may be NULL. CARRIER_NONE: they name none, or OTEL_PROPAGATORS does not want them. */
 uint32_t carrier_take_remote(const char *traceparent, const char *tracestate);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which message of several a program's runtime works on: carrier.h. */
+#include <string.h>
+
 #include "attribution.h"
 #include "carrier.h"
 #include "config.h"
@@ -43,6 +45,22 @@ void carrier_worked(int fd, uint64_t key, uint32_t handle)
     observe_close(self);
 }
 
+/* There may be others that it has read, but this one's headers are known. */
+static struct context *take_read(const struct thread *self, const char *traceparent)
+{
+    struct context *context = self->current;
+    struct trace_ids ids;
+    if (context == NULL || !context->is_message || !context->has_remote ||
+        !traceparent_parse((const uint8_t *)traceparent, strlen(traceparent), &ids) ||
+        memcmp(ids.trace_id, context->ids.trace_id, sizeof(ids.trace_id)) != 0 ||
+        memcmp(ids.span_id, context->remote_id, sizeof(ids.span_id)) != 0)
+        return NULL;
+    context->is_uncertain = context->is_of_many = false;
+    context->is_followed = true;
+    context_hold(context);
+    return context;
+}
+
 uint32_t carrier_take_remote(const char *traceparent, const char *tracestate)
 {
     char clean[sizeof(config.tracestate)];
@@ -51,10 +69,13 @@ uint32_t carrier_take_remote(const char *traceparent, const char *tracestate)
     struct thread *self = is_wanted ? observe_open() : NULL;
     if (self == NULL)
         return CARRIER_NONE;
-    struct context *context =
-        attribution_take_remote(traceparent, tracestate == NULL ? "" : tracestate, clean, &length);
-    if (context != NULL)
-        context_set_texts(context, clean, (uint32_t)length, NULL, 0);
+    struct context *context = take_read(self, traceparent);
+    if (context == NULL) {
+        context = attribution_take_remote(
+            traceparent, tracestate == NULL ? "" : tracestate, clean, &length);
+        if (context != NULL)
+            context_set_texts(context, clean, (uint32_t)length, NULL, 0);
+    }
     observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
 }

@@ -136,6 +136,7 @@ struct config {
     uint32_t carriers;       /* BURDOCK_CARRIERS: enum carrier_bits */
     uint32_t answer_headers; /* BURDOCK_RESPONSE_HEADERS: enum answer_header_bits */
     bool redis_streams;      /* BURDOCK_REDIS_STREAMS: an XADD gets the context as fields */
+    bool redis_envelope;     /* BURDOCK_REDIS_ENVELOPE: so do JSON objects in lists and channels */
     bool inserts_inbound;    /* BURDOCK_INBOUND: requests read get a traceparent; see passing.h */
     bool inbound_given;
     bool comments_statements; /* BURDOCK_SQLCOMMENTER: what is sent to databases is edited */

@@ -32,6 +32,8 @@ struct context {
     uint32_t worker;   /* heap.c: who has taken it up; 0: nobody yet */
     bool is_overtaken; /* the next request of its connection was read: it may be answered */
     bool is_message;   /* it is a message's that was delivered, no request's */
+    bool is_taken;     /* who asks for more of its kind, by any connection, is done with it */
+    uint64_t left_ns;  /* of such: when that was, monotonic; 0: not yet */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
     bool is_followed; /* its runtime tells of every task that works for it */

@@ -112,15 +112,17 @@ static void note_doubts(struct stream_sink *sink, struct exchange *exchange)
     context->is_of_many |=
         exchange->is_settled ? may_be_behind(sink->self) : connection->reads_ahead;
     /* Of several that were asked for one by one, nothing tells which is worked on first. */
-    context->is_uncertain |= pulls && connection->delivered != exchange;
+    context->is_uncertain |= pulls && !context->is_taken && connection->delivered != exchange;
     /* Nothing will tell where the work on one ends and that on the next begins, or they are worked
      * on side by side. */
     if (exchange->behind && !is_parted && first != NULL)
         first->is_uncertain = context->is_uncertain = true;
 }
 
-void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange)
+void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange, bool is_taken)
 {
+    if (exchange->context != NULL)
+        exchange->context->is_taken = is_taken;
     come_complete(sink, exchange);
     if (exchange->is_left && !exchange->is_settled) {
         stream_end_delivery(sink, exchange, END_COMPLETE); /* nothing else will */
@@ -163,12 +165,16 @@ static void end(struct stream_sink *sink, struct exchange *exchange, enum end_re
     if (context != NULL && is_told_settled && sink->self->multiplexes && !connection->is_told)
         note_settled(sink->self, context);
     bool is_whole = exchange->requested && exchange->has_ids;
+    uint64_t now = thread_now(sink->self);
+    if (context != NULL && context->left_ns != 0)
+        sink->self->now_ns = context->left_ns;
     if (is_whole && exchange_is_recorded(exchange))
         stream_record(sink, exchange, stream_error_of(sink, exchange, reason));
     if (is_whole && is_told_settled && exchange_is_recorded(exchange)) {
         exchange_settle(sink->self, exchange);
         stream_record(sink, exchange, NULL);
     }
+    sink->self->now_ns = now;
     leave(connection, exchange);
     if (context != NULL)
         attribution_answered(sink->self, context);
@@ -249,7 +255,7 @@ void stream_release(struct stream_sink *sink, const struct event *event)
     while (exchange != NULL) {
         struct exchange *next = next_meant(exchange->next, event);
         if (!exchange->is_complete)
-            stream_delivery_received(sink, exchange);
+            stream_delivery_received(sink, exchange, false);
         exchange = next;
     }
 }
@@ -305,8 +311,21 @@ static void note_haste(struct connection *connection)
                                !context->may_have_made_calls;
 }
 
+/* What ends by an acknowledgement, or by a command that asks for more: not by mere reading. */
+static bool is_asked_for(const struct exchange *exchange)
+{
+    return exchange->is_settled || (exchange->context != NULL && exchange->context->is_taken);
+}
+
+/* A thread has taken it by this connection, and works on it while others use that. */
+static bool is_anothers(const struct exchange *exchange)
+{
+    const struct context *context = exchange->context;
+    return context != NULL && context->is_taken && attribution_has_threads(context);
+}
+
 /* It asks for more: what it has is out of its hands, or done with. */
-static void leave_all(struct stream_sink *sink, bool only_unsettled)
+static void leave_all(struct stream_sink *sink, bool by_reading)
 {
     struct exchange *next;
     if (sink->connection->is_told)
@@ -315,11 +334,11 @@ static void leave_all(struct stream_sink *sink, bool only_unsettled)
         note_haste(sink->connection);
     for (struct exchange *exchange = sink->connection->held; exchange != NULL; exchange = next) {
         next = next_held(exchange->next);
-        if (!exchange->is_complete || (only_unsettled && exchange->is_settled))
+        if (!exchange->is_complete || (by_reading && is_asked_for(exchange)))
             continue;
         leave(sink->connection, exchange);
         attribution_leave_message(sink->self, exchange->context);
-        if (!exchange->is_settled)
+        if (!exchange->is_settled && !is_anothers(exchange))
             stream_end_delivery(sink, exchange, END_COMPLETE);
     }
 }
@@ -331,9 +350,36 @@ void stream_leave_deliveries(struct thread *self, struct connection *connection)
         leave_all(&sink, connection->protocol->pulls);
 }
 
-void stream_ask(struct stream_sink *sink)
+/* What it has taken, be it by another connection: that one's next user tells of it. */
+static void leave_taken(struct thread *self)
 {
+    struct context *current = self->current;
+    if (current == NULL || !current->is_taken)
+        return;
+    current->left_ns = thread_now(self);
+    attribution_answered(self, current);
+    attribution_leave_message(self, current);
+}
+
+static void end_left(struct stream_sink *sink)
+{
+    struct exchange *next;
+    for (struct exchange *exchange = sink->connection->delivered; exchange != NULL;
+         exchange = next) {
+        next = exchange->next;
+        if (exchange->is_left && exchange->context != NULL && exchange->context->is_taken &&
+            !is_anothers(exchange))
+            stream_end_delivery(sink, exchange, END_COMPLETE);
+    }
+}
+
+void stream_ask(struct stream_sink *sink, bool is_of_any)
+{
+    if (is_of_any)
+        leave_taken(sink->self);
     leave_all(sink, false);
+    if (is_of_any)
+        end_left(sink);
     attribution_leave_ended(sink->self);
 }
 

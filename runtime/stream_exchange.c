@@ -372,7 +372,7 @@ __attribute__((noinline)) static void on_connection(
         stream_release(sink, event);
         break;
     case EVENT_LEAVE:
-        stream_ask(sink);
+        stream_ask(sink, event->is_through);
         break;
     default:
         kept_event(&sink->connection->kept, event);
@@ -390,7 +390,7 @@ __attribute__((noinline)) static void on_stage(
         break;
     case EVENT_RECEIVED:
         if (exchange->is_delivery)
-            stream_delivery_received(sink, exchange);
+            stream_delivery_received(sink, exchange, event->is_through);
         else if (exchange->is_server && exchange->context != NULL)
             received(sink, exchange);
         break;

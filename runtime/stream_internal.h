@@ -34,7 +34,7 @@ static inline bool is_edited(const struct protocol *protocol)
 {
     return protocol->edits == EDITS_ALWAYS ||
            (protocol->edits == EDITS_STATEMENTS && config.comments_statements) ||
-           (protocol->edits == EDITS_ENTRIES && config.redis_streams);
+           (protocol->edits == EDITS_ENTRIES && (config.redis_streams || config.redis_envelope));
 }
 
 /* Of what a server's side sends. */
@@ -65,14 +65,14 @@ void stream_record(
  * came); SETTLE of either kind; LEAVE. */
 void stream_deliver(struct stream_sink *sink, const struct event *event);
 void stream_delivered(struct stream_sink *sink, struct exchange *exchange);
-void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange);
+void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange, bool is_taken);
 void stream_end_delivery(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
 void stream_settle(struct stream_sink *sink, const struct event *event);
 void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */
 void stream_doubt(struct thread *self);
-void stream_ask(struct stream_sink *sink);
+void stream_ask(struct stream_sink *sink, bool is_of_any);
 /* A carrier tells from now on which message of the connection is worked on; now it is this one: its
  * context, not held. NULL: it is not in hand, or is no task of its own. */
 struct context *stream_tell_delivery(

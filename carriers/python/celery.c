@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tasks of Celery whose message another process has read: that gives them to processes that it has
- * forked (billiard), by a pipe. Their request has the headers of the message, so what a task does
- * is the child of the span that has sent it, until the process comes to the next one. Elsewhere the
- * message itself is known (messages.c).
+ * Tasks of Celery. A pool is given each by its request, which has the headers of its message: those
+ * of AMQP are known by then (messages.c), of others the thread has just read the one that they
+ * name, or it was put off, and is worked on beside that, as the child of the span that has sent it.
+ *
+ * A pool of processes that are forked (billiard) gives them on by a pipe, to a process that has the
+ * request and nothing else, until it comes to the next one.
  *
  * None of the program's code runs here, and no bytecode, so that no signal is looked at.
  */
@@ -36,19 +38,25 @@ static bool is_of_message(struct py_object *request)
     return is_eager != NULL && py.PyLong_AsLong(is_eager) == 0;
 }
 
-static void enter(struct py_object *request)
+static struct py_object *note_of_task(struct py_object *request)
 {
-    if (!is_of_message(request))
-        return;
     const char *traceparent = text_in(request, "traceparent");
     uint32_t handle = traceparent == NULL
                           ? CARRIER_NONE
                           : carrier_take_remote(traceparent, text_in(request, "tracestate"));
     struct py_object *capsule = note_make(handle);
     if (capsule == NULL)
-        return;
+        return NULL;
     note_of(capsule)->is_made = true;
     note_of(capsule)->is_read = true; /* it takes nobody's work from queues */
+    return capsule;
+}
+
+static void enter(struct py_object *request)
+{
+    struct py_object *capsule = is_of_message(request) ? note_of_task(request) : NULL;
+    if (capsule == NULL)
+        return;
     note_put(capsule, current_context);
     current_enter(capsule, current_context);
 }
@@ -61,6 +69,46 @@ static struct py_object *begin(
         enter(py.PyTuple_GetItem(arguments, 1));
     py.PyErr_Clear();
     return py.PyObject_Call(original, arguments, keywords);
+}
+
+/* self, what is called, with what: the task, its number, its request... */
+static struct py_object *request_given(struct py_object *arguments)
+{
+    struct py_object *with =
+        py.PyObject_Size(arguments) > 2 ? py.PyTuple_GetItem(arguments, 2) : NULL;
+    bool is_task = with != NULL && py.PyObject_Size(with) > 2;
+    struct py_object *request = is_task ? py.PyTuple_GetItem(with, 2) : NULL;
+    bool is_named = request != NULL && text_in(request, "traceparent") != NULL;
+    py.PyErr_Clear();
+    return is_named ? request : NULL;
+}
+
+static bool is_known(void)
+{
+    struct py_object *capsule = current_get();
+    bool is_it = capsule != NULL && note_of(capsule)->handle != CARRIER_NONE;
+    py.Py_DecRef(capsule);
+    return is_it;
+}
+
+static struct py_object *give(
+    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
+{
+    struct py_object *request = python_is_ours() ? request_given(arguments) : NULL;
+    struct py_object *capsule = request == NULL || is_known() ? NULL : note_of_task(request);
+    if (capsule == NULL)
+        return py.PyObject_Call(original, arguments, keywords);
+    struct carrier_view before = carrier_look();
+    struct py_object *token = current_put(capsule);
+    current_enter(capsule, NULL);
+    py.Py_DecRef(capsule);
+    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
+    struct python_error error = python_set_aside();
+    if (token != NULL)
+        current_leave(token);
+    carrier_return(before);
+    python_put_back(error);
+    return result;
 }
 
 /* What is on top of a LocalStack on this thread; the stack's reference goes with it. */
@@ -99,6 +147,9 @@ void celery_look(void)
 
 static struct python_place rows[] = {
     {"celery.app.task", "Context", "__init__", .call = begin},
+    {"celery.concurrency.thread", "TaskPool", "on_apply", .call = give},
+    {"celery.concurrency.gevent", "TaskPool", "on_apply", .call = give},
+    {"celery.concurrency.eventlet", "TaskPool", "on_apply", .call = give},
 };
 
 const struct python_places celery_places = {rows, sizeof(rows) / sizeof(rows[0])};

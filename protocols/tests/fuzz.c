@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     static struct transcript whole, cut;
     protocol_edit_answers(length & 1);
+    protocol_edit_messages(true, length & 2);
     struct op ops[OPS_MAX];
     struct script script = {ops, 0};
     size_t left = length < INPUT_BYTES_MAX ? length : INPUT_BYTES_MAX;

@@ -248,6 +248,8 @@ static void read_line(char *line)
         expect(line + 2);
     } else if (strcmp(line, "! answers") == 0) {
         protocol_edit_answers(true); /* to the end of the file */
+    } else if (strcmp(line, "! envelopes") == 0) {
+        protocol_edit_messages(true, true); /* likewise */
     } else if (strcmp(line, "! context") == 0) {
         protocol_look_for_context(look, looked_for, LOOKED_FOR); /* likewise */
     } else if (line[0] == '>' || line[0] == '<') {
@@ -269,6 +271,7 @@ static void read_file(const char *path)
     }
     begin_vector("");
     protocol_edit_answers(false);
+    protocol_edit_messages(true, false);
     protocol_look_for_context(NULL, NULL, 0);
     fclose(file);
 }

@@ -114,10 +114,15 @@ static void check_messages(void)
         {"XREADGROUP GROUP g c NOACK streams s >", "XREADGROUP", "receive", "s", "g"},
         {"XREADGROUP GROUP g c STREAMS a b > >", "XREADGROUP", "receive", NULL, "g"},
         {"XACK s g 1-0 2-0", "XACK", "settle", "s", "g"},
-        {"SPUBLISH __keyspace@0__:k S", "PUBLISH", "send", "__keyspace@0__:k", NULL},
+        {"SPUBLISH __keyspace@0__:k S", "SPUBLISH", "send", "__keyspace@0__:k", NULL},
+        {"lpush q S", "LPUSH", "send", "q", NULL},
+        {"RPOPLPUSH q w", "RPOPLPUSH", "receive", "q", NULL},
+        {"BRPOP q 0", "BRPOP", "receive", "q", NULL},
+        {"BLPOP q r 0", "BLPOP", "receive", NULL, NULL},
     };
     static const char *const names[] = {"", "messaging.operation.name", "messaging.operation.type",
         "messaging.destination.name", "messaging.consumer.group.name"};
+    protocol_edit_messages(true, true);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *told = tell(array_of(rows[i][0]), "+OK\r\n");
         bool is_right =
@@ -132,6 +137,9 @@ static void check_messages(void)
             fprintf(stderr, "%s", told);
         }
     }
+    protocol_edit_messages(true, false);
+    CHECK(strstr(tell(array_of("LPUSH q S"), "+OK\r\n"), "\ndb.operation.name=LPUSH\n") != NULL,
+        "a list is no queue if nobody says so");
 }
 
 static void check_texts(void)

@@ -2,68 +2,19 @@
 """Celery's tasks by RabbitMQ: what a task does is under its own message, or, in a process that has it
 by a pipe, beside that, and both under the request that has sent it."""
 import collections
-import concurrent.futures
-import os
 
-from harness import (APPS, PYTHON, Scene, check, equal, free_port, get, main, skip, wait_until)
+from celery_shop import Shop, calls_of, number_of_call, way_of
+from harness import PYTHON, Scene, check, equal, get, main, skip, wait_until
 from rabbit import SERVER, Rabbit
 from test_amqp import clear, of_messages, start_redis
 
-APP = os.path.join(APPS, "celery_app.py")
+BROKER = "amqp://guest:guest@127.0.0.1:%d//"
 TASKS = {"once": 1, "later": 1, "twice": 2, "chain": 2, "pooled": 1}
-
-
-class Shop:
-    """A service that sends tasks, and a worker."""
-
-    def __init__(self, scene, rabbit, redis, pool, carriers="python", **settings):
-        self.scene, self.port = scene, free_port()
-        self.told_at = scene.path("told")
-        scene.write("told", "")
-        environment = dict(settings, BROKER="amqp://guest:guest@127.0.0.1:%d//" % rabbit.port,
-                           REDIS=str(redis), TOLD=self.told_at, PYTHONPATH=APPS,
-                           BURDOCK_CARRIERS=carriers, C_FORCE_ROOT="1")
-        self.worker = scene.start([PYTHON, "-m", "celery", "-A", "celery_app", "worker", "-l", "INFO",
-                                   "-P", pool, "-c", "1" if pool == "solo" else "3"],
-                                  "worker", **environment)
-        if not wait_until(lambda: b" ready." in scene.stderr(self.worker), 60):
-            raise RuntimeError(scene.stderr(self.worker)[-800:])
-        self.front = scene.start([PYTHON, APP, str(self.port)], "front", port=self.port, **environment)
-
-    def ask(self, kind, count, clients=4):
-        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-            return set(pool.map(lambda number: get(self.port, "/%s/%d" % (kind, number))[0],
-                                range(count)))
-
-    def told(self):
-        with open(self.told_at) as file:
-            return file.read().splitlines()
-
-    def end(self, what):
-        equal(self.scene.stop(self.worker, timeout=60), 0, what + ": the worker ends well")
-        self.scene.stop(self.front)
-
-
-def number_of_call(span):
-    return span.attributes["db.query.text"].split("m:")[1]
-
-
-def way_of(span, spans):
-    """From a task's call to its request: names, and the number of that."""
-    names = []
-    while span is not None and span.kind != "SERVER":
-        span = spans.get(span.parent)
-        names.append("none" if span is None else span.name)
-    return names, span and span.attributes["url.path"].split("/")[2]
-
-
-def calls_of(spans):
-    return [span for span in spans if span.attributes.get("db.query.text", "").startswith("GET m:")]
 
 
 def check_tasks(scene, rabbit, redis, pool, kind, known, **settings):
     count, what = 40, "%s, %s, %s" % (pool, kind, settings)
-    shop = Shop(scene, rabbit, redis, pool, **settings)
+    shop = Shop(scene, BROKER % rabbit.port, redis, pool, **settings)
     wanted = count * TASKS[kind]
     equal(shop.ask(kind, count), {200}, what + ": every request is answered")
     wait_until(lambda: len(shop.told()) >= wanted, 60)
@@ -78,8 +29,9 @@ def check_tasks(scene, rabbit, redis, pool, kind, known, **settings):
     ways = [(number_of_call(span), *way_of(span, by_id)) for span in calls if span.parent]
     equal([way for way in ways if way[2] is not None and way[2] != way[0].split(".")[0]], [],
           what + ": none is under another's request")
-    parent = "publish celery" if pool == "prefork" else "consume celery"
-    equal({way[1][0] for way in ways} - {parent}, set(), what + ": but under its message")
+    parents = {"solo": {"consume celery"}, "prefork": {"publish celery"}, # what was put off, beside its message
+               "threads": {"consume celery", "publish celery"} if kind in ("twice", "later") else {"consume celery"}}
+    equal({way[1][0] for way in ways} - parents[pool], set(), what + ": but under its message")
     print("# %s: %d of %d calls are roots" % (what, len(calls) - len(ways), len(calls)))
     check(len(ways) >= known * len(calls), what + ": those that are to be known are", len(ways))
     if known == 1:
@@ -93,8 +45,8 @@ def test_pools(scene, rabbit, redis):
         for prefetch, late in ("1", "0"), ("4", "0"), ("4", "1"):
             check_tasks(scene, rabbit, redis, pool, "once", 1, PREFETCH=prefetch, LATE=late)
         check_tasks(scene, rabbit, redis, pool, "chain", 1)
-        check_tasks(scene, rabbit, redis, pool, "twice", 0.5)
-        check_tasks(scene, rabbit, redis, pool, "later", 0)
+        check_tasks(scene, rabbit, redis, pool, "twice", 1 if pool == "threads" else 0.5)
+        check_tasks(scene, rabbit, redis, pool, "later", 1 if pool == "threads" else 0)
 
 
 def test_processes(scene, rabbit, redis):
@@ -111,7 +63,7 @@ def test_no_carrier(scene, rabbit, redis):
 
 def test_pool_of_connections(scene, rabbit, redis):
     """Filled by the first request, and used by others before anything was returned to it."""
-    shop = Shop(scene, rabbit, redis, "solo")
+    shop = Shop(scene, BROKER % rabbit.port, redis, "solo")
     equal(shop.ask("pooled", 4), {200}, "pooled: every request is answered")
     equal(get(shop.port, "/nobodys/0")[0], 200, "pooled: and nobody's task is sent")
     wait_until(lambda: len(shop.told()) == 5, 60)

@@ -30,7 +30,7 @@ def check_curl(label, arguments, path, status, method="GET", stdin=b""):
             back = scene.service("back", traced=traced)
             answer = scene.curl("-i", *arguments, "http://127.0.0.1:%d%s" % (back.port, path),
                                 traced=traced, stdin=stdin)
-            body = answer.stdout.replace(b"from %d\n" % back.pid, b"from PID\n")
+            body = answer.stdout.replace(b"from %07d\n" % back.pid, b"from PID\n")
             answers.append((answer.returncode, without_date(body), answer.stderr))
             if not traced:
                 continue

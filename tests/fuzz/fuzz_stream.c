@@ -442,8 +442,8 @@ static void drain(void)
 static void start(void)
 {
     char *const environment[] = {"BURDOCK_DIR=/nonexistent", "BURDOCK_STORE=/nonexistent",
-        "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1", "OTEL_SPAN_LINK_COUNT_LIMIT=4",
-        "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing",
+        "BURDOCK_SQLCOMMENTER=1", "BURDOCK_REDIS_STREAMS=1", "BURDOCK_REDIS_ENVELOPE=1",
+        "OTEL_SPAN_LINK_COUNT_LIMIT=4", "BURDOCK_RESPONSE_HEADERS=traceresponse,server-timing",
         "OTEL_PROPAGATORS=tracecontext,baggage,b3,b3multi,sw8", NULL};
     char *const arguments[] = {"fuzz", NULL};
     kernel_start();
@@ -451,6 +451,7 @@ static void start(void)
     require(descriptor_start() && thread_start() && process_start(), "the library starts");
     attribution_start();
     protocol_edit_answers(true);
+    protocol_edit_messages(true, true);
     propagators_start();
 }
 

@@ -109,7 +109,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif first in ("fetch", "echo", "chunked", "cut", "reset", "slow"):
             getattr(self, "do_" + first)()
         else:
-            self.answer(200, b"hello from %d\n" % os.getpid())
+            self.answer(200, b"hello from %07d\n" % os.getpid())  # as long for each process
 
     do_HEAD = do_DELETE = do_OPTIONS = do_FROB = do_GET
 
