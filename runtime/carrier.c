@@ -159,6 +159,17 @@ void carrier_serve(int fd)
     observe_close(self);
 }
 
+void carrier_serve_read(void)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    struct context *context = self->current;
+    if (context != NULL && !self->current_carried && !context->is_message && !self->touched_many)
+        attribution_serve(self, context);
+    observe_close(self);
+}
+
 uint32_t carrier_hold(uint32_t handle)
 {
     if (handle != CARRIER_NONE)

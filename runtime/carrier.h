@@ -129,6 +129,8 @@ void carrier_unclaim(uint32_t handle);
  * as if it had read it itself; for nobody's, if its runtime said so before and there is none. Of
  * one that the program has made itself it says nothing. */
 void carrier_serve(int fd);
+/* The same for what the thread is in because it has just read it, and no carrier has told of. */
+void carrier_serve_read(void);
 /* Is told of connections of which TCP_INFO was asked; NULL: nobody's affair. */
 OURS void (*carrier_asked)(int fd);
 

@@ -13,6 +13,9 @@ const struct native_name classfile_natives[NATIVE_COUNT] = {
     [NATIVE_END] = {"end", false},
     [NATIVE_SAVE] = {"save", true},
     [NATIVE_SWITCH] = {"change", true},
+    [NATIVE_SERVE] = {"serve", false},
+    [NATIVE_RENEW] = {"renew", true},
+    [NATIVE_SEEK] = {"seek", false},
 };
 
 enum {

@@ -19,11 +19,13 @@ enum native {
     NATIVE_END,
     NATIVE_SAVE,
     NATIVE_SWITCH,
+    NATIVE_SERVE,
+    NATIVE_RENEW,
+    NATIVE_SEEK,
     NATIVE_COUNT
 };
 
 #define CLASSFILE_HELPER "burdock/Carrier" /* no module's, so that no warning is printed */
-#define CLASSFILE_HELPER_NAME "burdock.Carrier"
 
 extern const struct native_name {
     char name[7];
@@ -41,7 +43,7 @@ enum load { LOAD_TOP = 0x59, LOAD_THIS = 0x2a, LOAD_FIRST = 0x2b }; /* dup, aloa
 
 struct edit {
     char method[18]; /* all of this name */
-    char call[15];
+    char call[19];
     uint8_t place, native;
     uint8_t load; /* where native takes an object */
     bool is_optional;

@@ -8,17 +8,34 @@
 
 #define CONCURRENT "java/util/concurrent/"
 
-const struct executor_class executors_classes[EXECUTOR_CLASSES] = {
-    {CONCURRENT "ThreadPoolExecutor", 6},
-    {CONCURRENT "ScheduledThreadPoolExecutor", 1},
-    {CONCURRENT "ForkJoinPool$WorkQueue", 2},
-    {CONCURRENT "ForkJoinTask", 1},
-    {CONCURRENT "CompletableFuture", 3},
-    {CONCURRENT "CompletableFuture$AsyncSupply", 1},
-    {CONCURRENT "CompletableFuture$AsyncRun", 1},
-    {CONCURRENT "CompletableFuture$Completion", 1},
-    {CONCURRENT "CompletableFuture$UniCompletion", 1},
-    {"java/lang/Thread", 1},
+#define JETTY "org/eclipse/jetty/"
+
+const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES] = {
+    {CONCURRENT "ThreadPoolExecutor", 0, 6},
+    {CONCURRENT "ScheduledThreadPoolExecutor", 6, 1},
+    {CONCURRENT "ForkJoinPool$WorkQueue", 7, 2},
+    {CONCURRENT "ForkJoinTask", 9, 1},
+    {CONCURRENT "CompletableFuture", 10, 3},
+    {CONCURRENT "CompletableFuture$AsyncSupply", 13, 1},
+    {CONCURRENT "CompletableFuture$AsyncRun", 13, 1},
+    {CONCURRENT "CompletableFuture$Completion", 14, 1},
+    {CONCURRENT "CompletableFuture$UniCompletion", 15, 1},
+    {"java/lang/Thread", 16, 1},
+    {"org/apache/tomcat/util/threads/ThreadPoolExecutor", 0, 6},
+    {JETTY "util/thread/QueuedThreadPool", 17, 3},
+    {JETTY "util/thread/ReservedThreadExecutor$ReservedThread", 20, 1},
+    {JETTY "server/HttpConnection", 21, 4},
+    {JETTY "server/internal/HttpConnection", 21, 4},
+    {JETTY "server/HttpChannel", 25, 1},
+    {"org/jboss/threads/EnhancedQueueExecutor", 26, 2},
+    {"org/jboss/threads/EnhancedQueueExecutor$Task", 13, 2},
+    {"jdk/internal/net/http/Http1Exchange$Http1Publisher$WriteTask", 28, 3},
+    {CONCURRENT "ArrayBlockingQueue", 31, 2},
+    {CONCURRENT "LinkedBlockingDeque", 31, 2},
+    {CONCURRENT "LinkedBlockingQueue", 31, 2},
+    {CONCURRENT "LinkedTransferQueue", 31, 2},
+    {CONCURRENT "PriorityBlockingQueue", 31, 2},
+    {CONCURRENT "SynchronousQueue", 31, 2},
 };
 
 const struct edit executors_edits[] = {
@@ -41,11 +58,33 @@ const struct edit executors_edits[] = {
     {"postComplete", "", AROUND, NATIVE_SAVE, LOAD_THIS},
 
     {"run", "", AROUND, NATIVE_BEGIN, LOAD_THIS},
-    {"run", "", AROUND, NATIVE_BEGIN, LOAD_THIS},
     {"<init>", "", BEFORE_RETURN, NATIVE_GIVE, LOAD_THIS},
     {"claim", "", AT_START, NATIVE_SWITCH, LOAD_THIS},
 
     {"start", "start0", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+
+    {"execute", "", AT_START, NATIVE_GIVE, LOAD_FIRST},
+    {"runJob", "", AT_START, NATIVE_LEAVE},
+    {"runJob", "", AROUND, NATIVE_BEGIN, LOAD_FIRST},
+
+    {"run", "run", BEFORE_CALL, NATIVE_LEAVE},
+
+    {"onFillable", "fillRequestBuffer", BEFORE_CALL, NATIVE_LEAVE},
+    {"onFillable", "handle", BEFORE_CALL, NATIVE_SERVE, .is_optional = true},
+    {"onFillable", "run", BEFORE_CALL, NATIVE_SERVE, .is_optional = true},
+    {"onFillable", "", BEFORE_RETURN, NATIVE_LEAVE},
+
+    {"execute", "", AT_START, NATIVE_RENEW, LOAD_FIRST},
+
+    {"execute", "tryExecute", BEFORE_CALL, NATIVE_GIVE, LOAD_TOP},
+    {"safeRun", "", AROUND, NATIVE_BEGIN, LOAD_FIRST},
+
+    {"<init>", "", BEFORE_RETURN, NATIVE_GIVE, LOAD_THIS},
+    {"run", "", AROUND, NATIVE_SAVE, LOAD_THIS},
+    {"run", "", AT_START, NATIVE_SWITCH, LOAD_THIS},
+
+    {"take", "", AT_START, NATIVE_SEEK},
+    {"poll", "", AT_START, NATIVE_SEEK},
 };
 
 static void give(struct jni *env, void *class, void *task)
@@ -54,6 +93,12 @@ static void give(struct jni *env, void *class, void *task)
     if (claim.is_certain && java_queues_end != NULL && jni_is_instance(env, task, java_queues_end))
         claim.is_certain = false;
     given_put((uint32_t)java_identity(env, task), claim);
+}
+
+/* It is at one request at a time, also when it has run for another. */
+static void renew(struct jni *env, void *class, void *task)
+{
+    given_renew((uint32_t)java_identity(env, task));
 }
 
 static void forget(struct jni *env, void *class, void *task)
@@ -83,6 +128,21 @@ static void enter(struct jni *env, void *class, void *task)
 static void leave(struct jni *env, void *class)
 {
     carrier_enter(CARRIER_NONE, false);
+}
+
+/* What it has read since it left whatever it was in, it works for now. */
+static void serve(struct jni *env, void *class)
+{
+    carrier_serve_read();
+}
+
+/* What is taken from a queue may be of anybody. Who has read its request itself is at that still.
+ */
+static void seek(struct jni *env, void *class)
+{
+    struct carrier_view view = carrier_look();
+    if (!view.is_request || !carrier_is_live(view.handle))
+        carrier_enter(CARRIER_NONE, false);
 }
 
 /* It is its maker's until it waits for something, as the threads of others are. */
@@ -169,7 +229,9 @@ static void change(struct jni *env, void *class, void *completion)
 {
     struct carrier_claim claim = {0};
     given_look((uint32_t)java_identity(env, completion), &claim);
-    if (carrier_look().handle != claim.handle)
+    struct carrier_view view = carrier_look();
+    bool is_sure = view.is_request || (view.is_carried && !view.is_guess);
+    if (view.handle != claim.handle || !is_sure)
         enter_claimed(claim);
     else
         carrier_unclaim(claim.handle);
@@ -200,4 +262,7 @@ void *const executors_natives[NATIVE_COUNT] = {
     [NATIVE_END] = end,
     [NATIVE_SAVE] = save,
     [NATIVE_SWITCH] = change,
+    [NATIVE_SERVE] = serve,
+    [NATIVE_RENEW] = renew,
+    [NATIVE_SEEK] = seek,
 };

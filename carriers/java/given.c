@@ -146,6 +146,17 @@ bool given_look(uint32_t hash, struct carrier_claim *claim)
     return find_given(hash, claim, false);
 }
 
+void given_renew(uint32_t hash)
+{
+    struct bucket *bucket = lock(hash);
+    if (bucket == NULL)
+        return;
+    struct entry *entry = find(bucket, hash);
+    if (entry != NULL && entry->count == 0)
+        entry->hash = 0;
+    unlock(bucket);
+}
+
 void given_forget(uint32_t hash)
 {
     struct carrier_claim claim;

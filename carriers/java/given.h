@@ -30,5 +30,7 @@ void given_put(uint32_t hash, struct carrier_claim claim);
 bool given_take(uint32_t hash, struct carrier_claim *claim);
 /* The same, for what may run again; to be given back, too. */
 bool given_look(uint32_t hash, struct carrier_claim *claim);
+/* What has run is as if it had not been known. */
+void given_renew(uint32_t hash);
 /* It was given, and will not run. */
 void given_forget(uint32_t hash);

@@ -22,8 +22,8 @@ void *(*java_thread)(struct jni *, void *class);
 
 static struct jvm *machine;
 static uint32_t changed; /* classes */
-
-#define TOMCATS "org/apache/tomcat/util/threads/ThreadPoolExecutor"
+#define servers_end (executors_classes + EXECUTOR_CLASSES + SERVER_CLASSES)
+#define classes_end (servers_end + OTHER_CLASSES)
 
 /* --- inside the machine ----------------------------------------------------------------------- */
 
@@ -32,18 +32,15 @@ static void edit(struct jvmti *tools, struct jni *env, void *class, void *loader
 {
     if (!thread_is_exempt() || class == NULL || name == NULL)
         return; /* another thread loads something */
-    const struct edit *edits = executors_edits;
-    int row = 0;
-    bool is_toms = strcmp(TOMCATS, name) == 0; /* it has what the first row's has */
-    for (; !is_toms && row < EXECUTOR_CLASSES && strcmp(executors_classes[row].name, name) != 0;
-         row++)
-        edits += executors_classes[row].edits;
+    const struct executor_class *row = executors_classes;
+    while (row < classes_end && strcmp(row->name, name) != 0)
+        row++;
     size_t room = (size_t)length + CLASSFILE_GROWTH_MAX;
     uint8_t *out;
-    if (row == EXECUTOR_CLASSES || jvmti_allocate(tools, (int64_t)room, &out) != 0)
+    if (row == classes_end || jvmti_allocate(tools, (int64_t)room, &out) != 0)
         return;
-    size_t used =
-        classfile_edit(bytes, (size_t)length, edits, executors_classes[row].edits, out, room);
+    const struct edit *edits = executors_edits + row->first;
+    size_t used = classfile_edit(bytes, (size_t)length, edits, row->edits, out, room);
     if (used == 0)
         return; /* as large as a class is what we leave there */
     *new_bytes = out;
@@ -64,18 +61,53 @@ static bool define(struct jni *env)
     return class != NULL && jni_register(env, class, natives, NATIVE_COUNT) == 0;
 }
 
-/* What its methods are to call: a loader like OSGi's may hide that from it. */
-static bool finds_natives(struct jni *env, struct jvmti *tools, void *class)
+/* As this loader finds it. A loader like OSGi's may hide what is not its own. */
+static void *find_by(struct jni *env, void *loader, const char *name)
 {
-    void *loader;
-    bool is_found = jvmti_loader(tools, class, &loader) == 0 &&
-                    jni_class_of_loader(env, CLASSFILE_HELPER_NAME, loader) != NULL;
+    char dotted[sizeof(executors_classes[0].name)];
+    size_t length = 0;
+    for (; name[length] != 0; length++)
+        dotted[length] = name[length] == '/' ? '.' : name[length];
+    dotted[length] = 0;
+    void *class = jni_class_of_loader(env, dotted, loader);
     jni_clear_exception(env);
-    return is_found;
+    return class;
 }
 
-/* Tomcat has its own, by a loader of its own. All else is as good without. */
-static void change_tomcats(struct jni *env, struct jvmti *tools)
+static bool are_of_one(const struct executor_class *a, const struct executor_class *b)
+{
+    enum { FAMILY = sizeof("org/eclipse/jetty") - 1 }; /* the others' are no shorter */
+    return strncmp(a->name, b->name, FAMILY) == 0;
+}
+
+/* All of one server, by the loader of the first of them: the others may not have been needed yet.
+ */
+static void change_server(
+    struct jni *env, struct jvmti *tools, void *loader, const struct executor_class *first)
+{
+    if (find_by(env, loader, CLASSFILE_HELPER) == NULL)
+        return; /* whose methods are to be called */
+    for (const struct executor_class *row = first; row < servers_end; row++) {
+        void *class = are_of_one(row, first) ? find_by(env, loader, row->name) : NULL;
+        if (class != NULL)
+            jvmti_retransform(tools, 1, &class);
+    }
+}
+
+static void change_if_server(struct jni *env, struct jvmti *tools, void *class, const char *name)
+{
+    void *loader;
+    for (const struct executor_class *row = executors_classes + EXECUTOR_CLASSES; row < servers_end;
+         row++) {
+        size_t length = strlen(row->name);
+        if (!are_of_one(row, row - 1) && strncmp(name + 1, row->name, length) == 0 &&
+            name[length + 1] == ';' && jvmti_loader(tools, class, &loader) == 0)
+            change_server(env, tools, loader, row);
+    }
+}
+
+/* By loaders of their own. All else is as good without. */
+static void change_servers(struct jni *env, struct jvmti *tools)
 {
     void **classes;
     int32_t count;
@@ -85,11 +117,20 @@ static void change_tomcats(struct jni *env, struct jvmti *tools)
         char *signature;
         if (jvmti_signature(tools, classes[i], &signature) != 0)
             continue;
-        if (strcmp(signature, "L" TOMCATS ";") == 0 && finds_natives(env, tools, classes[i]))
-            jvmti_retransform(tools, 1, &classes[i]);
+        change_if_server(env, tools, classes[i], signature);
         jvmti_free(tools, signature);
     }
     jvmti_free(tools, classes);
+}
+
+static void change_others(struct jni *env, struct jvmti *tools)
+{
+    for (const struct executor_class *row = servers_end; row < classes_end; row++) {
+        void *class = jni_find_class(env, row->name);
+        jni_clear_exception(env);
+        if (class != NULL)
+            jvmti_retransform(tools, 1, &class);
+    }
 }
 
 static bool change(struct jni *env, struct jvmti *tools)
@@ -105,8 +146,10 @@ static bool change(struct jni *env, struct jvmti *tools)
         return false;
     bool is_done =
         jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0 && changed == EXECUTOR_CLASSES;
-    if (is_done)
-        change_tomcats(env, tools);
+    if (is_done) {
+        change_servers(env, tools);
+        change_others(env, tools);
+    }
     jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
     return is_done && jvmti_switch(tools, JVMTI_THREAD_START, true) == 0;
 }

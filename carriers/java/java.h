@@ -12,6 +12,18 @@
  * | .getTask, before it returns | enter(task) |
  * | .reject | forget(task) |
  * | Tomcat's ThreadPoolExecutor | the same |
+ * | Jetty's QueuedThreadPool.execute | give(task) |
+ * | .runJob | leave(), begin(task) ... end() |
+ * | its ReservedThread.run, before task.run | leave(): what it is given is nobody's |
+ * | its HttpConnection.onFillable, before fillRequestBuffer and at its end | leave() |
+ * | .onFillable, before handle or run | serve(): the thread handles what it has just read |
+ * | its HttpChannel.execute | renew(task) |
+ * | JBoss's EnhancedQueueExecutor.execute, before tryExecute | give(task) |
+ * | .safeRun | begin(task) ... end() |
+ * | its Task.<init>, .run, of later versions | give(this), begin(this) ... end() |
+ * | what java.net.http writes a request with: .<init> | give(this) |
+ * | .run | save(this), change(this) ... end() |
+ * | take and poll of the JDK's blocking queues | seek() |
  * | ScheduledThreadPoolExecutor.schedule, before delayedExecute | give(task) |
  * | ForkJoinPool.WorkQueue.push, .lockedPush | give(task) |
  * | ForkJoinTask.doExec | begin(this) ... end() |
@@ -46,13 +58,15 @@ extern void *const executors_natives[NATIVE_COUNT];
 
 void executors_thread_start(struct jvmti *, struct jni *, void *thread);
 
-/* Each class's edits stand behind those of the one before it. */
+/* The JDK's, then those of servers, which have a loader of their own and may be missing, and what
+ * else of the JDK's may be. */
 struct executor_class {
-    char name[54];
-    uint8_t edits;
+    char name[70];
+    uint8_t first, edits;
 };
-enum { EXECUTOR_CLASSES = 10 };
-extern const struct executor_class executors_classes[EXECUTOR_CLASSES];
+enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 8, OTHER_CLASSES = 7 };
+extern const struct executor_class
+    executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES];
 extern const struct edit executors_edits[];
 
 extern int32_t (*java_identity)(struct jni *, void *object); /* JVM_IHashCode */

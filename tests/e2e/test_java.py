@@ -4,6 +4,7 @@ another one's; and what a program sees of its executors is as ever."""
 import glob
 import os
 import re
+import socket
 import subprocess
 
 from harness import APPS, PATH, PYTHON, Scene, check, equal, free_port, main, on_connections, skip
@@ -12,7 +13,14 @@ CONCURRENCY, REQUESTS = 16, 160
 FLAGS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xverify:all"]
 CALLS = {"pool": 2, "own": 2, "submit": 1, "scheduled": 2, "supply": 2, "stages": 2, "forks": 4,
          "handed": 2, "background": 1}
-TOMCAT = "/usr/share/java/tomcat10-*.jar"
+JARS = "/usr/share/java/"
+TOMCAT = JARS + "tomcat10-*.jar"
+JETTY = [JARS + name for name in ("jetty9-server.jar", "jetty9-io.jar", "jetty9-util.jar", "jetty9-http.jar",
+                                  "servlet-api.jar")]
+MAVEN = os.path.expanduser("~/.m2/repository/")
+UNDERTOW = ["io/undertow/undertow-core/2*", "org/jboss/xnio/xnio-api/3*", "org/jboss/xnio/xnio-nio/3*",
+            "org/jboss/logging/jboss-logging/3*", "org/wildfly/common/wildfly-common/*",
+            "org/wildfly/client/wildfly-client-config/*"]
 MACHINES = [path for path in ["/usr/bin/java", *sorted(glob.glob("/usr/lib/jvm/*-2*/bin/java"))]
             if os.path.exists(path)]
 
@@ -120,6 +128,73 @@ def test_tomcat():
         equal(strange, [], "Tomcat: %s: no call is a stranger's" % way)
         check(len(roots) <= spare * calls and len(right) + len(roots) == REQUESTS * calls,
               "Tomcat: %s: each is its own request's" % way, (len(right), roots))
+
+
+def server(label, app, jars, ways, unknown=None, lost=0):
+    """Each call is its own request's, but for so many of a hundred of a way's; those of unknown are nobody's."""
+    java = MACHINES[0] if MACHINES else None
+    if java is None or not compiles(java) or not all(map(os.path.exists, jars)):
+        return skip(label, "it or a JDK is not installed")
+    found = play(java, {**ways, **(unknown or {})}, app, ["-cp", ":".join(jars)], BURDOCK_CARRIERS="java")
+    for way in unknown or {}:
+        right, roots, strange = found[way]
+        equal(strange, [], "%s: %s: no call is a stranger's" % (label, way))
+        check(roots, "%s: %s: calls are nobody's" % (label, way))
+    for way, calls in ways.items():
+        right, roots, strange = found[way]
+        equal(strange, [], "%s: %s: no call is a stranger's" % (label, way))
+        check(len(roots) * 100 <= lost * REQUESTS * calls and len(right) + len(roots) == REQUESTS * calls,
+              "%s: %s: each is its own request's" % (label, way), (len(right), roots))
+
+
+def test_jetty():
+    """Its threads take turns at its selectors, and at what these give them. client: java.net.http, which
+    sends by threads of its own."""
+    ways = dict.fromkeys(("within", "after", "start", "pool", "own", "dispatch", "client"), 2)
+    server("Jetty", "JettyTasks.java", JETTY, ways, lost=5)
+
+
+def test_consumers():
+    """What requests start, by an executor or a thread, and others feed by a queue, is nobody's."""
+    server("consumers", "JettyTasks.java", JETTY, {"within": 2}, {"consumer": 2}, lost=2)
+
+
+def test_jetty_pipelined():
+    """Of requests that come in one read, the first is known; none is taken for another one."""
+    java = MACHINES[0] if MACHINES else None
+    if java is None or not compiles(java) or not all(map(os.path.exists, JETTY)):
+        return skip("Jetty, pipelined", "it or a JDK is not installed")
+    together, ways = 4, ("within", "dispatch")
+    with Scene(BURDOCK_CARRIERS="java") as scene:
+        back, port = free_port(), free_port()
+        scene.start([PYTHON, os.path.join(APPS, "aio_backend.py"), str(back)], traced=False, port=back)
+        scene.start([java, *FLAGS, "-cp", ":".join(JETTY), os.path.join(APPS, "JettyTasks.java"), str(port),
+                     str(back)], "front", port=port)
+        for first in range(0, REQUESTS, together):
+            for way in ways:
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                    client.sendall(b"".join(
+                        b"GET /%s/%d HTTP/1.1\r\nHost: x\r\n%s\r\n" % (
+                            way.encode(), number, b"Connection: close\r\n" * (number % together == 3))
+                        for number in range(first, first + together)))
+                    answers = b"".join(iter(lambda: client.recv(65536), b""))
+                equal(answers.count(b"HTTP/1.1 200"), together, "Jetty, pipelined: all are answered")
+        found = judge(scene.wait_spans(2 * 2 * REQUESTS, lambda span: span.kind == "CLIENT", timeout=8))
+    for way in ways:
+        right, roots, strange = found[way]
+        equal(strange, [], "Jetty, pipelined: %s: no call is a stranger's" % way)
+        equal(len(right) + len(roots), 2 * REQUESTS, "Jetty, pipelined: %s: each is told" % way)
+
+
+def test_undertow():
+    """Its workers are JBoss's, of two kinds: tasks are given as they are, or each inside one of theirs. Its loops
+    give away what they have read, for certain only while nobody else waits."""
+    common = [jar for name in UNDERTOW for jar in sorted(glob.glob(MAVEN + name + "/*.jar"))[-1:]]
+    for version in ("3.1", "3.5"):
+        threads = glob.glob(MAVEN + "org/jboss/threads/jboss-threads/%s*/*.jar" % version)
+        jars = common + threads if threads and len(common) >= len(UNDERTOW) else ["none"]
+        server("Undertow, workers of " + version, "UndertowTasks.java", jars,
+               dict.fromkeys(("worker", "blocking", "pool"), 2), lost=20)
 
 
 def test_hidden_tomcat():
