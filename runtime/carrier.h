@@ -89,9 +89,9 @@ uint32_t carrier_take_message(int fd, uint64_t key);
 void carrier_work(uint32_t handle);
 void carrier_worked(int fd, uint64_t key, uint32_t handle);
 
-/* What another process has sent, held: the message that the thread has just read, if that is the one
- * which these headers name, else calls are the children of the span that they name.
- * tracestate: may be NULL. CARRIER_NONE: they name none, or OTEL_PROPAGATORS does not want them. */
+/* What another process has sent, held: the message that the thread has just read, if that is the
+ * one which these headers name, else calls are the children of the span that they name. tracestate:
+ * may be NULL. CARRIER_NONE: they name none, or OTEL_PROPAGATORS does not want them. */
 uint32_t carrier_take_remote(const char *traceparent, const char *tracestate);
 
 /* Every task that comes of what the thread is in will be told with it: however much more is read

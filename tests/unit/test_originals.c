@@ -10,8 +10,9 @@
 #define NAMES(X)                                                                                   \
     X(read)                                                                                        \
     X(write)                                                                                       \
-    X(readv) X(recvmsg) X(sendfile64) X(splice) X(epoll_wait) X(poll) X(select) X(fcntl64)         \
-        X(closefrom) X(execve) X(posix_spawn) X(posix_spawnp) X(pthread_exit) X(pthread_create)    \
+    X(readv)                                                                                       \
+    X(recvmsg) X(sendfile64) X(splice) X(epoll_wait) X(poll) X(select) X(fcntl64) X(closefrom)     \
+        X(execve) X(posix_spawn) X(posix_spawnp) X(pthread_exit) X(pthread_create)                 \
             X(pthread_key_create) X(pthread_timedjoin_np) X(dlopen) X(fclose)                      \
                 X(memcpy) /* an old version beside the default one, and chosen by the processor */ \
         X(environ_that_nobody_has) X(clock_gettime) X(syscall) X(vfork) X(_exit) X(regexec)
