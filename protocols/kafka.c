@@ -9,8 +9,6 @@
  *   FIELD_STATUS offset, of what was handed on; else the broker's error,
  *   FIELD_ROWS partition + 1, 0: not known
  */
-#include <string.h>
-
 #include "database.h"
 #include "library.h"
 #include "messaging.h"
@@ -35,16 +33,14 @@ static void put(struct describer *out, enum attribute attribute, struct fact tex
 
 static struct fact name_of(int64_t code, uint8_t digits[DATABASE_DIGITS_MAX])
 {
-    const char *name = code < 0 ? "_OTHER" : NULL;
-    uint32_t length = 0;
     const char *at = code_names;
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++, at += strlen(at) + 1)
-        name = codes[i] == code ? at : name;
-    if (name == NULL)
-        return database_decimal(code, digits);
-    while (name[length] != '\0')
-        length++;
-    return (struct fact){(const uint8_t *)name, length};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct fact name = messaging_text(at);
+        if (codes[i] == code)
+            return name;
+        at += name.length + 1;
+    }
+    return code < 0 ? messaging_text("_OTHER") : database_decimal(code, digits);
 }
 
 static const char *operation_of(int64_t operation)

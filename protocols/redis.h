@@ -162,7 +162,7 @@ struct redis_request {
     uint8_t name_length;    /* of its name, which is in `word` still */
     bool has_piece;         /* some of the argument was read */
     bool carries;           /* it has a context of its own, or is not as it should be */
-    struct redis_json json; /* of such a value */
+    struct redis_json json; /* of a value that is pushed or published */
 };
 
 enum redis_answer_stage {
@@ -198,7 +198,7 @@ enum redis_entry_stage {
     ENTRY_PATTERN, /* of a message that is pushed */
     ENTRY_CHANNEL,
     ENTRY_PAYLOAD,
-    ENTRY_POP_PAIR, /* the name of a list, and what was taken from it */
+    ENTRY_POP_PAIR, /* a list's name and what was taken from it */
     ENTRY_POP_LIST,
     ENTRY_POPPED
 };
