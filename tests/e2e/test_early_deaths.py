@@ -45,6 +45,14 @@ def is_zombie(pid):
         return ") Z " in file.read()
 
 
+def is_over(ring):
+    """Has the process of this file ended?"""
+    try:
+        return is_zombie(int(ring.split("-")[1]))
+    except FileNotFoundError:
+        return True
+
+
 def told(scene):
     scene.run([BURDOCK, "recover"], traced=False)
     spans = scene.spans()
@@ -101,6 +109,7 @@ def test_children():
             if is_answered(connection):
                 answered.append(path)
         scene.stop(app)
+        wait_until(lambda: all(map(is_over, os.listdir(scene.rings))))  # the last one has answered, and dies
         compare(scene, answered, "a child's first answer", 40, 4)
 
 
