@@ -99,6 +99,7 @@ static struct py_object *give(
     if (capsule == NULL)
         return py.PyObject_Call(original, arguments, keywords);
     struct carrier_view before = carrier_look();
+    carrier_hold(before.handle);
     struct py_object *token = current_put(capsule);
     current_enter(capsule, NULL);
     py.Py_DecRef(capsule);
@@ -107,6 +108,7 @@ static struct py_object *give(
     if (token != NULL)
         current_leave(token);
     carrier_return(before);
+    carrier_drop(before.handle);
     python_put_back(error);
     return result;
 }
