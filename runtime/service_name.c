@@ -11,7 +11,7 @@
 struct interpreter {
     char name[8];        /* a version of digits and dots may follow */
     bool class_name;     /* what is run is a dotted name, not a path */
-    const char *options; /* texts behind each other, by enum options */
+    const char *options; /* OPTIONS, by enum options */
 };
 
 enum options {
@@ -20,92 +20,28 @@ enum options {
     NAMES,      /* options whose value is what we look for: a module, an archive */
 };
 
+#define OPTIONS(with_value, no_script, names) with_value "\0" no_script "\0" names
+
 static const struct interpreter interpreters[] = {
-    {"python", false,
-        " -W -X -Q --check-hash-based-pycs "
-        "\0"
-        " -c "
-        "\0"
-        " -m "},
-    {"pypy", false,
-        " -W -X "
-        "\0"
-        " -c "
-        "\0"
-        " -m "},
+    {"python", false, OPTIONS(" -W -X -Q --check-hash-based-pycs ", " -c ", " -m ")},
+    {"pypy", false, OPTIONS(" -W -X ", " -c ", " -m ")},
     {"node", false,
-        " -r --require --import --loader --experimental-loader -C --conditions "
-        "\0"
-        " -e --eval -p --print -pe "
-        "\0"
-        " "},
-    {"nodejs", false,
-        " -r --require --import -C "
-        "\0"
-        " -e --eval -p --print -pe "
-        "\0"
-        " "},
-    {"ruby", false,
-        " -I -r -C -E -F "
-        "\0"
-        " -e "
-        "\0"
-        " "},
-    {"perl", false,
-        " -I "
-        "\0"
-        " -e -E "
-        "\0"
-        " "},
-    {"php", false,
-        " -d -c -z -S -t "
-        "\0"
-        " -r -B -R -E "
-        "\0"
-        " -f -F "},
+        OPTIONS(" -r --require --import --loader --experimental-loader -C --conditions ",
+            " -e --eval -p --print -pe ", " ")},
+    {"nodejs", false, OPTIONS(" -r --require --import -C ", " -e --eval -p --print -pe ", " ")},
+    {"ruby", false, OPTIONS(" -I -r -C -E -F ", " -e ", " ")},
+    {"perl", false, OPTIONS(" -I ", " -e -E ", " ")},
+    {"php", false, OPTIONS(" -d -c -z -S -t ", " -r -B -R -E ", " -f -F ")},
     {"java", true,
-        " -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
-        "--add-opens --add-exports --add-reads --patch-module "
-        "\0"
-        " "
-        "\0"
-        " -jar -m --module "},
-    {"lua", false,
-        " -l "
-        "\0"
-        " -e "
-        "\0"
-        " "},
-    {"sh", false,
-        " -o +o "
-        "\0"
-        " -c "
-        "\0"
-        " "},
-    {"bash", false,
-        " -o +o -O +O --rcfile --init-file "
-        "\0"
-        " -c "
-        "\0"
-        " "},
-    {"dash", false,
-        " -o +o "
-        "\0"
-        " -c "
-        "\0"
-        " "},
-    {"zsh", false,
-        " -o +o "
-        "\0"
-        " -c "
-        "\0"
-        " "},
-    {"ksh", false,
-        " -o +o "
-        "\0"
-        " -c "
-        "\0"
-        " "},
+        OPTIONS(" -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
+                "--add-opens --add-exports --add-reads --patch-module ",
+            " ", " -jar -m --module ")},
+    {"lua", false, OPTIONS(" -l ", " -e ", " ")},
+    {"sh", false, OPTIONS(" -o +o ", " -c ", " ")},
+    {"bash", false, OPTIONS(" -o +o -O +O --rcfile --init-file ", " -c ", " ")},
+    {"dash", false, OPTIONS(" -o +o ", " -c ", " ")},
+    {"zsh", false, OPTIONS(" -o +o ", " -c ", " ")},
+    {"ksh", false, OPTIONS(" -o +o ", " -c ", " ")},
 };
 
 static struct slice base_name(const char *path)

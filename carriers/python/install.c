@@ -9,6 +9,7 @@
 #include "object.h"
 #include "process.h"
 #include "python.h"
+#include "text.h"
 
 static const struct python_places *const all_places[] = {&socket_places, &task_places,
     &thread_places, &queue_places, &signal_places, &greenlet_places, &uvloop_places,
@@ -37,7 +38,7 @@ struct py_object *python_object_of(struct py_object *arguments)
 
 bool python_fill(struct python_place *place, struct py_object *modules)
 {
-    const char *type = place->path + strlen(place->path) + 1, *name = type + strlen(type) + 1;
+    const char *type = text_nth(place->path, 1), *name = text_nth(type, 1);
     struct py_object *module = py.PyDict_GetItemString(modules, place->path);
     struct py_object *owner = module;
     if (module == NULL)

@@ -20,6 +20,7 @@
 #include "carrier.h"
 #include "note.h"
 #include "python.h"
+#include "text.h"
 #include "queue.h"
 
 static __thread struct queue *signal; /* the Event or Condition that is being told of */
@@ -279,9 +280,8 @@ uint32_t signals_look(struct py_object *modules)
     uint32_t missing = 0, bit = 1;
     for (const char *at = table; *at != '\0'; bit <<= 1) {
         struct python_place place = {.path = at};
-        const char *type = at + strlen(at) + 1, *name = type + strlen(type) + 1;
-        place.call = strcmp(name, "acquire") == 0 ? acquire : release;
-        at = name + strlen(name) + 1;
+        place.call = strcmp(text_nth(at, 2), "acquire") == 0 ? acquire : release;
+        at = text_nth(at, 3);
         if ((is_done & bit) == 0 && python_fill(&place, modules))
             is_done |= bit;
         py.PyErr_Clear();
