@@ -98,18 +98,8 @@ static struct py_object *give(
     struct py_object *capsule = request == NULL || is_known() ? NULL : note_of_task(request);
     if (capsule == NULL)
         return py.PyObject_Call(original, arguments, keywords);
-    struct carrier_view before = carrier_look();
-    carrier_hold(before.handle);
-    struct py_object *token = current_put(capsule);
-    current_enter(capsule, NULL);
+    struct py_object *result = current_call(capsule, original, arguments, keywords);
     py.Py_DecRef(capsule);
-    struct py_object *result = py.PyObject_Call(original, arguments, keywords);
-    struct python_error error = python_set_aside();
-    if (token != NULL)
-        current_leave(token);
-    carrier_return(before);
-    carrier_drop(before.handle);
-    python_put_back(error);
     return result;
 }
 

@@ -304,7 +304,8 @@ void current_enter(struct py_object *capsule, struct py_object *context)
 {
     uint32_t handle = handle_of(capsule);
     if (handle != CARRIER_NONE) {
-        carrier_enter(handle, !is_adopted(capsule, context) || carrier_is_live(handle));
+        bool is_sure = !is_adopted(capsule, context) || carrier_is_live(handle);
+        carrier_enter(handle, is_sure && !note_of(capsule)->is_tried);
         return;
     }
     /* A thread that serves one request at a time is not told whose that is. */
@@ -312,6 +313,27 @@ void current_enter(struct py_object *capsule, struct py_object *context)
     if (view.handle != CARRIER_NONE &&
         (capsule != NULL || (view.is_carried && !view.is_started) || tasks_are_scheduled()))
         carrier_enter(CARRIER_NONE, false);
+}
+
+struct py_object *current_call(struct py_object *capsule, struct py_object *function,
+    struct py_object *arguments, struct py_object *keywords)
+{
+    struct carrier_view before = carrier_look();
+    carrier_hold(before.handle);
+    python_thread.has_fired |= note_of(capsule)->is_tried;
+    struct py_object *token = current_put(capsule);
+    current_enter(capsule, current_context);
+    struct py_object *result = py.PyObject_Call(function, arguments, keywords);
+    struct python_error error = python_set_aside();
+    if (token != NULL)
+        current_leave(token);
+    if (before.is_started) /* what else comes is not for that one */
+        carrier_enter(CARRIER_NONE, false);
+    else
+        carrier_return(before);
+    carrier_drop(before.handle);
+    python_put_back(error);
+    return result;
 }
 
 void current_tell(void)
@@ -333,7 +355,7 @@ static bool learns(struct py_object *capsule, const struct carrier_view *view)
 void current_learn(int fd)
 {
     struct carrier_view view = carrier_look();
-    if (view.handle == CARRIER_NONE || python_thread.reacts > 0)
+    if (view.handle == CARRIER_NONE)
         return;
     if (view.is_message && tasks_are_scheduled())
         carrier_follow();

@@ -25,6 +25,7 @@ struct note {
     bool is_read;            /* its own request came in while it was adopted */
     bool is_woken;           /* adopted by being woken; else by reading, or as a thread began */
     bool is_made;            /* its owner was made in the request, and is its for ever */
+    bool is_tried;           /* it may work on others' things: it has to stand a trial */
     bool is_batch;           /* it took several items before it did anything */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_given;           /* a greenlet's, which a request has started: greenlets.c */

@@ -20,6 +20,7 @@
  * | consumers (aiormq)         | aiormq.c: their tasks are made in the message they are for |
  * | tasks (Celery)             | celery.c: in a worker process by the headers of their messages |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
+ * | Deferreds, timers (Twisted) | twisted.c: who has added a function is who it works for |
  * | uvloop                     | uvloop.c: its handles enter contexts, its transports send later |
  * | start_new_thread           | the thread enters what the variable says: the new one inherits |
  *
@@ -101,6 +102,9 @@ struct py_object *current_put(struct py_object *capsule);
 /* The running code is nobody's, until current_leave. */
 struct py_object *current_be_nobodys(void);
 void current_leave(struct py_object *token);
+/* Calls the function, as PyObject_Call, in what the capsule says; then all is as before. */
+struct py_object *current_call(struct py_object *capsule, struct py_object *function,
+    struct py_object *arguments, struct py_object *keywords);
 /* The thread enters what the running context says. */
 void current_tell(void);
 /* Something was read: what the thread is in may belong into the running context, which from then on
@@ -129,8 +133,9 @@ extern __thread struct python_thread {
     uint32_t releases;    /* calls under way that let the next one in: signals.c */
     bool is_callback : 1; /* what runs is the event loop's, and no task: tasks.c */
     bool has_begun : 1;   /* as it tells who has started it: threads.c */
+    bool has_fired : 1;   /* a function that waited for something was called: twisted.c */
     bool is_green : 1;    /* current_context is a greenlet's, which may be gone by now */
-    uint16_t reacts;      /* calls under way of a reactor's that is not known: tasks.c */
+    uint16_t reacts;      /* events of a reactor's under way: twisted.c */
 } python_thread;
 
 /* --- consumers.c (queue.h has more of it) ------------------------------------------------------
@@ -153,6 +158,9 @@ void signals_wake(struct py_object *context);
 /* A call that lets the next one in begins, or is over: it hands nothing over. */
 void signals_release(bool begins);
 bool signals_are_releases(void);
+/* What runs in the running context, if a request has started it, may be at another one's from now
+ * on. */
+void signals_hand_in(void);
 /* Places of more of them; answers how many modules are not there yet. */
 uint32_t signals_look(struct py_object *modules);
 
@@ -179,6 +187,8 @@ typedef struct py_object *wrapped_call(
 bool wrap_start(void);
 /* Puts an object in the place of the class's function that calls `ours` with the original. */
 bool wrap_method(struct py_object *type, const char *name, wrapped_call *ours);
+/* Stands for the function, which is called in what the capsule says; NULL: no memory. */
+struct py_object *wrap_carrying(struct py_object *function, struct py_object *capsule);
 /* What calls `ours` and stands for no original; NULL: no memory. */
 struct py_object *wrap_make(wrapped_call *ours);
 
@@ -206,7 +216,8 @@ struct python_places {
     uint32_t count;
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
-    signal_places, greenlet_places, uvloop_places, message_places, aiormq_places, celery_places;
+    signal_places, greenlet_places, uvloop_places, message_places, aiormq_places, celery_places,
+    twisted_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);

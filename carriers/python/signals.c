@@ -68,6 +68,14 @@ static void suspect_here(struct py_object *capsule)
         py.Py_DecRef(own);
 }
 
+void signals_hand_in(void)
+{
+    struct py_object *capsule = current_get();
+    if (python_thread.releases == 0 && current_context != NULL && is_made(capsule, current_context))
+        suspect_here(capsule);
+    py.Py_DecRef(capsule);
+}
+
 static uint32_t request_of(struct py_object *capsule)
 {
     return capsule == NULL ? CARRIER_NONE : note_request(note_of(capsule));
@@ -269,6 +277,8 @@ static const char table[] =
     PLACE("aiohttp.connector", "BaseConnector", "_release_waiter")
     PLACE("httpcore._async.connection_pool", "RequestStatus", "set_connection")
     PLACE("httpcore._async.connection_pool", "AsyncPoolRequest", "assign_to_connection")
+    PLACE("twisted.internet.defer", "DeferredLock", "release")
+    PLACE("twisted.internet.defer", "DeferredSemaphore", "release")
     PLACE("aiomysql.pool", "Pool", "acquire")
     PLACE("aiopg.pool", "Pool", "acquire")
     PLACE("asyncmy.pool", "Pool", "acquire");

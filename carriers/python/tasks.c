@@ -119,7 +119,7 @@ bool tasks_is_task(void)
 {
     struct py_object *loop = running_loop();
     if (loop == NULL)
-        return true;
+        return python_thread.reacts == 0 || current_context != NULL;
     bool is_task = has_task(loop);
     py.Py_DecRef(loop);
     return is_task;
@@ -262,19 +262,6 @@ static struct py_object *call_with(struct py_object *token, struct py_object *or
     return result;
 }
 
-/* Twisted's reactor on asyncio runs its own callbacks and timers, whoever they are for, in handles
- * that the first request makes which needs one. */
-static struct py_object *react(
-    struct py_object *original, struct py_object *arguments, struct py_object *keywords)
-{
-    struct py_object *token = python_is_ours() ? current_be_nobodys() : NULL;
-    bool is_nobodys = token != NULL;
-    python_thread.reacts += is_nobodys;
-    struct py_object *result = call_with(token, original, arguments, keywords);
-    python_thread.reacts -= is_nobodys;
-    return result;
-}
-
 /* asgiref puts all variables of one context into another, of a thread of many requests, too: not
  * ours. */
 static struct py_object *restore(
@@ -287,12 +274,8 @@ static struct py_object *restore(
     return call_with(token, original, arguments, keywords);
 }
 
-#define REACTOR(name) PLACE("twisted.internet.asyncioreactor", "AsyncioSelectorReactor", name)
-
 static struct python_place rows[] = {
     {PLACE("asgiref.sync", "", "_restore_context"), .call = restore},
-    {REACTOR("_readOrWrite"), .call = react},
-    {REACTOR("_onTimer"), .call = react},
     {PLACE("_contextvars", "Context", "run"), {our_run}, &original_run},
     {PLACE("asyncio.events", "Handle", "__init__"), .call = make_handle},
 };
