@@ -3,6 +3,7 @@
  * deliver nothing but the current request's own events is none. */
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
@@ -63,6 +64,40 @@ static bool is_own(const struct pollfd *fds, nfds_t count)
     return false;
 }
 
+/* How an isolated loop's wait is to go on (runtime/isolation.h). */
+enum share {
+    SHARE_ALL,
+    SHARE_ONE, /* of what is ready */
+    SHARE_NONE /* as if nothing was: the kernel is asked all the same, and may refuse */
+};
+
+static enum share share_of(bool sleeps)
+{
+    int most = 2;
+    if (stream_drains(STREAM_POLLS, &most, sleeps))
+        return SHARE_NONE;
+    return most == 1 ? SHARE_ONE : SHARE_ALL;
+}
+
+/* What the kernel has just written. */
+static int share_poll(struct pollfd *fds, nfds_t count, int result, enum share share)
+{
+    int only = -1;
+    if (share == SHARE_ALL || result <= 0)
+        return result;
+    for (nfds_t i = 0; share == SHARE_ONE && i < count; i++)
+        if (fds[i].revents != 0)
+            only = stream_turn(fds[i].fd, only);
+    result = 0;
+    for (nfds_t i = 0; i < count; i++) {
+        fds[i].revents = (short)(fds[i].fd == only ? fds[i].revents : 0);
+        result += fds[i].revents != 0;
+    }
+    if (only >= 0)
+        stream_give(only);
+    return result;
+}
+
 /* A wait of no time is a mere look at what is there. */
 static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns, int result)
 {
@@ -74,17 +109,37 @@ static int after_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns
         for (nfds_t i = 0; i < count; i++)
             stream_wait_timed_out(fds[i].fd);
     if (is_boundary(fds, count))
-        stream_waited(-1, result, timeout_ns);
+        stream_waited(count > 1 ? STREAM_POLLS : -1, result, timeout_ns);
     return result;
 }
 
+static enum share share_before(const struct pollfd *fds, nfds_t count, int64_t timeout_ns)
+{
+    if (count < 2 || !readable_all(fds, count * sizeof(*fds)) || !is_boundary(fds, count))
+        return SHARE_ALL;
+    for (nfds_t i = 0; i < count; i++)
+        if ((fds[i].events & POLLOUT) != 0 && fds[i].fd >= 0)
+            stream_asks_to_write(fds[i].fd);
+    return share_of(timeout_ns != 0);
+}
+
 /* Who waits for a broker asks it for more. */
-static void before_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns)
+static enum share before_poll(const struct pollfd *fds, nfds_t count, int64_t timeout_ns)
 {
     if (__builtin_expect(stream_has_unsettled, 0) && count > 0 && count <= ASKED_MAX &&
         readable_all(fds, count * sizeof(*fds)))
         for (nfds_t i = 0; i < count; i++)
             stream_asks(fds[i].fd, timeout_ns == 0);
+    return __builtin_expect(stream_isolates_polls(), 0) ? share_before(fds, count, timeout_ns)
+                                                        : SHARE_ALL;
+}
+
+static int after_shared_poll(
+    struct pollfd *fds, nfds_t count, int64_t timeout_ns, int result, enum share share)
+{
+    if (share != SHARE_ALL)
+        result = share_poll(fds, count, result, share);
+    return share == SHARE_NONE ? result : after_poll(fds, count, timeout_ns, result);
 }
 
 static int made(int epoll)
@@ -167,23 +222,25 @@ HOOK_OR(absent_epoll_pwait2, int, epoll_pwait2,
 HOOK(int, poll, (struct pollfd * fds, nfds_t count, int timeout))
 {
     int64_t timeout_ns = of_milliseconds(timeout);
-    before_poll(fds, count, timeout_ns);
-    return after_poll(fds, count, timeout_ns, ORIGINAL(poll)(fds, count, timeout));
+    enum share share = before_poll(fds, count, timeout_ns);
+    return after_shared_poll(fds, count, timeout_ns, ORIGINAL(poll)(fds, count, timeout), share);
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout, size_t room))
 {
     int64_t timeout_ns = of_milliseconds(timeout);
-    before_poll(fds, count, timeout_ns);
-    return after_poll(fds, count, timeout_ns, ORIGINAL(__poll_chk)(fds, count, timeout, room));
+    enum share share = before_poll(fds, count, timeout_ns);
+    return after_shared_poll(
+        fds, count, timeout_ns, ORIGINAL(__poll_chk)(fds, count, timeout, room), share);
 }
 
 HOOK(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))
 {
     int64_t timeout_ns = of_timespec(timeout);
-    before_poll(fds, count, timeout_ns);
-    return after_poll(fds, count, timeout_ns, ORIGINAL(ppoll)(fds, count, timeout, mask));
+    enum share share = before_poll(fds, count, timeout_ns);
+    return after_shared_poll(
+        fds, count, timeout_ns, ORIGINAL(ppoll)(fds, count, timeout, mask), share);
 }
 
 HOOK(int, __ppoll_chk,
@@ -191,9 +248,9 @@ HOOK(int, __ppoll_chk,
         size_t room))
 {
     int64_t timeout_ns = of_timespec(timeout);
-    before_poll(fds, count, timeout_ns);
-    return after_poll(
-        fds, count, timeout_ns, ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room));
+    enum share share = before_poll(fds, count, timeout_ns);
+    return after_shared_poll(
+        fds, count, timeout_ns, ORIGINAL(__ppoll_chk)(fds, count, timeout, mask, room), share);
 }
 
 static bool is_in(const fd_set *set, int fd)
@@ -201,22 +258,52 @@ static bool is_in(const fd_set *set, int fd)
     return set != NULL && (__FDS_BITS(set)[fd / __NFDBITS] & __FD_MASK(fd)) != 0;
 }
 
-/* The sets are overwritten by the call, so what was waited for is noted before it. */
-static bool is_select_boundary(
-    int limit, const fd_set *reads, const fd_set *writes, int64_t timeout_ns)
+/* What a select waits for: the sets are overwritten by the call. */
+struct selection {
+    fd_set *sets[3]; /* to read, to write, errors */
+    int limit;
+    bool is_boundary, is_several;
+    enum share share;
+};
+
+static size_t bytes_of(int limit)
 {
+    return limit > 0 ? ((size_t)limit + __NFDBITS - 1) / __NFDBITS * sizeof(__fd_mask) : 0;
+}
+
+static bool is_readable(const struct selection *selection, int limit)
+{
+    for (int i = 0; i < 3; i++)
+        if (selection->sets[i] != NULL && !readable_all(selection->sets[i], bytes_of(limit)))
+            return false;
+    return true;
+}
+
+static void share_select(struct selection *selection, int64_t timeout_ns)
+{
+    if (selection->limit > ASKED_MAX || !is_readable(selection, selection->limit))
+        return;
+    for (int fd = 0; fd < selection->limit; fd++)
+        if (is_in(selection->sets[1], fd))
+            stream_asks_to_write(fd);
+    selection->share = share_of(timeout_ns != 0);
+}
+
+static void before_select(struct selection *selection, int64_t timeout_ns)
+{
+    const fd_set *reads = selection->sets[0], *writes = selection->sets[1];
     int members = 0, only = -1;
     bool is_foreign = false, is_own = false;
     if (!stream_thread_is_known())
-        return false;
+        return;
     /* Like the kernel, no further than there are descriptors. */
     uint32_t highest = __atomic_load_n(&descriptor_highest, __ATOMIC_RELAXED);
+    int limit = selection->limit;
     if (limit > 0 && (uint32_t)limit > highest + 1)
         limit = (int)highest + 1;
-    size_t bytes = limit > 0 ? ((size_t)limit + __NFDBITS - 1) / __NFDBITS * sizeof(__fd_mask) : 0;
-    if ((reads != NULL && !readable_all(reads, bytes)) ||
-        (writes != NULL && !readable_all(writes, bytes)))
-        return true;
+    selection->is_boundary = true;
+    if (!is_readable(selection, limit))
+        return;
     for (int fd = 0; fd < limit; fd++) {
         if (!is_in(reads, fd) && !is_in(writes, fd))
             continue;
@@ -228,18 +315,53 @@ static bool is_select_boundary(
     }
     if (timeout_ns != 0 && (members == 0 || stream_is_after_answer()) && !is_own)
         stream_sleep();
-    return members == 1 ? stream_is_foreign(only, true) : is_foreign;
+    selection->is_boundary = members == 1 ? stream_is_foreign(only, true) : is_foreign;
+    selection->is_several = members > 1;
+    if (selection->is_boundary && selection->is_several && stream_isolates_polls())
+        share_select(selection, timeout_ns);
+}
+
+/* What the kernel has just written. */
+static int shared_select(const struct selection *selection, int result)
+{
+    int only = -1;
+    if (result <= 0)
+        return result;
+    for (int fd = 0; selection->share == SHARE_ONE && fd < selection->limit; fd++)
+        for (int i = 0; i < 3; i++)
+            if (is_in(selection->sets[i], fd))
+                only = stream_turn(fd, only);
+    result = 0;
+    for (int i = 0; i < 3; i++) {
+        bool is_ready = only >= 0 && is_in(selection->sets[i], only);
+        if (selection->sets[i] != NULL)
+            memset(selection->sets[i], 0, bytes_of(selection->limit));
+        if (is_ready)
+            __FDS_BITS(selection->sets[i])[only / __NFDBITS] = __FD_MASK(only);
+        result += is_ready;
+    }
+    if (only >= 0)
+        stream_give(only);
+    return result;
+}
+
+static int after_select(const struct selection *selection, int64_t timeout_ns, int result)
+{
+    if (selection->share != SHARE_ALL)
+        result = shared_select(selection, result);
+    if (selection->is_boundary && selection->share != SHARE_NONE)
+        stream_waited(selection->is_several ? STREAM_POLLS : -1, result, timeout_ns);
+    return result;
 }
 
 HOOK(int, select,
     (int limit, fd_set *reads, fd_set *writes, fd_set *errors, struct timeval *timeout))
 {
     int64_t timeout_ns = of_timeval(timeout); /* the call changes it */
-    bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
-    int result = ORIGINAL(select)(limit, reads, writes, errors, timeout);
-    if (is_boundary_here)
-        stream_waited(-1, result, timeout_ns);
-    return result;
+    struct selection selection = {{reads, writes, errors}, limit};
+    before_select(&selection, timeout_ns);
+    return after_select(
+        &selection, timeout_ns, ORIGINAL(select)(limit, reads, writes, errors, timeout));
 }
 
 HOOK(int, pselect,
@@ -247,9 +369,8 @@ HOOK(int, pselect,
         const sigset_t *mask))
 {
     int64_t timeout_ns = of_timespec(timeout);
-    bool is_boundary_here = is_select_boundary(limit, reads, writes, timeout_ns);
-    int result = ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask);
-    if (is_boundary_here)
-        stream_waited(-1, result, timeout_ns);
-    return result;
+    struct selection selection = {{reads, writes, errors}, limit};
+    before_select(&selection, timeout_ns);
+    return after_select(
+        &selection, timeout_ns, ORIGINAL(pselect)(limit, reads, writes, errors, timeout, mask));
 }

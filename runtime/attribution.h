@@ -58,6 +58,8 @@ OURS const struct opener nobody_opened;
 struct opener attribution_opens(struct thread *self);
 /* It touches one that has not been used yet. */
 void attribution_touch_opened(struct thread *self, const struct opener *opener);
+/* A loop has been isolated: trials are shorter than after what went wrong without. */
+void attribution_isolated(void);
 /* Requests have been read that nobody is seen at work on, and that may be asleep. Any thread. */
 bool attribution_somebody_starves(void);
 

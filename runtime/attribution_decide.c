@@ -30,6 +30,15 @@ bool attribution_trusts_loops(void)
     return trial_left(&distrust) == 0;
 }
 
+/* A loop is isolated from now on: what went wrong before need not any more. */
+void attribution_isolated(void)
+{
+    if (trial_left(&asking_trial) > TRIAL)
+        trial_failed(&asking_trial, TRIAL);
+    if (trial_left(&distrust) > DISTRUST / 4)
+        trial_failed(&distrust, DISTRUST / 4);
+}
+
 /* Its answer begins: has its runtime known its calls? */
 static void try_carrier(const struct context *context)
 {
@@ -237,6 +246,15 @@ struct context *attribution_given(const struct thread *self)
     return is_known ? context : NULL;
 }
 
+/* It may be the work of one that has asked; an isolated loop's is rather that of who is likeliest.
+ */
+static bool may_be_of_asker(const struct thread *self, struct decision decision)
+{
+    bool is_likely = decision.parent != NULL && isolation_is_on(&self->isolation);
+    return decision.rule == RULE_AMBIGUOUS && somebody_asks(self) &&
+           (!is_likely || has_asked(decision.parent));
+}
+
 /* The decision is a call's, as it stands. */
 static struct decision noted(struct thread *self, struct decision decision)
 {
@@ -248,7 +266,7 @@ static struct decision noted(struct thread *self, struct decision decision)
         self->current->has_called = true;
     self->current_retries = false;
     isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
-    if (decision.rule == RULE_AMBIGUOUS && somebody_asks(self))
+    if (may_be_of_asker(self, decision))
         trial_failed(&asking_trial, DISTRUST);
     if (decision.rule == RULE_AMBIGUOUS)
         counter_add(COUNTER_PARENT_UNCERTAIN, 1);

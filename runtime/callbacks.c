@@ -79,12 +79,6 @@ void callbacks_send(int fd)
     if (carrier_look().handle == CARRIER_NONE || !stream_look(fd, &sight) ||
         !stream_enter(&visit, &sight))
         return;
-    struct connection *connection = visit.connection;
-    struct opener *opener = &connection->opener;
-    if (connection->origin == ORIGIN_CONNECTED && connection->first == NULL &&
-        opener->context == NULL && !opener->is_doubtful) {
-        stream_own(visit.self, connection);
-        opener->is_certain = !opener->is_doubtful;
-    }
+    stream_own_next(visit.self, visit.connection);
     stream_leave(&visit);
 }

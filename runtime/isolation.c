@@ -16,7 +16,7 @@ static void open_window(struct isolation *isolation, enum isolation_phase phase,
     isolation->phase = (uint8_t)phase;
     isolation->pause = pause;
     isolation->calls = isolation->doubtful = 0;
-    isolation->is_needed = false;
+    isolation->is_needed = isolation->has_settled = false;
 }
 
 static void refuse(struct isolation *isolation)
@@ -49,6 +49,8 @@ static void close_window(struct isolation *isolation, bool is_trusted)
     if (isolation->phase == ISOLATION_SETTLES) {
         if (is_trusted || isolation->calls >= SETTLE)
             open_window(isolation, ISOLATION_TRIES, 0);
+    } else if (isolation->phase == ISOLATION_HELPS && !is_trusted) {
+        open_window(isolation, ISOLATION_SETTLES, 0);
     } else if (isolation->phase != ISOLATION_WATCHES) {
         if (share * HELP <= isolation->before)
             open_window(isolation, ISOLATION_HELPS, 0);
@@ -73,6 +75,15 @@ void isolation_waited(
     isolation->is_needed = isolation->is_needed || events > 1 || !sleeps;
     if (isolation->calls >= WINDOW && isolation->phase != ISOLATION_NEVER)
         close_window(isolation, is_trusted);
+}
+
+bool isolation_settles(struct isolation *isolation)
+{
+    if (isolation->phase != ISOLATION_SETTLES || isolation->has_settled ||
+        isolation->calls < WINDOW)
+        return false;
+    isolation->has_settled = true;
+    return true;
 }
 
 void isolation_count(struct isolation *isolation, bool is_doubtful)

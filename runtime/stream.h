@@ -82,8 +82,8 @@ void stream_connected(
 void stream_socket_error(int fd, int error); /* what SO_ERROR told the host */
 void stream_closing(int fd);                 /* before the original */
 void stream_closing_range(unsigned first, unsigned last);
-/* The process ends, and the kernel closes what is open: what is open of requests ends with it, as by
- * close(). Before the last flush. */
+/* The process ends, and the kernel closes what is open: what is open of requests ends with it, as
+ * by close(). Before the last flush. */
 void stream_process_ends(void);
 /* Something is going out by stdio, whose writes are inside libc. */
 void stream_sends_unseen(int fd);
@@ -107,12 +107,20 @@ static inline void stream_asks(int fd, bool looks)
 /* The host is to be told once fd can be written, and each time that it looks until it takes that
  * back. */
 void stream_asks_to_write(int fd);
+/* In the place of a descriptor of epoll: waits by poll and select for several, which are one loop.
+ */
+enum { STREAM_POLLS = -2 };
 /* Before a wait on a descriptor of epoll, whose loop may be isolated. True: the host is to get 0,
  * no event, at once. Else *most is how many it is to get at most. sleeps: it would have waited. */
 bool stream_drains(int epoll, int *most, bool sleeps);
+/* Is this thread's loop by poll or select isolated? What it is given goes round: of two descriptors
+ * that are ready, which one is it its turn of? best: -1: none yet. And that was given to it. */
+bool stream_isolates_polls(void);
+int stream_turn(int fd, int best);
+void stream_give(int fd);
 /* The thread returned from a wait that may have delivered an event of anybody's. */
-/* epoll: on this descriptor; -1: on others. events: the wait's result. timeout_ns: how long it
- * would have waited; -1: for ever, or not known. */
+/* epoll: on this descriptor, or STREAM_POLLS; -1: on others. events: the wait's result. timeout_ns:
+ * how long it would have waited; -1: for ever, or not known. */
 void stream_waited(int epoll, int events, int64_t timeout_ns);
 /* The thread has made a descriptor of epoll, and changed what one waits for. */
 void stream_epoll_made(int epoll);

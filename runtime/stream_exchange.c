@@ -98,6 +98,16 @@ void stream_own(struct thread *self, struct connection *connection)
     attribution_call_begin(opener.context);
 }
 
+void stream_own_next(struct thread *self, struct connection *connection)
+{
+    struct opener *opener = &connection->opener;
+    if (connection->origin != ORIGIN_CONNECTED || connection->first != NULL ||
+        opener->context != NULL || opener->is_doubtful)
+        return;
+    stream_own(self, connection);
+    opener->is_certain = !opener->is_doubtful;
+}
+
 struct exchange *stream_prepare(
     struct thread *self, struct connection *connection, const struct event *begin)
 {

@@ -48,6 +48,9 @@ struct stream_sink stream_sink_for(
     struct thread *self, struct connection *connection, enum cause cause, const char *error);
 struct peer stream_peer(struct connection *connection);
 void stream_own(struct thread *self, struct connection *connection);
+/* What the program puts there now goes out later: the next request of an idle one is whose the
+ * thread is in. */
+void stream_own_next(struct thread *self, struct connection *connection);
 void stream_disown(struct connection *connection);
 void stream_end_exchange(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);

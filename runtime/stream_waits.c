@@ -11,8 +11,8 @@ bool stream_drains(int epoll, int *most, bool sleeps)
     struct thread *self = thread_self;
     if (__builtin_expect(self == NULL || !isolation_is_on(&self->isolation), 1))
         return false;
-    if (descriptor_slot(epoll) == SLOT_UNKNOWN) /* another loop than the one that is isolated */
-        return false;
+    if (epoll != STREAM_POLLS && descriptor_slot(epoll) == SLOT_UNKNOWN)
+        return false; /* another loop than the one that is isolated */
     int saved_errno = errno;
     bool drains = false;
     if ((self = observe_open()) != NULL) {
@@ -38,6 +38,26 @@ static void isolate(struct thread *self, int epoll, int events, bool is_new, boo
         isolation->phase = ISOLATION_HELPS;
     if (!was_on && isolation_is_on(isolation))
         counter_add(COUNTER_LOOPS_ISOLATED, 1);
+    if (isolation_settles(isolation))
+        attribution_isolated();
+}
+
+bool stream_isolates_polls(void)
+{
+    return thread_self != NULL && thread_self->isolation.loop == STREAM_POLLS + 1 &&
+           isolation_is_on(&thread_self->isolation);
+}
+
+int stream_turn(int fd, int best)
+{
+    int last = thread_self->isolation.given;
+    bool is_next = fd > last, is_best_next = best > last;
+    return best < 0 || (is_next == is_best_next ? fd < best : is_next) ? fd : best;
+}
+
+void stream_give(int fd)
+{
+    thread_self->isolation.given = fd;
 }
 
 void stream_waited(int epoll, int events, int64_t timeout_ns)
@@ -53,7 +73,8 @@ void stream_waited(int epoll, int events, int64_t timeout_ns)
             bool is_new = events >= 0 && descriptor_is_new(epoll);
             sharing_waited(self->index, epoll, is_new);
             isolate(self, epoll, events, is_new, timeout_ns != 0);
-        }
+        } else if (epoll == STREAM_POLLS && self->isolation.loop <= 0)
+            isolate(self, epoll, events, false, timeout_ns != 0);
         if (events != 0 || timeout_ns != 0) /* a look of no time that finds nothing says nothing */
             self->wait_timed_out = events == 0;
         observe_close(self);
@@ -155,9 +176,12 @@ void stream_asks_to_write(int fd)
         stream_thread_is_known() && (thread_self->current != NULL || thread_self->touched_unknown);
     if (!may_be_its || !stream_look(fd, &sight) || !stream_enter(&visit, &sight))
         return;
-    const struct connection *connection = visit.connection;
+    struct connection *connection = visit.connection;
     if (connection->current != NULL && !connection->requests_out)
         attribution_asks(visit.self, connection->current);
+    else if (isolation_is_on(&visit.self->isolation) && connection->requests_out &&
+             connection->state == CONNECTION_CLAIMED)
+        stream_own_next(visit.self, connection);
     stream_leave(&visit);
 }
 

@@ -126,6 +126,21 @@ static void test_help(void)
     CHECK(!isolation_is_on(&loop), "until it does not help any more");
 }
 
+static void test_distrusted(void)
+{
+    begin(0);
+    loop.phase = ISOLATION_HELPS;
+    is_trusted = false;
+    turns(34, BATCH);
+    CHECK(loop.phase == ISOLATION_SETTLES,
+        "while it is not trusted nothing says that it does not help");
+    CHECK(
+        isolation_settles(&loop) && !isolation_settles(&loop), "what was under way is over, once");
+    is_trusted = true;
+    turns(34, 0);
+    CHECK(loop.phase == ISOLATION_HELPS && !isolation_settles(&loop), "it helps again");
+}
+
 static void test_vain(void)
 {
     int windows = 0;
@@ -150,6 +165,7 @@ int main(void)
     test_asks();
     test_restless();
     test_help();
+    test_distrusted();
     test_vain();
     return tap_done();
 }
