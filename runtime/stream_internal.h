@@ -69,6 +69,8 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
 void stream_end_delivery(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
 void stream_settle(struct stream_sink *sink, const struct event *event);
+/* True: what has come is told of by another exchange, and is to be forgotten. */
+bool stream_pass(struct stream_sink *sink, const struct exchange *come, const struct event *event);
 void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */
 void stream_doubt(struct thread *self);
