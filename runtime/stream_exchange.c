@@ -197,9 +197,9 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
     if ((exchange->present & EXCHANGE_HAS_CONTEXT) && !exchange->forwarded)
         exchange_adopt(exchange);
     else if (connection->protocol->edits == EDITS_ALWAYS) {
-        bool is_sent =
-            !connection->protocol->client_only || exchange->numbers[FIELD_VERSION] == MESSAGE_SEND;
-        if (is_sent && !exchange->injected && !exchange->forwarded && config.propagators != 0)
+        if (!exchange->injected && !exchange->forwarded && config.propagators != 0 &&
+            (!connection->protocol->client_only ||
+                exchange->numbers[FIELD_VERSION] == MESSAGE_SEND))
             exchange_untouched(exchange);
     } else if (statement_may_carry(exchange))
         statement_adopt(sink->self, connection->protocol, exchange);

@@ -144,6 +144,10 @@ static inline void stream_done_sending(const struct sight *sight)
         __atomic_store_n(&sight->connection->sending, sending + 1, __ATOMIC_RELEASE);
 }
 
+/* Is this the connection to a server, opened there and not used yet, or to a broker, used by it
+ * last, of what a forked child was forked in? What it is told there is for that, or is a message.
+ */
+bool stream_is_heirs(const struct connection *connection, const struct context *current);
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
 struct exchange *stream_prepare(

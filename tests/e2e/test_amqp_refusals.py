@@ -5,7 +5,7 @@ import os
 
 from harness import APPS, PYTHON, Scene, equal, main, skip
 from rabbit import SERVER, Rabbit
-from test_amqp import OWN, clear, of_messages, start_redis
+from test_amqp import OWN, WORKER, clear, of_messages, start_redis
 
 APP = [PYTHON, os.path.join(APPS, "amqp_refusals.py")]
 
@@ -82,12 +82,42 @@ def test_refusals(scene, rabbit):
           "refusals: each where it belongs")
 
 
+def test_forks(scene, rabbit):
+    """A child of a message's waits for its own connection to the broker, and stays at the message; what it
+    gets there is what it works on."""
+    count, redis = 10, start_redis(scene)
+    for how in "sends", "works":
+        done = scene.run([*WORKER, "publish", str(rabbit.port), str(count)], "publish")
+        equal(done.returncode, 0, how + ": messages are there")
+        done = scene.run([PYTHON, os.path.join(APPS, "amqp_forks.py"), str(rabbit.port), str(count), str(redis), how],
+                         how)
+        equal((done.returncode, done.stderr), (0, b""), how + ": it ends well")
+        spans = scene.wait_spans(count * (9 if how == "sends" else 10))
+        by_id = {span.id: span for span in spans}
+        calls = [span for span in spans if "db.system.name" in span.attributes]
+        equal(len(calls), count * (4 if how == "sends" else 3), how + ": its calls are told")
+        equal([(span.attributes["db.query.text"], span.parent) for span in calls if span.parent not in by_id or
+               "m:" + by_id[span.parent].attributes["messaging.message.id"] not in span.attributes["db.query.text"]],
+              [], how + ": each under its own message")
+        equal(collections.Counter(by_id[span.parent].name for span in calls),
+              {"consume work": 4 * count} if how == "sends" else {"consume work": count, "consume more": 2 * count},
+              how + ": of the queue that it is at")
+        more = [span for span in of_messages(spans) if span.name == {"sends": "publish more",
+                                                                    "works": "consume more"}[how]]
+        equal(len(more), 2 * count, how + ": so many of the others")
+        if how == "sends":
+            equal([span.name for span in more if by_id[span.parent].name != "consume work" or by_id[
+                span.parent].attributes["messaging.message.id"] != span.attributes["messaging.message.id"]], [],
+                how + ": under the message that sends them")
+        clear(scene)
+
+
 def test_amqp_refusals():
     with Scene() as scene:
         if scene.run([PYTHON, "-c", "import pika"], traced=False).returncode:
             return skip("what RabbitMQ refuses", "python3-pika is not installed")
         rabbit = Rabbit(scene)
-        for part in test_returns, test_transactions, test_refusals:
+        for part in test_returns, test_transactions, test_refusals, test_forks:
             part(scene, rabbit)
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """amqp_refusals.py returns|many|transactions|refusals PORT [REDIS]: programs with pika whose messages come back,
 who take back what they said, and who are refused. What the broker tells them is printed."""
-import socket
+import os
 import sys
 
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from amqp_redis import Redis # noqa: E402
 
 role, port = sys.argv[1], int(sys.argv[2])
 connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port))
@@ -73,15 +76,6 @@ def many():
         on_close_callback=lambda it, _: it.ioloop.stop())
     selected.ioloop.start()
     print(seen["returned"])
-
-
-class Redis:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port))
-
-    def get(self, key):
-        self.socket.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key.encode()))
-        assert self.socket.recv(100) == b"$-1\r\n"
 
 
 def transactions():
