@@ -171,10 +171,9 @@ static void finish(void *state, enum direction direction, struct sink *sink)
         if (reader.direction == DIRECTION_OUT)
             continue;
         amqp_cut(&reader, &channel->content[DIRECTION_OUT]);
-        if (!channel->gets)
-            continue;
-        broker_tell(&reader, channel->get_serial, EVENT_END);
-        channel->gets = false;
+        if (channel->asks != ASKED_NOTHING)
+            broker_tell(&reader, channel->asked_serial, EVENT_END);
+        channel->asks = ASKED_NOTHING;
     }
     if (reader.direction == DIRECTION_IN)
         broker_settle(&reader, 1, UINT64_MAX, END_UNANSWERED, NULL);

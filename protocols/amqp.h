@@ -27,6 +27,11 @@ enum amqp_method {
     CONNECTION_TUNE_OK,
     CONNECTION_CLOSE,
     CONFIRM_SELECT,
+    TX_SELECT,
+    TX_COMMIT,
+    TX_COMMIT_OK,
+    TX_ROLLBACK,
+    TX_ROLLBACK_OK,
     BASIC_CONSUME,
     BASIC_CONSUME_OK,
     BASIC_CANCEL,
@@ -38,12 +43,23 @@ enum amqp_method {
     BASIC_GET_EMPTY,
     BASIC_ACK,
     BASIC_REJECT,
-    BASIC_NACK
+    BASIC_NACK,
+    BASIC_RECOVER
 };
 
 enum amqp_stage { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY };
 
-enum amqp_role { ROLE_NONE, ROLE_UNTOLD, ROLE_TOLD };
+/* What a channel's program waits for: of these there is one at a time. */
+enum amqp_asked { ASKED_NOTHING, ASKED_GET, ASKED_CONSUME, ASKED_TRANSACTION };
+
+/* FIELD_VERSION of what the conventions have no type for. */
+enum amqp_operation {
+    AMQP_CONSUME = MESSAGE_SETTLE + 1, /* told only if it is refused */
+    AMQP_COMMIT,
+    AMQP_ROLLBACK,
+    AMQP_RETURN,
+    AMQP_CLOSE
+};
 
 /* A message on its way in one direction of one channel. */
 struct amqp_content {
@@ -52,20 +68,21 @@ struct amqp_content {
     uint8_t stage; /* enum amqp_stage */
     bool is_told;  /* it is an exchange */
     bool is_requested;
-    bool waits; /* ... that another event than its last byte will end */
+    bool waits; /* ... that another event than its last byte will end; of what comes: no return */
 };
 
 struct amqp_channel {
     uint16_t number; /* 0: a free row */
     bool confirms;
-    bool gets;             /* get_serial is of a get that is not answered yet */
-    bool get_is_unsettled; /* and its message will not be acknowledged */
+    bool is_transacted;
+    uint8_t asks;          /* enum amqp_asked: asked_serial is of that, not answered yet */
+    bool get_is_unsettled; /* of a get: its message will not be acknowledged */
     bool get_is_answered;  /* and its message is on its way */
     uint8_t consumes;      /* sent, and answered, modulo 256 */
     uint8_t consumes_answered;
     uint8_t unsettled_consumes; /* a bit for each that is not answered yet */
     uint32_t published;         /* since confirm.select */
-    uint32_t get_serial;
+    uint32_t asked_serial;
     struct amqp_content content[2]; /* by direction */
 };
 
@@ -142,8 +159,7 @@ static inline uint64_t amqp_key(uint16_t channel, uint64_t tag)
 /* What is left of the message that is under way in this direction is not to come. */
 void amqp_cut(struct broker_reader *reader, struct amqp_content *content);
 /* An exchange begins with the frame whose class and method have been read. */
-uint32_t amqp_begin(
-    struct broker_reader *reader, struct event begin, enum message_operation operation);
+uint32_t amqp_begin(struct broker_reader *reader, struct event begin, int operation);
 void amqp_end_content(struct broker_reader *reader);
 /* Advances over the payload of a content header; at its end, before the frame's last byte. */
 void amqp_read_properties(struct broker_reader *reader, size_t end);
@@ -151,7 +167,23 @@ void amqp_tell_request(struct broker_reader *reader);
 
 /* amqp_method.c: what a method means. */
 void amqp_read_method(struct broker_reader *reader, size_t end);
+
+/* amqp_end.c: what is said of messages and requests that were begun. A code is the broker's reply
+ * code. */
+void amqp_ask(struct broker_reader *reader, struct amqp_channel *channel, enum amqp_asked asked,
+    int operation);
+/* VOID: it is not told. */
+void amqp_answer(struct broker_reader *reader, struct amqp_channel *channel, enum amqp_asked asked,
+    enum event_kind kind);
+void amqp_settle(struct broker_reader *reader, struct amqp_channel *channel, uint64_t tag);
+void amqp_recover(struct broker_reader *reader, struct amqp_channel *channel);
+void amqp_end_transaction(
+    struct broker_reader *reader, struct amqp_channel *channel, enum end_reason reason);
+void amqp_begin_return(struct broker_reader *reader, struct amqp_channel *channel, int64_t code);
+void amqp_end_return(struct broker_reader *reader, struct amqp_channel *channel);
+/* NULL: one of which nothing was known. */
 void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code);
+void amqp_close_connection(struct broker_reader *reader, int64_t code);
 
 /* amqp_describe.c */
 size_t amqp_insert(const struct insertion *insertion, char *out);

@@ -42,10 +42,9 @@ struct amqp_channel *amqp_open_channel(struct broker_reader *reader)
     return channel;
 }
 
-uint32_t amqp_begin(
-    struct broker_reader *reader, struct event begin, enum message_operation operation)
+uint32_t amqp_begin(struct broker_reader *reader, struct event begin, int operation)
 {
-    return broker_begin(reader, begin, operation, AMQP_HEADER_BYTES + 4);
+    return broker_begin(reader, begin, (enum message_operation)operation, AMQP_HEADER_BYTES + 4);
 }
 
 void amqp_cut(struct broker_reader *reader, struct amqp_content *content)
@@ -241,6 +240,8 @@ void amqp_tell_request(struct broker_reader *reader)
         broker_tell_splice(reader, content->serial, length, amqp->frame_max);
     content->is_requested = true;
     broker_tell(reader, content->serial, EVENT_REQUEST);
+    if (reader->direction == DIRECTION_IN && !content->waits)
+        amqp_end_return(reader, channel);
 }
 
 void amqp_read_properties(struct broker_reader *reader, size_t end)
@@ -272,9 +273,9 @@ void amqp_end_content(struct broker_reader *reader)
         return;
     struct amqp_content whole = *content;
     *content = (struct amqp_content){0};
-    if (reader->direction == DIRECTION_IN && channel->gets && channel->get_is_answered) {
-        channel->gets = channel->get_is_answered = false;
-        broker_end(reader, channel->get_serial);
+    if (reader->direction == DIRECTION_IN && channel->get_is_answered) {
+        channel->get_is_answered = false;
+        amqp_answer(reader, channel, ASKED_GET, EVENT_END);
     }
     if (!whole.is_told)
         return;

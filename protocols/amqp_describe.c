@@ -117,7 +117,7 @@ static struct fact destination_of(const struct facts *facts, struct name *name)
     add_part(name, routing);
     if (!is_same(routing, queue))
         add_part(name, queue);
-    if (name->length == 0)
+    if (name->length == 0 && facts->numbers[FIELD_VERSION] <= MESSAGE_SETTLE)
         add_part(name, (struct fact){(const uint8_t *)"amq.default", 11});
     return (struct fact){name->text, name->length};
 }
@@ -139,18 +139,44 @@ static const char *operation_of(const struct facts *facts)
     case MESSAGE_RECEIVE:
         return "get";
     case MESSAGE_PROCESS:
+    case AMQP_CONSUME:
         return "consume";
+    case AMQP_COMMIT:
+        return "commit";
+    case AMQP_ROLLBACK:
+        return "rollback";
+    case AMQP_RETURN:
+        return "return";
+    case AMQP_CLOSE:
+        return "close";
     default:
-        return code.length == 4 ? "nack" : code.length == 6 ? "reject" : "ack";
+        return code.length == 4   ? "nack"
+               : code.length == 6 ? "reject"
+               : code.length == 7 ? "recover"
+                                  : "ack";
     }
+}
+
+/* A reply code, if it is one: of a message that was delivered the same number is its tag. */
+static struct fact refusal_of(const struct facts *facts, uint8_t digits[3])
+{
+    int64_t code = facts->numbers[FIELD_STATUS], type = facts->numbers[FIELD_VERSION];
+    if (type == MESSAGE_PROCESS || type == MESSAGE_SETTLE || code < 300 || code > 999)
+        return (struct fact){0};
+    for (int i = 2; i >= 0; i--, code /= 10)
+        digits[i] = (uint8_t)('0' + code % 10);
+    return (struct fact){digits, 3};
 }
 
 void amqp_describe(const struct facts *facts, struct describer *out)
 {
     struct name name;
-    struct fact routing = facts->texts[FIELD_ROUTING];
+    uint8_t digits[3];
+    struct fact routing = facts->texts[FIELD_ROUTING], refusal = refusal_of(facts, digits);
+    int64_t type = facts->numbers[FIELD_VERSION];
     struct messaging messaging = {.system = "rabbitmq",
-        .type = facts->numbers[FIELD_VERSION],
+        .type = type == AMQP_CONSUME ? MESSAGE_RECEIVE : type,
+        .error = refusal,
         .operation = operation_of(facts),
         .destination = destination_of(facts, &name),
         .is_temporary = is_made_up(facts->texts[FIELD_SUBSCRIPTION]) || is_made_up(routing)};
@@ -158,7 +184,7 @@ void amqp_describe(const struct facts *facts, struct describer *out)
     if (routing.length > 0)
         out->text(out, ATTRIBUTE_MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, routing.text,
             routing.length);
-    if (facts->numbers[FIELD_STATUS] > 0)
+    if (facts->numbers[FIELD_STATUS] > 0 && refusal.length == 0)
         out->number(
             out, ATTRIBUTE_MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, facts->numbers[FIELD_STATUS]);
 }

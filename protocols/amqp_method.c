@@ -22,23 +22,35 @@ static const struct method {
     {10, 31, CONNECTION_TUNE_OK, OUT, "24"},
     {10, 50, CONNECTION_CLOSE, IN, "2"},
     {85, 10, CONFIRM_SELECT, OUT, ""},
+    {90, 10, TX_SELECT, OUT, ""},
+    {90, 20, TX_COMMIT, OUT, ""},
+    {90, 21, TX_COMMIT_OK, IN, ""},
+    {90, 30, TX_ROLLBACK, OUT, ""},
+    {90, 31, TX_ROLLBACK_OK, IN, ""},
     {60, 20, BASIC_CONSUME, OUT, "2Qs1"},
     {60, 21, BASIC_CONSUME_OK, IN, "s"},
     {60, 30, BASIC_CANCEL, OUT, "s"},
     {60, 40, BASIC_PUBLISH, OUT, "2ER"},
-    {60, 50, BASIC_RETURN, IN, ""},
+    {60, 50, BASIC_RETURN, IN, "2sER"},
     {60, 60, BASIC_DELIVER, IN, "s81ER"},
     {60, 70, BASIC_GET, OUT, "2Q1"},
     {60, 71, BASIC_GET_OK, IN, "81ER"},
     {60, 72, BASIC_GET_EMPTY, IN, ""},
     {60, 80, BASIC_ACK, BOTH, "9"},
     {60, 90, BASIC_REJECT, OUT, "9"},
+    {60, 100, BASIC_RECOVER, OUT, "1"},
+    {60, 110, BASIC_RECOVER, OUT, "1"},
     {60, 120, BASIC_NACK, BOTH, "9"},
 };
 
 enum { METHODS = sizeof(methods) / sizeof(methods[0]) };
 
-enum { BIT_NO_ACK_OF_CONSUME = 2, BIT_NO_ACK_OF_GET = 1, BIT_MULTIPLE = 1 };
+enum {
+    BIT_NO_ACK_OF_CONSUME = 2,
+    BIT_NO_WAIT_OF_CONSUME = 8,
+    BIT_NO_ACK_OF_GET = 1,
+    BIT_REQUEUE = 1
+};
 
 static uint64_t kept_key(unsigned kind, const struct amqp_channel *channel, uint32_t which)
 {
@@ -77,12 +89,17 @@ static void consume(struct broker_reader *reader, struct amqp_channel *channel)
     /* Its name may be the broker's to choose. If it is not, no answer need come. */
     if (!argument->is_empty)
         note_consumer(reader, channel, argument->hash, which);
+    if (channel->asks == ASKED_CONSUME)
+        broker_tell(reader, channel->asked_serial, EVENT_REQUEST);
+    if (argument->number & BIT_NO_WAIT_OF_CONSUME)
+        amqp_answer(reader, channel, ASKED_CONSUME, EVENT_VOID);
 }
 
 static void consume_ok(struct broker_reader *reader, struct amqp_channel *channel)
 {
     uint8_t which = channel->consumes_answered++;
     note_consumer(reader, channel, amqp_frame_of(reader)->argument.hash, which);
+    amqp_answer(reader, channel, ASKED_CONSUME, EVENT_VOID);
 }
 
 static void cancel(struct broker_reader *reader, struct amqp_channel *channel)
@@ -133,87 +150,8 @@ static void deliver(struct broker_reader *reader, struct amqp_channel *channel, 
 static void get(struct broker_reader *reader, struct amqp_channel *channel)
 {
     channel->get_is_unsettled = amqp_frame_of(reader)->argument.number & BIT_NO_ACK_OF_GET;
-    if (channel->gets)
-        broker_tell(reader, channel->get_serial, EVENT_REQUEST);
-}
-
-static void begin_get(struct broker_reader *reader, struct amqp_channel *channel)
-{
-    if (channel->gets) /* one at a time */
-        broker_tell(reader, channel->get_serial, EVENT_VOID);
-    channel->get_serial = amqp_begin(reader, (struct event){0}, MESSAGE_RECEIVE);
-    channel->gets = true;
-    channel->get_is_answered = false;
-}
-
-static void get_empty(struct broker_reader *reader, struct amqp_channel *channel)
-{
-    if (channel->gets)
-        broker_end(reader, channel->get_serial);
-    channel->gets = false;
-}
-
-/* A message comes back: its content is of nobody. */
-static void begin_untold(struct broker_reader *reader, struct amqp_channel *channel)
-{
-    struct amqp_content *content = content_of(reader, channel);
-    amqp_cut(reader, content);
-    *content = (struct amqp_content){.stage = CONTENT_HEADER};
-}
-
-/* --- acknowledgements --------------------------------------------------------------------------
- */
-
-static void tell_settle(struct broker_reader *reader, uint64_t from, uint64_t to, bool is_delivery,
-    enum end_reason reason, const char *code, size_t length)
-{
-    struct event event = {.kind = EVENT_SETTLE,
-        .key = from,
-        .other = to,
-        .is_delivery = is_delivery,
-        .reason = reason,
-        .text = (const uint8_t *)code,
-        .length = length};
-    reader->sink->event(reader->sink, &event);
-}
-
-/* The broker acknowledges what was published, the program what was delivered. */
-static void settle(
-    struct broker_reader *reader, struct amqp_channel *channel, uint64_t tag, const char *code)
-{
-    bool is_multiple = amqp_frame_of(reader)->method != BASIC_REJECT &&
-                       (amqp_frame_of(reader)->argument.number & BIT_MULTIPLE);
-    uint64_t last = tag == 0 && is_multiple ? UINT64_MAX : tag;
-    tell_settle(reader, amqp_key(channel->number, is_multiple ? 0 : tag),
-        amqp_key(channel->number, last), reader->direction == DIRECTION_OUT, END_COMPLETE, code,
-        code == NULL     ? 0
-        : code[0] == 'n' ? 4
-                         : 6);
-}
-
-/* The broker will not confirm them; the program may have closed the channel itself. */
-static void settle_unconfirmed(
-    struct broker_reader *reader, uint64_t from, uint64_t to, int64_t code)
-{
-    char digits[3];
-    bool is_error = reader->direction == DIRECTION_IN && code >= 300 && code <= 999;
-    for (int i = 2; i >= 0; i--, code /= 10)
-        digits[i] = (char)('0' + code % 10);
-    tell_settle(reader, from, to, false, END_UNANSWERED, digits, is_error ? sizeof(digits) : 0);
-}
-
-/* Nothing on it will be acknowledged any more: what was delivered will be again. */
-void amqp_close_channel(struct broker_reader *reader, struct amqp_channel *channel, int64_t code)
-{
-    for (enum direction side = DIRECTION_IN; side <= DIRECTION_OUT; side++)
-        amqp_cut(reader, &channel->content[side]);
-    if (channel->gets)
-        broker_tell(reader, channel->get_serial, EVENT_END);
-    tell_settle(reader, amqp_key(channel->number, 0), amqp_key(channel->number, UINT64_MAX), true,
-        END_UNANSWERED, NULL, 0);
-    settle_unconfirmed(
-        reader, amqp_key(channel->number, 0), amqp_key(channel->number, UINT64_MAX), code);
-    memset(channel, 0, sizeof(*channel));
+    if (channel->asks == ASKED_GET)
+        broker_tell(reader, channel->asked_serial, EVENT_REQUEST);
 }
 
 /* --- reading ------------------------------------------------------------------------------------
@@ -227,13 +165,28 @@ static void begin_method(struct broker_reader *reader, struct amqp_channel *chan
         publish(reader, channel);
         break;
     case BASIC_GET:
-        begin_get(reader, channel);
+        amqp_ask(reader, channel, ASKED_GET, MESSAGE_RECEIVE);
         break;
     case BASIC_GET_EMPTY:
-        get_empty(reader, channel);
+        amqp_answer(reader, channel, ASKED_GET, EVENT_END);
         break;
-    case BASIC_RETURN:
-        begin_untold(reader, channel);
+    case BASIC_CONSUME:
+        amqp_ask(reader, channel, ASKED_CONSUME, AMQP_CONSUME);
+        break;
+    case TX_SELECT:
+        channel->is_transacted = true;
+        break;
+    case TX_COMMIT:
+    case TX_ROLLBACK:
+        amqp_ask(reader, channel, ASKED_TRANSACTION,
+            amqp_frame_of(reader)->method == TX_COMMIT ? AMQP_COMMIT : AMQP_ROLLBACK);
+        broker_tell(reader, channel->asked_serial, EVENT_REQUEST);
+        break;
+    case TX_COMMIT_OK:
+        amqp_end_transaction(reader, channel, END_COMPLETE);
+        break;
+    case TX_ROLLBACK_OK:
+        amqp_end_transaction(reader, channel, END_UNANSWERED);
         break;
     case CONFIRM_SELECT:
         channel->confirms = true;
@@ -254,6 +207,13 @@ static void take_number(struct broker_reader *reader, struct amqp_channel *chann
     switch (amqp_frame_of(reader)->method) {
     case CHANNEL_CLOSE:
         amqp_close_channel(reader, channel, (int64_t)number);
+        break;
+    case BASIC_RETURN:
+        amqp_begin_return(reader, channel, (int64_t)number);
+        break;
+    case BASIC_RECOVER:
+        if (number & BIT_REQUEUE)
+            amqp_recover(reader, channel);
         break;
     case BASIC_CONSUME:
         if (step == 3)
@@ -278,10 +238,7 @@ static void take_number(struct broker_reader *reader, struct amqp_channel *chann
     case BASIC_ACK:
     case BASIC_NACK:
     case BASIC_REJECT:
-        settle(reader, channel, number >> 8,
-            amqp_frame_of(reader)->method == BASIC_ACK    ? NULL
-            : amqp_frame_of(reader)->method == BASIC_NACK ? "nack"
-                                                          : "reject");
+        amqp_settle(reader, channel, number >> 8);
         break;
     default:
         break;
@@ -315,8 +272,9 @@ static void tell_piece(struct broker_reader *reader, struct amqp_channel *channe
             reader, content->serial, kind == 'E' ? FIELD_DESTINATION : FIELD_ROUTING, piece);
     else if (kind == 'Q')
         broker_keep(reader, queue_key(reader, channel), piece);
-    if (kind == 'Q' && piece.is_last && channel->gets && amqp_frame_of(reader)->method == BASIC_GET)
-        broker_recall(reader, channel->get_serial, FIELD_SUBSCRIPTION, queue_key(reader, channel));
+    if (kind == 'Q' && piece.is_last && channel->asks != ASKED_NOTHING)
+        broker_recall(
+            reader, channel->asked_serial, FIELD_SUBSCRIPTION, queue_key(reader, channel));
 }
 
 /* No name of a queue stands for the one that was declared last (1.8.3.3), which is not followed. */
@@ -397,11 +355,12 @@ static void read_ids(struct broker_reader *reader, size_t end)
     }
 }
 
-/* A number at the beginning of what is said on channel 0; true: it ends here. */
+/* A number at the beginning of what is said on a channel of which nothing is known, as 0 is; true:
+ * it ends here. */
 static bool read_first(struct broker_reader *reader, size_t end, uint8_t bytes)
 {
     struct amqp_argument *argument = &amqp_frame_of(reader)->argument;
-    while (reader->at < end && argument->left < bytes) {
+    while (reader->at < end && argument->step == 0 && argument->left < bytes) {
         argument->number = argument->number << 8 | reader->data[reader->at++];
         if (++argument->left == bytes)
             return true;
@@ -418,7 +377,9 @@ static void read_own(struct broker_reader *reader, size_t end)
     if (frame->method == CONNECTION_TUNE_OK && read_first(reader, end, 2 + 4))
         amqp->frame_max = (uint32_t)frame->argument.number;
     else if (frame->method == CONNECTION_CLOSE && read_first(reader, end, 2))
-        settle_unconfirmed(reader, 1, UINT64_MAX, (int64_t)frame->argument.number);
+        amqp_close_connection(reader, (int64_t)frame->argument.number);
+    else if (frame->method == CHANNEL_CLOSE && read_first(reader, end, 2))
+        amqp_close_channel(reader, NULL, (int64_t)frame->argument.number);
 }
 
 void amqp_read_method(struct broker_reader *reader, size_t end)

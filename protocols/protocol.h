@@ -90,6 +90,9 @@ enum event_kind {
                        data[offset], as at a SPLICE */
     EVENT_LINK,     /* a traceparent, whole, of a message that the answer brought; not in data.
                        Nothing: what was told of it as FIELD_CONTEXT */
+    EVENT_PASS,     /* the STATUS of this one, which nobody has asked for, is that of an exchange
+                       with a key from `key` to `other`, if it is known which: the only one, or who
+                       sent what this one's parent is. It has it then, and this one is forgotten */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
@@ -129,7 +132,10 @@ struct event {
     bool is_common;    /* ALIAS, RECALL: key is one of the process, not of the connection */
     bool is_settled;   /* BEGIN: its end is told by SETTLE; of a delivery that has no end told,
                           false */
+    bool is_put_off;   /* SETTLE of deliveries, in a transaction: by the reason, it is done if that
+                          is committed (SWITCHED); what was put off is done (COMPLETE), or is not */
     bool is_through;   /* SETTLE: and those that were delivered before it; KEYED: that may be;
+                          PASS: if there is any, it is forgotten, and none has its STATUS;
                           RECEIVED of a delivery: who asks for more of its kind, by any connection,
                           is done with it; LEAVE: it asks for such */
     uint32_t exchange; /* serial number of the exchange on this connection, from 0 */

@@ -63,9 +63,10 @@ enum redis_kind {
     REDIS_XREADGROUP,
     REDIS_XACK,
     REDIS_XDEL,
-    REDIS_PUSH,    /* these three only if lists are queues: redis_has_envelopes */
-    REDIS_POP,     /* answered with a value */
-    REDIS_POP_PAIR /* with the list's name and a value */
+    REDIS_PUSH,     /* these four only if lists are queues: redis_has_envelopes */
+    REDIS_POP,      /* answered with a value, or with several if a count is asked for */
+    REDIS_POP_PAIR, /* with the list's name and a value */
+    REDIS_POP_MANY  /* with the list's name and several */
 };
 
 /* Which arguments of a command may be shown: the first `shown`, and then as `rest` says. */
@@ -200,12 +201,13 @@ enum redis_entry_stage {
     ENTRY_PAYLOAD,
     ENTRY_POP_PAIR, /* a list's name and what was taken from it */
     ENTRY_POP_LIST,
+    ENTRY_POP_MANY,
     ENTRY_POPPED
 };
 
 struct redis_entry {
     uint64_t stream, hash;           /* of its name, and of that and the identifier */
-    uint32_t streams, items, fields; /* to come */
+    uint32_t streams, items, fields; /* to come; of what was popped: told, to come, and all */
     uint32_t serial;
     uint8_t stage;
     uint8_t field; /* what the value is told as; FIELD_COUNT: as nothing */
@@ -213,6 +215,7 @@ struct redis_entry {
     bool is_first; /* none of the string has been read */
     bool is_told;  /* it is an exchange */
     bool has_group;
+    bool is_many;   /* popped with a name */
     bool has_begun; /* what was popped: a member that carries a context was there */
     uint8_t word_length;
     uint8_t word[CONTEXT_NAME_MAX];

@@ -282,6 +282,14 @@ static bool is_notification(struct fact channel)
     return channel.length > 5 && memcmp(channel.text, "__key", 5) == 0;
 }
 
+/* [timeout] count list...: the list, if it is one. */
+static struct fact only_list(const struct facts *facts, bool has_timeout)
+{
+    struct fact count = argument_of(facts, 1 + has_timeout);
+    bool is_one = count.length == 1 && count.text[0] == '1';
+    return is_one ? argument_of(facts, 2 + has_timeout) : (struct fact){0};
+}
+
 /* command: NULL for what was delivered. */
 static void describe_message(
     const struct facts *facts, struct describer *out, const struct redis_command *command)
@@ -293,7 +301,8 @@ static void describe_message(
         [REDIS_XACK] = MESSAGE_SETTLE,
         [REDIS_PUSH] = MESSAGE_SEND,
         [REDIS_POP] = MESSAGE_RECEIVE,
-        [REDIS_POP_PAIR] = MESSAGE_RECEIVE};
+        [REDIS_POP_PAIR] = MESSAGE_RECEIVE,
+        [REDIS_POP_MANY] = MESSAGE_RECEIVE};
     enum redis_kind kind = command == NULL ? REDIS_PLAIN : (enum redis_kind)command->kind;
     struct fact group = facts->texts[FIELD_SUBSCRIPTION];
     struct messaging messaging = {.system = "redis",
@@ -305,7 +314,9 @@ static void describe_message(
         bool is_of_many = kind == REDIS_POP_PAIR && argument_of(facts, 3).length > 0;
         messaging.type = types[kind];
         messaging.operation = command->name;
-        if (!is_of_many) {
+        if (kind == REDIS_POP_MANY) {
+            messaging.destination = only_list(facts, command->name[0] == 'B');
+        } else if (!is_of_many) {
             messaging.destination = reads ? only_stream(facts) : argument_of(facts, 1);
         }
         group = argument_of(facts, 2);

@@ -78,6 +78,14 @@ void redis_entry_cut(struct redis_reader *reader)
 
 /* --- where it is --------------------------------------------------------------------------- */
 
+/* So many values come from a list. */
+static void pop(struct redis_entry *entry, uint32_t count)
+{
+    entry->streams = 0;
+    entry->items = entry->fields = count;
+    go(entry, count == 0 ? ENTRY_NONE : ENTRY_POPPED);
+}
+
 /* The answer to the oldest command begins. */
 void redis_entry_begin(struct redis_reader *reader)
 {
@@ -94,8 +102,11 @@ void redis_entry_begin(struct redis_reader *reader)
                (type == '*' || type == '%')) {
         go(entry, ENTRY_TOP);
     } else if (mark->kind == REDIS_POP && type == '$') {
-        go(entry, ENTRY_POPPED);
-    } else if (mark->kind == REDIS_POP_PAIR && type == '*') {
+        pop(entry, 1);
+    } else if (mark->kind == REDIS_POP && type == '*') {
+        go(entry, ENTRY_POP_MANY);
+    } else if (mark->kind >= REDIS_POP_PAIR && type == '*') {
+        entry->is_many = mark->kind == REDIS_POP_MANY;
         go(entry, ENTRY_POP_PAIR);
     }
 }
@@ -154,6 +165,9 @@ static void take_aggregate(struct redis_reader *reader, uint32_t count)
     case ENTRY_POP_PAIR:
         go(entry, count == 2 ? ENTRY_POP_LIST : ENTRY_NONE);
         break;
+    case ENTRY_POP_MANY:
+        pop(entry, count);
+        break;
     case ENTRY_LIST:
         entry->items = count;
         if (count == 0) {
@@ -203,6 +217,23 @@ static void take_value(struct redis_reader *reader)
     next_item(entry);
 }
 
+/* Of several, be it that the others carry no context, nothing tells which is worked on. */
+static void take_popped(struct redis_reader *reader)
+{
+    struct redis_entry *entry = entry_of(reader);
+    struct event doubt = {.kind = EVENT_DOUBT};
+    entry->streams += entry->is_told;
+    entry->is_told = false;
+    if (--entry->items > 0) {
+        go(entry, ENTRY_POPPED);
+        return;
+    }
+    if (entry->streams > 0 && entry->fields > 1) {
+        reader->sink->event(reader->sink, &doubt);
+    }
+    go(entry, ENTRY_NONE);
+}
+
 static void take_string(struct redis_reader *reader)
 {
     struct redis_entry *entry = entry_of(reader);
@@ -234,10 +265,18 @@ static void take_string(struct redis_reader *reader)
         go(entry, ENTRY_PAYLOAD);
         break;
     case ENTRY_POP_LIST:
-        go(entry, ENTRY_POPPED);
+        if (entry->is_many) {
+            go(entry, ENTRY_POP_MANY);
+        } else {
+            pop(entry, 1);
+        }
+        break;
+    case ENTRY_POPPED:
+        tell(reader, EVENT_REQUEST);
+        tell(reader, EVENT_RECEIVED);
+        take_popped(reader);
         break;
     case ENTRY_PAYLOAD:
-    case ENTRY_POPPED:
         tell(reader, EVENT_REQUEST);
         tell(reader, EVENT_RECEIVED);
         entry->is_told = false;

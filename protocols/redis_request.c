@@ -188,7 +188,8 @@ static enum redis_kind meaning(const struct redis_request *request, uint32_t *co
     case REDIS_XREAD:
     case REDIS_XREADGROUP:
     case REDIS_POP:
-    case REDIS_POP_PAIR: /* what comes is for who asked, unless it is merely queued */
+    case REDIS_POP_PAIR:
+    case REDIS_POP_MANY: /* what comes is for who asked, unless it is merely queued */
         return request->in_multi || request->joins ? REDIS_PLAIN : (enum redis_kind)request->kind;
     case REDIS_CLIENT:
     case REDIS_MULTI:

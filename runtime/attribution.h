@@ -50,6 +50,7 @@ void attribution_closed(struct thread *self, const struct context *context);
 struct opener {
     struct context *context; /* NULL: no request */
     bool is_doubtful;        /* another one may have, or none */
+    bool is_heirs;           /* a forked child has, at work on what it was forked in */
     bool is_certain;         /* or its next request is known to be the context's: callbacks_send */
 };
 OURS const struct opener nobody_opened;
@@ -180,13 +181,18 @@ const struct context *attribution_at_work(void);
  * another's. last_ns: its now_ns before the block that asks. */
 const struct trace_ids *attribution_of_line(const struct thread *self, uint64_t last_ns);
 /* The thread has heard from somebody whose affairs are not known. No call of ours follows from
- * that, but a line in a log may. */
-static inline void attribution_stray(struct thread *self)
+ * that, but a line in a log may. may_be_given: something to do, if it was not its own peer. */
+static inline bool attribution_may_be_given(struct thread *self)
 {
     self->current_strayed = true;
     self->heap.context = 0;
-    if (self->current != NULL && self->current->is_inherited)
-        attribution_leave(self); /* it may have been given something to do */
+    return self->current != NULL && self->current->is_inherited;
+}
+
+static inline void attribution_stray(struct thread *self)
+{
+    if (attribution_may_be_given(self))
+        attribution_leave(self);
 }
 
 /* Whose an ambiguous call may be: the likeliest, the one at work here, then those that

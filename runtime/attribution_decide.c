@@ -300,7 +300,9 @@ struct opener attribution_opens(struct thread *self)
     struct decision decision = decide(self, &nobody_opened);
     self->current_retries = false;
     bool has_ended = self->current != NULL && self->current->ended;
-    return (struct opener){has_ended ? NULL : self->current, decision.rule == RULE_AMBIGUOUS};
+    return (struct opener){.context = has_ended ? NULL : self->current,
+        .is_doubtful = decision.rule == RULE_AMBIGUOUS,
+        .is_heirs = has_ended && self->current->is_inherited};
 }
 
 struct decision attribution_parent_behind(struct thread *self, bool was_doubtful)

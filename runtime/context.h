@@ -33,7 +33,7 @@ struct context {
     bool is_overtaken; /* the next request of its connection was read: it may be answered */
     bool is_message;   /* it is a message's that was delivered, no request's */
     bool is_taken;     /* who asks for more of its kind, by any connection, is done with it */
-    uint64_t left_ns;  /* of such: when that was, monotonic; 0: not yet */
+    uint64_t left_ns;  /* of such, and of what a transaction is to settle: when, monotonic; or 0 */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
     bool has_named_calls; /* of a message: a call has been its */

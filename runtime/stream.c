@@ -64,6 +64,22 @@ static bool is_answer(const struct connection *connection, enum direction direct
            connection->first->requested;
 }
 
+bool stream_is_heirs(const struct connection *connection, const struct context *current)
+{
+    const struct protocol *protocol = connection->protocol;
+    if (current == NULL || !current->is_inherited || connection->state != CONNECTION_CLAIMED ||
+        !connection->requests_out)
+        return false;
+    bool is_brokers = protocol->client_only && protocol->edits == EDITS_ALWAYS;
+    return connection->opener.is_heirs || (is_brokers && connection->previous == current);
+}
+
+__attribute__((noinline, cold)) static void be_given(struct visit *visit)
+{
+    if (!stream_is_heirs(visit->connection, visit->self->current))
+        attribution_leave(visit->self);
+}
+
 void stream_touch(struct visit *visit, enum direction direction)
 {
     struct connection *connection = visit->connection;
@@ -80,8 +96,8 @@ void stream_touch(struct visit *visit, enum direction direction)
         attribution_touch(visit->self, connection->previous); /* what follows its answer: the end */
     else if (connection->opener.context != NULL || connection->opener.is_doubtful)
         attribution_touch_opened(visit->self, &connection->opener);
-    else if (direction == DIRECTION_IN)
-        attribution_stray(visit->self);
+    else if (direction == DIRECTION_IN && attribution_may_be_given(visit->self))
+        be_given(visit);
 }
 
 static void ended_by_peer(struct visit *visit)

@@ -11,6 +11,8 @@
  *   connection->delivered .. delivered_last: in the order of their arrival
  *   of those not left the first is served, the others are behind (exchange.behind)
  */
+#include <string.h>
+
 #include "counters.h"
 #include "stream_internal.h"
 
@@ -189,9 +191,17 @@ void stream_end_delivery(
     end(sink, exchange, reason, false);
 }
 
+/* It is settled if its transaction is committed. */
+static bool is_put_off(const struct exchange *exchange)
+{
+    return exchange->is_delivery && exchange->context != NULL && exchange->context->left_ns != 0;
+}
+
+/* What was put off is meant by the end of its transaction alone. */
 static bool is_meant(const struct exchange *exchange, const struct event *settle)
 {
-    return exchange->key >= settle->key && exchange->key <= settle->other;
+    return exchange->key >= settle->key && exchange->key <= settle->other &&
+           is_put_off(exchange) == (settle->is_put_off && settle->reason != END_SWITCHED);
 }
 
 static void add_code(struct exchange *exchange, const struct event *settle)
@@ -213,11 +223,40 @@ static struct exchange *next_meant(struct exchange *exchange, const struct event
     return exchange;
 }
 
+/* The program is done with it, as far as it knows: with this it ends, if the transaction is
+ * committed. */
+static void put_off(struct stream_sink *sink, struct exchange *exchange)
+{
+    struct connection *connection = sink->connection;
+    struct context *context = exchange->context;
+    bool was_served = connection->held == exchange;
+    context->left_ns = thread_now(sink->self);
+    if (sink->self->multiplexes && !connection->is_told)
+        note_settled(sink->self, context);
+    leave(connection, exchange);
+    attribution_answered(sink->self, context);
+    if (was_served)
+        come_first(sink, connection->held, !context->has_made_calls);
+}
+
+/* It is as if it had not been settled, but for what is done meanwhile. */
+static void take_back(struct exchange *exchange)
+{
+    exchange->context->left_ns = 0;
+    exchange_forget_last(exchange, FIELD_CODE);
+}
+
 static void settle(struct stream_sink *sink, struct exchange *exchange, const struct event *event)
 {
+    if (event->is_put_off && event->reason == END_UNANSWERED) {
+        take_back(exchange);
+        return;
+    }
     add_code(exchange, event);
-    if (event->is_delivery)
-        end(sink, exchange, END_COMPLETE, event->reason == END_COMPLETE);
+    if (event->is_put_off && event->reason == END_SWITCHED && exchange->context != NULL)
+        put_off(sink, exchange);
+    else if (event->is_delivery)
+        end(sink, exchange, END_COMPLETE, event->reason != END_UNANSWERED);
     else
         stream_end_exchange(sink, exchange, event->reason);
 }
@@ -247,6 +286,31 @@ void stream_settle(struct stream_sink *sink, const struct event *event)
         settle(sink, exchange, event);
         exchange = next;
     }
+}
+
+/* Does it carry the parent of what has come? */
+static bool is_named(const struct exchange *exchange, const struct exchange *come)
+{
+    const uint8_t *carried =
+        exchange->marks & RECORD_ADOPTED ? exchange->parent_id : exchange->ids.span_id;
+    return memcmp(carried, come->parent_id, sizeof(come->parent_id)) == 0;
+}
+
+bool stream_pass(struct stream_sink *sink, const struct exchange *come, const struct event *event)
+{
+    struct exchange *found = NULL;
+    unsigned count = 0;
+    for (struct exchange *exchange = next_meant(sink->connection->first, event); exchange != NULL;
+         exchange = next_meant(exchange->next, event)) {
+        if (come->has_parent && !is_named(exchange, come))
+            continue;
+        found = exchange;
+        count++;
+    }
+    if (event->is_through || count != 1)
+        return event->is_through && count > 0;
+    found->numbers[FIELD_STATUS] = come->numbers[FIELD_STATUS];
+    return true;
 }
 
 void stream_release(struct stream_sink *sink, const struct event *event)

@@ -2,6 +2,7 @@
 /* What a parser tells, and what it means: exchanges begin, get their identity, end as spans. */
 #include <string.h>
 
+#include "../protocols/messaging.h"
 #include "config.h"
 #include "counters.h"
 #include "exporter.h"
@@ -206,7 +207,9 @@ static void requested_client(struct stream_sink *sink, struct exchange *exchange
     if ((exchange->present & EXCHANGE_HAS_CONTEXT) && !exchange->forwarded)
         exchange_adopt(exchange);
     else if (connection->protocol->edits == EDITS_ALWAYS) {
-        if (!exchange->injected && !exchange->forwarded && config.propagators != 0)
+        if (!exchange->injected && !exchange->forwarded && config.propagators != 0 &&
+            (!connection->protocol->client_only ||
+                exchange->numbers[FIELD_VERSION] == MESSAGE_SEND))
             exchange_untouched(exchange);
     } else if (statement_may_carry(exchange))
         statement_adopt(sink->self, connection->protocol, exchange);
@@ -422,6 +425,10 @@ __attribute__((noinline)) static void on_stage(
         connection->tunnels = connection->switched && exchange->numbers[FIELD_STATUS] / 100 == 2;
         stream_end_exchange(sink, exchange, event->reason);
         break;
+    case EVENT_PASS:
+        if (!stream_pass(sink, exchange, event))
+            break;
+        __attribute__((fallthrough));
     case EVENT_VOID:
         connection->shake_told = connection->shake_told && !exchange->tells_shake;
         stream_forget(connection, exchange);

@@ -72,6 +72,8 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
 void stream_end_delivery(
     struct stream_sink *sink, struct exchange *exchange, enum end_reason reason);
 void stream_settle(struct stream_sink *sink, const struct event *event);
+/* True: what has come is told of by another exchange, and is to be forgotten. */
+bool stream_pass(struct stream_sink *sink, const struct exchange *come, const struct event *event);
 void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */
 void stream_doubt(struct thread *self);
@@ -145,6 +147,10 @@ static inline void stream_done_sending(const struct sight *sight)
         __atomic_store_n(&sight->connection->sending, sending + 1, __ATOMIC_RELEASE);
 }
 
+/* Is this the connection to a server, opened there and not used yet, or to a broker, used by it
+ * last, of what a forked child was forked in? What it is told there is for that, or is a message.
+ */
+bool stream_is_heirs(const struct connection *connection, const struct context *current);
 struct exchange *stream_find(struct connection *connection, uint32_t serial);
 /* The exchange of a request about to be sent, with ids and parent; NULL: no memory. */
 struct exchange *stream_prepare(

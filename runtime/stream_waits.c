@@ -150,7 +150,8 @@ bool stream_is_own(int fd)
         return false;
     const struct connection *connection = sight.connection;
     const struct context *current = thread_self->current;
-    return __atomic_load_n(&connection->current, __ATOMIC_RELAXED) == current ||
+    return stream_is_heirs(connection, current) ||
+           __atomic_load_n(&connection->current, __ATOMIC_RELAXED) == current ||
            __atomic_load_n(&connection->opener.context, __ATOMIC_RELAXED) == current;
 }
 

@@ -54,6 +54,7 @@ struct value {
 struct key {
     bool is_settled;
     bool is_delivery;
+    bool is_put_off;
     uint64_t key;
 };
 
@@ -242,16 +243,20 @@ static bool take_splice(struct player *player, const struct event *event)
 static void take_settle(struct player *player, const struct event *event)
 {
     require(event->key <= event->other, "from the first to the last");
-    put(player, "SETTLE %llx %llx%s%s %s%s%.*s\n", (unsigned long long)event->key,
+    put(player, "SETTLE %llx %llx%s%s%s %s%s%.*s\n", (unsigned long long)event->key,
         (unsigned long long)event->other, event->is_through ? " through" : "",
-        event->is_delivery ? " delivery" : "", reason_names[event->reason],
-        event->length > 0 ? " " : "", (int)event->length,
+        event->is_delivery ? " delivery" : "", event->is_put_off ? " put off" : "",
+        reason_names[event->reason], event->length > 0 ? " " : "", (int)event->length,
         event->length > 0 ? (const char *)event->text : "");
     uint32_t first = player->begun > OPEN_MAX ? player->begun - OPEN_MAX : 0;
     for (uint32_t i = first; i < player->begun; i++) {
-        const struct key *key = &player->keys[i % OPEN_MAX];
-        if (is_open(player, i) && key->key >= event->key && key->key <= event->other &&
-            key->is_delivery == event->is_delivery) {
+        struct key *key = &player->keys[i % OPEN_MAX];
+        bool is_meant = is_open(player, i) && key->key >= event->key && key->key <= event->other &&
+                        key->is_delivery == event->is_delivery &&
+                        key->is_put_off == (event->is_put_off && event->reason != END_SWITCHED);
+        if (is_meant && event->is_put_off && event->reason != END_COMPLETE) {
+            key->is_put_off = !key->is_put_off;
+        } else if (is_meant) {
             toggle_open(player, i);
             drop_values(player, i);
         }
@@ -327,6 +332,10 @@ static bool take_event(struct sink *sink, const struct event *event)
         return true;
     case EVENT_RESPONSE:
         put(player, "RESPONSE %u\n", event->exchange);
+        return true;
+    case EVENT_PASS:
+        put(player, "PASS %u to %llx %llx%s\n", event->exchange, (unsigned long long)event->key,
+            (unsigned long long)event->other, event->is_through ? " any" : "");
         return true;
     case EVENT_UNASKED:
         put(player, "UNASKED %u\n", event->exchange);

@@ -43,9 +43,9 @@ def values_of(output):
     return got, ours
 
 
-def check_work(spans, output, count, service, what, kind="LPUSH", shapes=7):
-    """Every value as it was sent, and each under its own sending; calls under their own. redis-py sends
-    large ones in pieces: those carry none."""
+def check_work(spans, output, count, service, what, kind="LPUSH", shapes=7, each=1):
+    """Every value as it was sent, and each under its own sending; calls under their own, but for those of
+    values that came with others. redis-py sends large ones in pieces: those carry none."""
     got, ours = values_of(output)
     equal([n for n in range(count) if got.get(n) != redis_lists.value_of(n, shapes)], [], what + ": bit for bit but for ours")
     large = {number for number in range(count) if number % shapes == 5}
@@ -62,24 +62,35 @@ def check_work(spans, output, count, service, what, kind="LPUSH", shapes=7):
     calls = [span for span in spans if span.service == service and "url.full" in span.attributes]
     equal([span.name for span in calls if span.parent and (span.trace, by_id[span.parent].parent) !=
            ours.get(int(called(span)))], [], what + ": no call is under another's")
-    equal(sum(bool(span.parent) for span in calls), len(ours), what + ": its calls are known")
+    equal(sum(bool(span.parent) for span in calls), len(ours) if each == 1 else 0, what + ": its calls are known")
+    if each > 1:
+        together = [[(link[0], by_id[link[1]].parent) for link in span.links] for span in calls]
+        equal([span.name for span, near in zip(calls, together) if ours.get(int(called(span))) not in near + [None]],
+              [], what + ": or linked to those that came together, its own among them")
+        check(max(map(len, together)) <= each, what + ": and to no others", together)
 
 
 def test_lists():
     if not has_client():
         return skip("lists", "redis-py is not there")
-    for how, threads in (("brpop", 1), ("rpop", 1), ("move", 1), ("brpop", 8)):
+    for how, threads in (("brpop", 1), ("rpop", 1), ("move", 1), ("brpop", 8), ("count", 1), ("lmpop", 1),
+                         ("blmpop", 1)):
         with Scene(BURDOCK_REDIS_ENVELOPE="1") as scene:
             server, what = Lists(scene), "%s by %d" % (how, threads)
             back = scene.service("back", traced=False)
+            each = 3 if how in ("count", "lmpop") else 1
+            if each > 1:
+                server.run("push", COUNT)
             worker = server.start("work", COUNT, back.port, how, threads, service="work")
-            server.run("push", COUNT)
+            if each == 1:
+                server.run("push", COUNT)
             ends(scene, worker, what)
-            spans = scene.wait_spans(3 * COUNT + COUNT * 8 // 10, timeout=60)
-            check_work(spans, scene.stdout(worker), COUNT, "work", what)
+            spans = scene.wait_spans(3 * COUNT + COUNT * 8 // 10 - (COUNT * 2 // 3 if each > 1 else 0), timeout=60)
+            check_work(spans, scene.stdout(worker), COUNT, "work", what, each=each)
             equal({(span.name, span.kind) for span in spans if span.attributes.get("messaging.system")},
                   {("LPUSH jobs", "PRODUCER"), ("process jobs", "CONSUMER"),
-                   ({"brpop": "BRPOP", "rpop": "RPOP", "move": "BRPOPLPUSH"}[how] + " jobs", "CLIENT")},
+                   ({"brpop": "BRPOP jobs", "rpop": "RPOP jobs", "move": "BRPOPLPUSH jobs", "count": "RPOP jobs",
+                     "lmpop": "LMPOP jobs", "blmpop": "BLMPOP 127.0.0.1"}[how], "CLIENT")},
                   what + ": names and kinds")
 
 

@@ -65,7 +65,10 @@ def adopt(client, traceparent):
 
 
 POPS = {"brpop": lambda client: client.brpop("jobs", 1), "rpop": lambda client: (b"jobs", client.rpop("jobs")),
-        "move": lambda client: (b"jobs", client.brpoplpush("jobs", "taken", 1))}
+        "move": lambda client: (b"jobs", client.brpoplpush("jobs", "taken", 1)),
+        "count": lambda client: (b"jobs", client.rpop("jobs", 3)),
+        "lmpop": lambda client: client.execute_command("LMPOP", 1, "jobs", "RIGHT", "COUNT", 3),
+        "blmpop": lambda client: client.execute_command("BLMPOP", 1, 2, "none", "jobs", "RIGHT", "COUNT", 1)}
 
 
 def work(client, count, back, how, threads=1):
@@ -77,12 +80,13 @@ def work(client, count, back, how, threads=1):
             taken = POPS[how](client)
             if taken is None or taken[1] is None:
                 continue
-            identifier = json.loads(taken[1])["id"]
-            client.get("k")
-            if back != "0":
-                call(back, identifier)
-            with lock:
-                done.append(taken[1])
+            for value in taken[1] if isinstance(taken[1], list) else [taken[1]]:
+                identifier = json.loads(value)["id"]
+                client.get("k")
+                if back != "0":
+                    call(back, identifier)
+                with lock:
+                    done.append(value)
     print("ready", flush=True)
     workers = [threading.Thread(target=one) for _ in range(int(threads))]
     for worker in workers:
