@@ -213,26 +213,27 @@ static int32_t received(struct secure_call *call, const struct table *table, str
     return result;
 }
 
-static int32_t read_layer(struct layer *layer, void *buffer, int32_t size)
+/* The only flag is for bytes that are read again. */
+static int32_t receive(
+    struct layer *layer, void *buffer, int32_t size, int flags, uint32_t timeout, bool is_recv)
 {
     const struct table *table = table_of(layer);
     struct secure_call call;
-    if (!begin(&call, table, layer))
-        return table->original->read(layer, buffer, size);
-    int32_t result = table->original->read(layer, buffer, size);
-    return received(&call, table, layer, buffer, size, result);
+    bool is_seen = flags == 0 && begin(&call, table, layer);
+    int32_t result = is_recv ? table->original->recv(layer, buffer, size, flags, timeout)
+                             : table->original->read(layer, buffer, size);
+    return is_seen ? received(&call, table, layer, buffer, size, result) : result;
 }
 
-/* The only flag is for bytes that are read again. */
+static int32_t read_layer(struct layer *layer, void *buffer, int32_t size)
+{
+    return receive(layer, buffer, size, 0, 0, false);
+}
+
 static int32_t recv_layer(
     struct layer *layer, void *buffer, int32_t size, int flags, uint32_t timeout)
 {
-    const struct table *table = table_of(layer);
-    struct secure_call call;
-    if (flags != 0 || !begin(&call, table, layer))
-        return table->original->recv(layer, buffer, size, flags, timeout);
-    int32_t result = table->original->recv(layer, buffer, size, flags, timeout);
-    return received(&call, table, layer, buffer, size, result);
+    return receive(layer, buffer, size, flags, timeout, true);
 }
 
 /* A write that blocks has taken nothing, or all but its last byte; the layer wants that one again.
@@ -258,40 +259,42 @@ static void wrote(
     errno = saved_errno;
 }
 
+static int32_t write_once(const struct way *way, const void *bytes, int32_t length)
+{
+    const struct methods *original = way->table->original;
+    return way->is_send ? original->send(way->layer, bytes, length, way->flags, way->timeout)
+                        : original->write(way->layer, bytes, length);
+}
+
 static ssize_t write_some(struct secure_way *base, const void *bytes, size_t length)
 {
     struct way *way = (struct way *)base;
-    const struct methods *original = way->table->original;
-    int32_t taken =
-        way->is_send ? original->send(way->layer, bytes, (int32_t)length, way->flags, way->timeout)
-                     : original->write(way->layer, bytes, (int32_t)length);
+    int32_t taken = write_once(way, bytes, (int32_t)length);
     wrote(way->call, way->table, way->layer, taken);
     return taken;
 }
 
-static int32_t write_layer(struct layer *layer, const void *buffer, int32_t size)
+static int32_t deliver(struct layer *layer, const void *buffer, int32_t size, int flags,
+    uint32_t timeout, bool is_send)
 {
-    const struct table *table = table_of(layer);
     struct secure_call call;
-    if (size <= 0 || buffer == NULL || !begin(&call, table, layer))
-        return table->original->write(layer, buffer, size);
-    struct way way = {{write_some}, table, layer, &call, false, 0, 0};
+    struct way way = {{write_some}, table_of(layer), layer, &call, is_send, flags, timeout};
+    if (size <= 0 || buffer == NULL || !begin(&call, way.table, layer))
+        return write_once(&way, buffer, size);
     int32_t result = (int32_t)secure_write(&call, buffer, (size_t)size, &way.base);
     secure_end(&call);
     return result;
+}
+
+static int32_t write_layer(struct layer *layer, const void *buffer, int32_t size)
+{
+    return deliver(layer, buffer, size, 0, 0, false);
 }
 
 static int32_t send_layer(
     struct layer *layer, const void *buffer, int32_t size, int flags, uint32_t timeout)
 {
-    const struct table *table = table_of(layer);
-    struct secure_call call;
-    if (size <= 0 || buffer == NULL || !begin(&call, table, layer))
-        return table->original->send(layer, buffer, size, flags, timeout);
-    struct way way = {{write_some}, table, layer, &call, true, flags, timeout};
-    int32_t result = (int32_t)secure_write(&call, buffer, (size_t)size, &way.base);
-    secure_end(&call);
-    return result;
+    return deliver(layer, buffer, size, flags, timeout, true);
 }
 
 /* Not edited. What is under way goes first: the pieces are the same bytes once more. */
@@ -404,36 +407,31 @@ static struct layer *find(struct layer *layer)
     return layer;
 }
 
-static bool begin_handshake(struct secure_call *call, struct layer *layer)
+static int shake_hands(const struct nss *nss, struct layer *fd, const uint32_t *timeout)
 {
-    return layer != NULL && begin(call, table_of(layer), layer);
-}
-
-static int shook(struct secure_call *call, struct layer *layer, int result)
-{
-    wrote(call, table_of(layer), layer, result == 0 ? 1 : -1);
-    secure_end(call);
+    struct layer *layer = find(fd);
+    const struct table *table = layer == NULL ? NULL : table_of(layer);
+    struct secure_call call;
+    bool is_seen = table != NULL && begin(&call, table, layer);
+    int result = timeout != NULL ? nss->SSL_ForceHandshakeWithTimeout(fd, *timeout)
+                                 : nss->SSL_ForceHandshake(fd);
+    if (!is_seen)
+        return result;
+    wrote(&call, table, layer, result == 0 ? 1 : -1);
+    secure_end(&call);
     return result;
 }
 
 HOOK_FOREIGN(int, SSL_ForceHandshake, (struct layer * fd))
 {
     FOREIGN(nss);
-    struct secure_call call;
-    struct layer *layer = find(fd);
-    if (!begin_handshake(&call, layer))
-        return nss->SSL_ForceHandshake(fd);
-    return shook(&call, layer, nss->SSL_ForceHandshake(fd));
+    return shake_hands(nss, fd, NULL);
 }
 
 HOOK_FOREIGN(int, SSL_ForceHandshakeWithTimeout, (struct layer * fd, uint32_t timeout))
 {
     FOREIGN(nss);
-    struct secure_call call;
-    struct layer *layer = find(fd);
-    if (!begin_handshake(&call, layer))
-        return nss->SSL_ForceHandshakeWithTimeout(fd, timeout);
-    return shook(&call, layer, nss->SSL_ForceHandshakeWithTimeout(fd, timeout));
+    return shake_hands(nss, fd, &timeout);
 }
 
 FOREIGN_VERSION(SSL_ImportFD, "NSS_3.2");

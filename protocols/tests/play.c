@@ -328,6 +328,9 @@ static bool take_event(struct sink *sink, const struct event *event)
     case EVENT_RESPONSE:
         put(player, "RESPONSE %u\n", event->exchange);
         return true;
+    case EVENT_ASK:
+        put(player, "ASK %u\n", event->exchange);
+        return true;
     case EVENT_UNASKED:
         put(player, "UNASKED %u\n", event->exchange);
         return true;
