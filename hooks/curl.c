@@ -144,6 +144,7 @@ HOOK_FOREIGN(struct message *, curl_multi_info_read, (void *multi, int *left))
     FOREIGN_VERSION(name, "CURL_OPENSSL_4"); \
     FOREIGN_VERSION(name, "CURL_OPENSSL_3"); \
     FOREIGN_VERSION(name, "CURL_GNUTLS_3");  \
+    FOREIGN_VERSION(name, "CURL_NSS_3");     \
     FOREIGN_UNVERSIONED(name)
 
 VERSIONS(curl_multi_add_handle);

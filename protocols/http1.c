@@ -8,7 +8,7 @@
  * (it may as well be the next request: RFC 9110, 10.1.1).
  */
 #include "context_names.h"
-#include "http1.h"
+#include "http1_elastic.h"
 
 #include <string.h>
 
@@ -382,6 +382,7 @@ const struct protocol http1_protocol = {
     .start = start,
     .feed = feed,
     .skip = skip,
+    .wants = http1_elastic_wants,
     .finish = finish,
     .describe = http1_describe,
 };

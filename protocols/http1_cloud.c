@@ -185,7 +185,8 @@ enum asked {
     ASKED_SQS_FORM,
     ASKED_SNS_FORM,
     ASKED_OTHER_JSON,
-    ASKED_LINES
+    ASKED_LINES,
+    ASKED_QUERY
 };
 
 static const struct {
@@ -197,6 +198,7 @@ static const struct {
     [ASKED_SNS_FORM] = {SYNTAX_FORM, NODE_FORM, NODE_NOTHING},
     [ASKED_OTHER_JSON] = {SYNTAX_JSON, NODE_SENT, NODE_PULLED},
     [ASKED_LINES] = {SYNTAX_LINES, NODE_NONE, NODE_NOTHING},
+    [ASKED_QUERY] = {SYNTAX_QUERY, NODE_NONE, NODE_NOTHING},
 };
 
 static enum asked asked_of(uint8_t marks)
@@ -207,7 +209,10 @@ static enum asked asked_of(uint8_t marks)
     if (marks & CLOUD_SNS) {
         return marks & CLOUD_FORM ? ASKED_SNS_FORM : ASKED_NOTHING;
     }
-    return marks & CLOUD_LINES ? ASKED_LINES : marks & CLOUD_JSON ? ASKED_OTHER_JSON : 0;
+    if (marks & CLOUD_LINES) {
+        return ASKED_LINES;
+    }
+    return marks & CLOUD_ELASTIC ? ASKED_QUERY : marks & CLOUD_JSON ? ASKED_OTHER_JSON : 0;
 }
 
 void http1_cloud_begin(struct reader *reader)
@@ -225,6 +230,9 @@ void http1_cloud_begin(struct reader *reader)
     if (is_elastic) {
         cloud->section = ELASTIC_MEDIA_TYPE;
         http1_tell_number(reader, cloud->serial, FIELD_ROWS, ELASTIC_MEDIA_TYPE);
+    }
+    if (cloud->syntax == SYNTAX_QUERY) {
+        http1_elastic_begin_query(reader);
     }
     if (http1_is_watched(reader)) {
         http1_body_watch(reader->stream);

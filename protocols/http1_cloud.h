@@ -3,7 +3,7 @@
  * Queues that are spoken to by HTTP/1: Amazon's SQS and SNS, Google's Pub/Sub. To HTTP/1 they are
  * requests like all others; a few headers mark those whose bodies are looked at on their way, for
  * the queue's name and the messages' contexts. Nothing else is ever looked at but lines of bulk
- * requests (http1_elastic.h), which are counted.
+ * requests (http1_elastic.h), which are counted, and what searches ask for.
  *
  * The state is one a connection: of two such requests that are open at once the later one is it.
  *
@@ -41,7 +41,7 @@ enum cloud_mark {
     CLOUD_GUARDED = 256 /* none of a cloud's: there is a HEADER_GUARD */
 };
 
-enum cloud_syntax { SYNTAX_NONE, SYNTAX_JSON, SYNTAX_FORM, SYNTAX_XML, SYNTAX_LINES };
+enum cloud_syntax { SYNTAX_NONE, SYNTAX_JSON, SYNTAX_FORM, SYNTAX_XML, SYNTAX_LINES, SYNTAX_QUERY };
 
 struct http1_cloud {
     uint16_t marks; /* of enum cloud_mark */

@@ -280,7 +280,8 @@ bool http1_cloud_read(struct reader *reader, size_t from, size_t to)
     static void (*const reads[])(struct walk *) = {[SYNTAX_JSON] = read_json,
         [SYNTAX_FORM] = read_form,
         [SYNTAX_XML] = read_xml,
-        [SYNTAX_LINES] = http1_elastic_read};
+        [SYNTAX_LINES] = http1_elastic_read,
+        [SYNTAX_QUERY] = http1_elastic_read_query};
     struct http1_cloud *cloud = &reader->http->cloud;
     struct walk walk = {reader, cloud, reader->data, from, to};
     if (!http1_is_watched(reader)) {

@@ -366,7 +366,7 @@ void http1_cloud_end(struct reader *reader)
     if (cloud->is_telling) {
         tell_text(reader, reader->at, reader->at, false, true);
     }
-    if (cloud->syntax == SYNTAX_LINES) {
+    if (cloud->syntax >= SYNTAX_LINES) {
         http1_elastic_end(reader);
     }
     http1_cloud_stop(cloud);

@@ -2,7 +2,7 @@
 /*
  * Bulk requests (the references' "Bulk API"): a line with an action, and behind all but `delete` a
  * line with a document. Told is how many there are, once all of the body has been seen and is of
- * that form. What is compressed or in another syntax is none.
+ * that form. What is compressed or in another syntax is none. And the bodies of searches.
  */
 #include "http1_elastic.h"
 
@@ -104,9 +104,49 @@ void http1_elastic_read(struct walk *walk)
     }
 }
 
+/* --- what a search asks for --------------------------------------------------------------------
+ */
+
+bool http1_elastic_wants(const uint8_t *target, size_t length)
+{
+    return memmem(target, length, "search", 6) != NULL;
+}
+
+void http1_elastic_begin_query(struct reader *reader)
+{
+    struct http1_cloud *cloud = &reader->http->cloud;
+    cloud->left = ELASTIC_QUERY_BYTES_MAX;
+    if (!http1_tell(reader, EVENT_ASK, cloud->serial)) {
+        http1_cloud_stop(cloud);
+    }
+}
+
+static void tell_query(struct reader *reader, size_t from, size_t to, bool last)
+{
+    struct http1_cloud *cloud = &reader->http->cloud;
+    http1_tell_piece(reader, FIELD_QUERY, from, to, cloud->found == 0, last);
+    cloud->found = 1;
+}
+
+/* What does not begin as an object does may be compressed. */
+void http1_elastic_read_query(struct walk *walk)
+{
+    size_t from = walk->at;
+    walk->at = walk->end;
+    if (walk->cloud->found == 0 && walk->data[from] != '{') {
+        http1_cloud_stop(walk->cloud);
+        return;
+    }
+    tell_query(walk->reader, from, walk->end, false);
+}
+
 void http1_elastic_end(struct reader *reader)
 {
     const struct http1_cloud *cloud = &reader->http->cloud;
+    if (cloud->syntax == SYNTAX_QUERY) {
+        tell_query(reader, reader->at, reader->at, true);
+        return;
+    }
     if (cloud->place != PLACE_START || cloud->messages < 2) {
         return;
     }

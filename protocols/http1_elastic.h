@@ -9,13 +9,19 @@
  *
  * A path alone never does. Of a bulk request's body lines are counted (http1_cloud.h has when
  * bodies are looked at); nothing of it is told but how many operations there are, and of what kind.
+ * What a search of that media type asks for is told as FIELD_QUERY, the beginning of its body as it
+ * is, and loses its values when it is described.
  */
 #pragma once
 
 #include "http1_cloud_walk.h"
 #include "http1_url.h"
 
-enum { ELASTIC_LINES_BYTES_MAX = 128 * 1024 * 1024 }; /* of a body of lines that is looked at */
+enum {
+    ELASTIC_LINES_BYTES_MAX = 128 * 1024 * 1024, /* of a body of lines that is looked at */
+    ELASTIC_QUERY_BYTES_MAX = 4096,              /* of what a search asks for, as it is ... */
+    ELASTIC_TOLD_BYTES_MAX = 1024                /* ... and without its values */
+};
 
 /* The actions of a bulk request, as http1_cloud.def has them. */
 enum elastic_action { ACTION_INDEX, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE };
@@ -23,9 +29,13 @@ enum elastic_action { ACTION_INDEX, ACTION_CREATE, ACTION_UPDATE, ACTION_DELETE 
 /* FIELD_ROWS of HTTP: a bit for each kind of action in a bulk request that was counted, and: */
 enum { ELASTIC_MEDIA_TYPE = 16 };
 
-/* http1_elastic.c: a body of lines: its next piece; its end. */
+/* http1_elastic.c: a body of lines: its next piece; the end of any. */
 void http1_elastic_read(struct walk *);
 void http1_elastic_end(struct reader *);
+/* Of a request that may be a search: is it one, by its target? Its body's next piece. */
+void http1_elastic_begin_query(struct reader *);
+bool http1_elastic_wants(const uint8_t *target, size_t length);
+void http1_elastic_read_query(struct walk *);
 /* A body in JSON turns out to be one: behind the first line's action and brace. */
 void http1_elastic_begin(struct http1_cloud *, enum elastic_action);
 

@@ -3,7 +3,8 @@
  * Elasticsearch and OpenSearch: a request as a command, by OpenTelemetry's semantic conventions for
  * Elasticsearch (1.44.0): which endpoint it is for, by its method and path.
  *
- * No db.query.text: a search's body holds what is searched for, and is not looked at.
+ * db.query.text is a search's body, with `?` for each value, one for several in an array. Names
+ * stand as they are.
  */
 #include "hex.h"
 #include "database.h"
@@ -322,6 +323,98 @@ static void append_target(struct text *text, struct slice index, struct slice se
     }
 }
 
+/* --- what a search asks for --------------------------------------------------------------------
+ */
+
+struct query {
+    const uint8_t *at, *end;
+    size_t length;
+    bool is_full;
+    char told[ELASTIC_TOLD_BYTES_MAX];
+};
+
+static void put(struct query *query, const uint8_t *text, size_t length)
+{
+    query->is_full |= length > sizeof query->told - query->length;
+    if (!query->is_full) {
+        memcpy(query->told + query->length, text, length);
+        query->length += length;
+    }
+}
+
+static void put_value(struct query *query)
+{
+    bool follows = query->length >= 2 && memcmp(query->told + query->length - 2, "?,", 2) == 0;
+    query->length -= follows ? 2 : 0;
+    put(query, (const uint8_t *)"?", 1);
+}
+
+static bool is_structure(uint8_t byte)
+{
+    return memchr("{}[],:", byte, 6) != NULL;
+}
+
+static bool is_blank(uint8_t byte)
+{
+    return byte <= ' ';
+}
+
+static void skip_blanks(struct query *query)
+{
+    while (query->at < query->end && is_blank(*query->at)) {
+        query->at++;
+    }
+}
+
+/* A name, if a colon follows; one that is cut off is neither. */
+static void put_string(struct query *query)
+{
+    const uint8_t *from = query->at++;
+    while (query->at < query->end && *query->at != '"') {
+        query->at += *query->at == '\\' && query->end - query->at > 1 ? 2 : 1;
+    }
+    if (query->at >= query->end) {
+        query->at = query->end;
+        return;
+    }
+    size_t length = (size_t)(++query->at - from);
+    skip_blanks(query);
+    if (query->at < query->end && *query->at == ':') {
+        put(query, from, length);
+    } else {
+        put_value(query);
+    }
+}
+
+static void put_next(struct query *query)
+{
+    uint8_t byte = *query->at;
+    if (byte == '"') {
+        put_string(query);
+    } else if (is_structure(byte)) {
+        put(query, query->at++, 1);
+    } else {
+        while (query->at < query->end && !is_structure(*query->at) && !is_blank(*query->at) &&
+               *query->at != '"') {
+            query->at++;
+        }
+        put_value(query);
+    }
+}
+
+static void tell_query(struct fact text, const struct text *operation, struct describer *out)
+{
+    if (text.length == 0 ||
+        !http1_elastic_wants((const uint8_t *)operation->bytes, operation->length)) {
+        return;
+    }
+    struct query query = {.at = text.text, .end = text.text + text.length};
+    for (skip_blanks(&query); query.at < query.end && !query.is_full; skip_blanks(&query)) {
+        put_next(&query);
+    }
+    out->text(out, ATTRIBUTE_DB_QUERY_TEXT, query.told, query.length);
+}
+
 static void tell_endpoint(const struct facts *facts, const struct endpoint *endpoint,
     const struct text *operation, struct describer *out)
 {
@@ -333,6 +426,7 @@ static void tell_endpoint(const struct facts *facts, const struct endpoint *endp
     for (unsigned i = 0; i < endpoint->count; i++) {
         tell_part(out, endpoint->parts[i].attribute, endpoint->parts[i].value);
     }
+    tell_query(facts->texts[FIELD_QUERY], operation, out);
     if (is_batch(operation, facts)) {
         out->number(out, ATTRIBUTE_DB_OPERATION_BATCH_SIZE, facts->numbers[FIELD_BATCH]);
     }

@@ -94,6 +94,7 @@ enum event_kind {
                        with a key from `key` to `other`, if it is known which: the only one, or who
                        sent what this one's parent is. It has it then, and this one is forgotten */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
+    EVENT_ASK,      /* may what follows be told as FIELD_QUERY? It may be no statement: see wants */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
     EVENT_DROP,   /* what is kept under `key` is not needed any more */
@@ -174,8 +175,9 @@ struct event {
  * ALIAS (is_common).
  *
  * Receives events during feed, skip and finish. `text` is valid during the call only.
- * The answer matters for SPLICE and ANSWER alone: false pauses, and feed returns the splice's
- * offset; feeding on from there with the same state does not tell the same splice again.
+ * The answer matters for SPLICE, ANSWER and ASK alone. To the first two false pauses, and feed
+ * returns the splice's offset; feeding on from there with the same state does not tell the same
+ * splice again.
  */
 struct sink {
     bool (*event)(struct sink *sink, const struct event *event);
@@ -283,6 +285,9 @@ struct protocol {
     /* TLS begins, and this protocol goes on inside it: what was said in the open still holds. NULL:
      * inside TLS all begins anew. */
     void (*secured)(void *state);
+
+    /* Who tells ASK: is it to be answered by yes for a request of this FIELD_TARGET? */
+    bool (*wants)(const uint8_t *target, size_t length);
 
     /* No more bytes will come in this direction (EOF, shutdown, close). Ends what can end. */
     void (*finish)(void *state, enum direction, struct sink *);

@@ -92,6 +92,13 @@ const char *exchange_text(const struct exchange *exchange, enum field field)
     return text_area(exchange, &room) + exchange->texts[field].offset;
 }
 
+bool exchange_wants(const struct exchange *exchange, const struct protocol *protocol)
+{
+    return !exchange->is_server &&
+           protocol->wants((const uint8_t *)exchange_text(exchange, FIELD_TARGET),
+               exchange->texts[FIELD_TARGET].length);
+}
+
 static bool grow(struct exchange *exchange)
 {
     if (exchange->big_index != 0)

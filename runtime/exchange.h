@@ -87,6 +87,8 @@ void exchange_forget_last(struct exchange *exchange, enum field field);
 /* Forgets all texts: the head is going to be told again from its start. */
 void exchange_forget_texts(struct exchange *exchange);
 const char *exchange_text(const struct exchange *exchange, enum field field);
+/* The answer to ASK: a server's requests are no statements. */
+bool exchange_wants(const struct exchange *exchange, const struct protocol *protocol);
 
 /* Decides ids, parent and sampling. */
 void exchange_identify_server(struct thread *self, struct exchange *exchange);

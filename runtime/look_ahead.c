@@ -352,6 +352,8 @@ static bool on_event(struct sink *base, const struct event *event)
         exchange->is_settled |= event->is_settled;
     } else if (event->kind == EVENT_RECALL || event->kind == EVENT_END || event->kind == EVENT_LINK)
         scan->records = false; /* a text that is elsewhere, more than a head: it is read again */
+    else if (event->kind == EVENT_ASK)
+        return exchange_wants(exchange, scan->protocol);
     return true;
 }
 

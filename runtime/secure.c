@@ -187,7 +187,8 @@ static void adopt_descriptor(struct session *session, int fd)
     if (self == NULL)
         return;
     if (connection_enter(self, &sight)) {
-        adopt(self, session, &sight);
+        if (session->sight.connection == NULL) /* NSS lets one thread read while another writes */
+            adopt(self, session, &sight);
         connection_leave(self, sight.connection);
     }
     observe_close(self);

@@ -13,8 +13,8 @@
  *   - with neither, once its handshake is over or the library says so, it has a connection without
  * a descriptor: its bytes go through memory, and who the other end is is not known.
  *
- * A library allows one thread at a time in a session, so a session has no lock of its own; its
- * connection has.
+ * A library allows one thread at a time in a session (NSS: one that reads and one that writes), so
+ * a session has no lock of its own; its connection has.
  *
  *   a key is in the table <=> its session's block is taken; both until secure_forget
  *   session.ignored: for good, until secure_forget
@@ -79,6 +79,12 @@ void secure_end(struct secure_call *call);
 static inline bool secure_is_linked(const struct secure_call *call)
 {
     return call->session->sight.connection != NULL || call->session->ignored;
+}
+
+/* A block of ours is under way with the library, whose bytes go before all others. */
+static inline bool secure_is_editing(const struct secure_call *call)
+{
+    return call->session->edit.text_index != 0;
 }
 
 /* The descriptor that the library tells, -1: none. is_open: the handshake is over, so if there is

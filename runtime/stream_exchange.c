@@ -393,7 +393,7 @@ __attribute__((noinline)) static void on_connection(
     }
 }
 
-__attribute__((noinline)) static void on_stage(
+__attribute__((noinline)) static bool on_stage(
     struct stream_sink *sink, struct exchange *exchange, const struct event *event)
 {
     struct connection *connection = sink->connection;
@@ -463,9 +463,12 @@ __attribute__((noinline)) static void on_stage(
     case EVENT_LINK:
         exchange_link(exchange, event->text, event->length);
         break;
+    case EVENT_ASK:
+        return exchange_wants(exchange, connection->protocol);
     default:
         break;
     }
+    return true;
 }
 
 static bool on_event(struct sink *base, const struct event *event)
@@ -484,7 +487,7 @@ static bool on_event(struct sink *base, const struct event *event)
     } else if (event->kind == EVENT_NUMBER)
         on_number(exchange, event);
     else
-        on_stage(sink, exchange, event);
+        return on_stage(sink, exchange, event);
     return true;
 }
 

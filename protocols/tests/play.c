@@ -337,6 +337,9 @@ static bool take_event(struct sink *sink, const struct event *event)
         put(player, "PASS %u to %llx %llx%s\n", event->exchange, (unsigned long long)event->key,
             (unsigned long long)event->other, event->is_through ? " any" : "");
         return true;
+    case EVENT_ASK:
+        put(player, "ASK %u\n", event->exchange);
+        return true;
     case EVENT_UNASKED:
         put(player, "UNASKED %u\n", event->exchange);
         return true;

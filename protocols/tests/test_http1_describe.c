@@ -297,6 +297,51 @@ static void check_commands(void)
         "many of two kinds");
 }
 
+enum { ELASTIC_TOLD = 1024 }; /* bytes of a query */
+
+static void check_query(const char *target, const char *body, const char *text, const char *what)
+{
+    char whole[2048];
+    struct facts facts = searched("POST", target, "Elasticsearch");
+    set(&facts, FIELD_QUERY, body);
+    const char *told = writer_tell(protocol_rows[0], &facts);
+    const char *found = strstr(told, "db.query.text=");
+    snprintf(whole, sizeof whole, "db.query.text=%s\n", text);
+    bool is_right = text[0] == '\0' ? found == NULL
+                                    : found != NULL && strncmp(found, whole, strlen(whole)) == 0;
+    if (!CHECK(is_right, "%s", what)) {
+        fprintf(stderr, "%s", told);
+    }
+}
+
+static void check_queries(void)
+{
+    static char long_body[4096], long_text[1100];
+    check_query("/orders/_search",
+        "{ \"query\" : {\"term\": {\"user.id\": \"a secret\"}},\n\"size\":10}",
+        "{\"query\":{\"term\":{\"user.id\":?}},\"size\":?}", "a search without its values");
+    check_query("/_async_search",
+        "{\"a\":[1, -2e5 ,\"x\",null],\"b\":[[1,2],{\"c\":true,\"d\":\"\"}]}",
+        "{\"a\":[?],\"b\":[[?],{\"c\":?,\"d\":?}]}", "one for several");
+    check_query("/o/_eql/search", "{\"q\\\"\\\\\":\"a\\\":\",\"r\":\"\\\\\"}",
+        "{\"q\\\"\\\\\":?,\"r\":?}", "what is escaped");
+    check_query("/_search/template", "{\"id\":\"cut of", "{\"id\":", "cut in a value");
+    check_query("/_search", "{\"id\":12", "{\"id\":?", "cut in a number");
+    check_query("/_search", "{\"id\":1,\"na", "{\"id\":?,", "cut in a name");
+    check_query("/_search", "{\"id\":\"\\", "{\"id\":", "cut behind a backslash");
+    check_query("/_search", "{\"a\" \"secret\" 'secret' secret: 1}", "{????:?}", "what is no JSON");
+    check_query("/_search/scroll", "{\"scroll_id\":\"a\"}", "", "no search");
+    check_query("/search/_doc", "{\"a\":\"b\"}", "", "a document in an index of that name");
+    size_t length = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        length += (size_t)sprintf(long_body + length, "%s\"n%02u\":1", i == 0 ? "{" : ",", i % 100);
+    }
+    for (unsigned i = 0; i < ELASTIC_TOLD / 8; i++) {
+        sprintf(long_text + 8 * i, "%s\"n%02u\":?", i == 0 ? "{" : ",", i % 100);
+    }
+    check_query("/_search", long_body, long_text, "the beginning of a long one");
+}
+
 /* The name of the span, up to its end. */
 static void check_name(const struct facts *facts, const char *expected)
 {
@@ -430,6 +475,7 @@ int main(void)
     check_amazon();
     check_google();
     check_commands();
+    check_queries();
     check_endpoints();
     check_clients();
     check_nothing();

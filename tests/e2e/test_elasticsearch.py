@@ -30,6 +30,10 @@ COMMANDS = [
 ]
 
 
+# Clients whose searches are of a media type of their own.
+ASKING = ("elasticsearch8",)
+
+
 class Server:
     """The stand-in; `product` is whose it says it is."""
 
@@ -103,6 +107,9 @@ def play(what, python, module, product, system, secure=False, commands=COMMANDS)
     equal([s.attributes.get("error.type") for s in spans],
           [None if c[4] == "200" else c[4] for c in commands], what + ": errors")
     equal(contexts(requests), [span.id for span in spans], what + ": each has its context, once")
+    equal([s.attributes.get("db.query.text") for s in spans],
+          ['{"query":{"term":{"secret":?}}}' if c[0] == "search" and module in ASKING else None
+           for c in commands], what + ": what a search asks for")
     check("s3cr3t" not in repr([span.attributes for span in spans]), what + ": nothing of bodies")
     equal([s.attributes.get("tls.protocol.version") for s in spans][:1],
           ["1.3" if secure else None], what + ": TLS")
@@ -220,6 +227,44 @@ e.bulk(index: "orders", body: [{delete: {_id: 1}}, {delete: {_id: 2}}])"""
                if s.name.endswith(" orders")]
         equal(got, [("search orders", None), ("bulk delete orders", 2)], what + ": its requests")
         equal({s.attributes["db.system.name"] for s in spans}, {"elasticsearch"}, what + ": all")
+
+
+ASKS = """import elasticsearch, sys
+e = elasticsearch.Elasticsearch([sys.argv[1]])
+e.search(index="orders", body={"query": {"bool": {"must": [{"match": {"name": "s3cr3t"}}], "filter":
+    {"terms": {"id": [1, 2, 3]}}}}, "size": 10})
+e.index(index="research", id=1, body={"name": "s3cr3t"})
+e.search(index="orders", body={"query": {"terms": {"id": list(range(5000))}}})
+print(e.search(index="orders", body={"query": {"match": {"x" * 2000: "s3cr3t"}}})["took"])"""
+ASKS_RUBY = """require "elasticsearch"
+e = Elasticsearch::Client.new(url: ARGV[0])
+e.search(index: "orders", body: {query: {match: {name: "s3cr3t"}}})"""
+
+
+def test_queries():
+    """What searches ask for, by clients that are told to use a media type of their own: head and body
+    in one write, or one after the other. Without values, and of long ones the beginning."""
+    short = '{"query":{"match":{"name":?}}}'
+    for what, command, probe, wanted in (
+            ("Python", [PYTHON, "-c", ASKS], [PYTHON, "-c", "import elasticsearch"],
+             ['{"query":{"bool":{"must":[{"match":{"name":?}}],"filter":{"terms":{"id":[?]}}}},"size":?}',
+              None, '{"query":{"terms":{"id":[?', '{"query":{"match":{']),
+            ("Ruby", ["ruby", "-e", ASKS_RUBY], ["ruby", "-e", "require 'elasticsearch'"], [short])):
+        try:
+            is_there = subprocess.run(probe, capture_output=True).returncode == 0
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            skip(what, "its client is not there")
+            continue
+        with Scene(ELASTIC_CLIENT_APIVERSIONING="1") as scene:
+            server = Server(scene, "elasticsearch")
+            done = scene.run([*command, server.url], "client")
+            spans = sorted(scene.wait_spans(len(server.requests())), key=lambda span: span.start)
+        check(done.returncode == 0, what + ": the program runs", done.stderr[-800:])
+        equal([s.attributes.get("db.query.text") for s in spans
+               if s.attributes.get("db.collection.name")], wanted, what + ": what it asks for")
+        check("s3cr3t" not in repr(spans), what + ": no values", spans)
 
 
 def test_metrics():
