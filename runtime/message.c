@@ -131,6 +131,45 @@ void message_handed(struct exchange *exchange, enum library library, bool is_one
     errno = saved_errno;
 }
 
+struct context *message_given(struct exchange *exchange, enum library library)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return NULL; /* as above */
+    exchange->serial = library;
+    exchange_identify_server(self, exchange);
+    exchange_link_parent(exchange);
+    struct context *context = exchange->context;
+    if (context != NULL) {
+        context->is_message = context->is_followed = true;
+        attribution_request_complete(context);
+    } else
+        end(self, exchange);
+    observe_close(self);
+    return context;
+}
+
+bool message_done(struct exchange *exchange)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return false;
+    const struct context *context = exchange->context;
+    bool has_calls = context->has_named_calls || context->may_have_made_calls;
+    end(self, exchange);
+    observe_close(self);
+    return has_calls;
+}
+
+void message_link(struct exchange *exchange, const void *traceparent, size_t length)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    exchange_link(exchange, traceparent, length);
+    observe_close(self);
+}
+
 void message_leave(struct thread *self)
 {
     struct exchange *exchange;

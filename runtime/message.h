@@ -38,6 +38,15 @@ void message_adopt(struct exchange *exchange);
 /* Takes the exchange. is_one: of one call of the library. */
 void message_handed(struct exchange *exchange, enum library library, bool is_one);
 
+/* The same for a runtime that says itself who works on it, by carrier.h, and until when. Answers
+ * its context, which is held by the exchange; NULL: it is not to be told, and the exchange is gone.
+ */
+struct context *message_given(struct exchange *exchange, enum library library);
+/* That is over, and the exchange gone. May a call have been its? */
+bool message_done(struct exchange *exchange);
+/* Of several that one exchange stands for: the context of one, as exchange_link has it. */
+void message_link(struct exchange *exchange, const void *traceparent, size_t length);
+
 /* What the calling thread has in hand is over. */
 void message_over(void);
 /* The same in an observe block. */

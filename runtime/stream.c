@@ -176,6 +176,7 @@ static inline __attribute__((always_inline)) ssize_t receive(
     stream_leave(&visit);
     if (__builtin_expect(delivers, 0))
         carrier_serves();
+    carrier_fetches();
     return result;
 }
 

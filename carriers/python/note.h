@@ -27,6 +27,7 @@ struct note {
     bool is_made;            /* its owner was made in the request, and is its for ever */
     bool is_tried;           /* it may work on others' things: it has to stand a trial */
     bool is_batch;           /* it took several items before it did anything */
+    bool is_told;            /* of a consumer: what it took is exactly what is worked on: kafka.c */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_given;           /* a greenlet's, which a request has started: greenlets.c */
     uint32_t keeps;          /* and calls of it under way by which it is given nothing */
