@@ -54,19 +54,6 @@ static void serving(void)
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }
 
-static void fetching(void)
-{
-    if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
-        return;
-    int saved_errno = errno;
-    if (python_install()) {
-        carrier_is_wanted = false;
-        __atomic_store_n(&carrier_fetching, NULL, __ATOMIC_RELEASE);
-    }
-    errno = saved_errno;
-    __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
-}
-
 /* A worker of billiard's (Celery) that has its work by a pipe: each process asks once. */
 static bool may_be_worker(void)
 {
@@ -100,9 +87,7 @@ void carriers_start(char *const *argv)
             rows[i].start(argv);
         if (rows[i].install != NULL)
             carrier_serving = serving;
-        if (rows[i].bit == CARRIER_PYTHON) {
+        if (rows[i].bit == CARRIER_PYTHON)
             carrier_connecting = connecting;
-            carrier_fetching = fetching;
-        }
     }
 }

@@ -11,7 +11,6 @@
 
 void (*carrier_serving)(void) AT_START;
 void (*carrier_connecting)(const void *caller) AT_START;
-void (*carrier_fetching)(void) AT_START;
 bool carrier_is_wanted;
 void (*carrier_asked)(int fd);
 bool carrier_starts_nobodys;

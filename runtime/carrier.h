@@ -145,16 +145,9 @@ OURS void (*carrier_serving)(void);
  * children work. */
 OURS void (*carrier_connecting)(const void *caller);
 
-/* Wanted once a connection is there whose library hands on later, one by one, what it reads: as
- * carrier_serving, of Python's. */
-OURS void (*carrier_fetching)(void);
+/* So it is whenever anything was read, once a connection is there whose library hands on later, one
+ * by one, what it reads. */
 OURS bool carrier_is_wanted;
-
-static inline void carrier_fetches(void)
-{
-    if (__builtin_expect(carrier_is_wanted, 0) && carrier_fetching != NULL)
-        carrier_fetching();
-}
 
 static inline void carrier_serves(void)
 {

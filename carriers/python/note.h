@@ -37,6 +37,7 @@ struct note {
     uint64_t queue;          /* of a suspect or a consumer: its number */
     uint64_t untold;         /* the queue from which was taken for its owner, who does not know */
     uint64_t failed;         /* the queue that was empty when it was asked last */
+    uint64_t asks;           /* the consumer of Kafka that was asked last: its number */
     uint64_t serial;         /* unlike an address not used again */
     uint64_t follower;       /* the serial that what waits for this taking has; 0: nothing does */
     struct py_object *owner; /* weakly, the context into which it was put; NULL: none... */

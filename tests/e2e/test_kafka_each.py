@@ -13,6 +13,8 @@ from test_kafka_wire import client, has, named, without_ours
 PYTHON = os.environ.get("KAFKA_PYTHON") or os.path.join(BUILD, ".venv/bin/python")
 HOWS = os.environ.get("KAFKA_HOWS", "each next commit one poll some gather pool open sqlite").split()
 
+AIO_HOWS = os.environ.get("KAFKA_HOWS", "each one wait many some gather task").split()
+
 
 class Stock(RawServer):
     """Answers by HTTP; {path: (trace, span) that the request carried}."""
@@ -100,6 +102,14 @@ def test_python():
             return skip("kafka-python", "it wants an Apache Kafka")
         for how in HOWS:
             worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_py.py")], "py", how)
+
+
+def test_aiokafka():
+    with Kafka() as scene:
+        if not has(scene, "aio"):
+            return
+        for how in AIO_HOWS:
+            worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_aio.py")], "aio", how)
 
 
 if __name__ == "__main__":
