@@ -98,7 +98,7 @@ static void hand(const struct consumer *kafka, rd_kafka_t *client,
     tell_context(kafka, exchange, message);
     if (message->key != NULL)
         call_text(exchange, FIELD_ROUTING, message->key, message->key_len);
-    message_handed(exchange, LIBRARY_KAFKA, is_one);
+    message_handed(exchange, LIBRARY_KAFKA, is_one ? HANDED_ONE : HANDED_SEVERAL);
 }
 
 /* --- one at a time ------------------------------------------------------------------------- */

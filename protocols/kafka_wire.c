@@ -468,6 +468,7 @@ const struct protocol kafka_protocol = {
     .state_bytes = sizeof(struct kafka),
     .edits = EDITS_ALWAYS,
     .is_summed = true,
+    .hands_on = true,
     .client_only = true,
     .library_threads = "rdk:",
     .probe = probe,

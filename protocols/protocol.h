@@ -263,6 +263,7 @@ struct protocol {
     bool pulls; /* what SETTLE will end comes only when it was asked for: reading is not to ask */
     bool is_summed;    /* of what it sends there is a checksum: nothing is edited in place */
     bool only_answers; /* nothing comes back but answers to requests that are told as exchanges */
+    bool hands_on;     /* what it brings its clients hand to their programs later, one by one */
     bool client_only;  /* a server's side of it is none of ours: see VERDICT_YES in stream_feed.c */
     const char *library_threads; /* NULL, or how the names of threads begin whose connections are
                                     a library's, told by its calls (hooks/) */

@@ -145,6 +145,10 @@ OURS void (*carrier_serving)(void);
  * children work. */
 OURS void (*carrier_connecting)(const void *caller);
 
+/* So it is whenever anything was read, once a connection is there whose library hands on later, one
+ * by one, what it reads. */
+OURS bool carrier_is_wanted;
+
 static inline void carrier_serves(void)
 {
     void (*serving)(void) = __atomic_load_n(&carrier_serving, __ATOMIC_ACQUIRE);

@@ -5,6 +5,7 @@
 #include "attribution.h"
 #include "carrier.h"
 #include "config.h"
+#include "message.h"
 #include "stream_internal.h"
 
 uint32_t carrier_take_message(int fd, uint64_t key)
@@ -78,4 +79,22 @@ uint32_t carrier_take_remote(const char *traceparent, const char *tracestate)
     }
     observe_close(self);
     return context == NULL ? CARRIER_NONE : context->index;
+}
+
+void message_done(struct exchange *exchange)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    message_end(self, exchange);
+    observe_close(self);
+}
+
+void message_link(struct exchange *exchange, const void *traceparent, size_t length)
+{
+    struct thread *self = observe_open();
+    if (self == NULL)
+        return;
+    exchange_link(exchange, traceparent, length);
+    observe_close(self);
 }

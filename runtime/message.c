@@ -72,7 +72,7 @@ void message_adopt(struct exchange *exchange)
     errno = saved_errno;
 }
 
-static void end(struct thread *self, struct exchange *exchange)
+void message_end(struct thread *self, struct exchange *exchange)
 {
     struct peer nobody = {.address = ""};
     if (exchange_is_recorded(exchange)) /* a forked child's parent tells it */
@@ -100,35 +100,45 @@ static void keep(struct thread *self, struct exchange *exchange)
     self->message_count++;
 }
 
-static void hand(struct thread *self, struct exchange *exchange, bool is_one)
+static struct context *hand(struct thread *self, struct exchange *exchange, enum handed handed)
 {
     exchange_identify_server(self, exchange);
     exchange_link_parent(exchange);
-    if (exchange->context == NULL || attribution_is_engaged(self)) {
-        end(self, exchange);
-        return;
+    struct context *context = exchange->context;
+    bool is_told = handed == HANDED_TOLD;
+    if (context == NULL || (!is_told && attribution_is_engaged(self))) {
+        message_end(self, exchange);
+        return NULL;
     }
-    exchange->context->is_message = true;
+    context->is_message = true;
+    context->is_followed = is_told;
+    if (is_told) {
+        attribution_request_complete(context);
+        return context;
+    }
     if (self->messages == NULL)
-        serve(self, exchange, is_one);
+        serve(self, exchange, handed == HANDED_ONE);
     keep(self, exchange);
+    return context;
 }
 
-void message_handed(struct exchange *exchange, enum library library, bool is_one)
+struct context *message_handed(struct exchange *exchange, enum library library, enum handed handed)
 {
     int saved_errno = errno;
     struct thread *self = observe_open();
+    struct context *context = NULL;
     if (self == NULL)
-        return; /* in a signal handler that interrupted us: one block of memory is lost */
+        return NULL; /* in a signal handler that interrupted us: one block of memory is lost */
     exchange->serial = library;
     if (self->message_count < MESSAGES_MAX) {
-        hand(self, exchange, is_one);
+        context = hand(self, exchange, handed);
     } else {
         counter_add(COUNTER_SPANS_DROPPED_PIPELINED, 1);
         exchange_free(exchange);
     }
     observe_close(self);
     errno = saved_errno;
+    return context;
 }
 
 void message_leave(struct thread *self)
@@ -136,7 +146,7 @@ void message_leave(struct thread *self)
     struct exchange *exchange;
     while ((exchange = self->messages) != NULL) {
         self->messages = exchange->next;
-        end(self, exchange);
+        message_end(self, exchange);
     }
     self->message_count = 0;
 }

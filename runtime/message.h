@@ -35,8 +35,18 @@ void message_header(struct exchange *exchange, const char *name, const void *val
 /* Its headers are the application's own context: that is the parent. */
 void message_adopt(struct exchange *exchange);
 
-/* Takes the exchange. is_one: of one call of the library. */
-void message_handed(struct exchange *exchange, enum library library, bool is_one);
+/* TOLD: its runtime says itself who works on it, by carrier.h, and until when. */
+enum handed { HANDED_SEVERAL, HANDED_ONE, HANDED_TOLD };
+
+/* Takes the exchange. ONE: of one call of the library. Answers its context; NULL: it is over. */
+struct context *message_handed(struct exchange *exchange, enum library library, enum handed handed);
+/* One that was TOLD is over, and its exchange gone. */
+void message_done(struct exchange *exchange);
+/* Of several that one exchange stands for: the context of one, as exchange_link has it. */
+void message_link(struct exchange *exchange, const void *traceparent, size_t length);
+
+/* In an observe block: it is over, and the exchange gone. */
+void message_end(struct thread *self, struct exchange *exchange);
 
 /* What the calling thread has in hand is over. */
 void message_over(void);

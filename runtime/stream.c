@@ -188,7 +188,7 @@ static inline __attribute__((always_inline)) ssize_t receive(
         note_unsettled(visit.self, sight->fd);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
-    bool delivers = visit.connection->held != NULL;
+    bool delivers = visit.connection->held != NULL || carrier_is_wanted;
     stream_leave(&visit);
     if (__builtin_expect(delivers, 0))
         carrier_serves();

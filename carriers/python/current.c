@@ -106,7 +106,8 @@ uint32_t note_given(const struct note *note)
 {
     struct carrier_view view = carrier_look();
     uint32_t request = note_request(note);
-    bool is_one_of_many = note->thread != NULL && view.is_message && view.handle == request;
+    bool is_message = view.is_message && view.handle == request;
+    bool is_one_of_many = note->thread != NULL && is_message && !note->is_told;
     return is_one_of_many ? CARRIER_NONE : carrier_hold(request);
 }
 

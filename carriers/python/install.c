@@ -9,11 +9,12 @@
 #include "object.h"
 #include "process.h"
 #include "python.h"
+#include "queue.h"
 #include "text.h"
 
 static const struct python_places *const all_places[] = {&socket_places, &task_places,
     &thread_places, &queue_places, &signal_places, &greenlet_places, &uvloop_places,
-    &message_places, &aiormq_places, &celery_places, &twisted_places};
+    &message_places, &aiormq_places, &celery_places, &twisted_places, &kafka_places};
 
 static void *main_interpreter;
 static bool is_active;
@@ -22,6 +23,8 @@ static uint32_t missing = UINT32_MAX; /* places whose modules have not been impo
 /* At the end of the interpreter, and for good: a second one in the process is not ours. */
 static void python_ended(void)
 {
+    if (is_active)
+        queue_end_messages(); /* of what the consumers were there is nothing left */
     is_active = false;
 }
 

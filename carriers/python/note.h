@@ -27,6 +27,7 @@ struct note {
     bool is_made;            /* its owner was made in the request, and is its for ever */
     bool is_tried;           /* it may work on others' things: it has to stand a trial */
     bool is_batch;           /* it took several items before it did anything */
+    bool is_told;            /* of a consumer: what it took is exactly what is worked on: kafka.c */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_given;           /* a greenlet's, which a request has started: greenlets.c */
     uint32_t keeps;          /* and calls of it under way by which it is given nothing */
@@ -36,6 +37,7 @@ struct note {
     uint64_t queue;          /* of a suspect or a consumer: its number */
     uint64_t untold;         /* the queue from which was taken for its owner, who does not know */
     uint64_t failed;         /* the queue that was empty when it was asked last */
+    uint64_t asks;           /* the consumer of Kafka that was asked last: its number */
     uint64_t serial;         /* unlike an address not used again */
     uint64_t follower;       /* the serial that what waits for this taking has; 0: nothing does */
     struct py_object *owner; /* weakly, the context into which it was put; NULL: none... */

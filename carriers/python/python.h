@@ -217,7 +217,7 @@ struct python_places {
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
     signal_places, greenlet_places, uvloop_places, message_places, aiormq_places, celery_places,
-    twisted_places;
+    twisted_places, kafka_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "carrier.h"
+#include "message.h"
 #include "python.h"
 
 enum { BUCKETS = 256, SWEEP_MIN = 64, MARKS_MAX = 4096, DEBTS_MAX = 1024 };
@@ -32,8 +33,16 @@ static void forget_marks(struct queue *queue)
     queue->first = queue->count = 0;
 }
 
+static void end_message(struct queue *queue)
+{
+    if (queue->message != NULL)
+        message_done(queue->message);
+    queue->message = NULL;
+}
+
 static void release(struct queue *queue)
 {
+    end_message(queue);
     forget_marks(queue);
     for (uint32_t i = 0; i < queue->debt_count; i++)
         carrier_drop(queue->debts[i].handle);
@@ -108,6 +117,22 @@ struct queue *queue_find(struct py_object *object)
         return add(object, reference);
     py.Py_DecRef(reference);
     return queue;
+}
+
+struct queue *queue_numbered(uint64_t number)
+{
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        for (struct queue *queue = buckets[i]; queue != NULL; queue = queue->next)
+            if (queue->number == number && is_there(queue))
+                return queue;
+    return NULL;
+}
+
+void queue_end_messages(void)
+{
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        for (struct queue *queue = buckets[i]; queue != NULL; queue = queue->next)
+            end_message(queue);
 }
 
 bool queue_is_pool(const struct queue *queue)

@@ -26,6 +26,8 @@ struct debt {
     uint32_t handle, count;
 };
 
+struct exchange;
+
 struct queue {
     struct py_object *self, *reference; /* weakly */
     struct queue *next;
@@ -37,11 +39,19 @@ struct queue {
     bool is_work;    /* so did another one */
     bool has_returns;
     bool is_used; /* who has read a request itself has taken what one put: it may be a pool */
-    bool lets_in; /* a known pool's Condition, at which its users wait */
+    struct exchange *message; /* of Kafka, that it has handed out last; NULL: that is over */
+    bool is_asked;            /* and nothing was handed out since; kafka.c */
+    bool is_inside;           /* a call of it is under way that asks it by itself */
+    bool lets_in;             /* a known pool's Condition, at which its users wait */
 };
 
 /* NULL: no memory. It is there for as long as somebody has the object. */
 struct queue *queue_find(struct py_object *object);
+
+/* NULL: it is gone, or none has the number. */
+struct queue *queue_numbered(uint64_t number);
+/* The interpreter ends: what consumers of Kafka have handed out is over. */
+void queue_end_messages(void);
 
 bool queue_is_pool(const struct queue *queue);
 /* Is what comes out of it for certain work of who put it there? */

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients of Kafka that speak its protocol themselves, and what their programs do with each message: the
+carriers tell which one they are at. Each message's span is under what sent it, and each call under its own
+message's span or under none."""
+import ast
+import collections
+import os
+
+from harness import APPS, BUILD, RawServer, check, equal, read_head, skip, wait_until
+from test_kafka import COUNT, IS_LONG, Kafka, run
+from test_kafka_wire import client, has, named, without_ours
+
+PYTHON = os.environ.get("KAFKA_PYTHON") or os.path.join(BUILD, ".venv/bin/python")
+HOWS = os.environ.get("KAFKA_HOWS", "each next commit one poll some gather pool open sqlite").split()
+
+AIO_HOWS = os.environ.get("KAFKA_HOWS", "each one wait many some gather task").split()
+
+
+class Stock(RawServer):
+    """Answers by HTTP; {path: (trace, span) that the request carried}."""
+
+    def __init__(self, scene):
+        self.asked = {}
+        super().__init__(scene, self.answer)
+
+    def answer(self, connection):
+        while True:
+            head = read_head(connection).decode()
+            if not head:
+                return
+            lines = dict(line.split(": ", 1) for line in head.splitlines()[1:] if line)
+            self.asked[head.split()[1][1:]] = tuple(lines.get("traceparent", "--").split("-")[1:3])
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def consume(scene, command, how, topic, count, traced=True):
+    """What came, and what was asked for it."""
+    stock = Stock(scene)
+    done = scene.run([*command, how, scene.bootstrap, topic, str(count), str(stock.port)], "till", traced, 300)
+    check(done.returncode == 0, how + ": runs", done.stderr[-2000:])
+    return [ast.literal_eval(line) for line in done.stdout.decode().splitlines()], stock.asked
+
+
+def counted(spans):
+    return sum(span.attributes.get("messaging.batch.message_count", 1) for span in spans)
+
+
+def check_spans(spans, came, what):
+    """Each under what sent its message, or linked to all it stands for."""
+    sent = {message[1].decode(): without_ours(message)[1] for message in came}
+    alone = [span for span in spans if "messaging.batch.message_count" not in span.attributes]
+    wrong = [span for span in alone for ids in [sent.get(span.attributes.get("messaging.kafka.message.key"))]
+             if (span.trace, span.parent) != ids or span.links != [ids] or span.kind != "CONSUMER"]
+    check(not wrong, "%s: %d spans of one, each under what sent it" % (what, len(alone)), wrong[:2])
+    many = [span for span in spans if span not in alone]
+    linked = collections.Counter(link for span in many for link in span.links)
+    check(all(not span.parent and span.links for span in many) and set(linked) <= set(sent.values()) and
+          set(linked.values()) <= {1}, "%s: %d of many, linked to each once" % (what, len(many)), many[:2])
+    return sent
+
+
+def check_calls(scene, spans, asked, sent, what):
+    """Each under its own message's span, or a root that is linked to one in hand. Answers how many are known."""
+    by_id = {(span.trace, span.id): span for span in spans}
+    calls = {(span.trace, span.id): span for span in scene.spans() if span.kind == "CLIENT"}
+    found = collections.Counter()
+    for key, ids in asked.items():
+        call = calls.get(ids)
+        message = call and by_id.get((call.trace, call.parent))
+        if message is None:
+            found["lost" if call is None else "others'" if call.parent else
+                  "linked" if any(link in by_id for link in call.links) else "roots"] += 1
+        else:
+            is_its = sent[key] in message.links or message.links_dropped > 0
+            found["known" if is_its else "strangers"] += 1
+    print("# %s: calls %s" % (what, dict(found)))
+    check(set(found) <= {"known", "linked", "roots"}, what + ": no strangers", found)
+    return found
+
+
+def worked_on(scene, command, send, how):
+    """By one program; all of its calls are known, unless it may be at work on several: then they are linked."""
+    topic = scene.topic()
+    client(scene, send, "send", topic, COUNT, "one")
+    bare, asked = consume(scene, command, how, topic, COUNT, False)
+    came, asked = consume(scene, command, how, topic, COUNT)
+    equal(came, bare, how + ": what comes is what comes bare")
+    wait_until(lambda: counted(named(scene.spans(), "process " + topic)) >= COUNT)
+    spans = named(scene.spans(), "process " + topic)
+    equal(counted(spans), COUNT, how + ": each message is told")
+    sent = check_spans(spans, came, how)
+    found = check_calls(scene, spans, asked, sent, how)
+    wanted = "linked" if how in ("some", "gather") else "known"
+    check(found[wanted] >= len(asked) - 1, "%s: %d of %d calls are %s" % (how, found[wanted], len(asked), wanted),
+          found)
+
+
+def test_python():
+    """It does not get on with the mock."""
+    with Kafka() as scene:
+        if not IS_LONG or not has(scene, "py"):
+            return skip("kafka-python", "it wants an Apache Kafka")
+        for how in HOWS:
+            worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_py.py")], "py", how)
+
+
+def test_aiokafka():
+    with Kafka() as scene:
+        if not has(scene, "aio"):
+            return
+        for how in AIO_HOWS:
+            worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_aio.py")], "aio", how)
+
+
+if __name__ == "__main__":
+    run(globals())
