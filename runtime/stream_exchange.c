@@ -77,38 +77,6 @@ static void take_out(struct connection *connection, struct exchange *exchange)
     note_current(connection);
 }
 
-void stream_disown(struct connection *connection)
-{
-    context_drop(connection->previous);
-    connection->previous = NULL;
-    struct context *opener = connection->opener.context;
-    connection->opener = nobody_opened;
-    if (opener == NULL)
-        return;
-    attribution_call_end(opener);
-    context_drop(opener);
-}
-
-void stream_own(struct thread *self, struct connection *connection)
-{
-    struct opener opener = attribution_opens(self);
-    connection->opener = opener;
-    if (opener.context == NULL)
-        return;
-    context_hold(opener.context);
-    attribution_call_begin(opener.context);
-}
-
-void stream_own_next(struct thread *self, struct connection *connection)
-{
-    struct opener *opener = &connection->opener;
-    if (connection->origin != ORIGIN_CONNECTED || connection->first != NULL ||
-        opener->context != NULL || opener->is_doubtful)
-        return;
-    stream_own(self, connection);
-    opener->is_certain = !opener->is_doubtful;
-}
-
 struct exchange *stream_prepare(
     struct thread *self, struct connection *connection, const struct event *begin)
 {
