@@ -150,6 +150,12 @@ static int visit_global(struct dl_phdr_info *info, size_t size, void *argument)
     return 1;
 }
 
+static bool is_housekeeper(const struct search *search)
+{
+    const char *name = search->library->housekeeper, *soname = search->caller.soname;
+    return name != NULL && search->has_caller && soname != NULL && strcmp(soname, name) == 0;
+}
+
 /* The functions that are not hooked are bound by the linker, and those that are must be of the same
  * library: so of names without versions a copy that the program started with comes first. Else the
  * caller is the library itself, or was linked against it; or it calls for another object, which has
@@ -160,7 +166,8 @@ static void resolve(struct search *search)
         search->functions[i] = (void *)hooks_missing;
     dl_iterate_phdr(visit_caller, search);
     bool is_own = search->has_caller && is_such(search, &search->caller);
-    search->functions[search->library->count] = is_own ? (void *)search->library : NULL;
+    bool is_called_through = is_own || is_housekeeper(search);
+    search->functions[search->library->count] = is_called_through ? (void *)search->library : NULL;
     if (dl_iterate_phdr(visit_global, search) == 1)
         return;
     if (is_own)

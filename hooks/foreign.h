@@ -39,6 +39,7 @@ struct foreign_caller {
 struct foreign_library {
     const char *names; /* of functions, each ended by '\0'; who has the first is such a library */
     uint32_t count;    /* < FOREIGN_FUNCTIONS_MAX */
+    const char *housekeeper;      /* NULL, or soname of who is as the library itself: see own */
     struct foreign_library *next; /* of those that were asked for */
     bool is_listed;
     struct foreign_caller *callers; /* FOREIGN_CALLERS_MAX */
@@ -57,10 +58,10 @@ void foreign_forget(void);
 
 /* The table of a library is made from FUNCTIONS(X), X(result, name, parameters): a structure of
  * pointers by name, and the library itself. The first name is what it is known by. own: not NULL if
- * the caller is the library itself. */
+ * the caller is the library itself, or its housekeeper, whose calls are no program's business. */
 #define FOREIGN_POINTER(result, name, parameters) result(*name) parameters;
 #define FOREIGN_NAME(result, name, parameters) #name "\0"
-#define FOREIGN_LIBRARY(type, FUNCTIONS)                                                       \
+#define FOREIGN_LIBRARY(type, FUNCTIONS, ...)                                                  \
     struct type {                                                                              \
         FUNCTIONS(FOREIGN_POINTER)                                                             \
         const void *own;                                                                       \
@@ -69,7 +70,8 @@ void foreign_forget(void);
     static struct foreign_caller type##_callers[FOREIGN_CALLERS_MAX];                          \
     static struct foreign_library type##_library = {.names = FUNCTIONS(FOREIGN_NAME),          \
         .callers = type##_callers,                                                             \
-        .count = offsetof(struct type, own) / sizeof(void *)}
+        .count = offsetof(struct type, own) / sizeof(void *),                                  \
+        __VA_ARGS__}
 
 /* In a hook: a variable of this name, of the library that the caller of the hook uses. */
 #define FOREIGN(type)                                                 \

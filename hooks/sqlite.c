@@ -3,8 +3,9 @@
  * What a program asks of SQLite, which works inside it: there is no wire. An execution of a
  * statement lasts from its first step to SQLITE_DONE, an error, or sqlite3_reset or _finalize.
  *
- * What libsqlite3 calls of itself is its own business: sqlite3_exec is one call, and its extensions
- * keep their tables by statements of their own. Debian's is bound within; another one need not be.
+ * What libsqlite3 calls of itself, or NSS's own store, is their own business: sqlite3_exec is one
+ * call, and its extensions keep their tables by statements of their own. Debian's is bound within;
+ * another one need not be.
  */
 #include <string.h>
 
@@ -37,7 +38,8 @@ typedef int row_callback(void *, int, char **, char **);
     X(const char *, sqlite3_db_filename, (sqlite3 *, const char *))                              \
     X(int, sqlite3_extended_errcode, (sqlite3 *))
 
-FOREIGN_LIBRARY(sqlite, FUNCTIONS);
+/* NSS keeps certificates in such a database, of which each of its sessions asks a dozen times. */
+FOREIGN_LIBRARY(sqlite, FUNCTIONS, .housekeeper = "libsoftokn3.so");
 
 /* sqlite.org, "Result and Error Codes" */
 enum { SQLITE_OK = 0, SQLITE_MISUSE = 21, SQLITE_ROW = 100, SQLITE_DONE = 101, PRIMARY = 0xff };

@@ -32,11 +32,6 @@ def built(program, what):
     return os.path.exists(program)
 
 
-def requests_of(scene):
-    """All spans but those of the statements by which NSS itself reads its database."""
-    return [s for s in scene.spans() if s.attributes.get("db.system.name") != "sqlite"]
-
-
 def path_of(span):
     return span.attributes.get("url.path") or "/" + span.attributes["url.full"].split("/", 3)[3]
 
@@ -54,7 +49,7 @@ def test_pair():
         contexts = dict(line.split() for line in done.stderr.decode().splitlines())
         for case, (requests, carry) in cases.items():
             equal(contexts[case], str(carry), case + ": the context inside")
-            spans = [s for s in requests_of(scene) if path_of(s) == "/" + case]
+            spans = [s for s in scene.spans() if path_of(s) == "/" + case]
             equal([sorted(s.kind for s in spans)], [["CLIENT"] * requests + ["SERVER"] * requests],
                   case + ": a span each on both sides")
             agreed = {None} if case == "plain" else {"1.3"}
@@ -104,7 +99,7 @@ def test_tools():
                     "Connection: close\r\n\r\n" % scene.port)
         scene.as_bare(["sh", "-c", "tstclnt -4 -d %s -h localhost -p %d -V tls1.2:tls1.3 < request | "
                        "grep -v -e Date -e Contexts" % (place, scene.port)], "tstclnt")
-        span, = requests_of(scene)
+        span, = scene.spans()
         equal((span.kind, span.attributes["url.full"], span.attributes["http.response.status_code"],
                span.attributes["tls.protocol.version"]), ("CLIENT", scene.url + "/one", 200, "1.3"),
               "tstclnt: a span")
@@ -117,9 +112,9 @@ def test_tools():
         check(told.startswith("GET /abc HTTP/1.1"), "selfserv: answers", told)
         scene.run(["strsclnt", "-d", place, "-p", str(port), "-c", "60", "-t", "4", "-V",
                    "tls1.2:tls1.3", "-q", "-o", "127.0.0.1"], "strsclnt")
-        wait_until(lambda: len(requests_of(scene)) >= 123)
+        wait_until(lambda: len(scene.spans()) >= 123)
         equal(server.poll(), None, "selfserv: lives")
-        spans = requests_of(scene)
+        spans = scene.spans()
         made = {s.id for s in spans if s.service in ("curl", "strsclnt")}
         served = [s.parent for s in spans if s.service == "selfserv"]
         equal((len(made), len(served), set(served)), (61, 61, made), "selfserv: below its clients")
@@ -155,12 +150,12 @@ def test_lighttpd():
         scene.as_bare(["sh", "-c", "for path in file app/r/7; do curl -sS --http1.1 --cacert %s "
                        "https://127.0.0.1:%d/$path | sha256sum; done" % (scene.path("ca.pem"), port)],
                       "lighttpd", OTEL_SERVICE_NAME="curl")
-        wait_until(lambda: len(requests_of(scene)) >= 10)
+        wait_until(lambda: len(scene.spans()) >= 10)
         for path, chain in (("/file", [("curl", "CLIENT", "https"), ("lighttpd", "SERVER", "https")]),
                             ("/app/r/7", [("curl", "CLIENT", "https"), ("lighttpd", "SERVER", "https"),
                                           ("lighttpd", "CLIENT", "http"), ("app", "SERVER", "https")])):
-            roots = {s.trace for s in requests_of(scene) if s.service == "curl" and path_of(s) == path}
-            spans = [s for s in requests_of(scene) if s.trace in roots]
+            roots = {s.trace for s in scene.spans() if s.service == "curl" and path_of(s) == path}
+            spans = [s for s in scene.spans() if s.trace in roots]
             equal(chain_of(spans), chain, "lighttpd: one below the other")
             equal([len(handshakes(s)) for s in spans if s.service == "lighttpd" and s.kind == "SERVER"],
                   [1], "lighttpd: its handshake")
@@ -190,7 +185,7 @@ def test_nut():
         wait_until(lambda: scene.run(command, traced=False).returncode == 0)
         done = scene.as_bare(command, "upsc")
         check(b"in SSL" in done.stderr and done.stdout == b"somebody\n", "upsc: inside TLS", done)
-        equal((upsd.poll(), requests_of(scene)), (None, []), "upsd: lives")
+        equal((upsd.poll(), scene.spans()), (None, []), "upsd: lives")
 
 
 main(globals(), needs=["openssl", "curl", "certutil", "pk12util", "tstclnt"])

@@ -28,8 +28,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
         self.wfile.flush()
-        print(len(context), context[0][13:] if context else "-", self.path,
-              self.client_address[1], flush=True)
+        # Whole, whichever other thread writes its own.
+        sys.stdout.write("%d %s %s %d\n" % (len(context), context[0][13:] if context else "-",
+                                            self.path, self.client_address[1]))
+        sys.stdout.flush()
 
     do_GET = do_POST = do_HEAD = do_PUT = answer
 
