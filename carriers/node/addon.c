@@ -10,6 +10,9 @@
  * | take(fd) | the context of the request that fd's connection was just read for, as a number |
  * | takeMessage(fd, channel, tag) | the same of a message that an AMQP connection has brought |
  * | worked(fd, channel, tag, number) | its program's function is over: true if the message is not |
+ * | handOut([topic, key, group, partition + 1, offset, count, header, value, ...]) | the context of
+ * a record of Kafka's, or of several, that a consumer hands to its program, entered for certain |
+ * | done(number) | that is over |
  * | isPending(value) | it is a promise that is not settled |
  * | enter(number) | what runs now is that context's; number + SURE: for certain; -number: a guess,
  * of what is alone too if SURE is added |
@@ -29,9 +32,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../protocols/messaging.h"
 #include "amqp.h"
 #include "carrier.h"
 #include "hook.h"
+#include "message.h"
 #include "slots.h"
 
 struct napi_env;
@@ -239,6 +244,93 @@ static struct napi_value *worked(struct napi_env *env, struct napi_callback_info
     return is_live;
 }
 
+/* --- records of Kafka ------------------------------------------------------------------------- */
+
+enum { TOPIC, KEY, GROUP, PARTITION, OFFSET, COUNT, HEADERS, TEXT_MAX = 2048 };
+
+static int64_t number_in(struct napi_env *env, struct napi_value *array, uint32_t index)
+{
+    struct napi_value *value = NULL;
+    int64_t number = 0;
+    if (napi.get_element(env, array, index, &value) == 0)
+        napi.get_value_int64(env, value, &number);
+    return number;
+}
+
+/* "": there is none. */
+static size_t text_in(
+    struct napi_env *env, struct napi_value *array, uint32_t index, char text[TEXT_MAX])
+{
+    struct napi_value *value = NULL;
+    size_t length = 0;
+    *text = '\0';
+    if (napi.get_element(env, array, index, &value) == 0)
+        napi.get_value_string_utf8(env, value, text, TEXT_MAX, &length);
+    return length;
+}
+
+static void tell_records(
+    struct napi_env *env, struct napi_value *array, uint32_t length, struct exchange *exchange)
+{
+    static const uint8_t texts[] = {FIELD_DESTINATION, FIELD_ROUTING, FIELD_SUBSCRIPTION};
+    char text[TEXT_MAX], name[TEXT_MAX];
+    for (uint32_t i = TOPIC; i <= GROUP; i++) {
+        size_t bytes = text_in(env, array, i, text);
+        if (bytes > 0)
+            call_text(exchange, texts[i], text, bytes);
+    }
+    call_number(exchange, FIELD_VERSION, MESSAGE_PROCESS);
+    call_number(exchange, FIELD_ROWS, number_in(env, array, PARTITION));
+    call_number(exchange, FIELD_STATUS, number_in(env, array, OFFSET));
+    call_number(exchange, FIELD_BATCH, number_in(env, array, COUNT));
+    for (uint32_t i = HEADERS; i + 1 < length; i += 2) {
+        text_in(env, array, i, name);
+        size_t bytes = text_in(env, array, i + 1, text);
+        if (exchange->numbers[FIELD_BATCH] > 1)
+            message_link(exchange, text, bytes);
+        else
+            message_header(exchange, name, text, bytes);
+    }
+}
+
+static struct napi_value *hand_out(struct napi_env *env, struct napi_callback_info *info)
+{
+    struct slots *slots = NULL;
+    struct napi_value *array = NULL, *number = NULL;
+    size_t count = 1;
+    uint32_t length = 0;
+    if (napi.get_cb_info(env, info, &count, &array, NULL, (void **)&slots) != 0 || count != 1 ||
+        napi.get_array_length(env, array, &length) != 0)
+        return NULL;
+    carrier_enter(CARRIER_NONE, false);
+    struct exchange *exchange = message_begin(true);
+    if (exchange == NULL)
+        return NULL;
+    tell_records(env, array, length, exchange);
+    struct context *context = message_handed(exchange, LIBRARY_KAFKA, HANDED_TOLD);
+    if (context == NULL)
+        return NULL;
+    uint32_t handle = carrier_hold(context->index);
+    if (call_put(context, (struct call){exchange, 0}) == NULL) {
+        carrier_drop(handle);
+        return NULL;
+    }
+    napi.create_int32(env, (int32_t)slots_keep(slots, handle), &number);
+    carrier_enter(handle, true);
+    return number;
+}
+
+static struct napi_value *done(struct napi_env *env, struct napi_callback_info *info)
+{
+    struct slots *slots = NULL;
+    struct call call;
+    int32_t number = argument(env, info, &slots, 0);
+    uint32_t handle = number <= 0 ? CARRIER_NONE : slots_find(slots, (uint32_t)number);
+    if (handle != CARRIER_NONE && call_take(context_at(handle), &call))
+        message_done(call.exchange);
+    return NULL;
+}
+
 /* --- writes of several ------------------------------------------------------------------------ */
 
 static int32_t element(struct napi_env *env, struct napi_value *array, uint32_t index)
@@ -382,7 +474,8 @@ static struct napi_value *start(struct napi_env *env, struct napi_value *exports
         const char *name;
         callback *function;
     } offered[] = {{"take", take}, {"takeMessage", take_message}, {"worked", worked},
-        {"isPending", is_pending}, {"guess", guess}, {"parts", parts}, {"wrap", wrap}, {"run", run},
+        {"handOut", hand_out}, {"done", done}, {"isPending", is_pending}, {"guess", guess},
+        {"parts", parts}, {"wrap", wrap}, {"run", run},
         {"enter", enter}}; /* the last one stands for all */
     for (size_t i = 0; i < sizeof(offered) / sizeof(offered[0]); i++)
         if (!add(env, exports, offered[i].name, offered[i].function, slots))

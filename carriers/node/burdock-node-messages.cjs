@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Consumers of amqplib, which reads many messages at once and calls its program's function with one
-// after the other: what the function does, and what it awaits, is that message's.
+// Consumers of amqplib and kafkajs, which read many messages at once and call their program's function
+// with one after the other: what the function does, and what it awaits, is that message's. kafkajs may
+// call it with a batch as well, which is one span then.
 //
-// A message is at work until it is settled and the promise that the function has answered is, too.
+// A message of amqplib is at work until it is settled and the promise that the function has answered is, too.
 // While several are, contexts are believed only after a trial, since a queue of the program's own
 // calls functions in the context of whoever emptied it: then messages are over without a call of
 // their own, or settled in the context of others. Before, a call of one of several is a root.
@@ -32,7 +33,11 @@ class Trial {
   }
 }
 
-module.exports = function messages({ takeMessage, worked, isPending }, store, around, begin) {
+const VALUE_MAX = 512; // characters of a header's value: longer ones do not go on
+const LINKS_MAX = 1024; // messages of a batch that are looked into
+
+module.exports = function messages(addon, store, around, begin, handleOf) {
+  const { takeMessage, worked, isPending, handOut, done } = addon;
   const channels = new WeakMap(); // their trials, and messages to be settled
   const atWork = new Set();
   let handed; // what the program's function, which has not returned, was called with
@@ -100,6 +105,7 @@ module.exports = function messages({ takeMessage, worked, isPending }, store, ar
   }
 
   function leave(result) {
+    if (handed.told === undefined) return leaveRecord(result);
     const { message, told, unsettled, before, isCarried } = handed;
     handed = undefined;
     if (worked(...told, message.number) !== true) {
@@ -157,7 +163,68 @@ module.exports = function messages({ takeMessage, worked, isPending }, store, ar
     }
   }
 
-  return function amqplib({ BaseChannel: { prototype: base }, Channel: { prototype } }) {
+  // kafkajs awaits what its program's function has answered, so that it may be waited for here, too.
+  const { then } = Promise.prototype;
+  function leaveRecord(result) {
+    const { message, before, isCarried } = handed;
+    handed = undefined;
+    addon.enter(0);
+    if (isCarried) store.enterWith(before);
+    message.isInHand = false;
+    const over = () => {
+      done(message.number);
+      look(message);
+    };
+    if (!isPending(result)) {
+      if (!message.hasCalled) message.isJudged = true;
+      return over();
+    }
+    message.promise = result;
+    message.hasPromised = true;
+    then.call(result, over, over);
+  }
+
+  function headersOf({ headers }, isOne) {
+    const told = isOne ? Object.entries(headers ?? {}) : [["traceparent", headers?.traceparent]];
+    return told.filter(([, value]) => value?.length <= VALUE_MAX && !Array.isArray(value))
+      .flatMap(([name, value]) => [name, value.toString()]);
+  }
+
+  function handRecords(runner, { topic, partition }, messages) {
+    if (handed !== undefined) leave(); // the function has thrown
+    const carrier = messages.length > 0 && begin(handleOf());
+    if (!carrier) return;
+    const isCarried = carrier.onMessage();
+    const [{ key, offset }] = messages;
+    const isOne = messages.length === 1;
+    const number = handOut([topic, isOne && key?.length <= VALUE_MAX ? key.toString() : "",
+      runner.consumerGroup.groupId, partition + 1, Number(offset), messages.length,
+      ...messages.slice(0, LINKS_MAX).flatMap((message) => headersOf(message, isOne))]);
+    if (number === undefined) return;
+    lookOn();
+    lookOn();
+    const message = new Message(number, of(runner).trial, !isCarried);
+    handed = { message, before: store.getStore(), isCarried };
+    atWork.add(message);
+    if (isCarried) store.enterWith(message);
+  }
+
+  function kafkajs(Runner) {
+    const { prototype } = Runner;
+    const wrapped = new WeakSet();
+    const places = [["processEachMessage", "eachMessage", (payload) => [payload, [payload.message]]],
+      ["processEachBatch", "eachBatch", ({ batch }) => [batch, batch.messages]]];
+    if (!places.every(([name]) => prototype[name]?.length === 1)) return; // another version
+    for (const [name, callback, of] of places)
+      around(prototype, name, (runner) => {
+        if (wrapped.has(runner)) return;
+        wrapped.add(runner);
+        around(runner, callback, (_, [payload]) => void handRecords(runner, ...of(payload)),
+          (_, args, result) => void (handed !== undefined && leave(result)));
+      });
+  }
+
+  function amqplib({ BaseChannel: { prototype: base }, Channel: { prototype } }) {
     const places = [[base, "dispatchMessage", 2], [prototype, "sendImmediately", 2],
       [prototype, "sendMessage", 3]];
     if (Object.getPrototypeOf(base) !== prototype || !places.every(([owner, name, length]) =>
@@ -166,5 +233,6 @@ module.exports = function messages({ takeMessage, worked, isPending }, store, ar
       void (handed !== undefined && leave(result)));
     around(prototype, "sendImmediately", send);
     around(prototype, "sendMessage", () => void begin()?.noteCall());
-  };
+  }
+  return { amqplib, kafkajs };
 };

@@ -80,6 +80,7 @@ const IDLE_MAX = 256; // requests in a row without a call of anybody's, before n
 const IDLE_GROWTH = 16; // times as many, each time that this was too soon
 const STRAYED_MAX = 64; // requests until those are over that began while nothing was carried
 const SURE = 2 ** 30; // addon.c
+const SOCKETS_MAX = 8;
 
 function carry(handle, addon, subscribe, store, clients) {
   const { take, enter, guess, parts } = addon;
@@ -201,7 +202,7 @@ function carry(handle, addon, subscribe, store, clients) {
     } else if (hasBody(request)) enterOnPush(request, () => store.enterWith(context));
   }
   function onMessage(socket) {
-    brokers.add(socket);
+    if (socket) brokers.add(socket);
     if (!isLooked) lookAround(); // before the first is handed on
     return begin();
   }
@@ -242,7 +243,8 @@ function requireUnseen(name) {
   return loaded;
 }
 
-const isConsumers = (file) => file.endsWith("/amqplib/lib/channel.js");
+const consumersOf = (file) => file.endsWith("/amqplib/lib/channel.js") ? "amqplib" :
+  file.endsWith("/kafkajs/src/consumer/runner.js") ? "kafkajs" : undefined;
 
 function start() {
   const addon = { exports: {} };
@@ -275,22 +277,30 @@ function start() {
   const consumers = new Set();
   const { _cache } = module.constructor;
   let count = 0; // of files that were looked at
-  let amqplib;
+  let messages;
+  const sockets = new Set(); // the last ones that connected: any tells what handles are like
+  const handleOf = () => [...sockets].find(({ _handle }) => _handle)?._handle;
   function lookForConsumers() {
     const files = Object.keys(_cache);
     if (files.length === count) return;
     count = files.length;
-    for (const file of files.filter(isConsumers)) {
+    for (const file of files.filter(consumersOf)) {
       if (consumers.has(file)) continue;
       consumers.add(file);
       if (clients === undefined) prepare();
-      amqplib ??= requireOurs("messages")(addon.exports, store, clients.around, begin);
-      amqplib(_cache[file].exports);
+      messages ??= requireOurs("messages")(addon.exports, store, clients.around, begin, handleOf);
+      messages[consumersOf(file)](_cache[file].exports);
     }
   }
-  subscribe("net.client.socket", () => {
+  function keep(socket) {
+    if (carrier !== undefined || messages === undefined) return sockets.clear();
+    sockets.add(socket);
+    if (sockets.size > SOCKETS_MAX) sockets.delete(sockets.values().next().value);
+  }
+  subscribe("net.client.socket", ({ socket }) => {
     try {
       lookForConsumers();
+      keep(socket);
     } catch {
       // another version than those we know
     }

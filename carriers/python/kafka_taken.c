@@ -92,7 +92,7 @@ static void tell_place(struct exchange *exchange, struct py_object *record)
     call_number(exchange, FIELD_ROWS, is_first ? number_of(record, "partition") + 1 : SEVERAL);
     if (is_first)
         tell(exchange, FIELD_DESTINATION, topic);
-    else if (name.length != exchange->texts[FIELD_DESTINATION].length ||
+    else if (name.bytes == NULL || name.length != exchange->texts[FIELD_DESTINATION].length ||
              memcmp(name.bytes, exchange_text(exchange, FIELD_DESTINATION), name.length) != 0)
         exchange_forget_last(exchange, FIELD_DESTINATION);
     py.Py_DecRef(topic);

@@ -6,14 +6,20 @@ import ast
 import collections
 import os
 
-from harness import APPS, BUILD, RawServer, check, equal, read_head, skip, wait_until
+from harness import APPS, BUILD, RawServer, check, equal, read_head, wait_until
 from test_kafka import COUNT, IS_LONG, Kafka, run
-from test_kafka_wire import client, has, named, without_ours
+from test_kafka_wire import KAFKAJS, client, has, named, without_ours
 
 PYTHON = os.environ.get("KAFKA_PYTHON") or os.path.join(BUILD, ".venv/bin/python")
-HOWS = os.environ.get("KAFKA_HOWS", "each next commit one poll some gather pool open sqlite").split()
-
-AIO_HOWS = os.environ.get("KAFKA_HOWS", "each one wait many some gather task").split()
+# What programs do, and which of their calls are known: else they are linked to what may be at work, or roots.
+HOWS = {
+    "py": dict.fromkeys("each next commit one poll pool open sqlite".split(), "known") |
+          {"some": "linked", "gather": "linked"},
+    "aio": dict.fromkeys("each one wait many task".split(), "known") | {"some": "linked", "gather": "linked"},
+    "js": dict.fromkeys("each batch some fail".split(), "known") | {"async": "roots"}}
+APART = {"py": [PYTHON, os.path.join(APPS, "kafka_each_py.py")],
+         "aio": [PYTHON, os.path.join(APPS, "kafka_each_aio.py")],
+         "js": ["node", os.path.join(APPS, "kafka_each_js.cjs"), KAFKAJS]}
 
 
 class Stock(RawServer):
@@ -78,38 +84,42 @@ def check_calls(scene, spans, asked, sent, what):
     return found
 
 
-def worked_on(scene, command, send, how):
-    """By one program; all of its calls are known, unless it may be at work on several: then they are linked."""
+def worked_on(scene, module, how, wanted):
     topic = scene.topic()
-    client(scene, send, "send", topic, COUNT, "one")
-    bare, asked = consume(scene, command, how, topic, COUNT, False)
-    came, asked = consume(scene, command, how, topic, COUNT)
+    client(scene, module, "send", topic, COUNT, "one")
+    bare, asked = consume(scene, APART[module], how, topic, COUNT, False)
+    came, asked = consume(scene, APART[module], how, topic, COUNT)
     equal(came, bare, how + ": what comes is what comes bare")
-    wait_until(lambda: counted(named(scene.spans(), "process " + topic)) >= COUNT)
+    count = COUNT + (len(range(3, COUNT, 10)) if how == "fail" else 0)  # those come again
+    wait_until(lambda: counted(named(scene.spans(), "process " + topic)) >= count)
     spans = named(scene.spans(), "process " + topic)
-    equal(counted(spans), COUNT, how + ": each message is told")
+    equal(counted(spans), count, how + ": each message is told")
     sent = check_spans(spans, came, how)
     found = check_calls(scene, spans, asked, sent, how)
-    wanted = "linked" if how in ("some", "gather") else "known"
     check(found[wanted] >= len(asked) - 1, "%s: %d of %d calls are %s" % (how, found[wanted], len(asked), wanted),
           found)
 
 
-def test_python():
-    """It does not get on with the mock."""
+def each_way(module):
     with Kafka() as scene:
-        if not IS_LONG or not has(scene, "py"):
-            return skip("kafka-python", "it wants an Apache Kafka")
-        for how in HOWS:
-            worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_py.py")], "py", how)
+        if has(scene, module):
+            for how, wanted in HOWS[module].items():
+                if how in os.environ.get("KAFKA_HOWS", how).split():
+                    worked_on(scene, module, how, wanted)
+
+
+def test_kafka_python():
+    """It does not get on with the mock."""
+    if IS_LONG:
+        each_way("py")
 
 
 def test_aiokafka():
-    with Kafka() as scene:
-        if not has(scene, "aio"):
-            return
-        for how in AIO_HOWS:
-            worked_on(scene, [PYTHON, os.path.join(APPS, "kafka_each_aio.py")], "aio", how)
+    each_way("aio")
+
+
+def test_kafkajs():
+    each_way("js")
 
 
 if __name__ == "__main__":
