@@ -253,12 +253,15 @@ static void take_string(struct broker_reader *reader, struct amqp_channel *chann
         cancel(reader, channel);
 }
 
-/* What the queue's name is kept as that stands in a method. */
-static uint64_t queue_key(const struct broker_reader *reader, const struct amqp_channel *channel)
+/* What the queue's name is kept as that stands in a method: to the end of that, whatever becomes of
+ * its channel. */
+static uint64_t queue_key(const struct broker_reader *reader)
 {
-    return amqp_frame_of(reader)->method == BASIC_CONSUME
-               ? kept_key(KEPT_CONSUME, channel, channel->consumes)
-               : kept_key(KEPT_GET, channel, 0);
+    const struct amqp_frame *frame = amqp_frame_of(reader);
+    const struct amqp_channel here = {
+        .number = (uint16_t)(frame->header[1] << 8 | frame->header[2])};
+    return frame->method == BASIC_CONSUME ? kept_key(KEPT_CONSUME, &here, frame->argument.hash)
+                                          : kept_key(KEPT_GET, &here, 0);
 }
 
 /* A piece of a string. */
@@ -271,16 +274,15 @@ static void tell_piece(struct broker_reader *reader, struct amqp_channel *channe
         broker_tell_text(
             reader, content->serial, kind == 'E' ? FIELD_DESTINATION : FIELD_ROUTING, piece);
     else if (kind == 'Q')
-        broker_keep(reader, queue_key(reader, channel), piece);
+        broker_keep(reader, queue_key(reader), piece);
     if (kind == 'Q' && piece.is_last && channel->asks != ASKED_NOTHING)
-        broker_recall(
-            reader, channel->asked_serial, FIELD_SUBSCRIPTION, queue_key(reader, channel));
+        broker_recall(reader, channel->asked_serial, FIELD_SUBSCRIPTION, queue_key(reader));
 }
 
 /* No name of a queue stands for the one that was declared last (1.8.3.3), which is not followed. */
-static void forget_queue(struct broker_reader *reader, struct amqp_channel *channel)
+static void forget_queue(struct broker_reader *reader)
 {
-    broker_tell_kept(reader, EVENT_DROP, queue_key(reader, channel), 0);
+    broker_tell_kept(reader, EVENT_DROP, queue_key(reader), 0);
 }
 
 static void next_argument(struct amqp_argument *argument)
@@ -298,9 +300,11 @@ static void read_string(
         argument->is_string = argument->is_first = true;
         if (kind == 's')
             argument->hash = broker_hash_start ^ channel->number;
+        if (kind == 'Q')
+            argument->hash = channel->consumes;
         argument->is_empty = argument->left == 0;
         if (argument->is_empty && kind == 'Q')
-            forget_queue(reader, channel);
+            forget_queue(reader);
     }
     size_t there = end - reader->at;
     size_t length = there < argument->left ? there : argument->left;
@@ -314,7 +318,8 @@ static void read_string(
     reader->at += length;
     if (argument->left > 0)
         return;
-    take_string(reader, channel);
+    if (channel->number != 0)
+        take_string(reader, channel);
     next_argument(argument);
 }
 
@@ -399,6 +404,8 @@ void amqp_read_method(struct broker_reader *reader, size_t end)
             read_number(reader, channel, (unsigned)(kind - '0'));
         else
             read_string(reader, channel, kind, end);
+        if (channel == &nobody && !frame->argument.is_string)
+            break; /* nothing behind it means anything */
     }
     reader->at = end;
 }
