@@ -248,11 +248,12 @@ struct context *attribution_given(const struct thread *self)
 
 /* It may be the work of one that has asked; an isolated loop's is rather that of who is likeliest.
  */
-static bool may_be_of_asker(const struct thread *self, struct decision decision)
+__attribute__((noinline)) static void note_uncertain(struct thread *self, struct context *likely)
 {
-    bool is_likely = decision.parent != NULL && isolation_is_on(&self->isolation);
-    return decision.rule == RULE_AMBIGUOUS && somebody_asks(self) &&
-           (!is_likely || has_asked(decision.parent));
+    bool is_likely = likely != NULL && isolation_is_on(&self->isolation);
+    if (somebody_asks(self) && (!is_likely || has_asked(likely)))
+        trial_failed(&asking_trial, DISTRUST);
+    counter_add(COUNTER_PARENT_UNCERTAIN, 1);
 }
 
 /* The decision is a call's, as it stands. */
@@ -266,10 +267,8 @@ static struct decision noted(struct thread *self, struct decision decision)
         self->current->has_called = true;
     self->current_retries = false;
     isolation_called(&self->isolation, decision.rule == RULE_AMBIGUOUS);
-    if (may_be_of_asker(self, decision))
-        trial_failed(&asking_trial, DISTRUST);
     if (decision.rule == RULE_AMBIGUOUS)
-        counter_add(COUNTER_PARENT_UNCERTAIN, 1);
+        note_uncertain(self, decision.parent);
     return decision;
 }
 

@@ -145,13 +145,24 @@ OURS void (*carrier_serving)(void);
  * children work. */
 OURS void (*carrier_connecting)(const void *caller);
 
-/* So it is whenever anything was read, once a connection is there whose library hands on later, one
- * by one, what it reads. */
+/* So it is whenever anything was read, once a message was, or a connection is there whose library
+ * hands on later, one by one, what it reads. */
 OURS bool carrier_is_wanted;
+
+static inline void carrier_want(void)
+{
+    __atomic_store_n(&carrier_is_wanted, true, __ATOMIC_RELAXED);
+}
 
 static inline void carrier_serves(void)
 {
     void (*serving)(void) = __atomic_load_n(&carrier_serving, __ATOMIC_ACQUIRE);
     if (serving != NULL)
         serving();
+}
+
+static inline void carrier_read(void)
+{
+    if (__builtin_expect(__atomic_load_n(&carrier_is_wanted, __ATOMIC_RELAXED), 0))
+        carrier_serves();
 }

@@ -336,8 +336,7 @@ size_t secure_received(struct secure_call *call, void *buffer, size_t length, si
     if (config.inserts_inbound && visit.self->inbound.splices == 1)
         length = (size_t)passing_insert(&visit, buffer, length, size);
     stream_leave(&visit);
-    if (__builtin_expect(carrier_is_wanted, 0))
-        carrier_serves();
+    carrier_read();
     return length;
 }
 

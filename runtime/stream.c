@@ -155,6 +155,7 @@ static void note_unsettled(struct thread *self, int fd)
 {
     self->unsettled_fd = fd + 1;
     __atomic_store_n(&stream_has_unsettled, true, __ATOMIC_RELAXED);
+    carrier_want();
 }
 
 /* Answers what the host is to get: more than result only if is_editable. */
@@ -188,10 +189,8 @@ static inline __attribute__((always_inline)) ssize_t receive(
         note_unsettled(visit.self, sight->fd);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
-    bool delivers = visit.connection->held != NULL || carrier_is_wanted;
     stream_leave(&visit);
-    if (__builtin_expect(delivers, 0))
-        carrier_serves();
+    carrier_read();
     return result;
 }
 

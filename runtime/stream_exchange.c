@@ -77,6 +77,18 @@ static void take_out(struct connection *connection, struct exchange *exchange)
     note_current(connection);
 }
 
+void stream_disown(struct connection *connection)
+{
+    context_drop(connection->previous);
+    connection->previous = NULL;
+    struct context *opener = connection->opener.context;
+    connection->opener = nobody_opened;
+    if (opener == NULL)
+        return;
+    attribution_call_end(opener);
+    context_drop(opener);
+}
+
 struct exchange *stream_prepare(
     struct thread *self, struct connection *connection, const struct event *begin)
 {

@@ -101,7 +101,8 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     memcpy(prefixes, connection->prefixes, sizeof(prefixes)); /* without these bytes */
     connection->state = CONNECTION_CLAIMED;
     connection->protocol = protocol;
-    carrier_is_wanted |= protocol->hands_on;
+    if (protocol->hands_on)
+        carrier_want();
     connection->row = row_of(protocol);
     connection->requests_out = requests == DIRECTION_OUT;
     connection->edits = connection->requests_out ? is_edited(protocol) : is_answer_edited(protocol);

@@ -2,18 +2,6 @@
 /* Whose the next request of a connection is. */
 #include "stream_internal.h"
 
-void stream_disown(struct connection *connection)
-{
-    context_drop(connection->previous);
-    connection->previous = NULL;
-    struct context *opener = connection->opener.context;
-    connection->opener = nobody_opened;
-    if (opener == NULL)
-        return;
-    attribution_call_end(opener);
-    context_drop(opener);
-}
-
 void stream_own(struct thread *self, struct connection *connection)
 {
     struct opener opener = attribution_opens(self);

@@ -144,7 +144,7 @@ static uint64_t rotate(uint64_t x, int bits)
     return x << bits | x >> (64 - bits);
 }
 
-static void seed(struct thread *self)
+__attribute__((noinline, cold)) static void seed(struct thread *self)
 {
     long got = -1;
     if (process_may_call())
