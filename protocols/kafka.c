@@ -6,7 +6,7 @@
  *
  *   FIELD_DESTINATION topic, FIELD_ROUTING key, FIELD_SUBSCRIPTION consumer group,
  *   FIELD_USER_AGENT client.id, FIELD_CODE librdkafka's name of the error,
- *   FIELD_STATUS offset, of what was handed on; else the broker's error,
+ *   FIELD_STATUS offset, of what was handed on alone; else the broker's error,
  *   FIELD_ROWS partition + 1, 0: not known
  */
 #include "database.h"
@@ -63,7 +63,7 @@ void kafka_describe(const struct facts *facts, struct describer *out)
     if (facts->numbers[FIELD_ROWS] > 0)
         put(out, ATTRIBUTE_MESSAGING_DESTINATION_PARTITION_ID,
             database_decimal(facts->numbers[FIELD_ROWS] - 1, digits));
-    if (operation == MESSAGE_PROCESS)
+    if (operation == MESSAGE_PROCESS && facts->numbers[FIELD_BATCH] < 2)
         out->number(out, ATTRIBUTE_MESSAGING_KAFKA_OFFSET, status);
     put(out, ATTRIBUTE_MESSAGING_KAFKA_MESSAGE_KEY, facts->texts[FIELD_ROUTING]);
     put(out, ATTRIBUTE_MESSAGING_CONSUMER_GROUP_NAME, facts->texts[FIELD_SUBSCRIPTION]);

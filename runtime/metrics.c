@@ -228,16 +228,18 @@ static bool is_text(const struct span_attribute *value, const char *text)
 }
 
 /* Each message counts once. What a receive brought is counted as it is worked on; but of what is
- * fetched ahead nobody knows when that is. */
+ * fetched ahead few know when that is, so it has been counted by then. */
 static void find_messages(
     struct metrics *metrics, const struct span *span, struct measured *measured)
 {
-    bool is_sent = false, is_fetched = false, is_error = false, is_batch = false;
+    bool is_sent = false, is_fetched = false, is_error = false, is_batch = false, is_kafkas = false;
     measured->message_count = 1;
     for (unsigned i = 0; i < span->attribute_count; i++) {
         const struct span_attribute *value = &span->attributes[i];
         if (value->key == ATTRIBUTE_MESSAGING_OPERATION_TYPE)
             is_sent = is_text(value, "send");
+        else if (value->key == ATTRIBUTE_MESSAGING_SYSTEM)
+            is_kafkas = is_text(value, "kafka");
         else if (value->key == ATTRIBUTE_MESSAGING_OPERATION_NAME)
             is_fetched = is_text(value, "fetch");
         else if (value->key == ATTRIBUTE_MESSAGING_BATCH_MESSAGE_COUNT) {
@@ -246,7 +248,9 @@ static void find_messages(
         }
         is_error |= value->key == ATTRIBUTE_ERROR_TYPE;
     }
-    bool is_consumed = span->kind == SPAN_KIND_CONSUMER || is_fetched;
+    metrics->has_fetched |= is_fetched;
+    bool is_counted = is_kafkas && metrics->has_fetched;
+    bool is_consumed = is_fetched || (span->kind == SPAN_KIND_CONSUMER && !is_counted);
     if ((is_sent || is_consumed) && !(is_fetched && is_error && !is_batch))
         measured->messages = series_of(metrics, span, is_sent ? MEASURE_SENT : MEASURE_CONSUMED);
 }

@@ -47,6 +47,7 @@ struct metrics {
     uint64_t sent_ns;  /* of delta: from then on; 0: never sent */
     uint64_t due_ns;   /* monotonic; 0: nothing is */
     bool is_changed;   /* since it was sent */
+    bool has_fetched;  /* messages of Kafka that it may be told again later */
     uint64_t added;    /* operations, ever */
     uint64_t filed;    /* as many are in the file for others, see metrics_file.h */
     uint64_t counters_sent[COUNTER_COUNT];

@@ -2,7 +2,7 @@
 """A producer and a consumer by aiokafka: send|take BOOTSTRAP TOPIC COUNT GROUP. One record a request, or,
 if GROUP is `batch`, many; if it is `told`, each that the broker has is told, and none comes twice; if it
 is `long`, each has a megabyte; if it is `wide`, many to two partitions, in large
-batches; if it is `apart`, each to a partition of its own."""
+batches; if it is `pair`, to two partitions; if it is `apart`, each to a partition of its own."""
 import asyncio
 import os
 import ssl
@@ -25,7 +25,8 @@ async def send():
     sent = []
     for i in range(int(COUNT)):
         sent.append(await producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i,
-                                        i if GROUP == "apart" else i % 2 if LARGE else 0,
+                                        i if GROUP == "apart" else
+                                        i % 2 if LARGE or GROUP == "pair" else 0,
                                         headers=[("n", b"%d" % i)] if i % 2 else None))
         if GROUP not in ("batch", "wide"):
             await sent[-1]

@@ -5,13 +5,13 @@ kafka_each_py.py.
     each    async for record in consumer        one     await consumer.getone()
     wait    getone(), waited for by a task      many    all of a getmany()
     some    only each third makes a call        gather  ten by ten
-    task    each by a task of its own, at once  beside  two consumers, a task each"""
+    task    each by a task of its own, at once  pair    two consumers, a partition and a task each"""
 import asyncio
 import os
 import random
 import sys
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 HOW, BOOTSTRAP, TOPIC, COUNT, PORT = sys.argv[1:]
 
@@ -35,12 +35,16 @@ async def records(consumer):
         yield await consumer.getone()
 
 
-async def work(topic, count):
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=BOOTSTRAP, client_id="stock",
+async def work(partition=None):
+    topics = () if HOW == "pair" else (TOPIC,)
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=BOOTSTRAP, client_id="stock",
                                 group_id="g%d" % os.getpid(), auto_offset_reset="earliest")
     await consumer.start()
-    gathered, tasks, left = [], set(), count
-    async for record in consumer if HOW in ("each", "some", "gather", "beside", "task") else records(consumer):
+    gathered, tasks, left = [], set(), int(COUNT)
+    if HOW == "pair":
+        consumer.assign([TopicPartition(TOPIC, partition)])
+        left = (left + 1 - partition) // 2
+    async for record in consumer if HOW in ("each", "some", "gather", "pair", "task") else records(consumer):
         print((record.offset, record.key, record.value, list(record.headers)))
         left -= 1
         if HOW == "gather":
@@ -61,7 +65,7 @@ async def work(topic, count):
 
 
 async def main():
-    await asyncio.gather(*(work(topic, int(COUNT)) for topic in TOPIC.split(",")))
+    await asyncio.gather(*([work(0), work(1)] if HOW == "pair" else [work()]))
 
 
 asyncio.run(main())

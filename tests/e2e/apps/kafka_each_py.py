@@ -7,7 +7,7 @@ HOW BOOTSTRAP TOPIC COUNT PORT. It prints each record.
     one     poll(max_records=1)             some    only each third makes a call
     gather  ten by ten, called when there   pool    each in a pool of threads, waited for
     are ten                                 open    each, and the consumer is left open
-    sqlite  each by a statement, too"""
+    sqlite  each by a statement, too        pair    two consumers, a partition and a thread each"""
 import concurrent.futures
 import http.client
 import os
@@ -15,12 +15,12 @@ import sqlite3
 import sys
 import threading
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 HOW, BOOTSTRAP, TOPIC, COUNT, PORT = sys.argv[1:]
 connections = {}
 pool = concurrent.futures.ThreadPoolExecutor(4)
-base = sqlite3.connect(":memory:", isolation_level=None)
+base = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 base.execute("CREATE TABLE seen (key)")
 
 
@@ -32,7 +32,7 @@ def call(record):
 
 
 def tell(record):
-    print((record.offset, record.key, record.value, list(record.headers)))
+    sys.stdout.write("%r\n" % ((record.offset, record.key, record.value, list(record.headers)),))
 
 
 def records(consumer):
@@ -45,11 +45,15 @@ def records(consumer):
         yield next(consumer)
 
 
-def work():
-    consumer = KafkaConsumer(TOPIC, bootstrap_servers=BOOTSTRAP, client_id="stock", group_id="g%d" % os.getpid(),
+def work(partition=None):
+    topics = () if HOW == "pair" else (TOPIC,)
+    consumer = KafkaConsumer(*topics, bootstrap_servers=BOOTSTRAP, client_id="stock", group_id="g%d" % os.getpid(),
                              auto_offset_reset="earliest", enable_auto_commit=HOW != "commit")
     gathered, left = [], int(COUNT)
-    for record in consumer if HOW in ("each", "commit", "open", "some") else records(consumer):
+    if HOW == "pair":
+        consumer.assign([TopicPartition(TOPIC, partition)])
+        left = (left + 1 - partition) // 2
+    for record in consumer if HOW in ("each", "commit", "open", "some", "pair") else records(consumer):
         tell(record)
         left -= 1
         if HOW == "gather":
@@ -71,4 +75,9 @@ def work():
         consumer.close()
 
 
-work()
+if HOW == "pair":
+    threads = [threading.Thread(target=work, args=[partition]) for partition in (0, 1)]
+    for thread in threads:
+        thread.start()
+else:
+    work()

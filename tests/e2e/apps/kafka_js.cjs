@@ -15,7 +15,7 @@ if (protocol.endsWith('SSL'))
 const compression = process.env.KAFKA_CODEC === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None;
 const kafka = new Kafka(settings);
 
-const message = (i) => ({ key: `${i}`, value: `value ${i} \0`, partition: 0,
+const message = (i) => ({ key: `${i}`, value: `value ${i} \0`, partition: group === 'pair' ? i % 2 : 0,
   headers: i % 2 ? { n: `${i}` } : undefined });
 const literal = (bytes) => "b'" +
   Array.from(bytes, (byte) => '\\x' + byte.toString(16).padStart(2, '0')).join('') + "'";

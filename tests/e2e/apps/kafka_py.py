@@ -17,7 +17,7 @@ def send():
                              **SECURITY, **CODEC, **LARGE)
     for i in range(int(COUNT)):
         sent = producer.send(TOPIC, b"value %d \0" % i + MORE, b"%d" % i,
-                             [("n", b"%d" % i)] if i % 2 else None, i % 2 if LARGE else 0)
+                             [("n", b"%d" % i)] if i % 2 else None, i % 2 if LARGE or GROUP == "pair" else 0)
         if GROUP not in ("batch", "wide"):
             sent.get(120)
         if GROUP == "told":
