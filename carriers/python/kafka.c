@@ -6,8 +6,7 @@
  *
  * | kafka-python 2 and 3 | |
  * |---|---|
- * | KafkaConsumer | `for` and next() hand out a record; poll() some: one span, linked to each;
- * `for` polls by itself |
+ * | KafkaConsumer | `for` and next() hand out a record; poll(), which `for` calls, some: one span |
  *
  * | aiokafka | |
  * |---|---|
