@@ -32,7 +32,7 @@ const failed = new Set();
 async function main() {
   const consumer = kafka.consumer({ groupId: `g${process.pid}`, maxWaitTimeInMs: 100 });
   await consumer.connect();
-  await consumer.subscribe({ topics: [topic], fromBeginning: true });
+  await consumer.subscribe({ topic, fromBeginning: true });
   let left = Number(count), over;
   const calls = [];
   async function work(message) {
