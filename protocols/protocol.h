@@ -94,7 +94,6 @@ enum event_kind {
                        with a key from `key` to `other`, if it is known which: the only one, or who
                        sent what this one's parent is. It has it then, and this one is forgotten */
     EVENT_RECALL,   /* the exchange's field has the value that is kept under `key`, if any */
-    EVENT_ASK,      /* may what follows be told as FIELD_QUERY? It may be no statement: see wants */
     EVENT_KEEP,     /* a piece of a text to be kept under `key`: of no exchange; else as TEXT */
     EVENT_ALIAS,  /* what is kept under `other` is kept under `key`, too; nothing: key is dropped */
     EVENT_DROP,   /* what is kept under `key` is not needed any more */
@@ -104,6 +103,8 @@ enum event_kind {
                      work on another, it may be */
     EVENT_RELEASE, /* deliveries of these keys: RECEIVED, which was not told of them */
     EVENT_LEAVE,   /* the program asks for more: what it has is out of its hands; see below */
+    EVENT_ASK, /* may what follows be told as the exchange's FIELD_QUERY? It may be no statement:
+                  see wants */
     EVENT_OF_CONNECTION = EVENT_KEEP
 };
 

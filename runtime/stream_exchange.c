@@ -373,7 +373,7 @@ __attribute__((noinline)) static void on_connection(
     }
 }
 
-__attribute__((noinline)) static bool on_stage(
+__attribute__((noinline)) static void on_stage(
     struct stream_sink *sink, struct exchange *exchange, const struct event *event)
 {
     struct connection *connection = sink->connection;
@@ -443,18 +443,24 @@ __attribute__((noinline)) static bool on_stage(
     case EVENT_LINK:
         exchange_link(exchange, event->text, event->length);
         break;
-    case EVENT_ASK:
-        return exchange_wants(exchange, connection->protocol);
     default:
         break;
     }
-    return true;
+}
+
+__attribute__((noinline)) static bool wants(
+    struct connection *connection, const struct event *event)
+{
+    const struct exchange *exchange = find(connection, event->exchange);
+    return exchange != NULL && exchange_wants(exchange, connection->protocol);
 }
 
 static bool on_event(struct sink *base, const struct event *event)
 {
     struct stream_sink *sink = (struct stream_sink *)base;
     if (event->kind == EVENT_BEGIN || event->kind >= EVENT_OF_CONNECTION) {
+        if (event->kind == EVENT_ASK)
+            return wants(sink->connection, event);
         on_connection(sink, event);
         return true;
     }
@@ -467,7 +473,7 @@ static bool on_event(struct sink *base, const struct event *event)
     } else if (event->kind == EVENT_NUMBER)
         on_number(exchange, event);
     else
-        return on_stage(sink, exchange, event);
+        on_stage(sink, exchange, event);
     return true;
 }
 
