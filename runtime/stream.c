@@ -64,16 +64,6 @@ static bool is_answer(const struct connection *connection, enum direction direct
            connection->first->requested;
 }
 
-bool stream_is_heirs(const struct connection *connection, const struct context *current)
-{
-    const struct protocol *protocol = connection->protocol;
-    if (current == NULL || !current->is_inherited || connection->state != CONNECTION_CLAIMED ||
-        !connection->requests_out)
-        return false;
-    bool is_brokers = protocol->client_only && protocol->edits == EDITS_ALWAYS;
-    return connection->opener.is_heirs || (is_brokers && connection->previous == current);
-}
-
 __attribute__((noinline, cold)) static void be_given(struct visit *visit)
 {
     if (!stream_is_heirs(visit->connection, visit->self->current))

@@ -21,3 +21,13 @@ void stream_own_next(struct thread *self, struct connection *connection)
     stream_own(self, connection);
     opener->is_certain = !opener->is_doubtful;
 }
+
+bool stream_is_heirs(const struct connection *connection, const struct context *current)
+{
+    const struct protocol *protocol = connection->protocol;
+    if (current == NULL || !current->is_inherited || connection->state != CONNECTION_CLAIMED ||
+        !connection->requests_out)
+        return false;
+    bool is_brokers = protocol->client_only && protocol->edits == EDITS_ALWAYS;
+    return connection->opener.is_heirs || (is_brokers && connection->previous == current);
+}
