@@ -384,5 +384,6 @@ const struct protocol http1_protocol = {
     .skip = skip,
     .wants = http1_elastic_wants,
     .finish = finish,
+    .rewrite = http1_publish,
     .describe = http1_describe,
 };

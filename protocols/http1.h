@@ -19,6 +19,7 @@
 enum {
     HEAD_BYTES_MAX = 256 * 1024, /* also a chunk's size line, and a trailer section */
     TARGET_BYTES_MAX = 64 * 1024,
+    REWRITTEN_BODY_MAX = 64 * 1024,
     METHOD_BYTES_MIN = 3,
     METHOD_BYTES_MAX = 20,
     NAME_BYTES_MAX = 25 /* of a name that a buffer cuts; but for one of Datadog's all fit */
@@ -180,6 +181,9 @@ void http1_end_oldest(struct reader *, enum end_reason);
  * field it is told. */
 enum field http1_tell_context(
     struct reader *, enum header, const uint8_t *name, size_t length, size_t offset);
+
+/* http1_publish.c: of a request to Google's Pub/Sub that is all there. */
+size_t http1_publish(const struct insertion *, char *out);
 
 /* http1_describe.c */
 void http1_describe(const struct facts *, struct describer *);

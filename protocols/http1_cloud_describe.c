@@ -180,7 +180,11 @@ static bool describe_googles(const struct facts *facts, struct fact path, struct
             .type = operation->type,
             .operation = operation->told,
             .destination = name});
-    if (operation->type != MESSAGE_SEND) {
+    if (operation->type == MESSAGE_SEND) {
+        if (!facts->is_rewritten && !facts->is_adopted) {
+            out->untouched(out);
+        }
+    } else {
         out->text(out, ATTRIBUTE_MESSAGING_DESTINATION_SUBSCRIPTION_NAME, name.text, name.length);
     }
     return true;

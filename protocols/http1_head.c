@@ -240,6 +240,20 @@ __attribute__((noinline)) static uint64_t wishes(unsigned marks)
     return (marks & CLOUD_SIGNED) | (is_queue ? SPLICE_XRAY : 0);
 }
 
+/* Head and body are to be of a known length, small, and sent without being asked for. */
+__attribute__((noinline)) static void offer_whole(const struct reader *reader, struct event *splice)
+{
+    const struct stream *stream = reader->stream;
+    bool is_offered = reader->http->cloud.marks == CLOUD_JSON && !splice->bare_lf &&
+                      stream->has_length && !stream->has_coding && !stream->awaits_continue &&
+                      stream->length > 0 && stream->length <= REWRITTEN_BODY_MAX;
+    if (is_offered) {
+        splice->key = SPLICE_WHOLE;
+        splice->number = 2 + (int64_t)stream->length;
+        splice->other = HEAD_BYTES_MAX - http1_head_budget(reader);
+    }
+}
+
 /* From the guard on: lines go before it. */
 static size_t guarded(const struct reader *reader)
 {
@@ -269,6 +283,7 @@ static enum step begin_head_end(struct reader *reader)
     if (__builtin_expect(reader->http->cloud.marks != 0, 0)) {
         event.key = wishes(reader->http->cloud.marks);
         event.length = guarded(reader);
+        offer_whole(reader, &event);
     }
     return reader->sink->event(reader->sink, &event) ? read_head_end(reader) : STEP_PAUSE;
 }

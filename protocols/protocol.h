@@ -111,7 +111,8 @@ enum event_kind {
 /* The key of a SPLICE in a head of HTTP/1. */
 enum splice_mark {
     SPLICE_SIGNED = 1, /* a context that the head has is signed: it is not to be replaced */
-    SPLICE_XRAY = 2    /* it sends to a queue that takes the context of a line of X-Ray's */
+    SPLICE_XRAY = 2,   /* it sends to a queue that takes the context of a line of X-Ray's */
+    SPLICE_WHOLE = 4   /* it may be one to `rewrite`, together with its body */
 };
 
 enum end_reason {
@@ -147,10 +148,11 @@ struct event {
                             name before a context of another format; SPLICE: see below */
     size_t length;
     int64_t number; /* NUMBER; BEGIN: FIELD_VERSION; END: FIELD_ROWS, if it is not 0; SPLICE: how
-                       many times the values may stand there; 0: once */
+                       many times the values may stand there; 0: once; SPLICE_WHOLE: bytes of the
+                       request behind it */
     uint64_t key;   /* KEEP, ALIAS, DROP, RECALL: of a text of this connection; SPLICE: for insert;
                        BEGIN, KEYED: what SETTLE will call it; SETTLE: the first one */
-    uint64_t other; /* ALIAS; SETTLE: the last one */
+    uint64_t other; /* ALIAS; SETTLE: the last one; SPLICE_WHOLE: bytes of the request before it */
 };
 
 /*
@@ -205,6 +207,7 @@ struct facts {
     bool is_secure;           /* inside TLS */
     bool has_response;        /* FIELD_STATUS is valid */
     bool is_adopted;          /* it carries the application's own context, not this span's */
+    bool is_rewritten;        /* ... or this span's in its body, too: rewrite */
     struct fact error;        /* the transport's error.type */
     struct fact peer_address; /* textual IP address or socket path */
     struct fact texts[FIELD_RECORDED];
@@ -226,7 +229,8 @@ struct describer {
     void (*name)(struct describer *, const void *text, size_t length);
     void (*error)(struct describer *);                     /* span status ERROR */
     void (*kind)(struct describer *, enum describer_kind); /* else SERVER or CLIENT */
-    struct sql_kept *statements; /* what was told of some before; NULL: nothing is kept */
+    void (*untouched)(struct describer *); /* what it sends has no context where that belongs */
+    struct sql_kept *statements;           /* what was told of some before; NULL: nothing is kept */
 };
 
 /* A header that carries context. Of other letters its name has capitals, digits and hyphens. */
@@ -301,6 +305,10 @@ struct protocol {
      * them. */
     size_t (*insert)(const struct insertion *insertion, char *out);
 
+    /* Likewise of a request that is all there and begins with protocol_rewritten, head and body: at
+     * a splice of SPLICE_WHOLE. If it answers 0, lines are put. NULL: nothing is. */
+    size_t (*rewrite)(const struct insertion *insertion, char *out);
+
     /* Of one whose FIELD_QUERY is SQL: its enum sql_dialect, by FIELD_VERSION. NULL: of no other.
      */
     unsigned (*dialect)(int64_t version);
@@ -332,6 +340,8 @@ void protocol_edit_statements(bool edits);
  * otherwise); lists are queues, and JSON objects in them and in channels are to carry the context.
  */
 void protocol_edit_messages(bool entries, bool envelopes);
+
+extern __attribute__((visibility("hidden"))) const char protocol_rewritten[19];
 
 /* All protocols, in the order of the rows of protocols/meson.build; NULL-terminated. */
 extern const struct protocol *const protocol_rows[];

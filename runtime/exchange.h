@@ -43,7 +43,7 @@ struct exchange {
     bool behind;    /* its request was complete before an earlier one was answered */
     bool injected;  /* our lines went out, or were not wanted: look no further */
     bool forwarded; /* the head passes the incoming traceparent on; we put our ids in its place */
-    uint8_t marks;  /* RECORD_ADOPTED, RECORD_UNTOUCHED */
+    uint8_t marks;  /* RECORD_ADOPTED, RECORD_UNTOUCHED, RECORD_REWRITTEN */
     bool has_parent;
     bool parent_is_remote;
     bool has_response;
@@ -166,9 +166,9 @@ size_t exchange_own_bytes(const struct exchange_own *own, size_t each);
 /* The same in the protocol's own form, in place of what is `replaced`: into self->lines, or into
  * self->wide_text: of other formats than W3C's, or if it may be longer, of a splice that has a
  * number. */
+typedef size_t exchange_writer(const struct insertion *insertion, char *out);
 size_t exchange_insert(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, const struct event *splice, const uint8_t *replaced,
-    bool *is_wide);
+    exchange_writer *insert, const struct event *splice, const uint8_t *replaced, bool *is_wide);
 
 /* The other end of a connection, as spans tell it. */
 struct peer {

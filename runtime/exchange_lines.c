@@ -191,8 +191,7 @@ size_t exchange_own_bytes(const struct exchange_own *own, size_t each)
 }
 
 size_t exchange_insert(struct thread *self, const struct exchange *exchange,
-    const struct protocol *protocol, const struct event *splice, const uint8_t *replaced,
-    bool *is_wide)
+    exchange_writer *insert, const struct event *splice, const uint8_t *replaced, bool *is_wide)
 {
     struct exchange_own own;
     exchange_headers(exchange, &own, self->lines, TEXT_BIG_BYTES);
@@ -206,9 +205,9 @@ size_t exchange_insert(struct thread *self, const struct exchange *exchange,
                   splice->length + INSERT_BYTES_MAX;
     bool fits = most <= TEXT_BIG_BYTES;
     if (fits && config.w3c)
-        return protocol->insert(&insertion, self->lines);
+        return insert(&insertion, self->lines);
     char *wide = fits || times > 0 ? text_hold(&self->wide_text, most) : NULL;
     *is_wide = wide != NULL;
     insertion.room = most;
-    return wide == NULL ? 0 : protocol->insert(&insertion, wide);
+    return wide == NULL ? 0 : insert(&insertion, wide);
 }

@@ -123,6 +123,7 @@ static void account(struct thread *self, struct connection *connection, const st
     struct exchange *exchange = stream_find(connection, plan->serial);
     if (exchange != NULL) {
         exchange->injected = true;
+        exchange->marks |= plan->removed > 0 ? RECORD_REWRITTEN : 0;
         if (exchange->is_server)
             stream_touch(&(struct visit){self, connection, errno}, DIRECTION_OUT);
     }

@@ -207,7 +207,61 @@ __attribute__((noinline)) static size_t write_anew(
     if (replaced == NULL && splice->length > 0)
         return 0;
     return exchange_insert(
-        scan->self, exchange, scan->protocol, splice, replaced, &scan->plan->is_wide);
+        scan->self, exchange, scan->protocol->insert, splice, replaced, &scan->plan->is_wide);
+}
+
+/* The first bytes from `skip` on, as many as a probe can use. */
+__attribute__((noinline)) static size_t gather(
+    const struct outgoing *out, size_t skip, uint8_t bytes[PREFIX_BYTES_MAX])
+{
+    size_t used = 0;
+    for (int i = 0; i < out->count && used < PREFIX_BYTES_MAX; i++) {
+        size_t length = out->iov[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        size_t part = smaller(length - skip, PREFIX_BYTES_MAX - used);
+        memcpy(bytes + used, (const uint8_t *)out->iov[i].iov_base + skip, part);
+        used += part;
+        skip = 0;
+    }
+    return used;
+}
+
+/* A request whose body is to carry the context, too: all of it is here, and nothing else is behind
+ * it. False: as any other. */
+__attribute__((noinline, cold)) static bool write_whole(
+    struct scan *scan, const struct exchange *exchange, const struct event *splice)
+{
+    enum { MESSAGE_BYTES_MIN = 12, MESSAGES_MAX = 1000 };
+    struct plan *plan = scan->plan;
+    const struct outgoing *out = scan->out;
+    size_t offset = scan->base + splice->offset, end = offset + (size_t)splice->number;
+    size_t from = offset - splice->other;
+    uint8_t start[PREFIX_BYTES_MAX];
+    if (scan->feeding_old || offset < plan->from + splice->other || end != plan->total ||
+        gather(out, from, start) < sizeof(start) ||
+        memcmp(start, protocol_rewritten, sizeof(protocol_rewritten) - 1) != 0)
+        return false;
+    struct event whole = {.offset = end - scan->base, .length = end - from};
+    whole.number = smaller((size_t)splice->number / MESSAGE_BYTES_MIN + 1, MESSAGES_MAX);
+    if (out->count == 1)
+        whole.text = (const uint8_t *)out->iov->iov_base + from;
+    const uint8_t *replaced = whole_of(scan, &whole);
+    if (replaced != NULL)
+        plan->length = exchange_insert(
+            scan->self, exchange, scan->protocol->rewrite, &whole, replaced, &plan->is_wide);
+    if (plan->length == 0) {
+        plan->is_wide = false;
+        thread_let_go_texts(scan->self);
+        return false;
+    }
+    plan->kind = EDIT_INSERT;
+    plan->offset = from;
+    plan->removed = whole.length;
+    plan->serial = exchange->serial;
+    return true;
 }
 
 static size_t lines_of(
@@ -245,6 +299,9 @@ static bool on_splice(struct scan *scan, struct exchange *exchange, const struct
     size_t offset = scan->base + event->offset;
     if (plan->kind != EDIT_NONE || !look_ahead_has_block(scan->self) ||
         !is_offered(scan, event, offset))
+        return true;
+    bool may_be_whole = scan->protocol->rewrite != NULL && (event->key & SPLICE_WHOLE);
+    if (__builtin_expect(may_be_whole, 0) && write_whole(scan, exchange, event))
         return true;
     plan->length = lines_of(scan, exchange, event);
     if (plan->length == 0) { /* no lines are wanted, or they cannot be put there: counted later */
@@ -355,24 +412,6 @@ static bool on_event(struct sink *base, const struct event *event)
     else if (event->kind == EVENT_ASK)
         return exchange_wants(exchange, scan->protocol);
     return true;
-}
-
-/* The first bytes from `skip` on, as many as a probe can use. */
-static size_t gather(const struct outgoing *out, size_t skip, uint8_t bytes[PREFIX_BYTES_MAX])
-{
-    size_t used = 0;
-    for (int i = 0; i < out->count && used < PREFIX_BYTES_MAX; i++) {
-        size_t length = out->iov[i].iov_len;
-        if (skip >= length) {
-            skip -= length;
-            continue;
-        }
-        size_t part = smaller(length - skip, PREFIX_BYTES_MAX - used);
-        memcpy(bytes + used, (const uint8_t *)out->iov[i].iov_base + skip, part);
-        used += part;
-        skip = 0;
-    }
-    return used;
 }
 
 /* A copy of the parser's state to look ahead with; NULL: nothing here is ours to edit. */

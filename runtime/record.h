@@ -39,8 +39,9 @@ enum record_mark {
     RECORD_SERVER = 1,
     RECORD_HAS_PARENT = 2,
     RECORD_HAS_RESPONSE = 4,
-    RECORD_ADOPTED = 8,   /* it carries the application's own context */
-    RECORD_UNTOUCHED = 16 /* it went out without one: it could not be edited safely */
+    RECORD_ADOPTED = 8,    /* it carries the application's own context */
+    RECORD_UNTOUCHED = 16, /* it went out without one: it could not be edited safely */
+    RECORD_REWRITTEN = 32  /* it went out with ours, written anew */
 };
 
 /* Why it is told though its trace is not sampled: tail.h. */

@@ -95,8 +95,10 @@ static void account(struct session *session, size_t taken)
     edit->done += of_host(edit, to) - of_host(edit, from);
     if (secure_enter(&visit, session)) {
         struct exchange *exchange = stream_find(visit.connection, edit->serial);
-        if (to > edit->before && exchange != NULL)
+        if (to > edit->before && exchange != NULL) {
             exchange->injected = true;
+            exchange->marks |= edit->removed > 0 ? RECORD_REWRITTEN : 0;
+        }
         bool replaces = from <= edit->before && to > edit->before;
         stream_touch(&visit, DIRECTION_OUT);
         if (from < edit->before)

@@ -118,6 +118,11 @@ static void on_kind(struct describer *describer, enum describer_kind kind)
     of(describer)->span.kind = kinds[kind];
 }
 
+static void on_untouched(struct describer *describer)
+{
+    of(describer)->is_untouched = true;
+}
+
 /* The barrier keeps the compiler from reading the original again after the copy. */
 static const struct record *copy(struct telling *telling, const struct record *original)
 {
@@ -189,6 +194,8 @@ static void tell_exchange(struct telling *telling, const struct record *record, 
     struct facts facts = {.is_server = record->marks & RECORD_SERVER,
         .has_response = record->marks & RECORD_HAS_RESPONSE,
         .is_adopted = record->marks & RECORD_ADOPTED,
+        .is_rewritten = record->marks & RECORD_REWRITTEN || config->propagators == 0 ||
+                        texts[RECORD_TEXT_LINKS].length > 0,
         .is_secure = texts[FIELD_TLS].length > 0,
         .error = texts[RECORD_TEXT_ERROR],
         .peer_address = texts[RECORD_TEXT_PEER],
@@ -225,7 +232,8 @@ static void begin(struct telling *telling, const struct record *record, struct f
 {
     struct span *span = &telling->span;
     telling->describer = (struct describer){on_text, on_number, on_open, on_append, on_close,
-        on_name, on_error, on_kind, &telling->statements};
+        on_name, on_error, on_kind, on_untouched, &telling->statements};
+    telling->is_untouched = record->marks & RECORD_UNTOUCHED;
     telling->open = NULL;
     telling->text_used = 0;
     span->kind = record->marks & RECORD_SERVER ? SPAN_KIND_SERVER : SPAN_KIND_CLIENT;
@@ -308,7 +316,7 @@ const struct span *telling_span(
     telling_code(telling, texts[RECORD_TEXT_STACK]);
     tell_rule(telling, record->rule);
     tell_kept(telling, record->kept);
-    if (record->marks & RECORD_UNTOUCHED)
+    if (telling->is_untouched)
         telling_number(telling, ATTRIBUTE_BURDOCK_CONTEXT_SENT, SPAN_VALUE_BOOLEAN, false);
     tell_links(&telling->span, texts[RECORD_TEXT_LINKS]);
     tell_unfinished(telling, texts[RECORD_TEXT_UNFINISHED]);

@@ -27,6 +27,7 @@ struct telling {
     void (*name_code)(const uintptr_t addresses[], size_t count, const struct symbol *found[]);
     struct span_attribute *open; /* the value being given in pieces, or NULL */
     uint32_t text_used;
+    bool is_untouched;
     _Alignas(8) uint8_t record[RECORD_BYTES_MAX]; /* a copy, which nobody else can change */
     char text[TELLING_TEXT_BYTES];
     struct sql_kept statements;

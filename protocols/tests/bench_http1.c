@@ -193,7 +193,8 @@ static double measure_describe(const struct protocol *protocol, const struct fac
         .append = take_piece,
         .close = take_mark,
         .name = take_piece,
-        .error = take_mark};
+        .error = take_mark,
+        .untouched = take_mark};
     double least = 1e9;
     for (int i = 0; i < REPEATS; i++) {
         double start = now_ns();

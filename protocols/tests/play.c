@@ -231,6 +231,9 @@ static bool take_splice(struct player *player, const struct event *event)
     if (player->protocol->insert == NULL) {
         put(player, "%s%s", event->key & SPLICE_SIGNED ? " signed" : "",
             event->key & SPLICE_XRAY ? " xray" : "");
+        if (event->key & SPLICE_WHOLE) {
+            put(player, " whole %lld %lld", (long long)event->other, (long long)event->number);
+        }
     }
     put(player, "\n");
     if (player->plan->pauses) {

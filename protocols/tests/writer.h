@@ -76,6 +76,11 @@ static inline void take_error(struct describer *out)
     write_text((struct writer *)out, "ERROR\n", 6);
 }
 
+static inline void take_untouched(struct describer *out)
+{
+    write_text((struct writer *)out, "untouched\n", 10);
+}
+
 static inline void take_kind(struct describer *out, enum describer_kind kind)
 {
     static const char *const names[] = {"CLIENT", "PRODUCER", "CONSUMER"};
@@ -87,7 +92,7 @@ static inline const char *writer_tell(const struct protocol *protocol, const str
 {
     static struct writer writer;
     writer = (struct writer){.describer = {take_text, take_number, take_open, take_append,
-                                 take_close, take_name, take_error, take_kind}};
+                                 take_close, take_name, take_error, take_kind, take_untouched}};
     protocol->describe(facts, &writer.describer);
     writer.text[writer.length] = '\0';
     return writer.text;

@@ -6,6 +6,9 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
+import ssl
+import subprocess
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape
@@ -58,9 +61,10 @@ class Request:
 
 
 class Cloud:
-    """Listens until the scene ends. `requests` is what has come, in order."""
+    """Listens until the scene ends. `requests` is what has come, in order. is_secure: at `port`
+    inside TLS; at plain_port in the open, in any case."""
 
-    def __init__(self, scene):
+    def __init__(self, scene, is_secure=False):
         self.requests, self.waiting, self.numbers = [], [], 0
         self.lock = threading.Lock()
         cloud = self
@@ -93,15 +97,34 @@ class Cloud:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
+        self.servers, self.certificate = [], None
+        self.plain_port = self.port = self.serve(Handler)
+        if is_secure:
+            self.certificate = os.path.join(scene.directory, "certificate.pem")
+            key = os.path.join(scene.directory, "key.pem")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                            key, "-out", self.certificate], check=True, capture_output=True)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate, key)
+            self.port = self.serve(Handler, context)
         scene.servers.append(self)
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def serve(self, handler, context=None):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True,
+                                                do_handshake_on_connect=False)
+        self.servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return server.server_address[1]
 
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
 
     def named(self, operation):
         return [request for request in self.requests if request.operation == operation]

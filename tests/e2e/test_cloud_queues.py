@@ -257,6 +257,140 @@ def test_pubsub():
     equal({span.attributes["messaging.system"] for span in spans}, {"gcp_pubsub"}, "the system")
 
 
+PUBLISH = r"""<?php
+[, $from, $to, $url, $file] = $argv;
+$curl = curl_init();
+for ($i = (int)$from; $i < (int)$to; $i++) {
+    $message = ["data" => base64_encode("payload $i \xff/"), "orderingKey" => "k/\u{e9}$i"];
+    if ($i % 3)
+        $message["attributes"] = ["id" => "n$i", "what" => "a\"b"];
+    curl_setopt_array($curl, [CURLOPT_URL => $url, CURLOPT_POST => true, CURLOPT_CAINFO => $file,
+        CURLOPT_HTTPHEADER => ["Content-Type: application/json", "Authorization: Bearer ya29.t"],
+        CURLOPT_POSTFIELDS => json_encode(["messages" => [$message]]),
+        CURLOPT_RETURNTRANSFER => true]);
+    $answer = curl_exec($curl);
+    echo curl_getinfo($curl, CURLINFO_RESPONSE_CODE), " ", $answer, "\n";
+}
+"""
+PULL = r"""
+import json, sys, urllib.request
+while True:
+    request = urllib.request.Request("http://127.0.0.1:%s/v1/projects/p/subscriptions/work:pull" %
+                                     sys.argv[1], b'{"maxMessages": 50}',
+                                     {"Content-Type": "application/json"})
+    got = json.load(urllib.request.urlopen(request)).get("receivedMessages", [])
+    if not got:
+        break
+    for message in got:
+        print(json.dumps(message, sort_keys=True))
+"""
+OURS = "googclient_traceparent"
+
+
+def bodies(there):
+    """What was sent but for what we have put there."""
+    return [re.sub(rb',?"attributes":\{"googclient_traceparent":"[^"]*"\}|'
+                   rb'"googclient_traceparent":"[^"]*",?', b"", request.body)
+            .replace(b'{,', b"{") for request in there.named("publish")]
+
+
+def check_published(what, there, spans, count):
+    """Each message has its own publish's context, and the pulls are linked to them."""
+    published = by(spans, "send")
+    equal(len(published), count, what + ": each publish is a span")
+    own = {(span.trace, span.id) for span in published}
+    wrong = [r.messages for r in there.named("publish") if
+             {r.of("traceparent")[0]} != {m.get("attributes", {}).get(OURS) for m in r.messages}]
+    equal(wrong, [], what + ": each message has the context that its request has")
+    equal({tuple(r.of("traceparent")[0].split("-")[1:3]) for r in there.named("publish")}, own,
+          what + ": which is its span's")
+    equal({(span.name, span.kind, span.attributes.get("burdock.context.sent"))
+           for span in published}, {("send orders", "PRODUCER", None)}, what + ": what they say")
+    wanted = [sorted(tuple(m["attributes"][OURS].split("-")[1:3]) for m in r.messages)
+              for r in there.named("pull")]
+    pulled = sorted(by(spans, "receive"), key=lambda span: span.start)
+    equal([links(span) for span in pulled], wanted, what + ": pulls are linked to those")
+    check(sum(map(len, wanted)) >= count, what + ": all have come", sum(map(len, wanted)))
+
+
+def publish_by(what, command, count, is_secure=False):
+    outputs = []
+    for traced in (False, True):
+        with Scene() as scene:
+            there = cloud.Cloud(scene, is_secure)
+            url = "%s://localhost:%d/v1/projects/p/topics/orders:publish" % (
+                "https" if is_secure else "http", there.port)
+            file = there.certificate or "/dev/null"
+            done = scene.run(command(scene, url, file), "producer", traced)
+            check(done.returncode == 0, what + ": the program runs",
+                  (done.stdout[-300:], done.stderr[-800:]))
+            got = scene.run(["/usr/bin/python3", "-c", PULL, str(there.plain_port)], "consumer", traced)
+            check(got.returncode == 0, what + ": the consumer runs", got.stderr[-800:])
+            messages = [json.loads(line) for line in got.stdout.splitlines()]
+            for message in messages:
+                message["message"].get("attributes", {}).pop(OURS, None)
+                if not message["message"].get("attributes"):
+                    message["message"].pop("attributes", None)
+            outputs.append((done.stdout, messages, bodies(there)))
+            if traced:
+                spans = scene.wait_spans(len(there.requests))
+                check_published(what, there, spans, count)
+    for name, bare, ours in zip(("answers", "messages", "bodies"), *outputs):
+        check(bare == ours, "%s: %s are what they were" % (what, name), (bare[:2], ours[:2]))
+
+
+def by_php(count):
+    def command(scene, url, file):
+        script = os.path.join(scene.directory, "publish.php")
+        with open(script, "w") as out:
+            out.write(PUBLISH)
+        return ["php", script, "0", str(count), url, file]
+    return command
+
+
+def by_curl(count):
+    """One process, one connection, a message of its own each."""
+    def command(scene, url, file):
+        config = os.path.join(scene.directory, "curl.conf")
+        with open(config, "w") as out:
+            for i in range(count):
+                body = json.dumps({"messages": [{"data": "bm8h%04d" % i, "attributes": {"id": str(i)}}]})
+                out.write('%surl = "%s"\nheader = "Content-Type: application/json"\ncacert = "%s"\n'
+                          'data-binary = "%s"\nsilent\nfail\n' % (
+                              "next\n" * (i > 0), url, file, body.replace('"', '\\"')))
+        return ["curl", "-q", "-K", config]
+    return command
+
+
+def test_publish_php():
+    """PHP's curl: 1,000 requests, the context in each message."""
+    publish_by("php", by_php(1000), 1000)
+
+
+def test_publish_curl():
+    publish_by("curl", by_curl(300), 300)
+
+
+def test_publish_secure():
+    """Inside TLS."""
+    publish_by("php, TLS", by_php(200), 200, True)
+    publish_by("curl, TLS", by_curl(200), 200, True)
+
+
+def test_publish_apart():
+    """Head and body in calls of their own: untouched, and the span says so."""
+    with Scene() as scene:
+        there = cloud.Cloud(scene)
+        app = PUBSUB.split("own =")[0] + 'ask("topics/orders:publish", ' \
+            '{"messages": [{"data": "aGk="}]})'
+        done = scene.run(["/usr/bin/python3", "-c", app, str(there.port)], "producer")
+        check(done.returncode == 0, "the program runs", done.stderr[-800:])
+        span, = scene.wait_spans(1)
+        equal(there.requests[0].body, b'{"messages": [{"data": "aGk="}]}', "the body is what it was")
+        equal((span.kind, span.attributes.get("burdock.context.sent")), ("PRODUCER", False),
+              "and its span says that")
+
+
 MANY = r"""
 import json, sys, urllib.request
 def ask(path, body):
