@@ -104,7 +104,7 @@ static bool is_publish(struct fact line)
     }
     stop = query != NULL ? query : stop;
     at = memchr(at, '/', (size_t)(stop - at));
-    return at != NULL && (size_t)(stop - at) > sizeof "/topics/" + sizeof verb &&
+    return at != NULL && (size_t)(stop - at) >= sizeof "/topics/" + sizeof verb - 1 &&
            memcmp(at, "/topics/", 8) == 0 && memchr(at + 8, '/', (size_t)(stop - at) - 8) == NULL &&
            memcmp(stop - (sizeof verb - 1), verb, sizeof verb - 1) == 0;
 }
@@ -257,7 +257,7 @@ static bool is_context(struct fact name)
 
 static void read_attributes(struct editor *editor, struct message *message)
 {
-    bool is_any;
+    bool is_any = false;
     editor->is_odd |= message->attributes != NULL;
     need(editor, '{');
     message->attributes = editor->at;
@@ -274,7 +274,7 @@ static void read_attributes(struct editor *editor, struct message *message)
 
 static void read_message(struct editor *editor, struct message *message)
 {
-    bool is_any;
+    bool is_any = false;
     need(editor, '{');
     message->inside = editor->at;
     do {
