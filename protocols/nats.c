@@ -168,6 +168,7 @@ const struct protocol nats_protocol = {
     .state_bytes = sizeof(struct nats),
     .edits = EDITS_ALWAYS,
     .client_only = true,
+    .hands_on = true,
     .probe = probe,
     .start = start,
     .feed = feed,

@@ -61,8 +61,8 @@ static struct py_object *writer_of(struct py_object *connection)
     return writer;
 }
 
-/* Its socket, or what uvloop has in the place of one, in C as well. The reference goes with it. */
-static struct py_object *socket_of(struct py_object *transport)
+/* uvloop's is in C as well. */
+struct py_object *message_socket_of(struct py_object *transport)
 {
     bool is_uvloops =
         transport != NULL && strcmp(type_of(transport)->name, "uvloop.loop.TCPTransport") == 0;
@@ -84,7 +84,7 @@ static struct message message_of(struct py_object *delivered)
                      *connection = python_attribute(channel, "connection"),
                      *transport = python_attribute_of(writer_of(connection), "_transport");
     struct py_object *delivery = python_attribute(delivered, "delivery");
-    struct message message = message_at(message_descriptor(socket_of(transport)),
+    struct message message = message_at(message_descriptor(message_socket_of(transport)),
         message_number(python_attribute(channel, "number")),
         message_number(python_attribute_of(delivery, "delivery_tag")));
     py.Py_DecRef(connection);

@@ -77,7 +77,7 @@ static void take(const struct queue *queue, struct py_object *old, enum note_sta
 
 /* What has `old` in the running context becomes what the taker is. */
 static bool follow_as(
-    const struct note *old, bool is_own, const struct note *taker, struct py_object *context)
+    const struct note *old, bool is_own, struct note *taker, struct py_object *context)
 {
     /* One of several may not be what waited. */
     bool is_certain = taker->state == NOTE_CONSUMER && !taker->is_shared;
@@ -92,13 +92,15 @@ static bool follow_as(
     note->is_batch = taker->is_batch;
     note->is_made = !is_own || old->is_made;
     note->is_shared = taker->is_shared;
+    note->handed = taker->handed;
+    note->message = taker->message;
+    taker->handed = CARRIER_NONE;
     note->follower = is_own ? 0 : old->serial;
     note_put(new, context);
     return true;
 }
 
-bool consumer_follows(
-    struct py_object *capsule, struct py_object *context, const struct note *taker)
+bool consumer_follows(struct py_object *capsule, struct py_object *context, struct note *taker)
 {
     const struct note *old = note_of(capsule);
     bool is_own = note_is_own(capsule, context);
@@ -141,16 +143,21 @@ static bool is_of(const struct note *note, const struct queue *queue)
 }
 
 /* What asks again did not do one taking for another, and is done with what it took. */
-static void ask_again(struct note *note)
+static void ask_again(const struct queue *queue, struct note *note)
 {
+    if (note->is_asked)
+        return; /* a function of its client's within another one */
     note->is_shared = true;
     if (note->state == NOTE_SUSPECT)
         return;
-    bool is_batch = note->uses == 0 && note->has_taken;
-    if (note->handle != CARRIER_NONE)
+    bool is_batch = note->uses == 0 && note->has_taken && !queue->is_called;
+    note_end(note);
+    if (note->handle != CARRIER_NONE || queue->is_handed)
         note = become(NOTE_CONSUMER, note->queue, CARRIER_NONE, CARRIER_NONE);
-    if (note != NULL)
-        note->is_batch = note->has_taken = is_batch;
+    if (note == NULL)
+        return;
+    note->is_batch = note->has_taken = is_batch;
+    note->is_asked = queue->is_handed;
 }
 
 /* What is a request's has a capsule of its own from here on, so that what follows its taking is it
@@ -186,7 +193,7 @@ void consumer_asks(struct queue *queue)
     struct note *note = note_of(capsule);
     if (is_of(note, queue)) {
         if (note_is_own(capsule, current_context))
-            ask_again(note);
+            ask_again(queue, note);
     } else if (is_nobodys(capsule))
         become(NOTE_CONSUMER, queue->number, CARRIER_NONE, CARRIER_NONE);
     else if (!queue_is_pool(queue) && (note == NULL || note->state != NOTE_SUSPECT))
@@ -286,8 +293,26 @@ static void take_first(struct queue *queue, const struct mark *mark, struct py_o
     }
 }
 
+/* It is this message, unless others are at hand that it has taken before. */
+static void take_message(const struct queue *queue, const struct mark *mark, struct py_object *old)
+{
+    bool is_batch = note_of(old)->is_batch;
+    uint32_t handle = is_batch ? CARRIER_NONE : mark->handle;
+    take(queue, old, NOTE_CONSUMER, handle, is_batch);
+    struct py_object *capsule = current_get();
+    struct note *note = note_of(capsule);
+    if (note != NULL && capsule != old) {
+        note->is_told = true;
+        note->handed = carrier_hold(mark->handle);
+        note->message = mark->message;
+    }
+    py.Py_DecRef(capsule);
+}
+
 void consumer_takes(struct queue *queue, struct mark mark)
 {
+    if (queue->is_handed && mark.handle == CARRIER_NONE)
+        return; /* what a server says, or it is not known */
     greenlets_refresh();
     struct py_object *capsule = current_get();
     if (capsule == NULL) {
@@ -295,7 +320,9 @@ void consumer_takes(struct queue *queue, struct mark mark)
         owe(queue, &mark, carrier_look().handle);
         return;
     }
-    if (is_of(note_of(capsule), queue))
+    if (is_of(note_of(capsule), queue) && queue->is_handed)
+        take_message(queue, &mark, capsule);
+    else if (is_of(note_of(capsule), queue))
         take_again(queue, &mark, capsule);
     else
         take_first(queue, &mark, capsule);
@@ -349,8 +376,8 @@ struct mark consumer_puts(struct queue *queue)
         request = CARRIER_NONE;
     }
     if (note != NULL) {
-        note->uses++;
+        note->uses += !queue->is_sent;
         py.Py_DecRef(capsule);
     }
-    return (struct mark){request, true, is_returned, NULL};
+    return (struct mark){.handle = request, .is_known = true, .is_returned = is_returned};
 }

@@ -59,11 +59,21 @@ bool note_is_orphan(struct py_object *capsule, struct py_object *context)
            (is_adopted(capsule, context) && !carrier_is_live(note_request(note_of(capsule))));
 }
 
+void note_end(struct note *note)
+{
+    uint32_t handed = note->handed;
+    note->handed = CARRIER_NONE;
+    if (handed != CARRIER_NONE)
+        carrier_worked(note->message.fd, note->message.key, handed);
+    carrier_drop(handed);
+}
+
 static void destroy(struct py_object *capsule)
 {
     struct note *note = note_of(capsule);
     carrier_drop(note->handle);
     carrier_drop(note->home);
+    note_end(note);
     if (note->owner != NULL)
         py.Py_DecRef(note->owner);
     if (note->asker != NULL)

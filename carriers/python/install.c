@@ -14,7 +14,7 @@
 
 static const struct python_places *const all_places[] = {&socket_places, &task_places,
     &thread_places, &queue_places, &signal_places, &greenlet_places, &uvloop_places,
-    &message_places, &aiormq_places, &celery_places, &twisted_places, &kafka_places};
+    &message_places, &aiormq_places, &celery_places, &twisted_places, &kafka_places, &nats_places};
 
 static void *main_interpreter;
 static bool is_active;

@@ -18,6 +18,8 @@ uint32_t message_take(struct message message);
 /* An integer, and a file's; -1: it is none. The reference goes with it. */
 long message_number(struct py_object *object);
 int message_descriptor(struct py_object *socket);
+/* A transport's socket, or what uvloop has in the place of one. The reference goes with it. */
+struct py_object *message_socket_of(struct py_object *transport);
 
 /* Of a method the function; what else a program may call is not asked. A new reference or NULL. */
 struct py_object *message_function_of(struct py_object *callback);

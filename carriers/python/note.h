@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct py_object;
+#include "messages.h"
 
 /* consumers.c says what leads from one to the other. Nobody's: a request's of CARRIER_NONE, or no
  * note at all. */
@@ -20,7 +20,9 @@ struct served {
 
 struct note {
     uint32_t handle; /* held: whose it is; CARRIER_NONE: nobody's */
-    uint32_t home;   /* held: of a suspect, the request it was and may still be of */
+    uint32_t handed; /* held: the message that ends when it asks again... */
+    struct message message;
+    uint32_t home; /* held: of a suspect, the request it was and may still be of */
     enum note_state state;
     bool is_read;            /* its own request came in while it was adopted */
     bool is_woken;           /* adopted by being woken; else by reading, or as a thread began */
@@ -28,6 +30,7 @@ struct note {
     bool is_tried;           /* it may work on others' things: it has to stand a trial */
     bool is_batch;           /* it took several items before it did anything */
     bool is_told;            /* of a consumer: what it took is exactly what is worked on: kafka.c */
+    bool is_asked;           /* and has taken nothing since: of messages, nats.c */
     bool has_taken;          /* from its queue, and put nothing there since */
     bool is_given;           /* a greenlet's, which a request has started: greenlets.c */
     uint32_t keeps;          /* and calls of it under way by which it is given nothing */
@@ -48,6 +51,8 @@ struct note {
 struct note *note_of(struct py_object *capsule);
 /* The handle's hold goes with it. */
 struct py_object *note_make(uint32_t handle);
+/* What it was handed is over. */
+void note_end(struct note *note);
 /* Into the running context, which is `context`. The capsule's reference goes with it. */
 void note_put(struct py_object *capsule, struct py_object *context);
 /* Was it put into this context itself, rather than copied there? */

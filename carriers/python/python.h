@@ -18,6 +18,7 @@
  * | Event, Condition (asyncio) | signals.c: who serves several requests is of none of them |
  * | consumers (pika)           | messages.c: their function enters the message it is called with |
  * | consumers (aiormq)         | aiormq.c: their tasks are made in the message they are for |
+ * | consumers (nats-py)        | nats.c: who takes one from a queue enters the message |
  * | tasks (Celery)             | celery.c: in a worker process by the headers of their messages |
  * | greenlets (gevent)         | the same sockets; after each call the thread is in nothing |
  * | Deferreds, timers (Twisted) | twisted.c: who has added a function is who it works for |
@@ -145,8 +146,7 @@ struct note;
 
 /* What waits in `context`, which is the running one and has the capsule, becomes what the taker has
  * become, if it waits for that one's taking. */
-bool consumer_follows(
-    struct py_object *capsule, struct py_object *context, const struct note *taker);
+bool consumer_follows(struct py_object *capsule, struct py_object *context, struct note *taker);
 /* What is about to run in `context`, which is the running one and has the capsule: something may
  * have been taken for it without its having been woken for that. */
 bool consumer_catches_up(struct py_object *capsule, struct py_object *context);
@@ -217,7 +217,7 @@ struct python_places {
 };
 extern const struct python_places socket_places, task_places, thread_places, queue_places,
     signal_places, greenlet_places, uvloop_places, message_places, aiormq_places, celery_places,
-    twisted_places, kafka_places;
+    twisted_places, kafka_places, nats_places;
 
 /* Is this code run by a scheduler of many tasks: an event loop, or a greenlet that is not main? */
 bool tasks_are_scheduled(void);

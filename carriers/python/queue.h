@@ -13,13 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct py_object;
+#include "messages.h"
 
 struct mark {
     uint32_t handle; /* held: who put the item; CARRIER_NONE: nobody */
     bool is_known;
     bool is_returned;             /* it, or what stands for it, had been taken from there */
     const struct py_object *item; /* only compared; NULL: not known */
+    struct message message;       /* that is to be ended: nats.c */
 };
 
 struct debt {
@@ -42,6 +43,9 @@ struct queue {
     struct exchange *message; /* of Kafka, that it has handed out last; NULL: that is over */
     bool is_asked;            /* and nothing was handed out since; kafka.c */
     bool is_inside;           /* a call of it is under way that asks it by itself */
+    bool is_handed;           /* items are messages that are known one by one: nats.c */
+    bool is_called;           /* with each of which a function is called */
+    bool is_sent;             /* what is put there is written by another task: no work */
     bool lets_in;             /* a known pool's Condition, at which its users wait */
 };
 
@@ -68,6 +72,9 @@ void queue_push(struct queue *queue, long length, struct mark mark);
 struct mark queue_pop(struct queue *queue, long length, bool is_last);
 /* The same, after the call, of an item that came out of turn: marks are in any order then. */
 struct mark queue_pick(struct queue *queue, long length, const struct py_object *item);
+
+/* Is it a message that NATS' client is about to hand out? */
+bool nats_puts(struct queue *queue, struct py_object *item, struct mark *mark);
 
 /* --- consumers.c: what the running code becomes by it ----------------------------------------- */
 

@@ -39,8 +39,12 @@ static struct py_object *push_by(const char *items_name, struct py_object *origi
     long length = object == NULL ? -1 : length_of(object, items_name);
     struct queue *queue = object == NULL ? NULL : queue_find(object);
     if (queue != NULL) {
-        struct mark mark = consumer_puts(queue);
-        mark.item = py.PyObject_Size(arguments) > 1 ? py.PyTuple_GetItem(arguments, 1) : NULL;
+        struct py_object *item =
+            py.PyObject_Size(arguments) > 1 ? py.PyTuple_GetItem(arguments, 1) : NULL;
+        struct mark mark;
+        if (!nats_puts(queue, item, &mark))
+            mark = consumer_puts(queue);
+        mark.item = item;
         queue_push(queue, length, mark);
         was_put = object;
     }

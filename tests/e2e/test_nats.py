@@ -201,11 +201,10 @@ def test_push():
             own = {subject(span): span.id for span in by(spans, "publish")}
             equal([span.name for span in by(spans, "process") if span.parent != own[subject(span)]],
                   [], "under its own message: " + policy)
-            sent, worked = ({int(subject(span)[2:]): span for span in by(spans, what)}
-                            for what in ("publish", "process"))
-            late = [number for number in range(20) if worked[number].end > sent[number + 10].start]
+            ends = sorted(span.end for span in by(spans, "process"))
             if policy == "none":
-                equal(late, [], "ended when the program asked for more, not with the connection")
+                check(ends[-1] - ends[-2] > 400_000_000,
+                      "ended when the program asked for more, not with the connection")
 
 
 def test_answers():

@@ -101,6 +101,7 @@ async def push(client):
         one = await subscription.next_msg(timeout=20)
         if policy != "none":
             await one.ack()
+    await asyncio.sleep(0.5)
     await client.flush()
 
 
