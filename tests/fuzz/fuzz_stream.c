@@ -219,10 +219,12 @@ static void host_write(int fd, uint8_t how)
         return;
     uint8_t *buffer = malloc(length + 1);
     memcpy(buffer, bytes, length);
-    if (begins(bytes, length, "AMQP") || begins(bytes, length, "\x10") ||         /* MQTT */
+    if (begins(bytes, length, "AMQP") || begins(bytes, length, "\x10") || /* MQTT */
+        memmem(bytes, length, protocol_rewritten, sizeof(protocol_rewritten) - 1) != NULL ||
         (begins(bytes, length, "*") && memmem(bytes, length, "XADD", 4) != NULL)) /* Redis */
-        stream->is_blurred = true; /* its frames, or heads, are written anew, or one of its entries,
-                                    * also where what follows in the same call is no Redis */
+        stream->is_blurred =
+            true; /* its frames, heads or bodies are written anew, or one of its
+                   * entries, also where what follows in the same call is no Redis */
     for (int tries = 0; tries < 4 && (sent < length || tries == 0); tries++) {
         size_t left = length - sent, cut = left * (how >> 4) / 16;
         struct iovec iov[2] = {{buffer + sent, cut}, {buffer + sent + cut, left - cut}};

@@ -3,8 +3,8 @@
  * A statement gets its comment, and the kernel takes what goes out in pieces, cut at every place,
  * twice. The host offers again what it was told has not gone; what the kernel has in the end is the
  * statement with its comment, once, and the next one behind it. The same of packets that are
- * written anew with one variable more: uwsgi's and SCGI's; of a request of Kafka that is gathered
- * from several buffers; and of answers that get lines of their own.
+ * written anew with one variable more: uwsgi's and SCGI's; of requests of Kafka and Pub/Sub that
+ * are gathered from several buffers; and of answers that get lines of their own.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +19,11 @@
 #include "tap.h"
 #include "thread.h"
 
-enum { FD = FIRST_FD, WANTED_MAX = 1024 };
+enum {
+    FD = FIRST_FD,
+    WANTED_MAX = 1024,
+    IDS = sizeof("00-1234567890abcdef1234567890abcdef-1234567890abcdef-01") - 1
+};
 
 #define PIECE(text)                               \
     {                                             \
@@ -180,7 +184,6 @@ static void test_dialogue(const struct dialogue *dialogue)
 
 static bool packet_passes(const struct packet *packet, uint8_t first, uint8_t second)
 {
-    enum { IDS = sizeof("00-1234567890abcdef1234567890abcdef-1234567890abcdef-01") - 1 };
     const struct stream *stream = open_stream();
     say(packet->packet, first, second);
     const struct piece *front = &packet->front, *back = &packet->back;
@@ -203,9 +206,8 @@ static void test_packet(const struct packet *packet)
     CHECK(wrong == 0, "%s: %zu of %zu ways are wrong", packet->name, wrong, tried);
 }
 
-/* A client's first request, and a record: as the producer gives it, and as it is to arrive, but for
- * the batch's checksum and the context. */
-static const struct piece hello = PIECE("\0\0\0\16\0\22\0\0\0\0\0\1\0\4shop");
+/* A record: as the producer gives it, and as it is to arrive, but for the batch's checksum and the
+ * context. */
 static const struct piece produce =
     PIECE("\0\0\0\162\0\0\0\11\0\0\0\2\0\4shop\0\0\0\1\0\0\5\334\2\7orders\2\0\0\0\1\114"
           "\0\0\0\0\0\0\0\0\0\0\0\77\377\377\377\377\2\120\50\332\221\0\0\0\0\0\0"
@@ -221,6 +223,20 @@ static const struct piece produced =
           "\0\0\0");
 enum { HEAD = 40, BATCH = 75, PRODUCED_BATCH = 144, CHECKSUM_AT = 17, BUFFERS_MAX = 128 };
 
+/* A publishing of Pub/Sub's, and what stands before, between and behind the contexts it arrives
+ * with: in the head, and among the attributes of each message. */
+static const struct piece publish =
+    PIECE("POST /v1/projects/p/topics/t:publish HTTP/1.1\r\nHost: a\r\n"
+          "Content-Type: application/json\r\nContent-Length: 55\r\n\r\n"
+          "{\"messages\":[{\"data\":\"aGk=\"},{\"attributes\":{\"a\":\"b\"}}]}");
+static const struct piece published[] = {
+    PIECE("POST /v1/projects/p/topics/t:publish HTTP/1.1\r\nHost: a\r\n"
+          "Content-Type: application/json\r\nContent-Length: 236\r\ntraceparent: "),
+    PIECE("\r\n\r\n{\"messages\":[{\"attributes\":{\"googclient_traceparent\":\""),
+    PIECE("\"},\"data\":\"aGk=\"},{\"attributes\":{\"googclient_traceparent\":\""),
+    PIECE("\",\"a\":\"b\"}}]}"),
+};
+
 /* What is left of it, in buffers of so many bytes. */
 static ssize_t write_in_buffers(struct piece piece, size_t sent, size_t width)
 {
@@ -235,9 +251,24 @@ static ssize_t write_in_buffers(struct piece piece, size_t sent, size_t width)
     return hooked_writev(FD, buffers, count);
 }
 
-static bool is_produced(const uint8_t *got)
+/* Answers how long it is; 0: it is not right. */
+static size_t is_published(const uint8_t *got)
 {
-    enum { IDS = sizeof("00-1234567890abcdef1234567890abcdef-1234567890abcdef-01") - 1 };
+    size_t at = 0;
+    const uint8_t *ids = got + published[0].length;
+    for (size_t i = 0; i < 4; i++) {
+        if (i > 0 && memcmp(got + at, ids, IDS) != 0)
+            return 0;
+        at += i > 0 ? IDS : 0;
+        if (memcmp(got + at, published[i].bytes, published[i].length) != 0)
+            return 0;
+        at += published[i].length;
+    }
+    return memcmp(ids, "00-", 3) == 0 ? at : 0;
+}
+
+static size_t is_produced(const uint8_t *got)
+{
     uint8_t wanted[WANTED_MAX];
     size_t ids = produced.length - 3 - IDS, batch = HEAD + 1;
     memcpy(wanted, produced.bytes, produced.length);
@@ -246,28 +277,38 @@ static bool is_produced(const uint8_t *got)
         crc32c_portable(wanted + batch + CHECKSUM_AT + 4, PRODUCED_BATCH - CHECKSUM_AT - 4);
     for (int i = 0; i < 4; i++)
         wanted[batch + CHECKSUM_AT + i] = (uint8_t)(sum >> (24 - 8 * i));
-    return memcmp(got + ids, "00-", 3) == 0 && memcmp(got, wanted, produced.length) == 0;
+    bool is_right = memcmp(got + ids, "00-", 3) == 0 && memcmp(got, wanted, produced.length) == 0;
+    return is_right ? produced.length : 0;
 }
 
-static bool gathered_passes(size_t width, uint8_t first, uint8_t second)
+static const struct gathered {
+    const char *name;
+    struct piece hello;
+    const struct piece *request;
+    size_t (*is_right)(const uint8_t *got);
+} kafka = {"Kafka", PIECE("\0\0\0\16\0\22\0\0\0\0\0\1\0\4shop"), &produce, is_produced},
+  pubsub = {"Pub/Sub", PIECE(""), &publish, is_published};
+
+static bool gathered_passes(const struct gathered *row, size_t width, uint8_t first, uint8_t second)
 {
     const struct stream *stream = open_stream();
-    say(hello, TAKES_ALL, TAKES_ALL);
-    bool is_right = stream->got == hello.length;
+    say(row->hello, TAKES_ALL, TAKES_ALL);
+    bool is_right = stream->got == row->hello.length;
     for (int i = 0; i < 2; i++) {
         size_t before = stream->got;
         const uint8_t takes[] = {
             i == 0 ? first : TAKES_ALL, i == 0 ? second : TAKES_ALL, TAKES_ALL};
         memcpy(kernel.takes, takes, sizeof(takes));
         kernel.takes_at = 0;
-        for (size_t sent = 0; sent < produce.length;) {
-            ssize_t went = write_in_buffers(produce, sent, width);
-            require(went > 0 ? (size_t)went <= produce.length - sent : went < 0 && errno == EAGAIN,
+        for (size_t sent = 0; sent < row->request->length;) {
+            ssize_t went = write_in_buffers(*row->request, sent, width);
+            require(went > 0 ? (size_t)went <= row->request->length - sent
+                             : went < 0 && errno == EAGAIN,
                 "the host is told of its own bytes");
             sent += went > 0 ? (size_t)went : 0;
         }
-        is_right = is_right && stream->got - before == produced.length &&
-                   is_produced(stream->kernel + before);
+        is_right = is_right && stream->got > before &&
+                   stream->got - before == row->is_right(stream->kernel + before);
     }
     hooked_close(FD);
     return is_right;
@@ -312,14 +353,15 @@ static bool answers_pass(const struct answers *row, uint8_t first, uint8_t secon
     return is_right;
 }
 
-static void test_gathered(size_t width)
+static void test_gathered(const struct gathered *row, size_t width)
 {
     size_t wrong = 0, tried = 0;
     for (unsigned first = 0; first < TAKES_ALL; first++)
         for (unsigned second = 0; second < TAKES_ALL; second++, tried++)
-            if (!gathered_passes(width, (uint8_t)first, (uint8_t)second) && wrong++ == 0)
+            if (!gathered_passes(row, width, (uint8_t)first, (uint8_t)second) && wrong++ == 0)
                 printf("# first %u, then %u\n", first, second);
-    CHECK(wrong == 0, "Kafka, buffers of %zu: %zu of %zu ways are wrong", width, wrong, tried);
+    CHECK(wrong == 0, "%s, buffers of %zu: %zu of %zu ways are wrong", row->name, width, wrong,
+        tried);
 }
 
 static void test_answers(const struct answers *row)
@@ -346,8 +388,10 @@ int main(void)
         test_dialogue(&dialogues[i]);
     for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
         test_packet(&packets[i]);
-    test_gathered(1);
-    test_gathered(HEAD);
+    test_gathered(&kafka, 1);
+    test_gathered(&kafka, HEAD);
+    test_gathered(&pubsub, 2);
+    test_gathered(&pubsub, WANTED_MAX);
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
         test_answers(&answers[i]);
     CHECK(!process.broken, "the breaker stays shut");
