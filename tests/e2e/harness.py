@@ -68,8 +68,9 @@ def main(scope, needs=()):
             continue
         try:
             function()
-        except Exception:
-            check(False, name[5:] + " runs to its end", traceback.format_exc())
+        except Exception as error:
+            check(False, "%s runs to its end: %.200s" % (name[5:], " ".join(repr(error).split())),
+                  traceback.format_exc())
     sys.exit(tap.end())
 
 
@@ -86,16 +87,36 @@ def wait_until(condition, timeout=20, every=0.01):
         time.sleep(every)
 
 
+def _ports():
+    """Each port once, from blocks that no other process of tests draws from meanwhile: a name of this
+    network's, held as long as the process lives, claims one. All are below the ports that the
+    kernel gives to clients: those of other tests could take one before the server does."""
+    blocks = list(range(10240, 32768, 64))
+    random.shuffle(blocks)
+    for first in blocks:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind("\0burdock-tests-ports-%d" % first)
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        yield from range(first, first + 64)
+
+
+_claims, _unused_ports = [], _ports()
+
+
 def free_port():
-    """Below the ports that the kernel gives to clients: those of other tests could take it before
-    the server does."""
-    while True:
+    """One that nobody listens on, and that no other call has been given."""
+    for port in _unused_ports:
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", random.randrange(10240, 32768)))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+            return port
+    raise RuntimeError("no free port is left")
 
 
 def is_listening(port):
