@@ -91,7 +91,7 @@ def _ports():
     """Each port once, from blocks that no other process of tests draws from meanwhile: a name of this
     network's, held as long as the process lives, claims one. All are below the ports that the
     kernel gives to clients: those of other tests could take one before the server does."""
-    blocks = list(range(10240, 32768, 64))
+    blocks, claims = list(range(10240, 32768, 64)), []
     random.shuffle(blocks)
     for first in blocks:
         claim = socket.socket(socket.AF_UNIX)
@@ -100,11 +100,11 @@ def _ports():
         except OSError:
             claim.close()
             continue
-        _claims.append(claim)
+        claims.append(claim)
         yield from range(first, first + 64)
 
 
-_claims, _unused_ports = [], _ports()
+_unused_ports = _ports()
 
 
 def free_port():
