@@ -453,6 +453,28 @@ void attribution_leave_ended(struct thread *self)
         set_current(self, NULL);
 }
 
+/* It has others under way. */
+static void note_others(const struct thread *self)
+{
+    if (!serves_one(self))
+        __atomic_store_n(&attribution.fans_out, true, __ATOMIC_RELAXED);
+}
+
+void attribution_call_known(const struct thread *self, struct context *context, bool is_behind)
+{
+    context->has_made_calls = true;
+    uint64_t old = __atomic_fetch_add(&context->state, CALL, __ATOMIC_RELEASE);
+    if ((old & CALLS) && !is_behind)
+        note_others(self);
+    if (is_starved(old))
+        count(context, old, old + CALL);
+}
+
+void attribution_call_known_end(struct context *context)
+{
+    change(context, -CALL);
+}
+
 void attribution_call_begin(struct context *context)
 {
     context->has_made_calls = true;

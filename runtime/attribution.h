@@ -112,7 +112,10 @@ void attribution_asks(struct thread *self, struct context *context);
 void attribution_answering(struct context *context);
 /* The answer is complete, or can no longer come. */
 void attribution_answered(struct thread *self, struct context *context);
-/* A call or a connection attempt of the context begins and ends. */
+/* A call that is known to be the context's begins and ends. */
+void attribution_call_known(const struct thread *self, struct context *context, bool is_behind);
+void attribution_call_known_end(struct context *context);
+/* What may be a call of it, or become one, as a connection may. */
 void attribution_call_begin(struct context *context);
 void attribution_call_end(struct context *context);
 /* A call that may be of any request that waits begins and ends; not one that is behind others of

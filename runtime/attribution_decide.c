@@ -239,10 +239,15 @@ bool attribution_is_sure(const struct thread *self)
 
 /* Of messages that came in one read a thread is at one, by what it settles; where it puts one after
  * the other into a queue, each of them may be any. */
+static bool may_be_another(const struct context *message)
+{
+    return !message->is_followed && (!message->is_alone || is_uncertain(message));
+}
+
 struct context *attribution_given(const struct thread *self)
 {
     struct context *context = attribution_is_sure(self) ? self->current : NULL;
-    bool is_known = context != NULL && (!context->is_message || context->is_followed);
+    bool is_known = context != NULL && !(context->is_message && may_be_another(context));
     return is_known ? context : NULL;
 }
 

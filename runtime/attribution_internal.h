@@ -9,12 +9,14 @@
 
 /* context.state: one word, so that "became starved" and "is no longer starved" are exact
  * transitions even when several threads report at once. */
-#define ATTACHED ((uint64_t)1)          /* a thread is in it and runs */
-#define PARKED ((uint64_t)1 << 16)      /* a thread is in it and waits for another */
-#define OUTSTANDING ((uint64_t)1 << 32) /* a call, or a connection not used yet */
-#define WAITING ((uint64_t)1 << 60)     /* its request is complete, its answer has not begun */
-#define ASKED ((uint64_t)1 << 61)       /* and its program has asked when it may write that */
-#define DONE ((uint64_t)1 << 62)        /* which it is known to ask after the work */
+#define ATTACHED ((uint64_t)1)                   /* a thread is in it and runs */
+#define PARKED ((uint64_t)1 << 16)               /* a thread is in it and waits for another */
+#define OUTSTANDING ((uint64_t)1 << 32)          /* a call, or a connection not used yet */
+#define CALL (OUTSTANDING + ((uint64_t)1 << 46)) /* a call that is known to be its */
+#define CALLS (WAITING - (CALL - OUTSTANDING))
+#define WAITING ((uint64_t)1 << 60) /* its request is complete, its answer has not begun */
+#define ASKED ((uint64_t)1 << 61)   /* and its program has asked when it may write that */
+#define DONE ((uint64_t)1 << 62)    /* which it is known to ask after the work */
 
 enum { LATELY = 64 };
 
@@ -24,8 +26,9 @@ struct attribution {   /* of the process; by atomic loads and stores, relaxed */
     int32_t unclaimed; /* calls under way that could be of any of them */
     int32_t asking;    /* contexts that have ASKED */
     bool puts_off;     /* one has been seen to wait so in an event loop */
-    /* More such calls have been seen than requests that look so: some are of one request, or of one
-     * that others are known of. Then they hide nobody. */
+    /* More such calls have been seen than requests that look so, or two calls of one request on two
+     * connections at once: so some may be of one request, or of one that others are known of. Then
+     * they hide nobody. */
     bool fans_out;
     /* The last ones that began to wait: links to them are made without a lock. An entry may be
      * over, or another request's by now; whoever reads it asks the context itself. */

@@ -34,6 +34,7 @@ struct context {
     bool is_message;   /* it is a message's that was delivered, no request's */
     bool is_taken;     /* who asks for more of its kind, by any connection, is done with it */
     uint64_t left_ns;  /* of such, and of what a transaction is to settle: when, monotonic; or 0 */
+    bool is_alone;     /* nothing else in hand has come so, and it is to be acknowledged */
     bool is_uncertain; /* whoever is at work on it may be at work on another message instead */
     bool is_of_many; /* it came where the program asks for more before it works: the same, unless */
     bool has_named_calls; /* of a message: a call has been its */

@@ -45,7 +45,7 @@ struct exchange *exchange_take(struct thread *self, uint32_t serial, bool is_ser
 void exchange_uncount(struct exchange *exchange)
 {
     if (exchange->counts_as_call)
-        attribution_call_end(exchange->context);
+        attribution_call_known_end(exchange->context);
     if (exchange->is_unclaimed && exchange->epoch == process.epoch)
         attribution_unclaimed_end();
     exchange->counts_as_call = exchange->is_unclaimed = false;
@@ -345,10 +345,11 @@ void exchange_identify_server(struct thread *self, struct exchange *exchange)
 }
 
 /* The context is held for it. */
-static void call_of(struct exchange *exchange, struct context *context)
+static void call_of(
+    struct thread *self, struct exchange *exchange, struct context *context, bool is_behind)
 {
     exchange->context = context;
-    attribution_call_begin(context);
+    attribution_call_known(self, context, is_behind);
     exchange->counts_as_call = true;
 }
 
@@ -359,7 +360,7 @@ void exchange_pass_on(struct thread *self, struct exchange *exchange, struct con
         counter_add(COUNTER_PARENT_UNCERTAIN, -1);
         isolation_named(&self->isolation);
     }
-    call_of(exchange, context);
+    call_of(self, exchange, context, false);
     continue_trace(self, exchange, &context->ids, context->is_remote);
 }
 
@@ -391,7 +392,7 @@ void exchange_identify_client(
     exchange->has_ids = true;
     if (parent != NULL) {
         context_hold(parent);
-        call_of(exchange, parent);
+        call_of(self, exchange, parent, decision.is_behind);
     }
     if (parent != NULL && trace_id_is_set(parent->ids.trace_id))
         continue_trace(self, exchange, &parent->ids, parent->is_remote);

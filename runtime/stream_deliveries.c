@@ -121,6 +121,16 @@ static void note_doubts(struct stream_sink *sink, struct exchange *exchange)
         first->is_uncertain = context->is_uncertain = true;
 }
 
+/* Until more comes, whatever its reader puts into a queue is this one. */
+static void note_alone(struct connection *connection, struct exchange *exchange)
+{
+    struct context *first = connection->delivered->context;
+    exchange->context->is_alone =
+        exchange->is_settled && !exchange->behind && connection->delivered == exchange;
+    if (first != NULL && first != exchange->context)
+        first->is_alone = false;
+}
+
 void stream_delivery_received(struct stream_sink *sink, struct exchange *exchange, bool is_taken)
 {
     if (exchange->context != NULL)
@@ -137,6 +147,7 @@ void stream_delivery_received(struct stream_sink *sink, struct exchange *exchang
         attribution_request_behind(exchange->context, true);
     if (!sink->connection->is_told)
         note_doubts(sink, exchange);
+    note_alone(sink->connection, exchange);
     attribution_request_complete(exchange->context);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "attribution.h"
+#include "attribution_internal.h"
 #include "sharing.h"
 #include "stacks.h"
 #include "tap.h"
@@ -42,7 +42,9 @@ static const struct {
     {"a request's thread may give away as much as it likes", "1 reads a; 1 gives: a; 1 gives: a"},
     {"one that reads messages may be at another, of which it has done nothing yet",
         "1 reads a; 1 delivers a; 1 gives:; 1 calls: thread a"},
-    {"unless its runtime tells of every task",
+    {"unless it has but that one, which is to be acknowledged",
+        "1 reads a; 1 delivers a; 1 lacks a; 1 gives: a"},
+    {"or its runtime tells of every task",
         "1 reads a; 1 delivers a; 1 follows a; 1 gives: a; 1 gives: a"},
     {"threads that take turns at a loop are not believed",
         "1 polls; 2 polls; 1 polls; 2 polls; 1 polls; 1 reads a; 1 calls: ambiguous a"},
@@ -270,13 +272,13 @@ static void read_request(struct thread *self, struct context *context)
 
 static void send_call(struct thread *self, struct context *context)
 {
-    attribution_call_begin(context);
+    attribution_call_known(self, context, false);
 }
 
 static void receive(struct thread *self, struct context *context)
 {
     attribution_touch(self, context);
-    attribution_call_end(context);
+    attribution_call_known_end(context);
 }
 
 static void answer(struct thread *self, struct context *context)
@@ -393,6 +395,12 @@ static void be_message(struct thread *self, struct context *context)
     context->is_message = true;
 }
 
+/* No other. */
+static void be_alone(struct thread *self, struct context *context)
+{
+    context->is_alone = true;
+}
+
 static void be_followed(struct thread *self, struct context *context)
 {
     context->is_followed = true;
@@ -504,6 +512,7 @@ static const struct {
     {"welcomes", welcome},
     {"polls", take_turn},
     {"delivers", be_message},
+    {"lacks", be_alone},
     {"follows", be_followed},
     {"founds", found_loop},
     {"dozes", wait_shortly},
@@ -599,6 +608,7 @@ static void clear(void)
         contexts[i] = NULL;
     }
     attribution_forked(); /* calls of nobody's, too */
+    attribution.fans_out = false;
 }
 
 static void tell(const char *what, const char *story)
@@ -690,6 +700,9 @@ int main(void)
     tell("calls of nobody's may all be of one request: then they hide nobody who waits",
         "1 waits; 1 reads a; 1 waits; 1 asks; 1 asks; 1 waits; 1 reads c; 1 reads b;"
         "1 calls: ambiguous bca");
+    tell("so it is once a request had two under way at once",
+        "1 waits; 1 reads c; 1 sends c; 1 sends c; 1 receives c; 1 receives c; 1 answers c;"
+        "1 waits; 1 reads a; 1 waits; 1 asks; 1 reads b; 1 calls: ambiguous ba");
     check_asking();
     return tap_done();
 }
