@@ -14,6 +14,7 @@ enum {
 struct message {
     struct fact arguments[ARGUMENTS_MAX];
     unsigned count;
+    unsigned numbers; /* at their end */
     bool has_headers;
     struct fact headers; /* the block, without the empty line that ends it */
 };
@@ -33,7 +34,8 @@ static bool read_message(struct fact text, struct message *message)
         line++;
     while (at < line && !is_blank(text.text[at]))
         at++;
-    message->has_headers = at == 4;
+    message->numbers = at == 4 ? 2 : 1;
+    message->has_headers = at == 4 && line + 1 < text.length;
     for (message->count = 0; message->count < ARGUMENTS_MAX; message->count++) {
         while (at < line && is_blank(text.text[at]))
             at++;
@@ -49,7 +51,7 @@ static bool read_message(struct fact text, struct message *message)
     bool is_whole = message->has_headers ? behind < text.length && text.text[line + 1] == '\n'
                                          : line + 1 == text.length;
     return is_whole && text.text[line] == '\r' && line <= LINE_MAX_EDITED &&
-           message->count >= 2u + message->has_headers;
+           message->count > message->numbers;
 }
 
 static uint64_t number_of(struct fact digits)
@@ -102,7 +104,7 @@ static char *put_lines(const struct insertion *insertion, char *out)
 static char *put_message(const struct insertion *insertion, const struct message *message,
     uint64_t headers, uint64_t total, char *out)
 {
-    unsigned kept = message->count - 1u - message->has_headers;
+    unsigned kept = message->count - message->numbers;
     out = put(out, "HPUB", 4);
     for (unsigned i = 0; i < kept; i++) {
         *out++ = ' ';

@@ -143,6 +143,7 @@ static bool announce(struct broker_reader *reader)
     uint32_t headers = side->has_headers ? tokens[count - 2].number : 0;
     if (total > NATS_PAYLOAD_MAX || headers > total)
         return false;
+    side->has_headers = headers > 0; /* nats.js says so of messages that have none */
     side->header_left = headers;
     side->payload_left = total - headers + 2;
     unsigned reply = side->verb == NATS_MSG ? 2 : 1;
