@@ -64,10 +64,10 @@ enum {
 /* Of what a consumer inside a carrier's runtime gives the thread: carriers/java/kafka.c. */
 struct in_hand {
     uint32_t handle;  /* the thread's message; CARRIER_NONE: none */
+    uint32_t asker;   /* held: the request that it asked for; CARRIER_NONE: none */
     int32_t consumer; /* that it has asked last, by its identity */
     uint8_t group;    /* of that, by its number; 0: none */
     bool is_asked;    /* and nothing was handed out since */
-    bool is_anothers; /* it asked for a request */
     bool may_collect; /* it did nothing for what it had before */
 };
 

@@ -220,7 +220,7 @@ static void leave(struct in_hand *hand)
 static void take(struct in_hand *hand, struct exchange *exchange)
 {
     hand->is_asked = false;
-    bool is_anothers = hand->is_anothers || carrier_is_live(carrier_look().handle);
+    bool is_anothers = carrier_is_live(hand->asker) || carrier_is_live(carrier_look().handle);
     struct context *context =
         message_handed(exchange, LIBRARY_KAFKA, is_anothers ? HANDED_TOLD : HANDED_ONE);
     if (context == NULL)
@@ -283,12 +283,22 @@ void kafka_asks(struct jni *env, void *class)
     ask(env, true);
 }
 
+/* Of the request for which it asked before it may be led away by waiting for an answer. */
+static void note_asker(struct in_hand *hand, uint32_t handle)
+{
+    if (!carrier_is_live(handle) && carrier_is_live(hand->asker))
+        return;
+    uint32_t before = hand->asker;
+    hand->asker = carrier_is_live(handle) ? carrier_hold(handle) : CARRIER_NONE;
+    carrier_drop(before);
+}
+
 void kafka_polls(struct jni *env, void *class, void *consumer)
 {
     struct in_hand *hand = ask(env, false);
     if (hand == NULL)
         return;
-    hand->is_anothers = carrier_is_live(carrier_look().handle);
+    note_asker(hand, carrier_look().handle);
     int32_t identity = java_identity(env, consumer);
     if (identity == hand->consumer || !object_frame(env))
         return;
