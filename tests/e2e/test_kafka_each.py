@@ -19,7 +19,7 @@ HOWS = {
     "aio": dict.fromkeys("each one wait many task pair".split(), "known") | {"some": "linked", "gather": "linked"},
     "js": dict.fromkeys("each batch some fail".split(), "known") | {"async": None, "pair": None},
     "java": dict.fromkeys("each forEach stream topic lists one break commit pool wait bytes pair".split(), "known") |
-            {"some": "linked", "gather": "linked", "ahead": None}}
+            {"some": "linked", "gather": "linked", "ahead": None, "mix": None}}
 APART = {"py": [PYTHON, os.path.join(APPS, "kafka_each_py.py")],
          "aio": [PYTHON, os.path.join(APPS, "kafka_each_aio.py")],
          "js": ["node", os.path.join(APPS, "kafka_each_js.cjs"), KAFKAJS],

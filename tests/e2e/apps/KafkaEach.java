@@ -9,7 +9,8 @@
 //   commit  each, committed one by one         some     only each third makes a call
 //   gather  ten by ten, called when there are  pool     each in a pool of threads
 //   wait    the same, waited for               pair     two consumers, a partition and a thread each
-//   bytes   keys that are bytes                count    none makes a call, or is printed
+//   mix     now this, now that, some nothing   bytes    keys that are bytes
+//   count   none makes a call, or is printed
 import java.io.InputStream;
 import java.net.HttpURLConnection;
 import java.net.URL;
@@ -19,6 +20,7 @@ import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -35,6 +37,7 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 public class KafkaEach {
     static String how, topic, port;
     static Map<String, Object> settings;
+    static List<Thread> threads = new ArrayList<>();
     static ExecutorService pool = Executors.newFixedThreadPool(4);
 
     static String key(ConsumerRecord<?, String> record) {
@@ -49,6 +52,24 @@ public class KafkaEach {
             }
         } catch (Exception error) {
             throw new RuntimeException(error);
+        }
+    }
+
+    static void mix(ConsumerRecord<?, String> record) {
+        switch (key(record).hashCode() % 5) {
+        case 0:
+            call(record);
+            break;
+        case 1:
+            pool.execute(() -> call(record));
+            break;
+        case 2:
+            CompletableFuture.runAsync(() -> call(record), pool).thenRun(() -> call(record));
+            break;
+        case 3:
+            var thread = new Thread(() -> call(record));
+            threads.add(thread);
+            thread.start();
         }
     }
 
@@ -93,6 +114,9 @@ public class KafkaEach {
                 } catch (Exception error) {
                     throw new RuntimeException(error);
                 }
+                break;
+            case "mix":
+                mix(record);
                 break;
             case "some":
                 if (Integer.parseInt(key(record)) % 3 == 0)
@@ -174,6 +198,8 @@ public class KafkaEach {
                 one.join();
         } else
             new Consumer(count, -1).run();
+        for (Thread thread : threads)
+            thread.join();
         pool.shutdown();
         pool.awaitTermination(1, TimeUnit.MINUTES);
     }
