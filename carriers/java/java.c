@@ -9,7 +9,6 @@
 
 #include "counters.h"
 #include "given.h"
-#include "carrier.h"
 #include "hook.h"
 #include "jvm.h"
 #include "kafka_natives.h"

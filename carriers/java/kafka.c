@@ -4,12 +4,10 @@
  * one by one, or in lists by their partitions. What it has taken has a span from then on, and what
  * its thread does is for that, until it asks for the next, or asks or closes the consumer.
  *
- * | a thread | |
- * |---|---|
- * | asks for the next before it did anything for what it has | may collect: it is not believed
- * until it did something again | | is at work for a request that is not answered | stays with that,
- * the record is over at once | | is a virtual one, or Kafka Streams' with lists that it puts into
- * queues | is not followed |
+ * Who asks for the next before it did anything for what it has may collect: it is not believed
+ * until it did something again. Who is at work for a request that is not answered stays with that,
+ * and the record is over at once. Not followed are virtual threads, and the lists that Kafka
+ * Streams puts into queues of its own.
  *
  * A record in hand is among the thread's messages (message.h), so that it ends with the thread.
  */
