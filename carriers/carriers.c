@@ -37,6 +37,19 @@ static bool may_look(void)
     return thread_in_vfork == 0 && !thread_is_exempt() && !process.is_ending && process_may_call();
 }
 
+/* Of a library that was not there when its runtime's carrier was installed. */
+static void handing(void)
+{
+    if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
+        return;
+    int saved_errno = errno;
+    __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+    if (java_look_again())
+        __atomic_store_n(&carrier_handing, NULL, __ATOMIC_RELEASE);
+    errno = saved_errno;
+    __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
+}
+
 /* One thread at a time; what another one would do now, the next accepted connection does. */
 static void serving(void)
 {
@@ -48,8 +61,11 @@ static void serving(void)
         if ((config.carriers & rows[i].bit) && rows[i].install != NULL)
             is_done = rows[i].install() && is_done;
     tried_epoch = process.epoch;
-    if (is_done || ++tries == TRIES_MAX)
+    if (is_done || ++tries == TRIES_MAX) {
         __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+        if (config.carriers & CARRIER_JAVA)
+            __atomic_store_n(&carrier_handing, handing, __ATOMIC_RELEASE);
+    }
     errno = saved_errno;
     __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
 }

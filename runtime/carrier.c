@@ -12,6 +12,7 @@
 void (*carrier_serving)(void) AT_START;
 void (*carrier_connecting)(const void *caller) AT_START;
 bool carrier_is_wanted;
+void (*carrier_handing)(void);
 void (*carrier_asked)(int fd);
 bool carrier_starts_nobodys;
 

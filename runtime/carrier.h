@@ -149,9 +149,21 @@ OURS void (*carrier_connecting)(const void *caller);
  * hands on later, one by one, what it reads. */
 OURS bool carrier_is_wanted;
 
+/* Called in its place once more when such a connection is there and all is installed; NULL:
+ * nobody's affair. */
+OURS void (*carrier_handing)(void);
+
 static inline void carrier_want(void)
 {
     __atomic_store_n(&carrier_is_wanted, true, __ATOMIC_RELAXED);
+}
+
+static inline void carrier_hands_on(void)
+{
+    void (*handing)(void) = __atomic_load_n(&carrier_handing, __ATOMIC_ACQUIRE);
+    if (handing != NULL && __atomic_load_n(&carrier_serving, __ATOMIC_RELAXED) == NULL)
+        __atomic_store_n(&carrier_serving, handing, __ATOMIC_RELEASE);
+    carrier_want();
 }
 
 static inline void carrier_serves(void)

@@ -102,7 +102,7 @@ __attribute__((noinline)) static bool decide(struct thread *self, struct connect
     connection->state = CONNECTION_CLAIMED;
     connection->protocol = protocol;
     if (protocol->hands_on)
-        carrier_want();
+        carrier_hands_on();
     connection->row = row_of(protocol);
     connection->requests_out = requests == DIRECTION_OUT;
     connection->edits = connection->requests_out ? is_edited(protocol) : is_answer_edited(protocol);

@@ -45,6 +45,8 @@ static void thread_exited(void *block)
         return;
     self->guard = (uintptr_t)__builtin_frame_address(0); /* a handler now finds us busy */
     message_leave(self);
+    if (self->in_hand.asker != 0)
+        context_drop(context_at(self->in_hand.asker));
     stacks_end(self);
     attribution_leave(self);
     ring_release(self);

@@ -61,6 +61,16 @@ enum {
     THREAD_PAGES_MAX = 256 /* that are known to be readable: readable.h */
 };
 
+/* Of what a consumer inside a carrier's runtime gives the thread: carriers/java/kafka.c. */
+struct in_hand {
+    uint32_t handle;  /* the thread's message; CARRIER_NONE: none */
+    uint32_t asker;   /* held: the request that it asked for; CARRIER_NONE: none */
+    int32_t consumer; /* that it has asked last, by its identity */
+    uint8_t group;    /* of that, by its number; 0: none */
+    bool is_asked;    /* and nothing was handed out since */
+    bool may_collect; /* it did nothing for what it had before */
+};
+
 struct thread {
     uint64_t pool_link;
     uint32_t index;
@@ -119,6 +129,7 @@ struct thread {
     struct pool_cache exchanges, contexts;
     struct exchange *messages; /* that a library has handed to it: message.h */
     uint32_t message_count;
+    struct in_hand in_hand;
     /* Text blocks of the call being made, which a jump may cut short; 0: none. */
     uint32_t gathered_text; /* what it sends in several buffers and is to be replaced */
     uint32_t wide_text;     /* what is too long for `lines` */

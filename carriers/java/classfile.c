@@ -16,6 +16,10 @@ const struct native_name classfile_natives[NATIVE_COUNT] = {
     [NATIVE_SERVE] = {"serve", false},
     [NATIVE_RENEW] = {"renew", true},
     [NATIVE_SEEK] = {"seek", false},
+    [NATIVE_POLLS] = {"polls", true},
+    [NATIVE_ASKS] = {"asks", false},
+    [NATIVE_HANDS] = {"hands", true},
+    [NATIVE_LISTS] = {"lists", true},
 };
 
 enum {

@@ -22,6 +22,10 @@ enum native {
     NATIVE_SERVE,
     NATIVE_RENEW,
     NATIVE_SEEK,
+    NATIVE_POLLS, /* Kafka's: kafka_natives.h */
+    NATIVE_ASKS,
+    NATIVE_HANDS,
+    NATIVE_LISTS,
     NATIVE_COUNT
 };
 

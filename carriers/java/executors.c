@@ -4,11 +4,14 @@
 #include "given.h"
 #include "java.h"
 #include "jvm.h"
+#include "kafka_natives.h"
 #include "pool.h"
 
 #define CONCURRENT "java/util/concurrent/"
 
 #define JETTY "org/eclipse/jetty/"
+
+#define KAFKA "org/apache/kafka/clients/consumer/"
 
 const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES] = {
     {CONCURRENT "ThreadPoolExecutor", 0, 6},
@@ -29,6 +32,10 @@ const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES 
     {JETTY "server/HttpChannel", 25, 1},
     {"org/jboss/threads/EnhancedQueueExecutor", 26, 2},
     {"org/jboss/threads/EnhancedQueueExecutor$Task", 13, 2},
+    {KAFKA "KafkaConsumer", 33, 2},
+    {KAFKA "ConsumerRecords$ConcatenatedIterable$1", 35, 1},
+    {KAFKA "ConsumerRecords", 36, 2},
+    {"org/apache/kafka/common/utils/AbstractIterator", 38, 1},
     {"jdk/internal/net/http/Http1Exchange$Http1Publisher$WriteTask", 28, 3},
     {CONCURRENT "ArrayBlockingQueue", 31, 2},
     {CONCURRENT "LinkedBlockingDeque", 31, 2},
@@ -85,6 +92,16 @@ const struct edit executors_edits[] = {
 
     {"take", "", AT_START, NATIVE_SEEK},
     {"poll", "", AT_START, NATIVE_SEEK},
+
+    {"poll", "", AT_START, NATIVE_POLLS, LOAD_THIS},
+    {"close", "", AT_START, NATIVE_ASKS},
+
+    {"makeNext", "", AT_START, NATIVE_ASKS},
+
+    {"records", "", AT_START, NATIVE_ASKS},
+    {"records", "unmodifiableList", BEFORE_CALL, NATIVE_LISTS, LOAD_TOP},
+
+    {"next", "", BEFORE_RETURN, NATIVE_HANDS, LOAD_TOP},
 };
 
 static void give(struct jni *env, void *class, void *task)
@@ -172,7 +189,7 @@ static __thread struct {
 } nest;
 
 /* What a virtual thread goes on with is not of who woke it. */
-static bool carries_virtual(struct jni *env)
+bool executors_on_virtual(struct jni *env)
 {
     if (!nest.is_known && java_carries_virtual != NULL)
         nest.carries_virtual = jni_is_instance(env, java_thread(env, NULL), java_carries_virtual);
@@ -200,7 +217,7 @@ static void begin(struct jni *env, void *class, void *task)
 {
     struct carrier_claim claim = {0};
     bool is_given = given_take((uint32_t)java_identity(env, task), &claim);
-    if (carries_virtual(env)) {
+    if (executors_on_virtual(env)) {
         carrier_unclaim(claim.handle);
         claim = (struct carrier_claim){0};
         is_given = true;
@@ -265,4 +282,8 @@ void *const executors_natives[NATIVE_COUNT] = {
     [NATIVE_SERVE] = serve,
     [NATIVE_RENEW] = renew,
     [NATIVE_SEEK] = seek,
+    [NATIVE_POLLS] = kafka_polls,
+    [NATIVE_ASKS] = kafka_asks,
+    [NATIVE_HANDS] = kafka_hands,
+    [NATIVE_LISTS] = kafka_lists,
 };

@@ -11,6 +11,7 @@
 #include "given.h"
 #include "hook.h"
 #include "jvm.h"
+#include "kafka_natives.h"
 #include "originals.h"
 #include "sys.h"
 #include "thread.h"
@@ -21,9 +22,12 @@ void *java_queues_end, *java_carries_virtual;
 void *(*java_thread)(struct jni *, void *class);
 
 static struct jvm *machine;
+static bool has_clients; /* all that will be changed are */
+struct jvmti *java_tools;
 static uint32_t changed; /* classes */
 #define servers_end (executors_classes + EXECUTOR_CLASSES + SERVER_CLASSES)
 #define classes_end (servers_end + OTHER_CLASSES)
+#define clients (servers_end - CLIENT_CLASSES)
 
 /* --- inside the machine ----------------------------------------------------------------------- */
 
@@ -87,18 +91,23 @@ static void change_server(
 {
     if (find_by(env, loader, CLASSFILE_HELPER) == NULL)
         return; /* whose methods are to be called */
+    uint32_t before = changed;
     for (const struct executor_class *row = first; row < servers_end; row++) {
         void *class = are_of_one(row, first) ? find_by(env, loader, row->name) : NULL;
         if (class != NULL)
             jvmti_retransform(tools, 1, &class);
     }
+    if (first == clients) {
+        has_clients = true;
+        kafka_is_off |= changed - before != CLIENT_CLASSES;
+    }
 }
 
-static void change_if_server(struct jni *env, struct jvmti *tools, void *class, const char *name)
+static void change_if_server(struct jni *env, struct jvmti *tools, void *class, const char *name,
+    const struct executor_class *from)
 {
     void *loader;
-    for (const struct executor_class *row = executors_classes + EXECUTOR_CLASSES; row < servers_end;
-         row++) {
+    for (const struct executor_class *row = from; row < servers_end; row++) {
         size_t length = strlen(row->name);
         if (!are_of_one(row, row - 1) && strncmp(name + 1, row->name, length) == 0 &&
             name[length + 1] == ';' && jvmti_loader(tools, class, &loader) == 0)
@@ -106,8 +115,8 @@ static void change_if_server(struct jni *env, struct jvmti *tools, void *class, 
     }
 }
 
-/* By loaders of their own. All else is as good without. */
-static void change_servers(struct jni *env, struct jvmti *tools)
+/* By loaders of their own: those that a row from this one on tells. All else is as good without. */
+static void change_servers(struct jni *env, struct jvmti *tools, const struct executor_class *from)
 {
     void **classes;
     int32_t count;
@@ -117,7 +126,7 @@ static void change_servers(struct jni *env, struct jvmti *tools)
         char *signature;
         if (jvmti_signature(tools, classes[i], &signature) != 0)
             continue;
-        change_if_server(env, tools, classes[i], signature);
+        change_if_server(env, tools, classes[i], signature, from);
         jvmti_free(tools, signature);
     }
     jvmti_free(tools, classes);
@@ -147,7 +156,7 @@ static bool change(struct jni *env, struct jvmti *tools)
     bool is_done =
         jvmti_retransform(tools, EXECUTOR_CLASSES, classes) == 0 && changed == EXECUTOR_CLASSES;
     if (is_done) {
-        change_servers(env, tools);
+        change_servers(env, tools, executors_classes + EXECUTOR_CLASSES);
         change_others(env, tools);
     }
     jvmti_switch(tools, JVMTI_CLASS_FILE_LOAD, false);
@@ -175,6 +184,7 @@ static bool enter_machine(void)
         java_queues_end = find_for_ever(env, QUEUES_END);
         if (java_thread != NULL)
             java_carries_virtual = find_for_ever(env, "jdk/internal/misc/CarrierThread");
+        java_tools = tools;
         is_done = change(env, tools);
         if (!is_done)
             jvmti_dispose(tools);
@@ -184,15 +194,34 @@ static bool enter_machine(void)
     return is_done;
 }
 
+static void look_again(void)
+{
+    static const struct jvm_attach how = {JNI_VERSION, "burdock", NULL};
+    struct jni *env;
+    if (jvm_attach_as_daemon(machine, &env, &how) != 0)
+        return;
+    if (jvmti_switch(java_tools, JVMTI_CLASS_FILE_LOAD, true) == 0)
+        change_servers(env, java_tools, clients);
+    jvmti_switch(java_tools, JVMTI_CLASS_FILE_LOAD, false);
+    jni_clear_exception(env);
+    jvm_detach(machine);
+}
+
 /* --- the way in ------------------------------------------------------------------------------- */
 
 enum state { STATE_NONE, STATE_AT_WORK, STATE_OVER };
 static uint32_t state;
+static bool is_in; /* for good */
 
 static void *run(void *argument)
 {
     thread_exempt();
-    counter_add(enter_machine() ? COUNTER_CARRIER_JAVA : COUNTER_CARRIER_REFUSED, 1);
+    if (is_in)
+        look_again();
+    else {
+        is_in = enter_machine();
+        counter_add(is_in ? COUNTER_CARRIER_JAVA : COUNTER_CARRIER_REFUSED, 1);
+    }
     __atomic_store_n(&state, STATE_OVER, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -253,4 +282,19 @@ bool java_install(void)
     if (start())
         wait();
     return true;
+}
+
+/* Of several loaders those that have it when the first one has. */
+bool java_look_again(void)
+{
+    enum { LOOKS_MAX = 64 };
+    static uint32_t looks;
+    if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == STATE_AT_WORK)
+        return false; /* it takes its time */
+    if (!is_in || has_clients || ++looks > LOOKS_MAX)
+        return true;
+    state = STATE_AT_WORK;
+    if (start())
+        wait();
+    return has_clients;
 }

@@ -33,6 +33,12 @@
  * | .UniCompletion.claim, before what is to be done then | change(this) |
  * | .postComplete, which does what has waited for a result | save(this) ... end() |
  * | Thread.start, before start0 | give(this); the new thread tells by an event |
+ * | Kafka's KafkaConsumer.poll | polls(this) |
+ * | .close, its ConsumerRecords.records, the iterator's makeNext | asks() |
+ * | .records, before unmodifiableList | lists(list) |
+ * | its AbstractIterator.next, before it returns | hands(record) |
+ *
+ * Classes of clients are looked for once more when a connection of theirs is there.
  *
  * What is scheduled to run again and again is nobody's: it is given by no `schedule`.
  *
@@ -52,23 +58,29 @@ struct jvmti; /* jvmtiEnv */
 
 /* As carriers.c has it. */
 bool java_install(void);
+/* When a connection of a client's is there. True: they are changed, or will never be. */
+bool java_look_again(void);
 
 /* The functions of the natives, as classfile_natives names them. */
 extern void *const executors_natives[NATIVE_COUNT];
 
 void executors_thread_start(struct jvmti *, struct jni *, void *thread);
+/* The thread runs virtual ones. */
+bool executors_on_virtual(struct jni *);
 
 /* The JDK's, then those of servers, which have a loader of their own and may be missing, and what
  * else of the JDK's may be. */
 struct executor_class {
-    char name[70];
+    char name[74];
     uint8_t first, edits;
 };
-enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 8, OTHER_CLASSES = 7 };
+enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 12, OTHER_CLASSES = 7 };
+enum { CLIENT_CLASSES = 4 }; /* the last ones of those: clients that are used late */
 extern const struct executor_class
     executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES];
 extern const struct edit executors_edits[];
 
+extern struct jvmti *java_tools;                             /* of natives that are called */
 extern int32_t (*java_identity)(struct jni *, void *object); /* JVM_IHashCode */
 
 /* What the JDK's HTTP client gives to its executor: the ends of queues that many requests share.

@@ -94,6 +94,7 @@ void jni_clear_exception(struct jni *env)
 /* The specification counts from 1. */
 enum {
     TI_SET_EVENT_MODE = 2 - 1,
+    TI_CURRENT_THREAD = 18 - 1,
     TI_ALLOCATE = 46 - 1,
     TI_DEALLOCATE = 47 - 1,
     TI_GET_SIGNATURE = 48 - 1,
@@ -159,4 +160,9 @@ int jvmti_signature(struct jvmti *env, void *class, char **signature)
 void jvmti_dispose(struct jvmti *env)
 {
     CALL(env, TI_DISPOSE, int, (struct jvmti *))(env);
+}
+
+int jvmti_current_thread(struct jvmti *env, void **thread)
+{
+    return CALL(env, TI_CURRENT_THREAD, int, (struct jvmti *, void **))(env, thread);
 }

@@ -62,3 +62,4 @@ int jvmti_loader(struct jvmti *, void *class, void **loader);
 void jvmti_free(struct jvmti *, void *memory);
 int jvmti_allocate(struct jvmti *, int64_t bytes, uint8_t **memory);
 void jvmti_dispose(struct jvmti *);
+int jvmti_current_thread(struct jvmti *, void **thread);

@@ -4,10 +4,11 @@ carriers tell which one they are at. Each message's span is under what sent it, 
 message's span or under none."""
 import ast
 import collections
+import glob
 import os
 
-from harness import APPS, BUILD, RawServer, check, equal, read_head, wait_until
-from test_kafka import COUNT, IS_LONG, Kafka, run
+from harness import APPS, BUILD, RawServer, check, equal, read_head, skip, wait_until
+from test_kafka import COUNT, IS_LONG, JARS, Kafka, run
 from test_kafka_wire import KAFKAJS, client, has, named, without_ours
 
 PYTHON = os.environ.get("KAFKA_PYTHON") or os.path.join(BUILD, ".venv/bin/python")
@@ -16,10 +17,14 @@ HOWS = {
     "py": dict.fromkeys("each next commit one poll pool open sqlite pair".split(), "known") |
           {"some": "linked", "gather": "linked"},
     "aio": dict.fromkeys("each one wait many task pair".split(), "known") | {"some": "linked", "gather": "linked"},
-    "js": dict.fromkeys("each batch some fail".split(), "known") | {"async": None, "pair": None}}
+    "js": dict.fromkeys("each batch some fail".split(), "known") | {"async": None, "pair": None},
+    "java": dict.fromkeys("each forEach stream topic lists one break commit pool wait bytes pair".split(), "known") |
+            {"some": "linked", "gather": "linked", "ahead": None, "mix": None}}
 APART = {"py": [PYTHON, os.path.join(APPS, "kafka_each_py.py")],
          "aio": [PYTHON, os.path.join(APPS, "kafka_each_aio.py")],
-         "js": ["node", os.path.join(APPS, "kafka_each_js.cjs"), KAFKAJS]}
+         "js": ["node", os.path.join(APPS, "kafka_each_js.cjs"), KAFKAJS],
+         "java": ["java", "-Xmx256m", "-cp", JARS + "/*", os.path.join(APPS, "KafkaEach.java")]}
+SENDERS = {"java": "aio"} # where it is another one
 
 
 class Stock(RawServer):
@@ -88,10 +93,10 @@ def check_calls(scene, spans, asked, sent, what):
 
 def worked_on(scene, module, how, wanted):
     topic = scene.topic()
-    client(scene, module, "send", topic, COUNT, "pair" if how == "pair" else "one")
+    client(scene, SENDERS.get(module, module), "send", topic, COUNT, "pair" if how == "pair" else "one")
     bare, asked = consume(scene, APART[module], how, topic, COUNT, False)
     came, asked = consume(scene, APART[module], how, topic, COUNT)
-    if how == "pair": # in any order
+    if how in ("pair", "pool"): # in any order
         came, bare = (sorted(messages, key=lambda message: int(message[1])) for messages in (came, bare))
     equal(came, bare, how + ": what comes is what comes bare")
     count = COUNT + (len(range(3, COUNT, 10)) if how == "fail" else 0)  # those come again
@@ -124,6 +129,21 @@ def test_aiokafka():
 
 def test_kafkajs():
     each_way("js")
+
+
+def test_java():
+    """It does not get on with the mock either."""
+    if not IS_LONG:
+        return
+    with Kafka() as scene:
+        if not (has(scene, "java") and has(scene, "aio")):
+            return
+        if not glob.glob(JARS + "/kafka-clients-*.jar"):
+            return skip("java", "its client is not there")
+        scene.environment.update(BURDOCK_CARRIERS="java")
+        for how, wanted in HOWS["java"].items():
+            if how in os.environ.get("KAFKA_HOWS", how).split():
+                worked_on(scene, "java", how, wanted)
 
 
 if __name__ == "__main__":
