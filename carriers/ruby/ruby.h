@@ -15,3 +15,6 @@
 
 /* Host thread, outside an observe block. */
 bool ruby_install(void);
+
+/* The same; false: not yet. */
+bool bunny_install(void);
