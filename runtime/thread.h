@@ -36,6 +36,7 @@
 #include "unwind.h"
 
 struct carrier_part;
+struct connection;
 struct context;
 struct ring;
 
@@ -136,6 +137,11 @@ struct thread {
     _Alignas(
         16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     int unsettled_fd; /* one more than where it got messages and has not waited since; 0 */
+    /* What has brought it a message last: carrier_source. */
+    const struct connection *source;
+    uint32_t source_generation;
+    int source_fd;
+    uint32_t note; /* carrier_note */
     struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];
