@@ -37,13 +37,25 @@ static bool may_look(void)
     return thread_in_vfork == 0 && !thread_is_exempt() && !process.is_ending && process_may_call();
 }
 
+/* A message has come, maybe of such a library. */
+static void bringing(void)
+{
+    if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
+        return;
+    int saved_errno = errno;
+    if (java_brought())
+        __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+    errno = saved_errno;
+    __atomic_store_n(&is_busy, false, __ATOMIC_RELEASE);
+}
+
 /* Of a library that was not there when its runtime's carrier was installed. */
 static void handing(void)
 {
     if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
     int saved_errno = errno;
-    __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&carrier_serving, bringing, __ATOMIC_RELEASE);
     if (java_look_again())
         __atomic_store_n(&carrier_handing, NULL, __ATOMIC_RELEASE);
     errno = saved_errno;
@@ -62,7 +74,8 @@ static void serving(void)
             is_done = rows[i].install() && is_done;
     tried_epoch = process.epoch;
     if (is_done || ++tries == TRIES_MAX) {
-        __atomic_store_n(&carrier_serving, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(
+            &carrier_serving, config.carriers & CARRIER_JAVA ? bringing : NULL, __ATOMIC_RELEASE);
         if (config.carriers & CARRIER_JAVA)
             __atomic_store_n(&carrier_handing, handing, __ATOMIC_RELEASE);
     }

@@ -88,6 +88,27 @@ uint32_t carrier_take_of(int fd, uint64_t connection);
 uint32_t carrier_take_message(int fd, uint64_t key);
 void carrier_work(uint32_t handle);
 void carrier_worked(int fd, uint64_t key, uint32_t handle);
+/* The same for a thread that comes from one message to the next: it works on this one until
+ * carrier_done, or until it begins with another. */
+void carrier_begin(int fd, uint64_t key);
+void carrier_done(void);
+
+/* The connection that has brought this thread a message last, also when its number is used again.
+ */
+struct carrier_source {
+    const void *connection; /* NULL: none has */
+    uint32_t generation;
+    int fd;
+};
+struct carrier_source carrier_source(void);
+/* Each message of it is told of from now on; the thread only hands on what it has read. */
+void carrier_tell(const struct carrier_source *source);
+/* carrier_take_message, of this connection. */
+uint32_t carrier_take_brought(const struct carrier_source *source, uint64_t key);
+
+/* A number that the carrier of messages keeps with this thread, 0 at first; NULL: we do not know
+ * it. */
+uint32_t *carrier_note(void);
 
 /* What another process has sent, held: the message that the thread has just read, if that is the
  * one which these headers name, else calls are the children of the span that they name. tracestate:

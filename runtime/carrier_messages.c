@@ -8,17 +8,58 @@
 #include "message.h"
 #include "stream_internal.h"
 
+static uint32_t take(struct visit *visit, uint64_t key)
+{
+    struct context *context = stream_tell_delivery(visit->self, visit->connection, key);
+    if (context != NULL)
+        context_hold(context);
+    stream_leave(visit);
+    return context == NULL ? CARRIER_NONE : context->index;
+}
+
 uint32_t carrier_take_message(int fd, uint64_t key)
 {
     struct sight sight;
     struct visit visit;
     if (!stream_look(fd, &sight) || !stream_enter(&visit, &sight))
         return CARRIER_NONE;
-    struct context *context = stream_tell_delivery(visit.self, visit.connection, key);
-    if (context != NULL)
-        context_hold(context);
+    return take(&visit, key);
+}
+
+struct carrier_source carrier_source(void)
+{
+    const struct thread *self = thread_self;
+    if (self == NULL)
+        return (struct carrier_source){0};
+    return (struct carrier_source){self->source, self->source_generation, self->source_fd};
+}
+
+uint32_t *carrier_note(void)
+{
+    return thread_self == NULL ? NULL : &thread_self->note;
+}
+
+static bool enter_source(struct visit *visit, const struct carrier_source *source)
+{
+    struct sight sight;
+    return source->connection != NULL && stream_look(source->fd, &sight) &&
+           sight.connection == source->connection && sight.generation == source->generation &&
+           stream_enter(visit, &sight);
+}
+
+void carrier_tell(const struct carrier_source *source)
+{
+    struct visit visit;
+    if (!enter_source(&visit, source))
+        return;
+    stream_tell(visit.self, visit.connection);
     stream_leave(&visit);
-    return context == NULL ? CARRIER_NONE : context->index;
+}
+
+uint32_t carrier_take_brought(const struct carrier_source *source, uint64_t key)
+{
+    struct visit visit;
+    return enter_source(&visit, source) ? take(&visit, key) : CARRIER_NONE;
 }
 
 void carrier_work(uint32_t handle)
@@ -44,6 +85,26 @@ void carrier_worked(int fd, uint64_t key, uint32_t handle)
     if (self->current == context_at(handle))
         attribution_leave(self);
     observe_close(self);
+}
+
+void carrier_begin(int fd, uint64_t key)
+{
+    carrier_done();
+    uint32_t handle = carrier_take_message(fd, key);
+    if (handle == CARRIER_NONE)
+        return;
+    thread_self->told = (struct told){key, fd, handle};
+    carrier_work(handle);
+}
+
+void carrier_done(void)
+{
+    if (thread_self == NULL || thread_self->told.handle == CARRIER_NONE)
+        return;
+    struct told told = thread_self->told;
+    thread_self->told.handle = CARRIER_NONE;
+    carrier_worked(told.fd, told.key, told.handle);
+    carrier_drop(told.handle);
 }
 
 /* There may be others that it has read, but this one's headers are known. */

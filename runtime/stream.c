@@ -141,9 +141,12 @@ static bool has_room(const struct iovec *iov, int count)
 
 bool stream_has_unsettled AT_START;
 
-static void note_unsettled(struct thread *self, int fd)
+static void note_unsettled(struct thread *self, const struct sight *sight)
 {
-    self->unsettled_fd = fd + 1;
+    self->unsettled_fd = sight->fd + 1;
+    self->source = sight->connection;
+    self->source_generation = sight->generation;
+    self->source_fd = sight->fd;
     __atomic_store_n(&stream_has_unsettled, true, __ATOMIC_RELAXED);
     carrier_want();
 }
@@ -176,7 +179,7 @@ static inline __attribute__((always_inline)) ssize_t receive(
     else if (has_room(iov, count))
         ended_by_peer(&visit);
     if (__builtin_expect(visit.connection->held != NULL, 0))
-        note_unsettled(visit.self, sight->fd);
+        note_unsettled(visit.self, sight);
     if (__builtin_expect(inserts, 0) && visit.self->inbound.splices == 1)
         result = passing_insert(&visit, iov->iov_base, (size_t)result, iov->iov_len);
     stream_leave(&visit);

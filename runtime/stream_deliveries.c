@@ -343,14 +343,21 @@ static struct exchange *complete_delivery(const struct connection *connection, u
     return exchange;
 }
 
-struct context *stream_tell_delivery(
-    struct thread *self, struct connection *connection, uint64_t key)
+bool stream_tell(struct thread *self, struct connection *connection)
 {
     if (attribution_is_engaged(self))
-        return NULL;
+        return false;
     if (self->current != NULL && !self->current_carried)
         attribution_leave_message(self, self->current);
     connection->is_told = true;
+    return true;
+}
+
+struct context *stream_tell_delivery(
+    struct thread *self, struct connection *connection, uint64_t key)
+{
+    if (!stream_tell(self, connection))
+        return NULL;
     const struct exchange *exchange = complete_delivery(connection, key);
     struct context *context = exchange == NULL ? NULL : exchange->context;
     if (context == NULL)

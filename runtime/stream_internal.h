@@ -78,8 +78,11 @@ void stream_release(struct stream_sink *sink, const struct event *event);
 /* What is sent now may be for another message than the one that the thread is at work on. */
 void stream_doubt(struct thread *self);
 void stream_ask(struct stream_sink *sink, bool is_of_any);
-/* A carrier tells from now on which message of the connection is worked on; now it is this one: its
- * context, not held. NULL: it is not in hand, or is no task of its own. */
+/* A carrier tells from now on which message of the connection is worked on. False: the thread is at
+ * a request that has asked for them. */
+bool stream_tell(struct thread *self, struct connection *connection);
+/* The same; now it is this one: its context, not held. NULL: it is not in hand, or is no task of
+ * its own. */
 struct context *stream_tell_delivery(
     struct thread *self, struct connection *connection, uint64_t key);
 /* The work on the one of this context is done; what nobody acknowledges ends. */

@@ -36,6 +36,7 @@
 #include "unwind.h"
 
 struct carrier_part;
+struct connection;
 struct context;
 struct ring;
 
@@ -69,6 +70,13 @@ struct in_hand {
     uint8_t group;    /* of that, by its number; 0: none */
     bool is_asked;    /* and nothing was handed out since */
     bool may_collect; /* it did nothing for what it had before */
+};
+
+/* Of messages that its runtime tells of. */
+struct told {
+    uint64_t key;
+    int32_t fd;
+    uint32_t handle; /* held; CARRIER_NONE: none */
 };
 
 struct thread {
@@ -130,12 +138,18 @@ struct thread {
     struct exchange *messages; /* that a library has handed to it: message.h */
     uint32_t message_count;
     struct in_hand in_hand;
+    struct told told;
     /* Text blocks of the call being made, which a jump may cut short; 0: none. */
     uint32_t gathered_text; /* what it sends in several buffers and is to be replaced */
     uint32_t wide_text;     /* what is too long for `lines` */
     _Alignas(
         16) uint8_t scan_state[STATE_BYTES_MAX]; /* copy of a parser's state for looking ahead */
     int unsettled_fd; /* one more than where it got messages and has not waited since; 0 */
+    /* What has brought it a message last: carrier_source. */
+    const struct connection *source;
+    uint32_t source_generation;
+    int source_fd;
+    uint32_t note; /* carrier_note */
     struct inbound inbound;
     struct plan plan; /* of the call being made; like all below too big for the host's stack */
     struct iovec iov[THREAD_IOV_MAX];

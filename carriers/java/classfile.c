@@ -20,6 +20,9 @@ const struct native_name classfile_natives[NATIVE_COUNT] = {
     [NATIVE_ASKS] = {"asks", false},
     [NATIVE_HANDS] = {"hands", true},
     [NATIVE_LISTS] = {"lists", true},
+    [NATIVE_BRINGS] = {"brings", true},
+    [NATIVE_WORK] = {"work", true},
+    [NATIVE_WORKED] = {"worked", false},
 };
 
 enum {

@@ -26,6 +26,9 @@ enum native {
     NATIVE_ASKS,
     NATIVE_HANDS,
     NATIVE_LISTS,
+    NATIVE_BRINGS,
+    NATIVE_WORK,
+    NATIVE_WORKED,
     NATIVE_COUNT
 };
 

@@ -13,6 +13,8 @@
 
 #define KAFKA "org/apache/kafka/clients/consumer/"
 
+#define RABBIT "com/rabbitmq/client/impl/"
+
 const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES] = {
     {CONCURRENT "ThreadPoolExecutor", 0, 6},
     {CONCURRENT "ScheduledThreadPoolExecutor", 6, 1},
@@ -32,6 +34,8 @@ const struct executor_class executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES 
     {JETTY "server/HttpChannel", 25, 1},
     {"org/jboss/threads/EnhancedQueueExecutor", 26, 2},
     {"org/jboss/threads/EnhancedQueueExecutor$Task", 13, 2},
+    {RABBIT "ConsumerDispatcher", 39, 1},
+    {RABBIT "ConsumerWorkService$WorkPoolRunnable", 40, 2},
     {KAFKA "KafkaConsumer", 33, 2},
     {KAFKA "ConsumerRecords$ConcatenatedIterable$1", 35, 1},
     {KAFKA "ConsumerRecords", 36, 2},
@@ -102,6 +106,11 @@ const struct edit executors_edits[] = {
     {"records", "unmodifiableList", BEFORE_CALL, NATIVE_LISTS, LOAD_TOP},
 
     {"next", "", BEFORE_RETURN, NATIVE_HANDS, LOAD_TOP},
+
+    {"handleDelivery", "", AT_START, NATIVE_BRINGS, LOAD_THIS},
+
+    {"run", "run", BEFORE_CALL, NATIVE_WORK, LOAD_TOP},
+    {"run", "finishWorkBlock", BEFORE_CALL, NATIVE_WORKED},
 };
 
 static void give(struct jni *env, void *class, void *task)
@@ -286,4 +295,7 @@ void *const executors_natives[NATIVE_COUNT] = {
     [NATIVE_ASKS] = kafka_asks,
     [NATIVE_HANDS] = kafka_hands,
     [NATIVE_LISTS] = kafka_lists,
+    [NATIVE_BRINGS] = amqp_deliver,
+    [NATIVE_WORK] = amqp_work,
+    [NATIVE_WORKED] = amqp_worked,
 };

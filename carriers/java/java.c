@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "carrier.h"
 #include "counters.h"
 #include "given.h"
 #include "hook.h"
@@ -24,10 +25,12 @@ void *(*java_thread)(struct jni *, void *class);
 static struct jvm *machine;
 static bool has_clients; /* all that will be changed are */
 struct jvmti *java_tools;
+uint32_t java_in_use;
 static uint32_t changed; /* classes */
 #define servers_end (executors_classes + EXECUTOR_CLASSES + SERVER_CLASSES)
 #define classes_end (servers_end + OTHER_CLASSES)
 #define clients (servers_end - CLIENT_CLASSES)
+enum { RABBIT_CLASSES = 2 }; /* before those */
 
 /* --- inside the machine ----------------------------------------------------------------------- */
 
@@ -49,6 +52,8 @@ static void edit(struct jvmti *tools, struct jni *env, void *class, void *loader
         return; /* as large as a class is what we leave there */
     *new_bytes = out;
     *new_length = (int32_t)used;
+    for (size_t i = 0; i < row->edits; i++)
+        java_in_use |= 1u << edits[i].native;
     changed++;
 }
 
@@ -201,7 +206,7 @@ static void look_again(void)
     if (jvm_attach_as_daemon(machine, &env, &how) != 0)
         return;
     if (jvmti_switch(java_tools, JVMTI_CLASS_FILE_LOAD, true) == 0)
-        change_servers(env, java_tools, clients);
+        change_servers(env, java_tools, clients - RABBIT_CLASSES);
     jvmti_switch(java_tools, JVMTI_CLASS_FILE_LOAD, false);
     jni_clear_exception(env);
     jvm_detach(machine);
@@ -297,4 +302,21 @@ bool java_look_again(void)
     if (start())
         wait();
     return has_clients;
+}
+
+bool java_brought(void)
+{
+    enum { TIMES_MAX = 4 };
+    static uint32_t times;
+    if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == STATE_AT_WORK)
+        return false;
+    if (!is_in || times == TIMES_MAX || (java_in_use & 1u << NATIVE_WORK))
+        return true;
+    if (carrier_source().connection == NULL)
+        return false;
+    times++;
+    state = STATE_AT_WORK;
+    if (start())
+        wait();
+    return false;
 }

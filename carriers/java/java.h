@@ -32,6 +32,9 @@
  * | .Completion.<init>, at its end | give(this) |
  * | .UniCompletion.claim, before what is to be done then | change(this) |
  * | .postComplete, which does what has waited for a result | save(this) ... end() |
+ * | RabbitMQ's ConsumerDispatcher.handleDelivery | brings(this) |
+ * | its WorkPoolRunnable.run, before run | work(runnable) |
+ * | .run, before finishWorkBlock | worked() |
  * | Thread.start, before start0 | give(this); the new thread tells by an event |
  * | Kafka's KafkaConsumer.poll | polls(this) |
  * | .close, its ConsumerRecords.records, the iterator's makeNext | asks() |
@@ -61,6 +64,15 @@ bool java_install(void);
 /* When a connection of a client's is there. True: they are changed, or will never be. */
 bool java_look_again(void);
 
+/* The same, after that, for clients whose classes come later: when the thread was brought a
+ * message. True: no more of them are looked for. */
+bool java_brought(void);
+extern uint32_t java_in_use; /* natives that methods call: bits */
+
+void amqp_deliver(struct jni *, void *class, void *dispatcher);
+void amqp_work(struct jni *, void *class, void *runnable);
+void amqp_worked(struct jni *, void *class);
+
 /* The functions of the natives, as classfile_natives names them. */
 extern void *const executors_natives[NATIVE_COUNT];
 
@@ -74,7 +86,7 @@ struct executor_class {
     char name[74];
     uint8_t first, edits;
 };
-enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 12, OTHER_CLASSES = 7 };
+enum { EXECUTOR_CLASSES = 10, SERVER_CLASSES = 14, OTHER_CLASSES = 7 };
 enum { CLIENT_CLASSES = 4 }; /* the last ones of those: clients that are used late */
 extern const struct executor_class
     executors_classes[EXECUTOR_CLASSES + SERVER_CLASSES + OTHER_CLASSES];

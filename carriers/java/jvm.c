@@ -29,7 +29,13 @@ enum {
     JNI_FIND_CLASS = 6,
     JNI_EXCEPTION_CLEAR = 17,
     JNI_NEW_GLOBAL_REF = 21,
+    JNI_DELETE_LOCAL_REF = 23,
+    JNI_GET_OBJECT_CLASS = 31,
     JNI_IS_INSTANCE_OF = 32,
+    JNI_GET_FIELD_ID = 94,
+    JNI_GET_OBJECT_FIELD = 95,
+    JNI_GET_INT_FIELD = 100,
+    JNI_GET_LONG_FIELD = 101,
     JNI_GET_STATIC_METHOD = 113,
     JNI_CALL_STATIC_OBJECT = 116,
     JNI_NEW_STRING = 167,
@@ -89,6 +95,44 @@ void *jni_class_of_loader(struct jni *env, const char *name, void *loader)
 void jni_clear_exception(struct jni *env)
 {
     CALL(env, JNI_EXCEPTION_CLEAR, void, (struct jni *))(env);
+}
+
+void jni_forget(struct jni *env, void *local)
+{
+    if (local != NULL)
+        CALL(env, JNI_DELETE_LOCAL_REF, void, (struct jni *, void *))(env, local);
+}
+
+static void *field(struct jni *env, void *object, const char *name, const char *type)
+{
+    if (object == NULL)
+        return NULL;
+    void *class = CALL(env, JNI_GET_OBJECT_CLASS, void *, (struct jni *, void *))(env, object);
+    void *id = CALL(env, JNI_GET_FIELD_ID, void *,
+        (struct jni *, void *, const char *, const char *))(env, class, name, type);
+    jni_forget(env, class);
+    if (id == NULL)
+        jni_clear_exception(env);
+    return id;
+}
+
+void *jni_object_in(struct jni *env, void *object, const char *name, const char *type)
+{
+    void *id = field(env, object, name, type);
+    return id == NULL ? NULL
+                      : CALL(env, JNI_GET_OBJECT_FIELD, void *, (struct jni *, void *, void *))(
+                            env, object, id);
+}
+
+int64_t jni_number_in(struct jni *env, void *object, const char *name, bool is_long)
+{
+    void *id = field(env, object, name, is_long ? "J" : "I");
+    if (id == NULL)
+        return -1;
+    if (is_long)
+        return CALL(env, JNI_GET_LONG_FIELD, int64_t, (struct jni *, void *, void *))(
+            env, object, id);
+    return CALL(env, JNI_GET_INT_FIELD, int32_t, (struct jni *, void *, void *))(env, object, id);
 }
 
 /* The specification counts from 1. */

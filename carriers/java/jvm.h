@@ -38,6 +38,10 @@ bool jni_is_instance(struct jni *, void *object, void *class);
 /* As this loader finds it; NULL: it does not, an exception is there. */
 void *jni_class_of_loader(struct jni *, const char *name, void *loader);
 void jni_clear_exception(struct jni *);
+/* A field of an object; none: NULL, -1, and nothing is thrown. */
+void *jni_object_in(struct jni *, void *object, const char *name, const char *type);
+int64_t jni_number_in(struct jni *, void *object, const char *name, bool is_long); /* or an int */
+void jni_forget(struct jni *, void *local);
 
 enum jvmti_event { JVMTI_THREAD_START = 52, JVMTI_CLASS_FILE_LOAD = 54 };
 

@@ -57,12 +57,6 @@ static const char script[] =
     "  [begins, ends]\n"
     "}";
 
-static __thread struct {
-    uint64_t key;
-    int fd;
-    uint32_t handle;
-} at_work;
-
 static long number(value integer)
 {
     return integer & 1 ? (long)((intptr_t)integer >> 1) : -1;
@@ -70,26 +64,17 @@ static long number(value integer)
 
 static value done(value nothing, value given, int count, const value *arguments, value block)
 {
-    if (at_work.handle != CARRIER_NONE) {
-        carrier_worked(at_work.fd, at_work.key, at_work.handle);
-        carrier_drop(at_work.handle);
-    }
-    at_work.handle = CARRIER_NONE;
+    carrier_done();
     return 0; /* false */
 }
 
 static value work(value nothing, value given, int count, const value *arguments, value block)
 {
-    done(0, 0, 0, NULL, 0);
-    if (count != 3)
-        return 0;
-    long channel = number(arguments[1]), tag = number(arguments[2]);
-    at_work.fd = (int)number(arguments[0]);
-    at_work.key = amqp_key((uint16_t)channel, (uint64_t)tag);
-    if (at_work.fd >= 0 && channel > 0 && channel <= UINT16_MAX && tag > 0)
-        at_work.handle = carrier_take_message(at_work.fd, at_work.key);
-    if (at_work.handle != CARRIER_NONE)
-        carrier_work(at_work.handle);
+    long fd = number(arguments[0]), channel = number(arguments[1]), tag = number(arguments[2]);
+    if (fd >= 0 && fd <= INT32_MAX && channel > 0 && channel <= UINT16_MAX && tag > 0)
+        carrier_begin((int)fd, amqp_key((uint16_t)channel, (uint64_t)tag));
+    else
+        carrier_done();
     return 0;
 }
 
