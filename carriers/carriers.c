@@ -68,10 +68,14 @@ static void serving(void)
     if (!may_look() || __atomic_exchange_n(&is_busy, true, __ATOMIC_ACQUIRE))
         return;
     int saved_errno = errno;
+    static uint32_t done;
     bool is_done = true;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if ((config.carriers & rows[i].bit) && rows[i].install != NULL)
-            is_done = rows[i].install() && is_done;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool is_asked = (config.carriers & rows[i].bit) && rows[i].install != NULL;
+        if (is_asked && !(done & rows[i].bit) && rows[i].install())
+            done |= rows[i].bit;
+        is_done &= !is_asked || (done & rows[i].bit);
+    }
     tried_epoch = process.epoch;
     if (is_done || ++tries == TRIES_MAX) {
         __atomic_store_n(

@@ -15,6 +15,7 @@
 
 #include "amqp.h"
 #include "carrier.h"
+#include "counters.h"
 #include "hook.h"
 
 typedef uintptr_t value; /* Ruby's VALUE: small integers are odd */
@@ -37,10 +38,10 @@ static const char names[] = "rb_eval_string_protect\0ruby_native_thread_p\0ruby_
                             "rb_thread_call_with_gvl\0rb_proc_new\0rb_funcallv\0rb_intern\0"
                             "rb_protect\0rb_errinfo\0rb_set_errinfo\0rb_gc_register_mark_object\0";
 
-/* Answers what is to be kept, or nil. An error in it is nobody's. */
+/* Answers what is to be kept, or a number: there is no bunny. An error in it is nobody's. */
 static const char script[] =
     "lambda { |work, done|\n"
-    "  next if !Object.const_defined?(:Bunny) || Object.autoload?(:Bunny)\n"
+    "  next 0 if !Object.const_defined?(:Bunny) || Object.autoload?(:Bunny)\n"
     "  made = ::Bunny::DeliveryInfo.instance_method(:initialize)\n"
     "  told = ::Bunny::Channel.instance_method(:handle_frameset)\n"
     "  begins = TracePoint.new(:return) { |point|\n"
@@ -85,6 +86,8 @@ static value follow(value lambda)
     rb.rb_gc_register_mark_object(procs[1]);
     value kept = rb.rb_funcallv(lambda, rb.rb_intern("call"), 2, procs);
     rb.rb_gc_register_mark_object(kept);
+    if (number(kept) < 0)
+        counter_add(COUNTER_CARRIER_RUBY, 1);
     return kept;
 }
 
