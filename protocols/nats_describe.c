@@ -26,6 +26,14 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
+static uint64_t number_of(struct fact digits)
+{
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < digits.length && number <= NATS_PAYLOAD_MAX; i++)
+        number = number * 10 + (digits.text[i] - '0');
+    return number;
+}
+
 /* False: it is not in one of the two forms that can be changed. */
 static bool read_message(struct fact text, struct message *message)
 {
@@ -48,18 +56,12 @@ static bool read_message(struct fact text, struct message *message)
     }
     uint32_t behind = line + 2; /* of a PUB only the last byte of its line end is not replaced */
     message->headers = (struct fact){text.text + behind, text.length - behind - 1};
+    if (message->count <= message->numbers)
+        return false;
+    bool is_empty = message->numbers == 1 || number_of(message->arguments[message->count - 2]) == 0;
     bool is_whole = message->has_headers ? behind < text.length && text.text[line + 1] == '\n'
-                                         : line + 1 == text.length;
-    return is_whole && text.text[line] == '\r' && line <= LINE_MAX_EDITED &&
-           message->count > message->numbers;
-}
-
-static uint64_t number_of(struct fact digits)
-{
-    uint64_t number = 0;
-    for (uint32_t i = 0; i < digits.length && number <= NATS_PAYLOAD_MAX; i++)
-        number = number * 10 + (digits.text[i] - '0');
-    return number;
+                                         : line + 1 == text.length && is_empty;
+    return is_whole && text.text[line] == '\r' && line <= LINE_MAX_EDITED;
 }
 
 static char *put(char *out, const void *text, size_t length)

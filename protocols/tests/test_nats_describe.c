@@ -38,6 +38,9 @@ static void check_inserts(void)
     check_insert("PUB a 5\r", none, 1024, "", "nothing to put");
     check_insert("PUB a 5", one, 1024, "", "a line end that is none");
     check_insert("HPUB a 12 12\r", one, 1024, "", "the block is not there");
+    check_insert("HPUB a 0 5\r", one, 1024,
+        "HPUB a 82 87\r\nNATS/1.0\r\ntraceparent: " PARENT "\r\n\r", "HPUB, a block of no length");
+    check_insert("HPUB 0 5\r", one, 1024, "", "no subject");
     check_insert("PUB 5\r", one, 1024, "", "an argument is missing");
 }
 
