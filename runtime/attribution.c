@@ -430,20 +430,10 @@ void attribution_answered(struct thread *self, struct context *context)
         self->current_carried = false; /* what ends it is as if it had read it */
 }
 
-bool attribution_is_engaged(const struct thread *self)
-{
-    return serves_one(self) && !self->current->ended && !self->current->is_message;
-}
-
 void attribution_leave_message(struct thread *self, const struct context *context)
 {
     if (context != NULL && self->current == context && !self->current_steps)
         set_current(self, NULL);
-}
-
-bool attribution_has_threads(const struct context *context)
-{
-    return (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & (OUTSTANDING - 1)) != 0;
 }
 
 void attribution_leave_ended(struct thread *self)

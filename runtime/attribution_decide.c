@@ -227,6 +227,16 @@ bool attribution_serves_one(const struct thread *self)
     return serves_one(self);
 }
 
+bool attribution_is_engaged(const struct thread *self)
+{
+    return serves_one(self) && !self->current->ended && !self->current->is_message;
+}
+
+bool attribution_has_threads(const struct context *context)
+{
+    return (__atomic_load_n(&context->state, __ATOMIC_RELAXED) & (OUTSTANDING - 1)) != 0;
+}
+
 bool attribution_is_sure(const struct thread *self)
 {
     if (self->current_of_heap)
